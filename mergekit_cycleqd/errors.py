@@ -1,0 +1,38 @@
+"""The exceptions of this package: each says what was needed, what was got, how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class CycleQDError(Exception):
+    """Anything this package reports to its user; the command prints it and exits with 2."""
+
+
+class GenomeError(CycleQDError):
+    """A genome or a model recipe that cannot be built or read."""
+
+
+class RecipeError(CycleQDError):
+    """A recipe that cannot work, with every fault found, one line each.
+
+    Attributes:
+        faults: Lines such as ``recipe.yaml: tasks[1].bins: must be at least 1, got 0``.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        """Join the lines `faults` into one message."""
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+class ModelError(CycleQDError):
+    """A checkpoint that is missing, malformed, or of another shape than its base."""
+
+
+class SearchError(CycleQDError):
+    """A search that cannot go on, or was used out of order."""
+
+
+class JournalError(CycleQDError):
+    """A run folder that cannot be resumed."""
