@@ -1,0 +1,173 @@
+"""Models on disk: where a reference lies, what tensors it has, and reading them one by one.
+
+Only safetensors headers and `config.json` are read until a tensor is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from mergekit_cycleqd.errors import ModelError
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?(@[\w./-]+)?")
+_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
+_PROBES = 64
+_PROBE_BYTES = 4096
+
+
+class TensorHeader(NamedTuple):
+    """Shape, dtype (as safetensors names it, such as ``BF16``) and file of one tensor."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    file: str
+
+
+class Checkpoint:
+    """A model folder with safetensors weights, single or sharded.
+
+    Attributes:
+        name: The reference that the user wrote.
+        folder: Where its files lie.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        """Look at the folder without reading any weights."""
+        self.name = name
+        self.folder = folder
+
+    @classmethod
+    def open(cls, reference: str) -> Checkpoint:
+        """Find a folder, or download a Hub model (``org/name`` or ``org/name@revision``).
+
+        Raises:
+            ModelError: If it is neither a folder here nor a model that the Hub gives us.
+        """
+        folder = Path(reference)
+        if folder.is_dir():
+            return cls(reference, folder)
+        if not HUB_ID.fullmatch(reference):
+            raise ModelError(f"needs a model folder or a Hub id org/name, got {reference!r}")
+        from huggingface_hub import snapshot_download
+
+        repo, _, revision = reference.partition("@")
+        try:
+            path = snapshot_download(repo, revision=revision or None, allow_patterns=_FILES)
+        except Exception as error:
+            reason = next((line for line in str(error).splitlines() if line.strip()), "")
+            raise ModelError(
+                f"no folder {reference!r} here, and the Hub does not give it "
+                f"({type(error).__name__}: {reason[:160]})"
+            ) from error
+        return cls(reference, Path(path))
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The content of config.json.
+
+        Raises:
+            ModelError: If there is none, or it is not JSON.
+        """
+        path = self.folder / "config.json"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ModelError(f"{self.name}: has no config.json in {self.folder}") from None
+        except ValueError as error:
+            raise ModelError(f"{self.name}: config.json is not JSON: {error}") from None
+        if not isinstance(content, dict):
+            raise ModelError(f"{self.name}: config.json must hold a mapping")
+        return content
+
+    @cached_property
+    def headers(self) -> dict[str, TensorHeader]:
+        """Shape, dtype and file of every tensor, by name.
+
+        Raises:
+            ModelError: If there are no safetensors files, or one is missing or broken.
+        """
+        headers = {}
+        for file in self._files():
+            try:
+                with safe_open(self.folder / file, framework="pt") as shard:
+                    for name in shard.keys():  # noqa: SIM118
+                        view = shard.get_slice(name)
+                        headers[name] = TensorHeader(
+                            tuple(view.get_shape()), view.get_dtype(), file
+                        )
+            except (OSError, SafetensorError) as error:
+                raise ModelError(f"{self.name}: cannot read {file}: {error}") from None
+        return headers
+
+    def _files(self) -> list[str]:
+        index = self.folder / "model.safetensors.index.json"
+        if index.is_file():
+            return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        if (self.folder / "model.safetensors").is_file():
+            return ["model.safetensors"]
+        raise ModelError(
+            f"{self.name}: needs model.safetensors or model.safetensors.index.json in {self.folder}"
+        )
+
+    def tensor(self, name: str) -> Tensor:
+        """Read one tensor onto the CPU, in the dtype that it is stored in."""
+        with safe_open(self.folder / self.headers[name].file, framework="pt") as shard:
+            tensor: Tensor = shard.get_tensor(name)
+            return tensor
+
+    def fingerprint(self) -> str:
+        """16 hex digits from config, headers, file sizes and 64 spots of every weight file.
+
+        Cheap for models of any size, and different for models that were trained apart.
+        """
+        digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
+        for file in self._files():
+            path = self.folder / file
+            size = path.stat().st_size
+            digest.update(f"{file} {size} ".encode())
+            with path.open("rb") as stream:
+                for probe in range(_PROBES):
+                    stream.seek(size * probe // _PROBES)
+                    digest.update(stream.read(_PROBE_BYTES))
+        return digest.hexdigest()[:16]
+
+
+def mismatches(base: Checkpoint, expert: Checkpoint) -> list[str]:
+    """Why an expert cannot be one of the base's family, a line each; empty when it can.
+
+    Raises:
+        ModelError: If either cannot be read.
+    """
+    faults = []
+    for key in ("model_type", "architectures"):
+        ours, theirs = base.config.get(key), expert.config.get(key)
+        if ours != theirs:
+            return [f"must have the base's {key} {ours}, got {theirs} in {expert.name}"]
+    missing = sorted(base.headers.keys() - expert.headers.keys())
+    if missing:
+        faults.append(f"lacks {_some(missing)} of the base {base.name}")
+    extra = sorted(expert.headers.keys() - base.headers.keys())
+    if extra:
+        faults.append(f"has {_some(extra)} that the base {base.name} lacks")
+    shapes = [
+        f"{name} {list(expert.headers[name].shape)} against {list(header.shape)}"
+        for name, header in base.headers.items()
+        if name in expert.headers and expert.headers[name].shape != header.shape
+    ]
+    if shapes:
+        faults.append(f"must have the base's shapes, got {_some(shapes)}")
+    return faults
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return ", ".join(names[:2]) + rest

@@ -1,0 +1,43 @@
+"""The random numbers of a recipe: the same on every machine, in any tensor order, for years.
+
+numpy's Philox is counter-based and its raw stream is fixed (NEP 19); everything after the raw 64
+bits is written out here, so that no library update can change what a published recipe means.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def _stream(seed: int, tensor: str, kind: str, size: int) -> NDArray[np.float64]:
+    content = f"mergekit-cycleqd/1\n{kind}\n{seed}\n{tensor}".encode()
+    key = int.from_bytes(hashlib.sha256(content).digest()[:16], "little")
+    raw = np.random.Philox(key=key).random_raw(size)
+    return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def uniform(seed: int, tensor: str, size: int) -> NDArray[np.float64]:
+    """`size` draws from [0, 1), one per singular direction of the tensor named `tensor`.
+
+    A shorter draw is a prefix of a longer one. Directions are in order of descending singular
+    value.
+
+    Returns:
+        (size,) float64.
+    """
+    return _stream(seed, tensor, "uniform", size)
+
+
+def normal(seed: int, tensor: str, size: int) -> NDArray[np.float64]:
+    """`size` draws from the standard normal distribution, by the Box-Muller transform.
+
+    Returns:
+        (size,) float64, for the elements of the tensor in row-major order.
+    """
+    u = _stream(seed, tensor, "normal", 2 * ((size + 1) // 2)).reshape(2, -1)
+    radius = np.sqrt(-2.0 * np.log1p(-u[0]))
+    angle = 2.0 * np.pi * u[1]
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:size]

@@ -1,0 +1,98 @@
+"""Bases of task vectors, and their cache.
+
+Mutation scales the singular directions of a task vector. For ``tau = U diag(s) V^T`` of m x n with
+m >= n, ``U diag(s * m) V^T = tau V diag(m) V^T``, so only the orthogonal basis of the smaller side
+is needed. It comes from the eigenvectors of the fp64 Gram matrix, far cheaper than a full SVD.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+_VERSION = 1
+
+
+def as_matrix(tensor: Tensor) -> Tensor:
+    """A tensor of two or more axes as the matrix ``[shape[0], -1]``."""
+    return tensor.reshape(tensor.shape[0], -1)
+
+
+def directions(tau: Tensor) -> Tensor:
+    """Singular directions of the smaller side of a task vector, by descending singular value.
+
+    Args:
+        tau: (m, n) matrix, finite.
+
+    Returns:
+        (r, r) float32 with r = min(m, n): orthonormal columns, right singular vectors where
+        m >= n and left ones elsewhere. The sign of a column is arbitrary, and without effect.
+    """
+    wide = tau.shape[0] < tau.shape[1]
+    side = tau.double() if not wide else tau.double().T
+    gram = side.T @ side
+    _, vectors = torch.linalg.eigh(gram)
+    descending: Tensor = vectors.flip(1).float().contiguous()
+    return descending
+
+
+class FactorCache:
+    """Bases on disk, one safetensors file each, named by the content of the task vector.
+
+    Files appear whole or not at all, so that processes may share a folder, and a key never means
+    two things, so that nothing has to be locked or expired.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder`, which is created when the first basis is stored."""
+        self.folder = folder
+
+    @classmethod
+    def default(cls) -> FactorCache:
+        """The user's cache: ``$MERGEKIT_CYCLEQD_CACHE``, or the XDG cache folder."""
+        named = os.environ.get("MERGEKIT_CYCLEQD_CACHE")
+        if named:
+            return cls(Path(named) / "factors")
+        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return cls(Path(root) / "mergekit-cycleqd" / "factors")
+
+    def _path(self, tau: Tensor) -> Path:
+        content = tau.float().contiguous().cpu().numpy()
+        digest = hashlib.sha256(f"{_VERSION} {tuple(tau.shape)} ".encode())
+        digest.update(content.tobytes())
+        key = digest.hexdigest()[:40]
+        return self.folder / key[:2] / f"{key}.safetensors"
+
+    def directions(self, tau: Tensor, *, store: bool = True) -> Tensor:
+        """`directions` of `tau`, from the cache where it is there.
+
+        Args:
+            tau: (m, n) matrix, finite.
+            store: Whether to keep what had to be computed.
+
+        Returns:
+            (r, r) float32 on the device of `tau`.
+        """
+        path = self._path(tau)
+        try:
+            return load_file(path)["directions"].to(tau.device)
+        except (FileNotFoundError, SafetensorError):
+            basis = directions(tau)
+        if store:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
+                pass
+            try:
+                save_file({"directions": basis.cpu()}, partial.name)
+                os.replace(partial.name, path)
+            except BaseException:
+                Path(partial.name).unlink(missing_ok=True)
+                raise
+        return basis

@@ -1,0 +1,200 @@
+"""From genome to weights: the one kernel, and a resident model that takes genomes in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mergekit_cycleqd import draws
+from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.factors import FactorCache, as_matrix
+from mergekit_cycleqd.genome import Genome, Term
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one expert adds to one tensor.
+
+    Attributes:
+        tau: The task vector of the tensor, in the dtype of the arithmetic.
+        weight: Factor of the whole of it.
+        terms: The expert's mutation terms.
+        basis: Gives the singular directions of `as_matrix(tau)`; called only if they are needed.
+    """
+
+    tau: Tensor
+    weight: float
+    terms: Sequence[Term]
+    basis: Callable[[], Tensor]
+
+    def delta(self, name: str, rank: int) -> Tensor:
+        """``U diag(s * m) V^T`` with ``m = weight + sum_j scale_j * u(seed_j)``.
+
+        With `rank` R > 0 only the R leading directions have draws of their own; the rest take
+        the mean, scale / 2, which is exact in expectation.
+
+        Args:
+            name: Name of the tensor, which keys its draws.
+            rank: Leading directions to scale one by one; 0 for all.
+
+        Returns:
+            A tensor like `tau`.
+        """
+        tau = self.tau
+        if not self.terms or tau.ndim < 2:
+            return self.weight * tau
+        matrix = as_matrix(tau)
+        m, n = matrix.shape
+        full = min(m, n)
+        lead = min(rank, full) or full
+        drawn = sum(scale * draws.uniform(seed, name, lead) for _, seed, scale in self.terms)
+        tail = sum(scale for _, _, scale in self.terms) / 2 if lead < full else 0.0
+        scales = torch.as_tensor(drawn - tail, dtype=tau.dtype, device=tau.device)
+        basis = self.basis().to(device=tau.device, dtype=tau.dtype)[:, :lead]
+        # Two orders of the same product: the thin one pays off only well below full rank.
+        if 2 * max(m, n) * lead <= full * lead + max(m, n) * full:
+            scaled = (
+                ((matrix @ basis) * scales) @ basis.T
+                if m >= n
+                else (basis @ (scales[:, None] * (basis.T @ matrix)))
+            )
+        else:
+            mixing = (basis * scales) @ basis.T
+            scaled = matrix @ mixing if m >= n else mixing @ matrix
+        return (self.weight + tail) * tau + scaled.reshape(tau.shape)
+
+
+def merge_tensor(
+    name: str, base: Tensor, shares: Sequence[Share], noise: Sequence[Term], rank: int
+) -> Tensor:
+    """One tensor of a merged model: base, plus every expert's share, plus Gaussian noise.
+
+    Args:
+        name: The tensor's name in the checkpoint, which keys every draw.
+        base: The base model's tensor, of any shape, in the dtype of the arithmetic.
+        shares: What each expert adds; shares of nothing may be left out.
+        noise: Gaussian terms, whose scale is a standard deviation.
+        rank: Leading directions to scale one by one; 0 for all.
+
+    Returns:
+        A new tensor like `base`.
+    """
+    merged = base.clone()
+    for share in shares:
+        merged += share.delta(name, rank)
+    for _, seed, std in noise:
+        drawn = torch.as_tensor(draws.normal(seed, name, base.numel()), device=base.device)
+        merged += (std * drawn).to(base.dtype).reshape(base.shape)
+    return merged
+
+
+def compute_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which tensors of `dtype` are merged: float32, or float64 for float64."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """One parameter of the resident model, with the checkpoint's tensors that it is made of."""
+
+    name: str
+    parameter: Tensor
+    base: Tensor
+    experts: tuple[Tensor, ...]
+    bases: dict[int, Tensor]
+
+
+class ResidentModel:
+    """A loaded model whose weights are replaced in place by those of any genome of its family.
+
+    Base and experts stay in memory beside it, in the dtype that they are stored in; task vectors
+    are formed in float32 (float64 for float64 checkpoints) when needed, so that nothing drifts.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        base: Checkpoint,
+        experts: Sequence[Checkpoint],
+        cache: FactorCache,
+    ) -> None:
+        """Take over `model`, on whichever device it is.
+
+        Args:
+            model: The base model, loaded by transformers.
+            base: Its checkpoint.
+            experts: The experts' checkpoints, in the order of a genome's weights.
+            cache: Where bases of task vectors are kept.
+
+        Raises:
+            ModelError: If a parameter of the model has no tensor in the checkpoint.
+        """
+        self.model = model
+        self._cache = cache
+        self._slots = []
+        for name, parameter in _floating_tensors(model, base):
+            self._slots.append(
+                _Slot(
+                    name=name,
+                    parameter=parameter,
+                    base=base.tensor(name).to(parameter.device),
+                    experts=tuple(_finite(e, name).to(parameter.device) for e in experts),
+                    bases={},
+                )
+            )
+
+    @torch.no_grad()
+    def load(self, genome: Genome) -> None:
+        """Make the resident model the model that `genome` describes."""
+        rank = genome.family.rank
+        terms = [genome.terms_of(k) for k in range(len(genome.weights))]
+        noise = genome.terms_of(None)
+        for slot in self._slots:
+            dtype = compute_dtype(slot.base.dtype)
+            base = slot.base.to(dtype)
+            shares = [
+                self._share(slot, k, slot.experts[k].to(dtype) - base, weight, terms[k])
+                for k, weight in enumerate(genome.weights)
+                if weight or terms[k]
+            ]
+            slot.parameter.copy_(merge_tensor(slot.name, base, shares, noise, rank))
+
+    def _share(
+        self, slot: _Slot, k: int, tau: Tensor, weight: float, terms: Sequence[Term]
+    ) -> Share:
+        def basis() -> Tensor:
+            if k not in slot.bases:
+                slot.bases[k] = self._cache.directions(as_matrix(tau))
+            return slot.bases[k]
+
+        return Share(tau, weight, terms, basis)
+
+
+def _finite(checkpoint: Checkpoint, name: str) -> Tensor:
+    tensor = checkpoint.tensor(name)
+    if not torch.isfinite(tensor).all():
+        raise ModelError(f"{checkpoint.name}: tensor {name} has NaN or infinite values")
+    return tensor
+
+
+def _floating_tensors(model: nn.Module, checkpoint: Checkpoint) -> list[tuple[str, Tensor]]:
+    """Pairs of checkpoint name and tensor of the model; tied weights once."""
+    aliases: dict[int, list[str]] = {}
+    tensors: dict[int, Tensor] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if tensor.is_floating_point():
+            aliases.setdefault(id(tensor), []).append(name)
+            tensors[id(tensor)] = tensor
+    pairs = []
+    for key, names in aliases.items():
+        stored = [name for name in names if name in checkpoint.headers]
+        if not stored:
+            raise ModelError(
+                f"{checkpoint.name}: the model's {names[0]} is not among the checkpoint's tensors"
+            )
+        pairs.append((stored[0], tensors[key]))
+    return pairs

@@ -1,0 +1,87 @@
+"""The kernel as mergekit's merge method `cycleqd`.
+
+Importing this module registers it; importing it again changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mergekit.merge_methods.base import (
+    BasePolicy,
+    GroupMergeMethod,
+    InputContract,
+    MergeMethodSpec,
+    ParameterScope,
+    ParameterSpec,
+    TensorEntry,
+    TensorGroup,
+)
+from mergekit.merge_methods.registry import register, registered_methods
+from torch import Tensor
+
+from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.factors import FactorCache, as_matrix
+from mergekit_cycleqd.genome import Term
+from mergekit_cycleqd.materialize import Share, compute_dtype, merge_tensor
+from mergekit_cycleqd.model_recipe import METHOD, parse_terms
+
+
+class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
+    """Task arithmetic whose task vectors have their singular directions rescaled.
+
+    Parameters in a recipe: `weight` (per model, float, takes filters and gradients), `mutation`
+    (per model, text ``"seed:scale ..."``), `rank` (shared, int), `noise` (shared, text).
+    Source: arXiv:2410.14735, sections 3.2 and 3.3.
+    """
+
+    spec = MergeMethodSpec(
+        name=METHOD,
+        pretty_name="CycleQD",
+        reference_url="https://arxiv.org/abs/2410.14735",
+        parameters=(
+            ParameterSpec("rank", int, ParameterScope.SHARED, default=0),
+            ParameterSpec("noise", str, ParameterScope.SHARED, default=""),
+            ParameterSpec("weight", float, ParameterScope.NON_BASE),
+            ParameterSpec("mutation", str, ParameterScope.NON_BASE, default=""),
+        ),
+        contract=InputContract(base=BasePolicy.REQUIRED),
+    )
+
+    def merge_group(self, group: TensorGroup, /, **parameters: Any) -> Tensor:
+        """Merge the tensors of one name; arithmetic is in float32, the result in their dtype.
+
+        Raises:
+            ModelError: If the tensor has no name, which keys its draws, or an expert's tensor
+                has NaN or infinite values.
+            GenomeError: If a mutation text is malformed.
+        """
+        assert group.base is not None  # the contract requires it
+        name = group.metadata.name
+        if name is None:
+            raise ModelError("cycleqd needs the name of each tensor, which keys its random draws")
+        base = group.base.tensor
+        exact = base.to(compute_dtype(base.dtype))
+        shares = []
+        for k, entry in enumerate(group.non_base):
+            weight = parameters["weight"][entry.id]
+            terms = parse_terms(parameters["mutation"][entry.id], expert=k)
+            if weight or terms:
+                shares.append(_share(name, entry, exact, weight, terms))
+        noise = parse_terms(parameters["noise"], expert=None)
+        return merge_tensor(name, exact, shares, noise, parameters["rank"]).to(base.dtype)
+
+
+def _share(
+    name: str, entry: TensorEntry, base: Tensor, weight: float, terms: tuple[Term, ...]
+) -> Share:
+    tau = entry.tensor.to(base.dtype) - base
+    if not torch.isfinite(tau).all():
+        raise ModelError(f"{entry.id}: tensor {name} has NaN or infinite values")
+    cache = FactorCache.default()
+    return Share(tau, weight, terms, lambda: cache.directions(as_matrix(tau), store=False))
+
+
+if METHOD not in {method.spec.name for method in registered_methods()}:
+    register(CycleQDMerge())
