@@ -1,0 +1,91 @@
+"""The archives: one grid of elites per task, as in MAP-Elites."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mergekit_cycleqd.genome import Genome
+
+
+@dataclass(frozen=True, slots=True)
+class Elite:
+    """A genome that holds a cell.
+
+    Attributes:
+        index: Number of the candidate.
+        genome: The model.
+        scores: Its score on every task, by the task's name, on search samples.
+        parents: Numbers of the candidates that it was bred from; empty for an expert.
+    """
+
+    index: int
+    genome: Genome
+    scores: Mapping[str, float]
+    parents: tuple[int, ...]
+
+
+class TaskArchive:
+    """The elites of one task: its score is the quality, the other tasks' scores the measures."""
+
+    def __init__(
+        self,
+        task: str,
+        axes: Sequence[str],
+        bins: Sequence[int],
+        ranges: Sequence[tuple[float, float]],
+    ) -> None:
+        """Make an empty archive.
+
+        Args:
+            task: Whose score is the quality.
+            axes: The measures: the other tasks, in the recipe's order.
+            bins: Cells along each axis.
+            ranges: Lowest and highest value of each axis; what lies outside is clipped.
+        """
+        self.task = task
+        self.axes = tuple(axes)
+        # Here, since ribs imports torch where it is installed, which takes seconds.
+        from mergekit_cycleqd.grid import RightClosedGrid
+
+        self._grid = RightClosedGrid(
+            solution_dim=(), dims=bins, ranges=ranges, solution_dtype=object
+        )
+
+    def add(self, elite: Elite) -> bool:
+        """Offer a candidate; True if it found a new cell or bettered the elite of its own."""
+        measures = [elite.scores[axis] for axis in self.axes]
+        info = self._grid.add_single(elite, elite.scores[self.task], measures)
+        return bool(info["status"])
+
+    @property
+    def elites(self) -> list[Elite]:
+        """All elites, best first; of equals the older one first."""
+        elites: list[Elite] = list(self._grid.data("solution"))
+        return sorted(elites, key=lambda elite: (-elite.scores[self.task], elite.index))
+
+    def cell_of(self, elite: Elite) -> tuple[int, ...]:
+        """The cell of an elite, a number along each axis."""
+        index = self._grid.index_of_single([elite.scores[axis] for axis in self.axes])
+        return tuple(int(i) for i in self._grid.int_to_grid_index([index])[0])
+
+    @property
+    def bins(self) -> tuple[int, ...]:
+        """Cells along each axis."""
+        return tuple(int(n) for n in self._grid.dims)
+
+    @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """Lowest and highest value of each axis."""
+        bounds = zip(self._grid.lower_bounds, self._grid.upper_bounds, strict=True)
+        return tuple((float(low), float(high)) for low, high in bounds)
+
+    @property
+    def coverage(self) -> float:
+        """Share of cells that hold an elite."""
+        return float(self._grid.stats.coverage)
+
+    @property
+    def qd_score(self) -> float:
+        """Sum of the elites' qualities."""
+        return float(self._grid.stats.qd_score)

@@ -1,0 +1,161 @@
+"""Reading the recipe of a run, with every fault reported at once and the path to its key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.recipe import (
+    Crossover,
+    Engine,
+    Evolution,
+    Expert,
+    GaussianMutation,
+    NoMutation,
+    Recipe,
+    Samples,
+    Sampling,
+    SvdMutation,
+    Task,
+    cross_checks,
+    nearest,
+)
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read the recipe of a run.
+
+    Folders of models and `include_path` are looked up beside the recipe first, then from the
+    working directory, and come out absolute; what is no folder is left alone, as a Hub id.
+
+    Raises:
+        RecipeError: With one line per fault, each naming file and key.
+    """
+    path = Path(path)
+    return parse_recipe(read_yaml(path), path)
+
+
+def parse_recipe(content: Any, path: Path) -> Recipe:
+    """Check the content of a run recipe; `path` is what faults and relative folders refer to.
+
+    Raises:
+        RecipeError: As in `load_recipe`.
+    """
+    if not isinstance(content, Mapping):
+        raise RecipeError([f"{path}: must hold keys such as base_model, experts and tasks"])
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError([f"{path}: {_line(e, content)}" for e in error.errors()]) from None
+    if faults := [f"{path}: {fault}" for fault in cross_checks(recipe)]:
+        raise RecipeError(faults)
+    return _with_folders(recipe, path.parent)
+
+
+def read_yaml(path: Path) -> Any:
+    """The plain content of a YAML file.
+
+    Raises:
+        RecipeError: If it cannot be read, is not YAML, or names a key twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RecipeError([f"{path}: no such file"]) from None
+    except (OSError, UnicodeError) as error:
+        raise RecipeError([f"{path}: cannot be read: {error}"]) from None
+    try:
+        return _UniqueKeyLoader(text).get_single_data()
+    except yaml.YAMLError as error:
+        raise RecipeError([f"{path}: is not YAML: {' '.join(str(error).split())}"]) from None
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, which besides refuses a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in {key for key in keys if keys.count(key) > 1 and key != "<<"}:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key!r} stands twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+def _line(error: ErrorDetails, content: Any) -> str:
+    """One of pydantic's errors as ``path.to.key: what is wrong``."""
+    keys: list[str] = []
+    for i, key in enumerate(error["loc"]):
+        inside = isinstance(content, Mapping) and key in content
+        inside = inside or (isinstance(content, list) and isinstance(key, int))
+        if inside:
+            content = content[key]
+        elif i < len(error["loc"]) - 1 or error["type"] != "missing":
+            continue  # the name of a union's branch, not a key of the file
+        keys.append(f"[{key}]" if isinstance(key, int) else f".{key}")
+    where = "".join(keys).lstrip(".") or "recipe"
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key{nearest(str(error['loc'][-1]), _keys_at(error['loc']))}"
+    if error["type"] == "missing":
+        return f"{where}: is required"
+    message = re.sub(r"^(Value error|Assertion failed), ", "", error["msg"])
+    message = re.sub(r"^Input should ", "must ", message)
+    if message.startswith("must"):
+        message += f", got {_brief(error['input'])}"
+    return f"{where}: {message}"
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "experts": Expert,
+    "tasks": Task,
+    "samples": Samples,
+    "evolution": Evolution,
+    "crossover": Crossover,
+    "svd": SvdMutation,
+    "gaussian": GaussianMutation,
+    "none": NoMutation,
+    "sampling": Sampling,
+    "engine": Engine,
+}
+
+
+def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
+    names = [part for part in loc[:-1] if isinstance(part, str)]
+    section = _SECTIONS[names[-1]] if names else Recipe
+    return list(section.model_fields)
+
+
+def _with_folders(recipe: Recipe, beside: Path) -> Recipe:
+    def found(reference: str) -> str:
+        for candidate in (beside / reference, Path(reference)):
+            if candidate.is_dir():
+                return str(candidate.resolve())
+        return reference
+
+    return recipe.model_copy(
+        update={
+            "base_model": found(recipe.base_model),
+            "experts": tuple(
+                expert.model_copy(update={"model": found(expert.model)})
+                for expert in recipe.experts
+            ),
+            "tasks": tuple(
+                task.model_copy(update={"include_path": found(task.include_path)})
+                if task.include_path
+                else task
+                for task in recipe.tasks
+            ),
+        }
+    )

@@ -1,0 +1,290 @@
+"""The search: ask for candidates, tell their scores (paper, section 3 and algorithm 1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mergekit_cycleqd.archive import Elite, TaskArchive
+from mergekit_cycleqd.errors import SearchError
+from mergekit_cycleqd.genome import Genome, Term, aggregate, crossover, mutate
+from mergekit_cycleqd.recipe import GaussianMutation, Recipe, SvdMutation
+from mergekit_cycleqd.sampling import choose_parents
+
+Scores = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A genome to be evaluated.
+
+    Attributes:
+        index: Its number: 0 .. K-1 are the experts, children follow.
+        task: The task whose turn as quality it is; an expert's own.
+        genome: The model.
+        parents: Numbers of the candidates it was bred from; empty for an expert.
+    """
+
+    index: int
+    task: str
+    genome: Genome
+    parents: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A candidate with what came of it; scores are None where the evaluation failed."""
+
+    candidate: Candidate
+    scores: Scores | None
+
+
+class CycleQD:
+    """Quality diversity over merges of K experts, one archive per task.
+
+    The search is a function of recipe and scores alone: candidate i draws from (seed, i) and is
+    bred from the archives as they are after candidates 0 .. i - lag in order, whenever their
+    scores arrive. All experts are told before the first child is bred.
+    """
+
+    def __init__(self, recipe: Recipe, told: Sequence[Told] = ()) -> None:
+        """Start a search, or go on with one.
+
+        Args:
+            recipe: The run.
+            told: What an earlier search of the same recipe was told, in any order.
+        """
+        self.recipe = recipe
+        self.tasks = recipe.task_names
+        self.family = recipe.family
+        self.total = len(self.tasks) + recipe.evolution.children
+        self._told = {item.candidate.index: item for item in told}
+        self._asked: dict[int, Candidate] = {}
+        self._applied = 0
+        self._archives = self._empty_archives()
+        self._advance(to=0)
+
+    # ---- asking ----
+
+    @property
+    def ready(self) -> bool:
+        """Whether `ask` can give a candidate now, without waiting for scores."""
+        return self._next < self.total and self._needed(self._next) <= self._known()
+
+    @property
+    def done(self) -> bool:
+        """Whether every candidate was told."""
+        return self._known() == self.total
+
+    @property
+    def archives_ready(self) -> bool:
+        """Whether all experts were told, so that the archives' ranges are final."""
+        return self._applied >= len(self.tasks)
+
+    @property
+    def told_count(self) -> int:
+        """How many candidates were told."""
+        return sum(1 for index in self._told if index < self.total)
+
+    def ask(self) -> Candidate:
+        """The next candidate.
+
+        Raises:
+            SearchError: If there is none left, if scores of earlier ones must be told first, or
+                if an expert could not be evaluated.
+        """
+        if self._next >= self.total:
+            raise SearchError(f"all {self.total} candidates were asked for")
+        if not self.ready:
+            raise SearchError(
+                f"candidate {self._next} needs the scores of candidates before "
+                f"{self._needed(self._next)}; tell candidate {self._known()} first"
+            )
+        candidate = self._asked[self._next] = self._breed(self._next)
+        self._advance(to=self._next + 1)
+        return candidate
+
+    def _advance(self, to: int) -> None:
+        """Let the next candidate be `to`, or the first after it that was not told already."""
+        self._next = to
+        while self._next < self.total and self._next in self._told:
+            self._next += 1
+        self._apply()
+
+    def _needed(self, index: int) -> int:
+        """How many candidates, in order, must be told before `index` is bred."""
+        experts = len(self.tasks)
+        if index < experts:
+            return 0
+        return max(experts, index - self.recipe.evolution.lag + 1)
+
+    def _known(self) -> int:
+        """How many candidates were told without a gap from the first."""
+        known = self._applied
+        while known < self.total and known in self._told:
+            known += 1
+        return known
+
+    def _breed(self, index: int) -> Candidate:
+        experts = len(self.tasks)
+        if index < experts:
+            return Candidate(index, self.tasks[index], Genome.from_expert(self.family, index))
+        evolution = self.recipe.evolution
+        child = index - experts
+        task = evolution.quality
+        if task == "cyclic":
+            task = self.tasks[child // evolution.cycle % experts]
+        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([evolution.seed, index])))
+        elites = self._archives[task].elites
+        first, second = choose_parents(elites, self.tasks, evolution.sampling, rng)
+        genome = self._cross(first.genome, second.genome, rng)
+        mutation = evolution.mutation
+        seed = int(rng.integers(2**32))
+        if isinstance(mutation, SvdMutation):
+            genome = mutate(genome, Term(self.tasks.index(task), seed, mutation.max_scale))
+        elif isinstance(mutation, GaussianMutation):
+            genome = mutate(genome, Term(None, seed, mutation.std))
+        return Candidate(index, task, genome, (first.index, second.index))
+
+    def _cross(self, first: Genome, second: Genome, rng: np.random.Generator) -> Genome:
+        drawn = self.recipe.evolution.crossover
+        while True:
+            w1, w2 = (float(w) for w in rng.normal(drawn.mean, drawn.std, size=2))
+            if w1 + w2 != 0:
+                return crossover(first, second, w1, w2)
+
+    # ---- telling ----
+
+    def tell(self, candidate: Candidate, scores: Scores | None) -> None:
+        """Say what came of a candidate.
+
+        Args:
+            candidate: One that `ask` gave.
+            scores: A number per task. None, or a number that is NaN or infinite, means that the
+                evaluation failed: the candidate is offered to no archive.
+
+        Raises:
+            SearchError: If it was not asked for, was told already, or a task has no score.
+        """
+        if self._asked.get(candidate.index) != candidate:
+            raise SearchError(f"candidate {candidate.index} is not waiting for its scores")
+        if scores is not None:
+            if missing := [task for task in self.tasks if task not in scores]:
+                raise SearchError(f"needs a score for every task, got none for {missing[0]!r}")
+            scores = {task: float(scores[task]) for task in self.tasks}
+            if not all(math.isfinite(score) for score in scores.values()):
+                scores = None
+        del self._asked[candidate.index]
+        self._told[candidate.index] = Told(candidate, scores)
+        self._apply()
+
+    def _apply(self) -> None:
+        """Offer to the archives, in order, what the next candidate may see; at the end, all."""
+        limit = self.total if self._next >= self.total else self._needed(self._next)
+        if self._next < len(self.tasks):
+            limit = len(self.tasks)  # experts do not depend on the archives
+        while self._applied < limit and self._applied in self._told:
+            told = self._told[self._applied]
+            self._applied += 1
+            if self._applied <= len(self.tasks):
+                self._lay_out()
+            elif told.scores is not None:
+                self._offer(told)
+
+    def _offer(self, told: Told) -> None:
+        assert told.scores is not None
+        candidate = told.candidate
+        elite = Elite(candidate.index, candidate.genome, told.scores, candidate.parents)
+        for archive in self._archives.values():
+            archive.add(elite)
+
+    def _lay_out(self) -> None:
+        """Make the archives for the experts told so far, whose scores set the automatic ranges."""
+        told = [self._told[index] for index in range(self._applied)]
+        for item in told:
+            if item.scores is None and self._applied == len(self.tasks):
+                raise SearchError(
+                    f"the expert {self.family.experts[item.candidate.index]} could not be "
+                    "evaluated; see the journal for the error"
+                )
+        self._archives = self._empty_archives(item.scores for item in told if item.scores)
+        for item in told:
+            if item.scores is not None:
+                self._offer(item)
+
+    def _empty_archives(self, scores: Iterable[Scores] = ()) -> dict[str, TaskArchive]:
+        known = list(scores)
+        ranges = {}
+        for task in self.recipe.tasks:
+            if task.range == "auto":
+                ranges[task.name] = automatic_range([score[task.name] for score in known])
+            else:
+                ranges[task.name] = task.range
+        bins = {task.name: task.bins for task in self.recipe.tasks}
+        archives = {}
+        for name in self.tasks:
+            axes = [axis for axis in self.tasks if axis != name]
+            archives[name] = TaskArchive(
+                name, axes, [bins[axis] for axis in axes], [ranges[axis] for axis in axes]
+            )
+        return archives
+
+    # ---- looking ----
+
+    @property
+    def archives(self) -> Mapping[str, TaskArchive]:
+        """The archive of each task, as the next candidate sees them."""
+        return self._archives
+
+    def elites(self, task: str) -> list[Elite]:
+        """The elites of one task's archive, best first.
+
+        Raises:
+            SearchError: If there is no such task.
+        """
+        if task not in self._archives:
+            raise SearchError(f"no task is named {task!r}; known: {', '.join(self.tasks)}")
+        return self._archives[task].elites
+
+    def aggregate(self) -> Genome:
+        """One model out of all archives: the best elite of each, by softmax (section 3.4).
+
+        Raises:
+            SearchError: If the archives are empty.
+        """
+        best = [(task, self.elites(task)) for task in self.tasks]
+        if not all(elites for _, elites in best):
+            raise SearchError("nothing to aggregate: the archives are empty")
+        return aggregate(
+            [elites[0].genome for _, elites in best],
+            [elites[0].scores[task] for task, elites in best],
+        )
+
+    def best_all_round(self) -> Elite:
+        """The elite of any archive with the highest mean score over the tasks.
+
+        Raises:
+            SearchError: If the archives are empty.
+        """
+        elites = [elite for task in self.tasks for elite in self.elites(task)]
+        if not elites:
+            raise SearchError("no elites: the archives are empty")
+        return min(elites, key=lambda elite: (-math.fsum(elite.scores.values()), elite.index))
+
+
+def automatic_range(scores: Sequence[float]) -> tuple[float, float]:
+    """The range of a task's axis: 85 % of the weakest expert to 115 % of the strongest.
+
+    Where that is empty (all experts score 0), it is one unit from there.
+
+    Args:
+        scores: The experts' scores on the task; with none, the range is [0, 1].
+    """
+    if not scores:
+        return 0.0, 1.0
+    lowest, highest = min(scores), max(scores)
+    low, high = lowest - 0.15 * abs(lowest), highest + 0.15 * abs(highest)
+    return (low, high) if low < high else (low, low + 1.0)
