@@ -1,0 +1,110 @@
+"""The command `mergekit-cycleqd`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from mergekit_cycleqd.errors import CycleQDError, RecipeError
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Commands by name; what is no command is a recipe to run."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.list_commands(ctx), "--help", "--version"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Commands, no_args_is_help=True)
+@click.version_option(package_name="mergekit-cycleqd")
+def commands() -> None:
+    """Evolve merges of expert models by quality diversity (CycleQD, arXiv:2410.14735).
+
+    `mergekit-cycleqd recipe.yaml` runs the recipe of a run, or merges the recipe of a model.
+    """
+
+
+@commands.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def merge(args: tuple[str, ...]) -> None:
+    """Merge the recipe of a model; takes every option of mergekit-yaml."""
+    from mergekit_cycleqd.merge_command import merge as with_mergekit  # seconds to import
+
+    with_mergekit.main(args=list(args), prog_name="mergekit-cycleqd merge")
+
+
+@commands.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the run or the model.  [default: runs/<name of the recipe>]",
+)
+def run(recipe: Path, out: Path | None) -> None:
+    """Run RECIPE, or go on with it; a model recipe is merged into the folder."""
+    from mergekit_cycleqd.recipe_file import read_yaml
+
+    out = out or Path("runs") / recipe.stem
+    content = read_yaml(recipe)
+    if isinstance(content, Mapping) and "merge_method" in content:
+        _merge(recipe, out)
+    else:
+        _search(recipe, out)
+
+
+def _merge(recipe: Path, out: Path) -> None:
+    from mergekit.options import MergeOptions
+
+    from mergekit_cycleqd.merge_command import merge_recipe
+
+    merge_recipe(recipe, out, MergeOptions())
+
+
+def _search(recipe: Path, out: Path) -> None:
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from mergekit_cycleqd.run import Run, prepare
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console()
+    prepared = prepare(recipe)
+    with Run(prepared, out, console) as current:
+        try:
+            current.go()
+        except KeyboardInterrupt:
+            again = f"mergekit-cycleqd {shlex.quote(str(recipe))} --out {shlex.quote(str(out))}"
+            console.print(
+                f"\nstopped after {current.search.told_count} of {current.search.total} "
+                f"candidates; nothing is lost. To go on: {again}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+            sys.exit(EXIT_INTERRUPTED)
+    console.print(f"files of the run: {out}", highlight=False, markup=False, soft_wrap=True)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command; what this package reports becomes lines on stderr and exit code 2."""
+    try:
+        commands.main(args=args, prog_name="mergekit-cycleqd", standalone_mode=True)
+    except CycleQDError as error:
+        _fail(error)
+
+
+def _fail(error: CycleQDError) -> None:
+    lines = error.faults if isinstance(error, RecipeError) else (str(error),)
+    for line in lines:
+        print(f"error: {line}", file=sys.stderr)
+    sys.exit(EXIT_BAD_INPUT)

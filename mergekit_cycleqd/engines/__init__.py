@@ -1,0 +1,1 @@
+"""What runs the models: an engine owns one resident model and swaps its weights."""

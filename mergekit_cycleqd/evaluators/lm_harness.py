@@ -1,0 +1,209 @@
+"""Scoring by lm-evaluation-harness: tasks and requests built once, samples fixed by id."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mergekit_cycleqd.errors import CycleQDError, RecipeError
+from mergekit_cycleqd.journal import Split
+from mergekit_cycleqd.recipe import Task
+
+
+class LMHarness:
+    """The tasks of a recipe as lm-eval task objects.
+
+    lm-eval's own `evaluate` does the scoring, so that a score here is the score that
+    `lm_eval` prints for the same samples; the requests of a split are built for the first genome
+    and used again for every other.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        """Load every task and check metric and sample ids, without any model.
+
+        Args:
+            tasks: The recipe's tasks.
+
+        Raises:
+            RecipeError: With one line per fault, each with the path to its key.
+        """
+        self._tasks = tuple(tasks)
+        faults: list[str] = []
+        self._ids: dict[Split, dict[str, list[int]]] = {"search": {}, "holdout": {}}
+        self._objects: dict[Split, dict[str, Any]] = {"search": {}, "holdout": {}}
+        self._built: set[Split] = set()
+        loader = _TaskLoader(self._tasks)
+        for i, task in enumerate(self._tasks):
+            try:
+                self._prepare(task, loader)
+            except _Fault as fault:
+                faults.append(f"tasks[{i}].{fault}")
+        if faults:
+            raise RecipeError(faults)
+
+    def _prepare(self, task: Task, loader: _TaskLoader) -> None:
+        loaded = loader.load(task)
+        _check_metric(task, loaded)
+        if getattr(loaded, "UNSAFE_CODE", False) and not task.confirm_run_unsafe_code:
+            raise _Fault(
+                f"confirm_run_unsafe_code: the task {task.task!r} runs code that models write; "
+                "set it to true if you accept that"
+            )
+        documents = len(loaded.eval_docs)
+        for split in ("search", "holdout"):
+            ids = task.samples.search if split == "search" else task.samples.holdout
+            if ids is None:
+                continue
+            try:
+                self._ids[split][task.name] = ids.resolve(documents)
+            except ValueError as error:
+                raise _Fault(f"samples.{split}: {error}") from None
+            self._objects[split][task.name] = loaded if split == "search" else loader.load(task)
+
+    def sizes(self, split: Split) -> dict[str, int]:
+        """How many samples each task has in a split; tasks without any are left out."""
+        return {name: len(ids) for name, ids in self._ids[split].items()}
+
+    def evaluate(self, lm: Any, split: Split) -> dict[str, float]:
+        """Score the model that `lm` holds now.
+
+        Args:
+            lm: An lm-eval model; always the same one, whatever its weights.
+            split: Which samples.
+
+        Returns:
+            The recipe's metric of each task that has samples in the split.
+
+        Raises:
+            CycleQDError: If a task reports no number.
+        """
+        from lm_eval.evaluator import evaluate
+
+        scores: dict[str, float] = {}
+        for tasks in self._batches(split):
+            objects = {task.name: self._objects[split][task.name] for task in tasks}
+            if split in self._built:
+                for loaded in objects.values():
+                    _keep_requests(loaded)
+            results = evaluate(
+                lm,
+                {"tasks": objects},
+                samples={task.name: self._ids[split][task.name] for task in tasks},
+                bootstrap_iters=0,
+                log_samples=False,
+                apply_chat_template=tasks[0].apply_chat_template,
+                system_instruction=tasks[0].system_instruction,
+                fewshot_as_multiturn=tasks[0].fewshot_as_multiturn,
+                confirm_run_unsafe_code=tasks[0].confirm_run_unsafe_code,
+            )["results"]
+            scores |= {task.name: _number(task, results[task.name]) for task in tasks}
+        self._built.add(split)
+        return {task.name: scores[task.name] for task in self._tasks if task.name in scores}
+
+    def _batches(self, split: Split) -> list[list[Task]]:
+        """The tasks of a split; those with equal settings together, to share lm-eval's batches."""
+        batches: dict[tuple[Any, ...], list[Task]] = {}
+        for task in self._tasks:
+            if task.name in self._objects[split]:
+                settings = (
+                    task.apply_chat_template,
+                    task.system_instruction,
+                    task.fewshot_as_multiturn,
+                    task.confirm_run_unsafe_code,
+                )
+                batches.setdefault(settings, []).append(task)
+        return list(batches.values())
+
+
+def _number(task: Task, results: Mapping[str, Any]) -> float:
+    value = results.get(task.metric)
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise CycleQDError(f"task {task.name!r} reports {value!r} as {task.metric}")
+    return float(value)
+
+
+class _Fault(Exception):
+    """A line about one task: the key within it, and what is wrong."""
+
+
+class _TaskLoader:
+    """lm-eval's task index, built once; its own tasks are indexed only where one is named."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        for name in ("lm_eval.tasks", "lm_eval.api.task", "lm_eval.evaluator"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        self._paths = sorted({task.include_path for task in tasks if task.include_path})
+
+    @cached_property
+    def _own(self) -> Any:
+        from lm_eval.tasks import TaskManager
+
+        return TaskManager(include_path=self._paths, include_defaults=False)
+
+    @cached_property
+    def _all(self) -> Any:
+        from lm_eval.tasks import TaskManager
+
+        return TaskManager(include_path=self._paths)
+
+    def load(self, task: Task) -> Any:
+        """A new lm-eval task object with the recipe's settings in it."""
+        if task.include_path and not Path(task.include_path).is_dir():
+            raise _Fault(f"include_path: no folder {task.include_path!r}")
+        own = bool(self._paths) and task.task in self._own.all_subtasks
+        manager = self._own if own else self._all
+        if task.task not in manager.all_subtasks:
+            raise _Fault(f"task: {_unknown(task.task, manager)}")
+        try:
+            (loaded,) = manager.load([task.task])["tasks"].values()
+        except Exception as error:
+            reason = next((line for line in str(error).splitlines() if line.strip()), "")
+            raise _Fault(
+                f"task: {task.task!r} cannot be loaded ({type(error).__name__}: {reason[:200]})"
+            ) from error
+        if task.gen_kwargs is not None:
+            if loaded.get_config("output_type") != "generate_until":
+                raise _Fault(f"gen_kwargs: the task {task.task!r} does not generate text")
+            loaded.set_config(key="generation_kwargs", value=dict(task.gen_kwargs), update=True)
+        if task.num_fewshot is not None:
+            loaded.set_config(key="num_fewshot", value=task.num_fewshot)
+        elif loaded.get_config("num_fewshot") is None:
+            loaded.set_config(key="num_fewshot", value=0)
+        loaded.set_fewshot_seed(seed=1234)  # as lm-eval's own command does
+        return loaded
+
+
+def _unknown(name: str, manager: Any) -> str:
+    if name in manager.all_groups or name in manager.all_tags:
+        return f"{name!r} is a group of tasks; name one of its tasks"
+    near = difflib.get_close_matches(name, manager.all_subtasks, n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"lm-eval knows no task {name!r}{hint}; for your own tasks set include_path"
+
+
+def _check_metric(task: Task, loaded: Any) -> None:
+    filters = [pipeline.name for pipeline in loaded._filters]
+    metrics: Mapping[str, Any] = loaded.aggregation()
+    reported = [f"{metric},{name}" for metric in metrics for name in filters]
+    if task.metric not in reported:
+        raise _Fault(
+            f"metric: the task {task.task!r} does not report {task.metric!r}; "
+            f"it reports {', '.join(reported)}"
+        )
+    higher = loaded.higher_is_better().get(task.metric.partition(",")[0])
+    if higher is False:
+        raise _Fault(f"metric: {task.metric!r} is better when lower; quality must be maximised")
+
+
+def _keep_requests(loaded: Any) -> None:
+    """Let lm-eval find the requests that it built last time, without their answers."""
+    requests = loaded.instances
+    for request in requests:
+        request.resps.clear()
+        request.filtered_resps.clear()
+    loaded.build_all_requests = lambda **_: None

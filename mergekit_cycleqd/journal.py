@@ -1,0 +1,253 @@
+"""The journal of a run: append-only, one fsynced line per record; all else is derived from it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from filelock import FileLock, Timeout
+
+from mergekit_cycleqd.errors import JournalError
+from mergekit_cycleqd.genome import Family, Genome, Term
+from mergekit_cycleqd.search import Candidate, Scores, Told
+
+VERSION = 1
+FILE = "journal.jsonl"
+Split = Literal["search", "holdout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One evaluation of one genome.
+
+    Attributes:
+        genome: The model.
+        split: Which samples it was evaluated on.
+        scores: A number per task; None where the evaluation failed.
+        candidate: The candidate of the search that it is; None for models that are only compared.
+        error: Why it failed.
+        seconds: Wall time of the evaluation.
+        worker: Which worker did it.
+    """
+
+    genome: Genome
+    split: Split
+    scores: Scores | None
+    candidate: Candidate | None = None
+    error: str | None = None
+    seconds: float = 0.0
+    worker: str = "local"
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as the journal writes it."""
+        content: dict[str, Any] = {"kind": "evaluation"}
+        if (candidate := self.candidate) is not None:
+            content = {
+                "kind": "candidate",
+                "index": candidate.index,
+                "task": candidate.task,
+                "parents": candidate.parents,
+            }
+        return content | {
+            "split": self.split,
+            "status": "done" if self.scores is not None else "failed",
+            "scores": self.scores,
+            "error": self.error,
+            "seconds": round(self.seconds, 3),
+            "worker": self.worker,
+            "id": self.genome.id,
+            "weights": self.genome.weights,
+            "terms": self.genome.terms,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], family: Family) -> Record:
+        """Read what `to_json` wrote.
+
+        Raises:
+            JournalError: If the genome is not the one whose id stands beside it.
+        """
+        terms = tuple(Term(*term) for term in content["terms"])
+        genome = Genome(family, tuple(content["weights"]), terms)
+        if genome.id != content["id"]:
+            raise JournalError(f"its genome is {genome.id}, not {content['id']} as it says")
+        candidate = None
+        if content["kind"] == "candidate":
+            candidate = Candidate(
+                content["index"], content["task"], genome, tuple(content["parents"])
+            )
+        return cls(
+            genome=genome,
+            split=content["split"],
+            scores=content["scores"],
+            candidate=candidate,
+            error=content["error"],
+            seconds=content["seconds"],
+            worker=content["worker"],
+        )
+
+
+@dataclass
+class Journal:
+    """The records of one run folder, in memory and on disk.
+
+    Attributes:
+        path: The file.
+        header: What the run was started with: recipe, versions, fingerprints of the models.
+        records: All records, in the order of arrival.
+    """
+
+    path: Path
+    header: Mapping[str, Any]
+    records: list[Record] = field(default_factory=list)
+    _stream: IO[bytes] | None = None
+    _lock: FileLock | None = None
+
+    @classmethod
+    def open(cls, folder: Path, header: Mapping[str, Any], family: Family) -> Journal:
+        """Start the journal of a run folder, or go on with the one that is there.
+
+        A last line that a crash tore is dropped.
+
+        Args:
+            folder: The run folder, made if need be.
+            header: `recipe`, `fingerprints` and `versions` of this run.
+            family: What genomes refer to.
+
+        Raises:
+            JournalError: If the folder is in use, or holds a run of another recipe or of other
+                models, or its journal is damaged before the last line.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _acquire(folder)
+        path = folder / FILE
+        try:
+            journal = cls(path, {"version": VERSION, **header}, _lock=lock)
+            journal._start(family)
+        except BaseException:
+            lock.release()
+            raise
+        return journal
+
+    def _start(self, family: Family) -> None:
+        lines = list(_whole_lines(self.path)) if self.path.exists() else []
+        self._stream = self.path.open("ab")
+        if not lines:
+            self._stream.truncate(0)
+            self._write({"kind": "header", **self.header})
+            _sync_folder(self.path.parent)
+            return
+        self._stream.truncate(sum(len(line) + 1 for line in lines))
+        was = _decode(lines[0], self.path, 1)
+        if was.get("kind") != "header" or was.get("version") != VERSION:
+            raise JournalError(f"{self.path}: line 1 is not a header of version {VERSION}")
+        if differences := list(_differences(was, self.header)):
+            raise JournalError(
+                f"{self.path.parent}: holds another run; choose another --out, or undo:\n"
+                + "\n".join(differences)
+            )
+        for number, line in enumerate(lines[1:], start=2):
+            try:
+                self.records.append(Record.from_json(_decode(line, self.path, number), family))
+            except (KeyError, TypeError, ValueError) as error:
+                raise JournalError(f"{self.path}: line {number} lacks or garbles {error}") from None
+            except JournalError as error:
+                raise JournalError(f"{self.path}: line {number} is damaged: {error}") from None
+
+    def append(self, record: Record) -> None:
+        """Keep a record; when this returns, it is on disk."""
+        self._write(record.to_json())
+        self.records.append(record)
+
+    def _write(self, content: Mapping[str, Any]) -> None:
+        assert self._stream is not None
+        line = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        self._stream.write(line.encode() + b"\n")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        """Give the run folder free."""
+        if self._stream is not None:
+            self._stream.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def told(self) -> list[Told]:
+        """What the search was told; an expert that failed is left out, to be tried again."""
+        told = {}
+        for record in self.records:
+            candidate = record.candidate
+            if candidate is not None and (record.scores is not None or candidate.parents):
+                told[candidate.index] = Told(candidate, record.scores)
+        return list(told.values())
+
+    def find(self, genome: Genome, split: Split) -> Record | None:
+        """The record of a genome that was evaluated on a split, if there is one."""
+        for record in self.records:
+            if record.split == split and record.scores is not None and record.genome == genome:
+                return record
+        return None
+
+
+def _acquire(folder: Path) -> FileLock:
+    path = folder / ".lock"
+    holder = path.read_text().strip() if path.exists() else ""
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise JournalError(
+            f"{folder}: is in use by another process ({holder or 'unknown'}); wait for it or end it"
+        ) from None
+    path.write_text(f"pid {os.getpid()}\n")
+    return lock
+
+
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    content = path.read_bytes()
+    end = content.rfind(b"\n")
+    yield from content[:end].split(b"\n") if end >= 0 else ()
+
+
+def _decode(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        content = json.loads(line)
+    except ValueError as error:
+        raise JournalError(f"{path}: line {number} is damaged: {error}") from None
+    if not isinstance(content, dict):
+        raise JournalError(f"{path}: line {number} is damaged: not a mapping")
+    return content
+
+
+def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """What keeps a run from being resumed; more or fewer children do not."""
+    before, after = _flat(was["recipe"], "recipe"), _flat(now["recipe"], "recipe")
+    before |= _flat(was["fingerprints"], "models")
+    after |= _flat(now["fingerprints"], "models")
+    for key in sorted(before.keys() | after.keys()):
+        if key != "recipe.evolution.children" and before.get(key) != after.get(key):
+            yield f"  {key}: was {before.get(key)!r}, is {after.get(key)!r}"
+
+
+def _flat(content: Any, prefix: str) -> dict[str, Any]:
+    if isinstance(content, Mapping):
+        items = ((f"{prefix}.{key}", value) for key, value in content.items())
+    elif isinstance(content, list | tuple):
+        items = ((f"{prefix}[{i}]", value) for i, value in enumerate(content))
+    else:
+        return {prefix: content}
+    return {key: leaf for where, value in items for key, leaf in _flat(value, where).items()}
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

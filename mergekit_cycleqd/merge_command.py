@@ -1,0 +1,58 @@
+"""`mergekit-cycleqd merge`: what mergekit-yaml does, with our method present."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import click
+from mergekit.config import MergeConfiguration
+from mergekit.merge import run_merge
+from mergekit.options import MergeOptions, PrettyPrintHelp, add_merge_options
+
+import mergekit_cycleqd.merge_method  # noqa: F401  (registers the method)
+from mergekit_cycleqd.errors import CycleQDError, RecipeError
+from mergekit_cycleqd.recipe_file import read_yaml
+
+
+@click.command("merge", cls=PrettyPrintHelp)
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("out_path", type=click.Path(path_type=Path))
+@add_merge_options  # type: ignore[untyped-decorator]
+def merge(merge_options: MergeOptions, recipe: Path, out_path: Path) -> None:
+    """Merge a model recipe into OUT_PATH; every option of mergekit-yaml is taken."""
+    merge_options.apply_global_options()
+    merge_recipe(recipe, out_path, merge_options)
+
+
+def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
+    """Merge a model recipe into a folder, which appears only when the model is whole.
+
+    Args:
+        recipe: Any mergekit configuration.
+        out: The folder; must not exist, or be empty.
+        options: mergekit's own.
+
+    Raises:
+        RecipeError: If the recipe cannot be read, or the folder is taken.
+    """
+    content = read_yaml(recipe)
+    try:
+        config = MergeConfiguration.model_validate(content)
+    except (ValueError, RuntimeError) as error:
+        raise RecipeError([f"{recipe}: {' '.join(str(error).split())}"]) from None
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RecipeError([f"{out}: must be a new or an empty folder; remove it or name another"])
+    partial = out.absolute().parent / f".{out.name}.partial" / out.name
+    shutil.rmtree(partial.parent, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        run_merge(config, str(partial), options, config_source=recipe.read_text(encoding="utf-8"))
+        if out.exists():
+            out.rmdir()
+        os.replace(partial, out)
+    except CycleQDError as error:
+        raise RecipeError([f"{recipe}: {error}"]) from error
+    finally:
+        shutil.rmtree(partial.parent, ignore_errors=True)

@@ -1,0 +1,200 @@
+"""A run from recipe to summary: checks, search, evaluation, journal, derived files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from mergekit_cycleqd.checkpoint import Checkpoint, mismatches
+from mergekit_cycleqd.errors import ModelError, RecipeError
+from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.journal import Journal, Record, Split
+from mergekit_cycleqd.outputs import compared_models, summary, write_outputs
+from mergekit_cycleqd.progress import Display
+from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.search import CycleQD
+from mergekit_cycleqd.workers import LocalWorker
+
+if TYPE_CHECKING:
+    from mergekit_cycleqd.evaluators.lm_harness import LMHarness
+
+OUTPUT_SECONDS = 120.0
+_PACKAGES = ("mergekit-cycleqd", "mergekit", "lm-eval", "transformers", "torch", "ribs", "numpy")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe that was checked against its models and tasks."""
+
+    recipe: Recipe
+    base: Checkpoint
+    experts: tuple[Checkpoint, ...]
+    harness: LMHarness
+
+
+def prepare(path: Path) -> Prepared:
+    """Read a run recipe and check all that can be known before a model is loaded.
+
+    Raises:
+        RecipeError: With one line per fault; nothing was written.
+    """
+    recipe = load_recipe(path)
+    faults: list[str] = []
+    models = {"base_model": recipe.base_model}
+    models |= {f"experts[{i}].model": expert.model for i, expert in enumerate(recipe.experts)}
+    folders = {key: model for key, model in models.items() if Path(model).is_dir()}
+    checkpoints = _open(folders, faults)
+    from mergekit_cycleqd.evaluators.lm_harness import LMHarness
+
+    harness = None
+    try:
+        harness = LMHarness(recipe.tasks)
+    except RecipeError as error:
+        faults += error.faults
+    if not faults or len(folders) + 1 >= len(models):  # download only for a sound recipe
+        checkpoints |= _open({k: v for k, v in models.items() if k not in folders}, faults)
+    faults += _family_faults(checkpoints)
+    if faults or harness is None:
+        raise RecipeError([f"{path}: {fault}" for fault in faults])
+    by_task = {
+        expert.task: checkpoints[f"experts[{i}].model"] for i, expert in enumerate(recipe.experts)
+    }
+    experts = tuple(by_task[task] for task in recipe.task_names)
+    return Prepared(recipe, checkpoints["base_model"], experts, harness)
+
+
+def _open(models: dict[str, str], faults: list[str]) -> dict[str, Checkpoint]:
+    opened = {}
+    for key, model in models.items():
+        try:
+            checkpoint = Checkpoint.open(model)
+            _ = checkpoint.config, checkpoint.headers
+            opened[key] = checkpoint
+        except ModelError as error:
+            faults.append(f"{key}: {error}")
+    return opened
+
+
+def _family_faults(checkpoints: dict[str, Checkpoint]) -> list[str]:
+    base = checkpoints.get("base_model")
+    if base is None:
+        return []
+    return [
+        f"{key}: {fault}"
+        for key, expert in checkpoints.items()
+        if expert is not base
+        for fault in mismatches(base, expert)
+    ]
+
+
+class Run:
+    """One run in one folder; ended at any moment, it goes on from there."""
+
+    def __init__(self, prepared: Prepared, folder: Path, console: Console) -> None:
+        """Open the run folder.
+
+        Args:
+            prepared: The checked recipe.
+            folder: Where the run is kept; made if need be.
+            console: Where progress is shown.
+
+        Raises:
+            JournalError: If the folder holds another run, or is in use.
+            SearchError: If the journal does not fit the recipe.
+        """
+        recipe = prepared.recipe
+        self.folder = folder
+        self._console = console
+        self._sizes: dict[Split, dict[str, int]] = {
+            "search": prepared.harness.sizes("search"),
+            "holdout": prepared.harness.sizes("holdout"),
+        }
+        self._worker = LocalWorker(recipe, prepared.base, prepared.experts, prepared.harness)
+        self._journal = Journal.open(folder, _header(prepared), recipe.family)
+        self.search = CycleQD(recipe, self._journal.told())
+
+    def __enter__(self) -> Run:
+        """The run itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the folder free."""
+        self._journal.close()
+
+    def go(self) -> None:
+        """Search until every child was told, then compare models and write the summary.
+
+        Raises:
+            SearchError: If an expert cannot be evaluated.
+            ModelError: If the models cannot be loaded.
+        """
+        family = self.search.family
+        with Display(self.search, self._console) as display:
+            display.say(self._greeting())
+            for genome in (Genome.from_base(family), Genome.uniform(family)):
+                self._compare(genome, "search")
+            self._search(display)
+            display.say("comparing models on search and holdout samples")
+            for _, genome in compared_models(self.search):
+                for split, sizes in self._sizes.items():
+                    if sizes:
+                        self._compare(genome, split)
+        self._write()
+        self._console.print(self.summary(), highlight=False, markup=False, soft_wrap=True)
+
+    def summary(self) -> str:
+        """The table of the run as it is now."""
+        return summary(self.search, self._journal.find, self._sizes)
+
+    def _search(self, display: Display) -> None:
+        written = time.monotonic()
+        while not self.search.done:
+            candidate = self.search.ask()
+            record = self._worker.evaluate(candidate.genome, "search", candidate)
+            self._journal.append(record)
+            self.search.tell(candidate, record.scores)
+            if record.error is not None:
+                display.say(f"candidate {candidate.index} failed: {record.error}")
+            display.update(candidate.task)
+            if time.monotonic() - written > OUTPUT_SECONDS and self.search.archives_ready:
+                self._write()
+                written = time.monotonic()
+
+    def _compare(self, genome: Genome, split: Split) -> Record:
+        known = self._journal.find(genome, split)
+        if known is not None:
+            return known
+        record = self._worker.evaluate(genome, split)
+        self._journal.append(record)
+        return record
+
+    def _write(self) -> None:
+        write_outputs(self.folder, self.search, self._journal.find, self._sizes)
+
+    def _greeting(self) -> str:
+        known = self.search.told_count
+        what = f"going on after {known} of {self.search.total} candidates" if known else "starting"
+        return f"run folder {self.folder}: {what}"
+
+
+def _header(prepared: Prepared) -> dict[str, object]:
+    checkpoints: Sequence[Checkpoint] = (prepared.base, *prepared.experts)
+    return {
+        "recipe": prepared.recipe.model_dump(mode="json"),
+        "fingerprints": {model.name: model.fingerprint() for model in checkpoints},
+        "versions": {package: _version(package) for package in _PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
