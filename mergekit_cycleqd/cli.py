@@ -74,6 +74,7 @@ def _merge(recipe: Path, out: Path) -> None:
 
 def _search(recipe: Path, out: Path) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # a bar per task would bury the one of the run
     from mergekit_cycleqd.run import Run, prepare
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)

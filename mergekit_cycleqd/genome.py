@@ -12,8 +12,8 @@ touches a tensor: see `mergekit_cycleqd.materialize` for that.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mergekit.config import MergeConfiguration
 
 MAX_SEED = 2**64
+_TERM = struct.Struct("<qQd")
 
 
 class Term(NamedTuple):
@@ -101,7 +102,8 @@ class Genome:
         weights = tuple(float(weight) for weight in self.weights)
         if len(weights) != experts or not all(map(math.isfinite, weights)):
             raise GenomeError(f"needs {experts} finite weights, one per expert, got {weights}")
-        scales: dict[tuple[int | None, int], float] = {}
+        previous = (-2, 0)
+        canonical = True
         for expert, seed, scale in self.terms:
             if expert is not None and not 0 <= expert < experts:
                 raise GenomeError(f"a term names expert {expert} of {experts} experts")
@@ -109,13 +111,12 @@ class Genome:
                 raise GenomeError(f"a seed must be in 0 .. 2**64 - 1, got {seed}")
             if not math.isfinite(scale):
                 raise GenomeError(f"the scale of seed {seed} must be finite, got {scale}")
-            scales[expert, seed] = scales.get((expert, seed), 0.0) + float(scale)
-        terms = sorted(
-            (Term(expert, seed, scale) for (expert, seed), scale in scales.items() if scale),
-            key=lambda term: (-1 if term.expert is None else term.expert, term.seed),
-        )
+            place = (-1 if expert is None else expert, seed)
+            canonical = canonical and previous < place and scale != 0
+            previous = place
         object.__setattr__(self, "weights", weights)
-        object.__setattr__(self, "terms", tuple(terms))
+        if not canonical:
+            object.__setattr__(self, "terms", _canonical(self.terms))
 
     @classmethod
     def from_base(cls, family: Family) -> Genome:
@@ -135,8 +136,11 @@ class Genome:
     @property
     def id(self) -> str:
         """16 hex digits that depend on weights, terms and rank alone, not on where models lie."""
-        content = json.dumps([self.weights, self.terms, self.family.rank])
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        digest = hashlib.sha256(struct.pack("<qq", self.family.rank, len(self.weights)))
+        digest.update(struct.pack(f"<{len(self.weights)}d", *self.weights))
+        for expert, seed, scale in self.terms:
+            digest.update(_TERM.pack(-1 if expert is None else expert, seed, scale))
+        return digest.hexdigest()[:16]
 
     def terms_of(self, expert: int | None) -> tuple[Term, ...]:
         """The terms of one expert, or with None the Gaussian ones."""
@@ -174,6 +178,14 @@ class Genome:
         if not isinstance(config, Mapping):
             config = config.model_dump(mode="json", exclude_defaults=True)
         return model_recipe.read(config)
+
+
+def _canonical(terms: Sequence[Term]) -> tuple[Term, ...]:
+    scales: dict[tuple[int | None, int], float] = {}
+    for expert, seed, scale in terms:
+        scales[expert, seed] = scales.get((expert, seed), 0.0) + float(scale)
+    kept = (Term(expert, seed, scale) for (expert, seed), scale in scales.items() if scale)
+    return tuple(sorted(kept, key=lambda t: (-1 if t.expert is None else t.expert, t.seed)))
 
 
 def combine(genomes: Sequence[Genome], coefficients: Sequence[float]) -> Genome:

@@ -11,7 +11,7 @@ from typing import IO, Any, Literal
 
 from filelock import FileLock, Timeout
 
-from mergekit_cycleqd.errors import JournalError
+from mergekit_cycleqd.errors import GenomeError, JournalError
 from mergekit_cycleqd.genome import Family, Genome, Term
 from mergekit_cycleqd.search import Candidate, Scores, Told
 
@@ -69,12 +69,12 @@ class Record:
         """Read what `to_json` wrote.
 
         Raises:
-            JournalError: If the genome is not the one whose id stands beside it.
+            GenomeError: If the genome is not the one whose id stands beside it.
         """
         terms = tuple(Term(*term) for term in content["terms"])
         genome = Genome(family, tuple(content["weights"]), terms)
         if genome.id != content["id"]:
-            raise JournalError(f"its genome is {genome.id}, not {content['id']} as it says")
+            raise GenomeError(f"its genome is {genome.id}, not {content['id']} as it says")
         candidate = None
         if content["kind"] == "candidate":
             candidate = Candidate(
@@ -93,22 +93,21 @@ class Record:
 
 @dataclass
 class Journal:
-    """The records of one run folder, in memory and on disk.
+    """The journal of one run folder; in memory are only the scores.
 
     Attributes:
         path: The file.
         header: What the run was started with: recipe, versions, fingerprints of the models.
-        records: All records, in the order of arrival.
     """
 
     path: Path
     header: Mapping[str, Any]
-    records: list[Record] = field(default_factory=list)
+    _scores: dict[tuple[str, Split], Scores] = field(default_factory=dict)
     _stream: IO[bytes] | None = None
     _lock: FileLock | None = None
 
     @classmethod
-    def open(cls, folder: Path, header: Mapping[str, Any], family: Family) -> Journal:
+    def open(cls, folder: Path, header: Mapping[str, Any]) -> Journal:
         """Start the journal of a run folder, or go on with the one that is there.
 
         A last line that a crash tore is dropped.
@@ -116,33 +115,31 @@ class Journal:
         Args:
             folder: The run folder, made if need be.
             header: `recipe`, `fingerprints` and `versions` of this run.
-            family: What genomes refer to.
 
         Raises:
             JournalError: If the folder is in use, or holds a run of another recipe or of other
-                models, or its journal is damaged before the last line.
+                models.
         """
         folder.mkdir(parents=True, exist_ok=True)
         lock = _acquire(folder)
-        path = folder / FILE
+        journal = cls(folder / FILE, {"version": VERSION, **header}, _lock=lock)
         try:
-            journal = cls(path, {"version": VERSION, **header}, _lock=lock)
-            journal._start(family)
+            journal._start()
         except BaseException:
-            lock.release()
+            journal.close()
             raise
         return journal
 
-    def _start(self, family: Family) -> None:
-        lines = list(_whole_lines(self.path)) if self.path.exists() else []
+    def _start(self) -> None:
         self._stream = self.path.open("ab")
-        if not lines:
-            self._stream.truncate(0)
+        self._stream.truncate(_end_of_last_line(self.path))
+        with self.path.open("rb") as lines:
+            first = lines.readline()
+        if not first:
             self._write({"kind": "header", **self.header})
             _sync_folder(self.path.parent)
             return
-        self._stream.truncate(sum(len(line) + 1 for line in lines))
-        was = _decode(lines[0], self.path, 1)
+        was = _decode(first, self.path, 1)
         if was.get("kind") != "header" or was.get("version") != VERSION:
             raise JournalError(f"{self.path}: line 1 is not a header of version {VERSION}")
         if differences := list(_differences(was, self.header)):
@@ -150,18 +147,43 @@ class Journal:
                 f"{self.path.parent}: holds another run; choose another --out, or undo:\n"
                 + "\n".join(differences)
             )
-        for number, line in enumerate(lines[1:], start=2):
-            try:
-                self.records.append(Record.from_json(_decode(line, self.path, number), family))
-            except (KeyError, TypeError, ValueError) as error:
-                raise JournalError(f"{self.path}: line {number} lacks or garbles {error}") from None
-            except JournalError as error:
-                raise JournalError(f"{self.path}: line {number} is damaged: {error}") from None
+
+    def replay(self, family: Family) -> Iterator[Told]:
+        """What the search was told before, line by line; read it to the end once.
+
+        An expert that failed is left out, to be tried again.
+
+        Args:
+            family: What the genomes refer to.
+
+        Raises:
+            JournalError: If a line is damaged.
+        """
+        with self.path.open("rb") as lines:
+            next(lines)
+            for number, line in enumerate(lines, start=2):
+                content = _decode(line, self.path, number)
+                try:
+                    record = Record.from_json(content, family)
+                except (KeyError, TypeError, ValueError) as error:
+                    raise JournalError(
+                        f"{self.path}: line {number} lacks or garbles {error}"
+                    ) from None
+                except GenomeError as error:
+                    raise JournalError(f"{self.path}: line {number} is damaged: {error}") from None
+                self._remember(record)
+                candidate = record.candidate
+                if candidate is not None and (record.scores is not None or candidate.parents):
+                    yield Told(candidate, record.scores)
+
+    def _remember(self, record: Record) -> None:
+        if record.scores is not None:
+            self._scores[record.genome.id, record.split] = record.scores
 
     def append(self, record: Record) -> None:
         """Keep a record; when this returns, it is on disk."""
         self._write(record.to_json())
-        self.records.append(record)
+        self._remember(record)
 
     def _write(self, content: Mapping[str, Any]) -> None:
         assert self._stream is not None
@@ -177,21 +199,9 @@ class Journal:
         if self._lock is not None:
             self._lock.release()
 
-    def told(self) -> list[Told]:
-        """What the search was told; an expert that failed is left out, to be tried again."""
-        told = {}
-        for record in self.records:
-            candidate = record.candidate
-            if candidate is not None and (record.scores is not None or candidate.parents):
-                told[candidate.index] = Told(candidate, record.scores)
-        return list(told.values())
-
-    def find(self, genome: Genome, split: Split) -> Record | None:
-        """The record of a genome that was evaluated on a split, if there is one."""
-        for record in self.records:
-            if record.split == split and record.scores is not None and record.genome == genome:
-                return record
-        return None
+    def scores(self, genome: Genome, split: Split) -> Scores | None:
+        """The scores of a genome on a split, if it was evaluated."""
+        return self._scores.get((genome.id, split))
 
 
 def _acquire(folder: Path) -> FileLock:
@@ -208,10 +218,18 @@ def _acquire(folder: Path) -> FileLock:
     return lock
 
 
-def _whole_lines(path: Path) -> Iterator[bytes]:
-    content = path.read_bytes()
-    end = content.rfind(b"\n")
-    yield from content[:end].split(b"\n") if end >= 0 else ()
+def _end_of_last_line(path: Path, block: int = 1 << 16) -> int:
+    """Where the last whole line of a file ends, in bytes."""
+    with path.open("rb") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - block)
+            stream.seek(start)
+            newline = stream.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            end = start
+    return 0
 
 
 def _decode(line: bytes, path: Path, number: int) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from pathlib import Path
 import click
 from mergekit.config import MergeConfiguration
 from mergekit.merge import run_merge
+from mergekit.merge_methods.registry import registered_methods
 from mergekit.options import MergeOptions, PrettyPrintHelp, add_merge_options
 
 import mergekit_cycleqd.merge_method  # noqa: F401  (registers the method)
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
+from mergekit_cycleqd.recipe import nearest
 from mergekit_cycleqd.recipe_file import read_yaml
 
 
@@ -42,6 +44,10 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
         config = MergeConfiguration.model_validate(content)
     except (ValueError, RuntimeError) as error:
         raise RecipeError([f"{recipe}: {' '.join(str(error).split())}"]) from None
+    known = [method.spec.name for method in registered_methods()]
+    if config.merge_method not in known:
+        hint = nearest(config.merge_method, known)
+        raise RecipeError([f"{recipe}: merge_method: no method {config.merge_method!r}{hint}"])
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RecipeError([f"{out}: must be a new or an empty folder; remove it or name another"])
     partial = out.absolute().parent / f".{out.name}.partial" / out.name

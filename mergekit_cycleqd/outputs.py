@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ import yaml
 
 from mergekit_cycleqd.archive import Elite, TaskArchive
 from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.journal import Record, Split
-from mergekit_cycleqd.search import CycleQD
+from mergekit_cycleqd.journal import Split
+from mergekit_cycleqd.search import CycleQD, Scores
 
-Find = Callable[[Genome, Split], Record | None]
+Find = Callable[[Genome, Split], Scores | None]
 
 
 def write_outputs(folder: Path, search: CycleQD, find: Find, sizes: Mapping[Split, Any]) -> None:
@@ -28,7 +27,7 @@ def write_outputs(folder: Path, search: CycleQD, find: Find, sizes: Mapping[Spli
     Args:
         folder: The run folder.
         search: The search, at any moment after its experts were told.
-        find: Looks up the record of a genome on a split.
+        find: Looks up the scores of a genome on a split.
         sizes: Number of samples per task, of each split.
     """
     archives = {task: _archive(search.archives[task]) for task in search.tasks}
@@ -44,17 +43,12 @@ def write_outputs(folder: Path, search: CycleQD, find: Find, sizes: Mapping[Spli
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file so that a crash leaves the old one or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(partial, path)
 
 
 def recipe_text(genome: Genome) -> str:
@@ -97,8 +91,8 @@ def _write_elites(folder: Path, task: str, elites: Sequence[Elite]) -> None:
         path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_atomically(path, text)
-    for path in folder.glob("*.yaml"):
-        if path.name not in files:
+    for path in folder.iterdir():
+        if path.name not in files:  # an elite no more, or a file that a crash left half written
             path.unlink()
 
 
@@ -127,8 +121,7 @@ def summary(search: CycleQD, find: Find, sizes: Mapping[Split, Mapping[str, int]
     for name, genome in compared_models(search):
         cells = [name]
         for split in splits:
-            record = find(genome, split)
-            scores = record.scores if record is not None else None
+            scores = find(genome, split)
             values = [None if scores is None else scores.get(task) for task in search.tasks]
             known = [value for value in values if value is not None]
             mean = sum(known) / len(known) if len(known) == len(values) else None

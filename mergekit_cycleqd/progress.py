@@ -21,8 +21,8 @@ class Display:
         self._search = search
         self._console = console
         self._experts = len(search.tasks)
-        self._start = time.monotonic()
-        self._start_count = search.told_count
+        self._start: float | None = None
+        self._start_count = 0
         self._last_line = float("-inf")
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -72,6 +72,8 @@ class Display:
         return f"{task} {elites[0].scores[task]:.3f} ({coverage:.0%} filled)"
 
     def _pace(self) -> list[str]:
+        if self._start is None:  # loading the models is not part of the pace
+            self._start, self._start_count = time.monotonic(), self._search.told_count
         done = self._search.told_count - self._start_count
         seconds = time.monotonic() - self._start
         if not done or not seconds:

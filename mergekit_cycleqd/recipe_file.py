@@ -105,8 +105,11 @@ def _line(error: ErrorDetails, content: Any) -> str:
         return f"{where}: unknown key{nearest(str(error['loc'][-1]), _keys_at(error['loc']))}"
     if error["type"] == "missing":
         return f"{where}: is required"
-    message = re.sub(r"^(Value error|Assertion failed), ", "", error["msg"])
-    message = re.sub(r"^Input should ", "must ", message)
+    if error["type"] == "union_tag_invalid":
+        tags = error["ctx"]
+        return f"{where}: kind must be one of {tags['expected_tags']}, got {tags['tag']!r}"
+    message = re.sub(r"^Value error, ", "", error["msg"])
+    message = re.sub(r"^(Input|String) should ", "must ", message)
     if message.startswith("must"):
         message += f", got {_brief(error['input'])}"
     return f"{where}: {message}"

@@ -14,7 +14,7 @@ from rich.console import Console
 from mergekit_cycleqd.checkpoint import Checkpoint, mismatches
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.journal import Journal, Record, Split
+from mergekit_cycleqd.journal import Journal, Split
 from mergekit_cycleqd.outputs import compared_models, summary, write_outputs
 from mergekit_cycleqd.progress import Display
 from mergekit_cycleqd.recipe import Recipe
@@ -117,8 +117,12 @@ class Run:
             "holdout": prepared.harness.sizes("holdout"),
         }
         self._worker = LocalWorker(recipe, prepared.base, prepared.experts, prepared.harness)
-        self._journal = Journal.open(folder, _header(prepared), recipe.family)
-        self.search = CycleQD(recipe, self._journal.told())
+        self._journal = Journal.open(folder, _header(prepared))
+        try:
+            self.search = CycleQD(recipe, self._journal.replay(recipe.family))
+        except BaseException:
+            self._journal.close()
+            raise
 
     def __enter__(self) -> Run:
         """The run itself."""
@@ -151,7 +155,7 @@ class Run:
 
     def summary(self) -> str:
         """The table of the run as it is now."""
-        return summary(self.search, self._journal.find, self._sizes)
+        return summary(self.search, self._journal.scores, self._sizes)
 
     def _search(self, display: Display) -> None:
         written = time.monotonic()
@@ -167,16 +171,12 @@ class Run:
                 self._write()
                 written = time.monotonic()
 
-    def _compare(self, genome: Genome, split: Split) -> Record:
-        known = self._journal.find(genome, split)
-        if known is not None:
-            return known
-        record = self._worker.evaluate(genome, split)
-        self._journal.append(record)
-        return record
+    def _compare(self, genome: Genome, split: Split) -> None:
+        if self._journal.scores(genome, split) is None:
+            self._journal.append(self._worker.evaluate(genome, split))
 
     def _write(self) -> None:
-        write_outputs(self.folder, self.search, self._journal.find, self._sizes)
+        write_outputs(self.folder, self.search, self._journal.scores, self._sizes)
 
     def _greeting(self) -> str:
         known = self.search.told_count

@@ -50,7 +50,7 @@ class CycleQD:
     scores arrive. All experts are told before the first child is bred.
     """
 
-    def __init__(self, recipe: Recipe, told: Sequence[Told] = ()) -> None:
+    def __init__(self, recipe: Recipe, told: Iterable[Told] = ()) -> None:
         """Start a search, or go on with one.
 
         Args:
@@ -61,11 +61,16 @@ class CycleQD:
         self.tasks = recipe.task_names
         self.family = recipe.family
         self.total = len(self.tasks) + recipe.evolution.children
-        self._told = {item.candidate.index: item for item in told}
+        self._waiting: dict[int, Told] = {}
         self._asked: dict[int, Candidate] = {}
+        self._experts: list[Told] = []
+        self._next = 0
         self._applied = 0
         self._archives = self._empty_archives()
-        self._advance(to=0)
+        for item in told:
+            if item.candidate.index < self.total:
+                self._waiting[item.candidate.index] = item
+                self._advance(to=self._next)
 
     # ---- asking ----
 
@@ -87,7 +92,7 @@ class CycleQD:
     @property
     def told_count(self) -> int:
         """How many candidates were told."""
-        return sum(1 for index in self._told if index < self.total)
+        return self._applied + len(self._waiting)
 
     def ask(self) -> Candidate:
         """The next candidate.
@@ -110,7 +115,7 @@ class CycleQD:
     def _advance(self, to: int) -> None:
         """Let the next candidate be `to`, or the first after it that was not told already."""
         self._next = to
-        while self._next < self.total and self._next in self._told:
+        while self._next < self._applied or self._next in self._waiting:
             self._next += 1
         self._apply()
 
@@ -124,7 +129,7 @@ class CycleQD:
     def _known(self) -> int:
         """How many candidates were told without a gap from the first."""
         known = self._applied
-        while known < self.total and known in self._told:
+        while known in self._waiting:
             known += 1
         return known
 
@@ -178,7 +183,7 @@ class CycleQD:
             if not all(math.isfinite(score) for score in scores.values()):
                 scores = None
         del self._asked[candidate.index]
-        self._told[candidate.index] = Told(candidate, scores)
+        self._waiting[candidate.index] = Told(candidate, scores)
         self._apply()
 
     def _apply(self) -> None:
@@ -186,10 +191,11 @@ class CycleQD:
         limit = self.total if self._next >= self.total else self._needed(self._next)
         if self._next < len(self.tasks):
             limit = len(self.tasks)  # experts do not depend on the archives
-        while self._applied < limit and self._applied in self._told:
-            told = self._told[self._applied]
+        while self._applied < limit and self._applied in self._waiting:
+            told = self._waiting.pop(self._applied)
             self._applied += 1
             if self._applied <= len(self.tasks):
+                self._experts.append(told)
                 self._lay_out()
             elif told.scores is not None:
                 self._offer(told)
@@ -203,17 +209,16 @@ class CycleQD:
 
     def _lay_out(self) -> None:
         """Make the archives for the experts told so far, whose scores set the automatic ranges."""
-        told = [self._told[index] for index in range(self._applied)]
-        for item in told:
-            if item.scores is None and self._applied == len(self.tasks):
+        for expert in self._experts:
+            if expert.scores is None and self._applied == len(self.tasks):
                 raise SearchError(
-                    f"the expert {self.family.experts[item.candidate.index]} could not be "
+                    f"the expert {self.family.experts[expert.candidate.index]} could not be "
                     "evaluated; see the journal for the error"
                 )
-        self._archives = self._empty_archives(item.scores for item in told if item.scores)
-        for item in told:
-            if item.scores is not None:
-                self._offer(item)
+        scored = [expert for expert in self._experts if expert.scores is not None]
+        self._archives = self._empty_archives(expert.scores for expert in scored if expert.scores)
+        for expert in scored:
+            self._offer(expert)
 
     def _empty_archives(self, scores: Iterable[Scores] = ()) -> dict[str, TaskArchive]:
         known = list(scores)

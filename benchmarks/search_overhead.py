@@ -1,0 +1,106 @@
+"""What the search itself costs: time per child as the archives fill, and replay of a journal.
+
+    python benchmarks/search_overhead.py [--children 100000]
+
+Scores come from a formula over the genome's weights, so that nothing but the search is measured:
+asking, telling, and a journal line per child (written without fsync, which measures the disk).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import tempfile
+import time
+from pathlib import Path
+
+from mergekit_cycleqd.journal import FILE, Journal, Record
+from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.search import Candidate, CycleQD
+
+TASKS = ("coding", "db", "os")
+
+
+def recipe(children: int) -> Recipe:
+    """Three tasks, 15 bins an axis, the paper's settings."""
+    return Recipe.model_validate(
+        {
+            "base_model": "base",
+            "experts": [{"model": f"expert-{t}", "task": t} for t in TASKS],
+            "tasks": [
+                {
+                    "name": t,
+                    "task": t,
+                    "metric": "m",
+                    "samples": {"search": "0-9"},
+                    "range": [0, 1.2],
+                }
+                for t in TASKS
+            ],
+            "evolution": {"children": children},
+        }
+    )
+
+
+def scores(candidate: Candidate) -> dict[str, float]:
+    """Each task is best near a weight of 0.8 for its expert, and mutation shakes it."""
+    weights = candidate.genome.weights
+    shake = random.Random(candidate.index)
+    return {
+        task: math.exp(-4 * (weights[k] - 0.8) ** 2) + shake.gauss(0, 0.05)
+        for k, task in enumerate(TASKS)
+    }
+
+
+def main() -> None:
+    """Run the search, then replay its journal, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--children", type=int, default=100_000)
+    children = parser.parse_args().children
+    run = recipe(children)
+    header = {"recipe": run.model_dump(mode="json"), "fingerprints": {}, "versions": {}}
+    search = CycleQD(run)
+    print("| children | ms per child | elites | coverage | terms of an elite, largest |")
+    print("| ---: | ---: | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal.open(Path(folder), header)
+        journal.close()
+        with (Path(folder) / FILE).open("a", encoding="utf-8") as stream:
+            step, start = max(1, children // 10), time.perf_counter()
+            while not search.done:
+                candidate = search.ask()
+                told = scores(candidate)
+                stream.write(
+                    json.dumps(Record(candidate.genome, "search", told, candidate).to_json())
+                )
+                stream.write("\n")
+                search.tell(candidate, told)
+                done = search.told_count - len(TASKS)
+                if done and done % step == 0:
+                    spent = time.perf_counter() - start
+                    elites = [e for task in TASKS for e in search.elites(task)]
+                    coverage = sum(a.coverage for a in search.archives.values()) / len(TASKS)
+                    terms = max(len(e.genome.terms) for e in elites)
+                    print(
+                        f"| {done} | {1e3 * spent / step:.3f} | {len(elites)} | {coverage:.1%} "
+                        f"| {terms} |",
+                        flush=True,
+                    )
+                    start = time.perf_counter()
+        size = (Path(folder) / FILE).stat().st_size
+        start = time.perf_counter()
+        journal = Journal.open(Path(folder), header)
+        again = CycleQD(run, journal.replay(run.family))
+        spent = time.perf_counter() - start
+        journal.close()
+    same = all(
+        [e.index for e in again.elites(task)] == [e.index for e in search.elites(task)]
+        for task in TASKS
+    )
+    print(f"\nreplay of {children} children from {size / 1e6:.0f} MB: {spent:.1f} s, same: {same}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""A tiny family of real models, made in code: one base, three experts, one tokenizer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hypothesis import settings
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from mergekit_cycleqd.genome import Family
+
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+
+TASKS = Path(__file__).parent / "tasks"
+COLOURS = ("red", "green", "blue")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Factors go to a folder of the tests, not to the user's."""
+    os.environ["MERGEKIT_CYCLEQD_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+def save_tokenizer(folder: Path) -> None:
+    words = ["<unk>", "<s>", "</s>", *(f"w{i}" for i in range(60))]
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="</s>",
+        padding_side="left",
+    ).save_pretrained(folder)
+
+
+def make_family(folder: Path, *, dtype: torch.dtype = torch.float32, tied: bool = True) -> Family:
+    """Save a Llama of 20,000 parameters and three versions of it with every weight moved."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=63,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+        tie_word_embeddings=tied,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
+    model = LlamaForCausalLM(config)
+    base = {name: value.clone() for name, value in model.state_dict().items()}
+    for name in ("base", *COLOURS):
+        model.load_state_dict(base)
+        if name != "base":
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(0.05 * torch.randn_like(parameter))
+        model.to(dtype).save_pretrained(folder / name)
+        save_tokenizer(folder / name)
+        model.float()
+    return Family(str(folder / "base"), tuple(str(folder / name) for name in COLOURS))
+
+
+@pytest.fixture(scope="session")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
+    return make_family(tmp_path_factory.mktemp("family"))
+
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def write_run_recipe(path: Path, family: Family, change: Change = lambda content: None) -> Path:
+    """Write the recipe of a short run over the tiny family, with changes to its content."""
+    content: dict[str, Any] = {
+        "base_model": family.base_model,
+        "experts": [
+            {"model": model, "task": colour}
+            for model, colour in zip(family.experts, COLOURS, strict=True)
+        ],
+        "tasks": [
+            {
+                "name": colour,
+                "task": f"tiny_{colour}",
+                "include_path": str(TASKS),
+                "metric": "acc,none",
+                "bins": 5,
+                "samples": {"search": "0-23", "holdout": "24-"},
+            }
+            for colour in COLOURS
+        ],
+        "evolution": {"children": 12, "seed": 3},
+        "engine": {"device": "cpu", "dtype": "float32"},
+    }
+    change(content)
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+RecipeMaker = Callable[..., Path]
+
+
+@pytest.fixture
+def make_recipe(family: Family, tmp_path: Path) -> RecipeMaker:
+    return lambda change=lambda content: None: write_run_recipe(
+        tmp_path / "recipe.yaml", family, change
+    )

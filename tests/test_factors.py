@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mergekit_cycleqd.factors import FactorCache, as_matrix, directions
+
+
+@pytest.mark.parametrize("shape", [(40, 24), (24, 40), (24, 24), (1, 30), (30, 1)])
+def test_directions_are_those_of_the_svd_in_its_order(shape: tuple[int, int]) -> None:
+    tau = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    basis = directions(tau).double().numpy()
+    u, s, vt = np.linalg.svd(tau.double().numpy(), full_matrices=False)
+    exact = vt.T if shape[0] >= shape[1] else u
+    assert np.abs(np.sum(basis * exact, axis=0)) == pytest.approx(1.0, abs=1e-5)  # up to signs
+    assert basis.T @ basis == pytest.approx(np.eye(len(basis)), abs=1e-6)
+    lengths = np.linalg.norm(
+        tau.double().numpy() @ basis if shape[0] >= shape[1] else basis.T @ tau.double().numpy(),
+        axis=0 if shape[0] >= shape[1] else 1,
+    )
+    assert lengths == pytest.approx(s, rel=1e-5)
+
+
+def test_the_order_of_directions_has_not_changed() -> None:
+    """Golden: the leading direction is that of the largest singular value."""
+    tau = torch.diag(torch.tensor([1.0, 3.0, 2.0]))
+    assert directions(tau).abs().tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
+
+
+def test_more_than_two_axes_are_a_matrix_of_the_first() -> None:
+    assert as_matrix(torch.zeros(4, 3, 2, 2)).shape == (4, 12)
+
+
+def test_the_cache_gives_back_what_it_stored(tmp_path: Path) -> None:
+    tau = torch.randn(12, 7)
+    cache = FactorCache(tmp_path)
+    first = cache.directions(tau)
+    (file,) = tmp_path.rglob("*.safetensors")
+    changed = file.stat().st_mtime_ns
+    assert torch.equal(FactorCache(tmp_path).directions(tau.clone()), first)
+    assert file.stat().st_mtime_ns == changed
+    assert not list(tmp_path.rglob("tmp*"))
+
+
+def test_another_task_vector_has_another_place_in_the_cache(tmp_path: Path) -> None:
+    cache = FactorCache(tmp_path)
+    cache.directions(torch.ones(4, 6))
+    cache.directions(torch.ones(6, 4))
+    cache.directions(2 * torch.ones(4, 6))
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 3
+
+
+def test_a_broken_file_in_the_cache_is_made_again(tmp_path: Path) -> None:
+    tau = torch.randn(12, 7)
+    cache = FactorCache(tmp_path)
+    first = cache.directions(tau)
+    (file,) = tmp_path.rglob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:40])
+    assert torch.equal(cache.directions(tau), first)
+    assert torch.equal(FactorCache(tmp_path).directions(tau), first)
+
+
+def test_without_store_nothing_is_written(tmp_path: Path) -> None:
+    FactorCache(tmp_path / "none").directions(torch.randn(3, 3), store=False)
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mergekit_cycleqd.errors import JournalError
+from mergekit_cycleqd.genome import Family, Genome, Term, mutate
+from mergekit_cycleqd.journal import FILE, Journal, Record, _end_of_last_line
+from mergekit_cycleqd.search import Candidate, Told
+
+FAMILY = Family("base", ("a", "b"))
+HEADER: dict[str, Any] = {
+    "recipe": {"evolution": {"children": 10, "lag": 1}, "tasks": [{"name": "a"}]},
+    "fingerprints": {"base": "1234"},
+    "versions": {},
+}
+
+
+def record(
+    index: int, scores: dict[str, float] | None = None, parents: tuple[int, ...] = (0, 1)
+) -> Record:
+    genome = mutate(Genome.uniform(FAMILY), Term(0, index, 0.1 + 0.2))
+    candidate = Candidate(index, "a", genome, parents)
+    return Record(genome, "search", scores, candidate, None if scores else "broke", 1.5)
+
+
+def written(folder: Path, count: int = 4) -> list[Record]:
+    records = [record(i, {"a": i / 3, "b": 0.1 + 0.2}) for i in range(count)]
+    journal = Journal.open(folder, HEADER)
+    for item in records:
+        journal.append(item)
+    journal.close()
+    return records
+
+
+def read(folder: Path, header: dict[str, Any] = HEADER) -> list[Told]:
+    journal = Journal.open(folder, header)
+    try:
+        return list(journal.replay(FAMILY))
+    finally:
+        journal.close()
+
+
+def told(records: list[Record]) -> list[Told]:
+    return [Told(item.candidate, item.scores) for item in records if item.candidate]
+
+
+def test_records_come_back_bit_for_bit(tmp_path: Path) -> None:
+    assert read(tmp_path) == []
+    records = written(tmp_path)
+    assert read(tmp_path) == told(records)
+
+
+def test_a_journal_cut_anywhere_loses_at_most_the_line_that_was_being_written(
+    tmp_path: Path,
+) -> None:
+    records = written(tmp_path / "whole")
+    content = (tmp_path / "whole" / FILE).read_bytes()
+    starts = [0]
+    while (end := content.find(b"\n", starts[-1])) >= 0:
+        starts.append(end + 1)
+    for cut in range(starts[2], len(content) + 1):
+        folder = tmp_path / "cut"
+        folder.mkdir(exist_ok=True)
+        (folder / FILE).write_bytes(content[:cut])
+        kept = sum(start <= cut for start in starts[2:])
+        assert read(folder) == told(records[:kept])
+        assert (folder / FILE).read_bytes() == content[: starts[kept + 1]]
+
+
+def test_a_torn_header_is_a_new_run(tmp_path: Path) -> None:
+    written(tmp_path)
+    content = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(content[:20])
+    assert read(tmp_path) == []
+    assert (tmp_path / FILE).read_bytes() == content[: content.index(b"\n") + 1]
+
+
+def test_damage_before_the_last_line_is_named(tmp_path: Path) -> None:
+    written(tmp_path)
+    lines = (tmp_path / FILE).read_bytes().split(b"\n")
+    lines[2] = lines[2].replace(b'"weights":[0.5', b'"weights":[0.6')
+    (tmp_path / FILE).write_bytes(b"\n".join(lines))
+    with pytest.raises(JournalError, match=r"journal.jsonl: line 3 is damaged"):
+        read(tmp_path)
+
+
+def test_another_recipe_is_refused_with_the_difference(tmp_path: Path) -> None:
+    written(tmp_path)
+    other = json.loads(json.dumps(HEADER))
+    other["recipe"]["evolution"]["lag"] = 2
+    other["fingerprints"]["base"] = "5678"
+    with pytest.raises(JournalError) as caught:
+        read(tmp_path, other)
+    assert "recipe.evolution.lag: was 1, is 2" in str(caught.value)
+    assert "models.base: was '1234', is '5678'" in str(caught.value)
+
+
+def test_more_children_are_no_other_recipe(tmp_path: Path) -> None:
+    records = written(tmp_path)
+    longer = json.loads(json.dumps(HEADER))
+    longer["recipe"]["evolution"]["children"] = 20
+    assert read(tmp_path, longer) == told(records)
+
+
+def test_a_second_process_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from mergekit_cycleqd.errors import JournalError\n"
+        "from mergekit_cycleqd.journal import Journal\n"
+        "try: Journal.open(Path(sys.argv[1]), {})\n"
+        "except JournalError as error: print(error)"
+    )
+    journal = Journal.open(tmp_path, HEADER)
+    other = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert f"in use by another process (pid {os.getpid()})" in other.stdout
+    journal.close()
+
+
+def test_failed_children_are_kept_and_failed_experts_are_tried_again(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path, HEADER)
+    journal.append(record(0, None, parents=()))
+    journal.append(record(5, None))
+    journal.close()
+    assert [(item.candidate.index, item.scores) for item in read(tmp_path)] == [(5, None)]
+
+
+def test_scores_are_found_by_genome_and_split(tmp_path: Path) -> None:
+    (first, *_) = written(tmp_path)
+    journal = Journal.open(tmp_path, HEADER)
+    list(journal.replay(FAMILY))
+    journal.close()
+    assert journal.scores(first.genome, "search") == first.scores
+    assert journal.scores(first.genome, "holdout") is None
+    assert journal.scores(Genome.from_base(FAMILY), "search") is None
+
+
+def test_the_last_whole_line_is_found_across_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    for content, end in ((b"", 0), (b"ab", 0), (b"ab\n", 3), (b"ab\ncdefghij", 3), (b"\n" * 9, 9)):
+        path.write_bytes(content)
+        assert _end_of_last_line(path, block=4) == end

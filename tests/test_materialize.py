@@ -1,0 +1,161 @@
+"""One genome, three ways to its weights: in place, by mergekit, and by numpy's SVD."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mergekit.config import MergeConfiguration
+from mergekit.merge import run_merge
+from mergekit.options import MergeOptions
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from mergekit_cycleqd import draws
+from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.factors import FactorCache
+from mergekit_cycleqd.genome import Family, Genome, Term, crossover, mutate
+from mergekit_cycleqd.materialize import ResidentModel
+from tests.conftest import make_family
+
+Weights = dict[str, torch.Tensor]
+
+
+def random_genome(family: Family, seed: int, *, noise: bool) -> Genome:
+    """What a few generations of search could breed."""
+    rng = np.random.default_rng(seed)
+    population = [Genome.from_expert(family, k) for k in range(3)]
+    for _ in range(8):
+        mate = population[rng.integers(len(population) - 1)]
+        child = crossover(population[-1], mate, *rng.normal(1.0, 0.3, size=2))
+        expert = None if noise and rng.random() < 0.3 else int(rng.integers(3))
+        scale = 0.01 if expert is None else 0.3
+        population.append(mutate(child, Term(expert, int(rng.integers(2**32)), scale)))
+    return population[-1]
+
+
+def in_place(genome: Genome, tmp_path: Path) -> Weights:
+    family = genome.family
+    model = AutoModelForCausalLM.from_pretrained(family.base_model)
+    resident = ResidentModel(
+        model,
+        Checkpoint.open(family.base_model),
+        [Checkpoint.open(expert) for expert in family.experts],
+        FactorCache(tmp_path / "factors"),
+    )
+    resident.load(Genome.from_expert(family, 1))  # whatever was there before must not matter
+    resident.load(genome)
+    return dict(model.named_parameters())
+
+
+def by_mergekit(config: MergeConfiguration, out: Path) -> Weights:
+    run_merge(config, str(out), MergeOptions(quiet=True))
+    return load_file(out / "model.safetensors")
+
+
+def by_numpy(genome: Genome) -> dict[str, np.ndarray]:
+    """Section 1 of the design, to the letter, in float64."""
+    family = genome.family
+    base = load_file(Path(family.base_model) / "model.safetensors")
+    experts = [load_file(Path(expert) / "model.safetensors") for expert in family.experts]
+    merged = {}
+    for name, tensor in base.items():
+        start = tensor.double().numpy()
+        total = start.copy()
+        for k, expert in enumerate(experts):
+            tau = expert[name].double().numpy() - start
+            if tau.ndim < 2:
+                total += genome.weights[k] * tau
+                continue
+            u, s, vt = np.linalg.svd(tau, full_matrices=False)
+            m = np.full(len(s), genome.weights[k])
+            for _, seed, scale in genome.terms_of(k):
+                drawn = draws.uniform(seed, name, len(s))
+                if 0 < family.rank < len(s):
+                    drawn[family.rank :] = 0.5
+                m += scale * drawn
+            total += u @ np.diag(s * m) @ vt
+        for _, seed, std in genome.terms_of(None):
+            total += std * draws.normal(seed, name, total.size).reshape(total.shape)
+        merged[name] = total
+    return merged
+
+
+@pytest.mark.parametrize("rank", [0, 1, 5, 20, 1000])
+@pytest.mark.parametrize("noise", [False, True])
+def test_three_ways_agree_in_float32(
+    family: Family, tmp_path: Path, rank: int, noise: bool
+) -> None:
+    ranked = Family(family.base_model, family.experts, rank=rank)
+    genome = random_genome(ranked, seed=rank, noise=noise)
+    assert len(genome.terms) >= 3
+    exact = by_numpy(genome)
+    resident = in_place(genome, tmp_path)
+    merged = by_mergekit(genome.to_mergekit(), tmp_path / "out")
+    assert resident.keys() == merged.keys() == exact.keys()
+    for name, expected in exact.items():
+        tolerance = 2e-6 * max(1.0, float(np.abs(expected).max()))
+        assert resident[name].detach().numpy() == pytest.approx(expected, abs=tolerance), name
+        assert merged[name].numpy() == pytest.approx(expected, abs=tolerance), name
+
+
+@pytest.mark.parametrize("stated", [None, "float32"])
+def test_three_ways_agree_in_bfloat16(tmp_path: Path, stated: str | None) -> None:
+    plain = make_family(tmp_path, dtype=torch.bfloat16)
+    family = Family(
+        plain.base_model, plain.experts, dtype=stated, out_dtype="bfloat16" if stated else None
+    )
+    genome = random_genome(family, seed=1, noise=False)
+    exact = by_numpy(genome)
+    resident = in_place(genome, tmp_path)
+    merged = by_mergekit(genome.to_mergekit(), tmp_path / "out")
+    for name, expected in exact.items():
+        for got in (resident[name].detach(), merged[name]):
+            assert got.dtype == torch.bfloat16
+            step = 2.0**-7 * np.abs(expected) + 1e-6  # at most one step of bf16
+            assert (np.abs(got.double().numpy() - expected) <= step).all(), name
+
+
+def test_without_mutation_it_is_task_arithmetic(family: Family, tmp_path: Path) -> None:
+    genome = Genome(family, (0.5, -0.2, 0.9))
+    stock = by_mergekit(genome.to_mergekit(stock=True), tmp_path / "stock")
+    ours = by_mergekit(genome.to_mergekit(), tmp_path / "ours")
+    resident = in_place(genome, tmp_path)
+    for name, expected in stock.items():
+        assert torch.allclose(ours[name], expected, rtol=1e-6, atol=1e-7), name
+        assert torch.allclose(resident[name], expected, rtol=1e-6, atol=1e-7), name
+
+
+def test_base_and_experts_come_back_as_they_are(family: Family, tmp_path: Path) -> None:
+    base = load_file(Path(family.base_model) / "model.safetensors")
+    resident = in_place(Genome.from_base(family), tmp_path)
+    assert all(torch.equal(resident[name], base[name]) for name in base)
+    expert = load_file(Path(family.experts[2]) / "model.safetensors")
+    resident = in_place(Genome.from_expert(family, 2), tmp_path)
+    for name, tensor in expert.items():
+        assert torch.allclose(resident[name], tensor, rtol=1e-6, atol=1e-7)
+
+
+def test_an_untied_head_is_merged_like_any_tensor(tmp_path: Path) -> None:
+    family = make_family(tmp_path, tied=False)
+    genome = random_genome(family, seed=4, noise=False)
+    resident = in_place(genome, tmp_path)
+    head = resident["lm_head.weight"].detach().numpy()
+    assert head == pytest.approx(by_numpy(genome)["lm_head.weight"], abs=2e-6)
+
+
+def test_an_expert_with_nan_is_refused_by_name(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    family = make_family(tmp_path)
+    file = Path(family.experts[1]) / "model.safetensors"
+    tensors = load_file(file)
+    tensors["model.norm.weight"][3] = float("nan")
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"green: tensor model\.norm\.weight has NaN"):
+        in_place(Genome.uniform(family), tmp_path)
+    with pytest.raises(ModelError, match=r"green: tensor model\.norm\.weight has NaN"):
+        by_mergekit(Genome.uniform(family).to_mergekit(), tmp_path / "out")

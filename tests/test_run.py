@@ -1,0 +1,205 @@
+"""Whole runs of the command over real tiny models."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from transformers import AutoModelForCausalLM
+
+from mergekit_cycleqd.cli import main
+from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.journal import FILE
+from mergekit_cycleqd.workers import LocalWorker
+from tests.conftest import RecipeMaker, write_run_recipe
+from tests.test_lm_harness import plain_lm_eval
+
+COMMAND = [sys.executable, "-c", "from mergekit_cycleqd.cli import main; main()"]
+
+
+def derived(folder: Path) -> dict[str, bytes]:
+    """What must not depend on how often a run was interrupted."""
+    files = [folder / "archives.json", folder / "aggregate.yaml", *folder.glob("elites/*/*")]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def lines(folder: Path) -> int:
+    journal = folder / FILE
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
+def start(recipe: Path, out: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, str(recipe), "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+
+
+def wait_for(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while lines(folder) < count and process.poll() is None:
+        assert time.monotonic() < deadline, "the run does not get on"
+        time.sleep(0.002)
+
+
+@pytest.fixture(scope="module")
+def run_once(family: Family, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("once")
+    main_ok([str(write_run_recipe(folder / "recipe.yaml", family)), "--out", str(folder / "run")])
+    return folder / "run"
+
+
+@pytest.fixture
+def finished(run_once: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run, to be spoilt."""
+    return Path(shutil.copytree(run_once, tmp_path / "run"))
+
+
+def main_ok(args: list[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(args)
+    assert exit.value.code == 0
+
+
+def test_a_run_leaves_archives_a_recipe_per_elite_and_a_table(finished: Path) -> None:
+    summary = (finished / "summary.md").read_text()
+    for row in ("base", "expert: red", "uniform merge", "best elite: blue", "aggregate"):
+        (line,) = [line for line in summary.splitlines() if line.startswith(f"| {row} |")]
+        assert len(re.findall(r"\d\.\d{3}", line)) == 8, "three tasks and their mean, two splits"
+    assert "12 of 12 children" in summary and "(search, n=24)" in summary
+    archives = yaml.safe_load((finished / "archives.json").read_text())["archives"]
+    for task, archive in archives.items():
+        files = sorted((finished / "elites" / task).iterdir())
+        assert len(files) == len(archive["elites"]) > 0
+        for file in files:
+            genome = Genome.from_mergekit(yaml.safe_load(file.read_text()))
+            (elite,) = [e for e in archive["elites"] if e["index"] == int(file.stem)]
+            assert genome.id == elite["id"]
+
+
+def test_an_elite_is_rebuilt_from_its_recipe_and_scores_the_same(
+    finished: Path, tmp_path: Path
+) -> None:
+    archive = yaml.safe_load((finished / "archives.json").read_text())["archives"]["green"]
+    elite = next(e for e in archive["elites"] if e["parents"])
+    main_ok(
+        [
+            "merge",
+            str(finished / "elites" / "green" / f"{elite['index']:06d}.yaml"),
+            str(tmp_path / "model"),
+            "--quiet",
+        ]
+    )
+    AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    scores = plain_lm_eval(str(tmp_path / "model"), {"tiny_green": "acc,none"}, list(range(24)))
+    assert scores == {"tiny_green": elite["scores"]["green"]}
+
+
+def test_running_a_finished_run_again_evaluates_nothing_and_changes_nothing(
+    finished: Path, make_recipe: RecipeMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, journal = derived(finished), (finished / FILE).read_bytes()
+    monkeypatch.setattr(LocalWorker, "evaluate", None)
+    main_ok([str(make_recipe()), "--out", str(finished)])
+    assert derived(finished) == before
+    assert (finished / FILE).read_bytes() == journal
+
+
+def test_derived_files_come_again_from_the_journal(
+    finished: Path, make_recipe: RecipeMaker
+) -> None:
+    before = derived(finished)
+    for file in finished.rglob("*"):
+        if file.is_file() and file.name != FILE:
+            file.unlink()
+    main_ok([str(make_recipe()), "--out", str(finished)])
+    assert derived(finished) == before
+
+
+def test_another_recipe_is_refused_in_the_same_folder(
+    finished: Path, make_recipe: RecipeMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["evolution"]["seed"] = 4
+
+    with pytest.raises(SystemExit) as exit:
+        main([str(make_recipe(change)), "--out", str(finished)])
+    assert exit.value.code == 2
+    assert "recipe.evolution.seed: was 3, is 4" in capsys.readouterr().err
+
+
+def test_kill_9_at_any_moment_loses_nothing(
+    finished: Path, make_recipe: RecipeMaker, tmp_path: Path
+) -> None:
+    recipe, out = make_recipe(), tmp_path / "killed"
+    total = lines(finished)
+    for count in (1, 2, 4, 7, 11, total - 5, total):
+        process = start(recipe, out)
+        wait_for(out, count, process)
+        time.sleep(0.003 * count)  # somewhere within the next evaluation, or the final writing
+        process.kill()
+        process.communicate()
+        assert lines(out) >= count
+    process = start(recipe, out)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert derived(out) == derived(finished)
+    assert (out / "summary.md").read_bytes() == (finished / "summary.md").read_bytes()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_stops_cleanly_and_says_how_to_go_on(
+    sent: signal.Signals, make_recipe: RecipeMaker, tmp_path: Path
+) -> None:
+    def longer(content: dict[str, Any]) -> None:
+        content["evolution"]["children"] = 5000
+
+    recipe, out = make_recipe(longer), tmp_path / "stopped"
+    process = start(recipe, out)
+    wait_for(out, 6, process)
+    process.send_signal(sent)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "nothing is lost" in output and f"{recipe} --out {out}" in output
+    assert "Traceback" not in output
+
+
+def test_a_broken_evaluation_is_tried_again_then_recorded_as_failed(
+    make_recipe: RecipeMaker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from mergekit_cycleqd.engines.hf import HFEngine
+
+    attempts: dict[str, int] = {}
+    load = HFEngine.load
+
+    def breaking(engine: HFEngine, genome: Genome) -> None:
+        tried = attempts[genome.id] = attempts.get(genome.id, 0) + 1
+        if len(attempts) == 7 or (len(attempts) == 9 and tried == 1):
+            raise RuntimeError("the device fell off")
+        load(engine, genome)
+
+    monkeypatch.setattr(HFEngine, "load", breaking)
+    main_ok([str(make_recipe()), "--out", str(tmp_path / "run")])
+    output = capsys.readouterr().out
+    assert "failed: RuntimeError: the device fell off" in output
+    journal = [yaml.safe_load(line) for line in (tmp_path / "run" / FILE).read_text().splitlines()]
+    failed = [line for line in journal if line.get("status") == "failed"]
+    assert len(failed) == 1
+    assert list(attempts.values())[6] == 3 and list(attempts.values())[8] >= 2
+    held = yaml.safe_load((tmp_path / "run" / "archives.json").read_text())["archives"]
+    assert failed[0]["index"] not in {e["index"] for a in held.values() for e in a["elites"]}
