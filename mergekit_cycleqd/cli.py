@@ -86,8 +86,9 @@ def _search(recipe: Path, out: Path) -> None:
         except KeyboardInterrupt:
             again = f"mergekit-cycleqd {shlex.quote(str(recipe))} --out {shlex.quote(str(out))}"
             console.print(
-                f"\nstopped after {current.search.told_count} of {current.search.total} "
-                f"candidates; nothing is lost. To go on: {again}",
+                f"stopped after {current.search.children_told} of "
+                f"{current.search.recipe.evolution.children} children; nothing is lost. "
+                f"To go on: {again}",
                 highlight=False,
                 markup=False,
                 soft_wrap=True,

@@ -133,9 +133,8 @@ def summary(search: CycleQD, find: Find, sizes: Mapping[Split, Mapping[str, int]
         f"QD score {archive.qd_score:.3f}"
         for task, archive in search.archives.items()
     )
-    children = max(0, search.told_count - len(search.tasks))
     planned = search.recipe.evolution.children
     return (
-        f"# Run summary\n\n{children} of {planned} children evaluated. Elites are chosen on search "
-        f"samples; holdout samples are only reported.\n\n{table}\n\n## Archives\n\n{archives}\n"
+        f"# Run summary\n\n{search.children_told} of {planned} children evaluated. Elites are chosen "
+        f"on search samples; holdout samples are only reported.\n\n{table}\n\n## Archives\n\n{archives}\n"
     )

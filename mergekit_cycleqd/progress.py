@@ -1,12 +1,14 @@
-"""What a run shows while it works: a bar on a terminal, plain lines elsewhere."""
+"""What a run shows while it works: a bar and a row per archive on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import time
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
 
 from mergekit_cycleqd.search import CycleQD
 
@@ -20,23 +22,22 @@ class Display:
         """Show `search` on `console`."""
         self._search = search
         self._console = console
-        self._experts = len(search.tasks)
         self._start: float | None = None
         self._start_count = 0
         self._last_line = float("-inf")
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            TextColumn("children"),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rest]}"),
-            console=console,
-            disable=not console.is_terminal,
+            TextColumn("{task.description}"),
         )
-        self._task = self._bar.add_task("children", total=search.recipe.evolution.children, rest="")
+        self._task = self._bar.add_task("", total=search.recipe.evolution.children)
+        self._live = Live(self._bar, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Display:
         """Start drawing."""
-        self._bar.start()
+        if self._console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
@@ -46,7 +47,7 @@ class Display:
         traceback: TracebackType | None,
     ) -> None:
         """Stop drawing."""
-        self._bar.stop()
+        self._live.stop()
 
     def say(self, message: str) -> None:
         """A line that stays."""
@@ -54,22 +55,36 @@ class Display:
 
     def update(self, quality: str) -> None:
         """Show the search as it is now; `quality` is the task of the last candidate."""
-        children = max(0, self._search.told_count - self._experts)
-        parts = [f"quality {quality}", *map(self._archive, self._search.tasks), *self._pace()]
-        rest = "  ".join(parts)
-        self._bar.update(self._task, completed=children, rest=rest)
+        search = self._search
+        state = "  ".join([f"quality {quality}", *self._pace()])
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=search.children_told, description=state)
+            self._live.update(Group(self._bar, self._archives()))
+            return
         now = time.monotonic()
-        finished = self._search.done
-        if not self._console.is_terminal and (finished or now - self._last_line >= LINE_SECONDS):
+        if search.done or now - self._last_line >= LINE_SECONDS:
             self._last_line = now
-            self.say(f"children {children}/{self._search.recipe.evolution.children}  {rest}")
+            archives = "  ".join(
+                f"{task} {best} ({coverage} filled)" for task, best, coverage, _ in self._rows()
+            )
+            self.say(
+                f"children {search.children_told}/{search.recipe.evolution.children}  "
+                f"{state}  {archives}"
+            )
 
-    def _archive(self, task: str) -> str:
-        elites = self._search.elites(task)
-        if not elites:
-            return f"{task} -"
-        coverage = self._search.archives[task].coverage
-        return f"{task} {elites[0].scores[task]:.3f} ({coverage:.0%} filled)"
+    def _archives(self) -> Table:
+        table = Table("archive", "best", "coverage", "elites", box=None, padding=(0, 2))
+        for row in self._rows():
+            table.add_row(*row)
+        return table
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        rows = []
+        for task, archive in self._search.archives.items():
+            elites = self._search.elites(task)
+            best = f"{elites[0].scores[task]:.3f}" if elites else "-"
+            rows.append((task, best, f"{archive.coverage:.0%}", str(len(elites))))
+        return rows
 
     def _pace(self) -> list[str]:
         if self._start is None:  # loading the models is not part of the pace

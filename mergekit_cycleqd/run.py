@@ -135,23 +135,31 @@ class Run:
     def go(self) -> None:
         """Search until every child was told, then compare models and write the summary.
 
+        Whatever ends it, the derived files show what was reached.
+
         Raises:
             SearchError: If an expert cannot be evaluated.
             ModelError: If the models cannot be loaded.
         """
-        family = self.search.family
-        with Display(self.search, self._console) as display:
-            display.say(self._greeting())
-            for genome in (Genome.from_base(family), Genome.uniform(family)):
-                self._compare(genome, "search")
-            self._search(display)
-            display.say("comparing models on search and holdout samples")
-            for _, genome in compared_models(self.search):
-                for split, sizes in self._sizes.items():
-                    if sizes:
-                        self._compare(genome, split)
-        self._write()
+        try:
+            with Display(self.search, self._console) as display:
+                self._go(display)
+        finally:
+            if self.search.archives_ready:
+                self._write()
         self._console.print(self.summary(), highlight=False, markup=False, soft_wrap=True)
+
+    def _go(self, display: Display) -> None:
+        family = self.search.family
+        display.say(self._greeting())
+        for genome in (Genome.from_base(family), Genome.uniform(family)):
+            self._compare(genome, "search")
+        self._search(display)
+        display.say("comparing models on search and holdout samples")
+        for _, genome in compared_models(self.search):
+            for split, sizes in self._sizes.items():
+                if sizes:
+                    self._compare(genome, split)
 
     def summary(self) -> str:
         """The table of the run as it is now."""

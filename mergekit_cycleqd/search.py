@@ -75,6 +75,11 @@ class CycleQD:
     # ---- asking ----
 
     @property
+    def children_told(self) -> int:
+        """How many children were told; experts do not count."""
+        return max(0, self.told_count - len(self.tasks))
+
+    @property
     def ready(self) -> bool:
         """Whether `ask` can give a candidate now, without waiting for scores."""
         return self._next < self.total and self._needed(self._next) <= self._known()
