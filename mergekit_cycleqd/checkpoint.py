@@ -152,10 +152,13 @@ def mismatches(base: Checkpoint, expert: Checkpoint) -> list[str]:
         ours, theirs = base.config.get(key), expert.config.get(key)
         if ours != theirs:
             return [f"must have the base's {key} {ours}, got {theirs} in {expert.name}"]
-    missing = sorted(base.headers.keys() - expert.headers.keys())
+    # Of tied embeddings some tools store the head as well, and some do not.
+    tied = all(model.config.get("tie_word_embeddings") for model in (base, expert))
+    ignored = {"lm_head.weight"} if tied else set()
+    missing = sorted(base.headers.keys() - expert.headers.keys() - ignored)
     if missing:
         faults.append(f"lacks {_some(missing)} of the base {base.name}")
-    extra = sorted(expert.headers.keys() - base.headers.keys())
+    extra = sorted(expert.headers.keys() - base.headers.keys() - ignored)
     if extra:
         faults.append(f"has {_some(extra)} that the base {base.name} lacks")
     shapes = [

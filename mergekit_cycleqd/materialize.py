@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from mergekit_cycleqd import draws
 from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.factors import FactorCache, as_matrix
 from mergekit_cycleqd.genome import Genome, Term
+from mergekit_cycleqd.loaded_layout import LoadedLayout, floating_tensors
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
 
 @dataclass(frozen=True)
 class _Slot:
-    """One parameter of the resident model, with the checkpoint's tensors that it is made of."""
+    """One tensor of the resident model, with those of the base and the experts."""
 
     name: str
     parameter: Tensor
@@ -131,21 +131,15 @@ class ResidentModel:
             cache: Where bases of task vectors are kept.
 
         Raises:
-            ModelError: If a parameter of the model has no tensor in the checkpoint.
+            ModelError: If a tensor of the model is in none of the checkpoints, or is not finite.
         """
         self.model = model
         self._cache = cache
+        layouts = [LoadedLayout(checkpoint, model) for checkpoint in (base, *experts)]
         self._slots = []
-        for name, parameter in _floating_tensors(model, base):
-            self._slots.append(
-                _Slot(
-                    name=name,
-                    parameter=parameter,
-                    base=base.tensor(name).to(parameter.device),
-                    experts=tuple(_finite(e, name).to(parameter.device) for e in experts),
-                    bases={},
-                )
-            )
+        for name, parameter in floating_tensors(model, base).items():
+            started, *tuned = (layout.tensor(name).to(parameter.device) for layout in layouts)
+            self._slots.append(_Slot(name, parameter, started, tuple(tuned), {}))
 
     @torch.no_grad()
     def load(self, genome: Genome) -> None:
@@ -172,29 +166,3 @@ class ResidentModel:
             return slot.bases[k]
 
         return Share(tau, weight, terms, basis)
-
-
-def _finite(checkpoint: Checkpoint, name: str) -> Tensor:
-    tensor = checkpoint.tensor(name)
-    if not torch.isfinite(tensor).all():
-        raise ModelError(f"{checkpoint.name}: tensor {name} has NaN or infinite values")
-    return tensor
-
-
-def _floating_tensors(model: nn.Module, checkpoint: Checkpoint) -> list[tuple[str, Tensor]]:
-    """Pairs of checkpoint name and tensor of the model; tied weights once."""
-    aliases: dict[int, list[str]] = {}
-    tensors: dict[int, Tensor] = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if tensor.is_floating_point():
-            aliases.setdefault(id(tensor), []).append(name)
-            tensors[id(tensor)] = tensor
-    pairs = []
-    for key, names in aliases.items():
-        stored = [name for name in names if name in checkpoint.headers]
-        if not stored:
-            raise ModelError(
-                f"{checkpoint.name}: the model's {names[0]} is not among the checkpoint's tensors"
-            )
-        pairs.append((stored[0], tensors[key]))
-    return pairs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from mergekit.merge_methods.registry import registered_methods
 from mergekit.options import MergeOptions, PrettyPrintHelp, add_merge_options
 
 import mergekit_cycleqd.merge_method  # noqa: F401  (registers the method)
+from mergekit_cycleqd.checkpoint import Checkpoint, mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
 from mergekit_cycleqd.recipe import nearest
 from mergekit_cycleqd.recipe_file import read_yaml
@@ -48,6 +50,8 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
     if config.merge_method not in known:
         hint = nearest(config.merge_method, known)
         raise RecipeError([f"{recipe}: merge_method: no method {config.merge_method!r}{hint}"])
+    if faults := [f"{recipe}: {fault}" for fault in _misfits(config, options)]:
+        raise RecipeError(faults)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RecipeError([f"{out}: must be a new or an empty folder; remove it or name another"])
     partial = out.absolute().parent / f".{out.name}.partial" / out.name
@@ -58,7 +62,22 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
         if out.exists():
             out.rmdir()
         os.replace(partial, out)
-    except CycleQDError as error:
-        raise RecipeError([f"{recipe}: {error}"]) from error
+    except (CycleQDError, RuntimeError, ValueError, KeyError) as error:
+        raise RecipeError([f"{recipe}: {' '.join(str(error).split())}"]) from error
     finally:
         shutil.rmtree(partial.parent, ignore_errors=True)
+
+
+def _misfits(config: MergeConfiguration, options: MergeOptions) -> Iterator[str]:
+    """Why models in folders do not fit together, where mergekit is not asked to make them fit."""
+    if options.allow_crimes or config.tokenizer_source or config.tokenizer:
+        return
+    if config.base_model is None or not Path(str(config.base_model)).is_dir():
+        return
+    base = Checkpoint.open(str(config.base_model))
+    for i, entry in enumerate(config.models or ()):
+        if entry.model != config.base_model and Path(str(entry.model)).is_dir():
+            expert = Checkpoint.open(str(entry.model))
+            yield from (
+                f"models[{i}].model: {expert.name} {fault}" for fault in mismatches(base, expert)
+            )

@@ -134,7 +134,11 @@ def summary(search: CycleQD, find: Find, sizes: Mapping[Split, Mapping[str, int]
         for task, archive in search.archives.items()
     )
     planned = search.recipe.evolution.children
-    return (
-        f"# Run summary\n\n{search.children_told} of {planned} children evaluated. Elites are chosen "
-        f"on search samples; holdout samples are only reported.\n\n{table}\n\n## Archives\n\n{archives}\n"
+    return "\n".join(
+        [
+            "# Run summary\n",
+            f"{search.children_told} of {planned} children evaluated. Elites are chosen on search "
+            f"samples; holdout samples are only reported.\n\n{table}\n",
+            f"## Archives\n\n{archives}\n",
+        ]
     )

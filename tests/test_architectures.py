@@ -1,0 +1,249 @@
+"""What mergekit merges, this merges: tiny random models of many architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+import yaml
+from safetensors.torch import load_file
+
+from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.factors import FactorCache
+from mergekit_cycleqd.genome import Family, Genome, Term
+from mergekit_cycleqd.materialize import ResidentModel
+from mergekit_cycleqd.outputs import recipe_text
+from tests.conftest import save_tokenizer
+from tests.test_merge_method import run_main
+
+TINY: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 63,
+    "max_position_embeddings": 64,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 2,
+}
+DECODER = TINY | {"num_key_value_heads": 2}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+SAM: dict[str, Any] = {
+    "vision_config": {
+        "hidden_size": 32,
+        "output_channels": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": 32,
+        "patch_size": 8,
+        "mlp_dim": 48,
+        "global_attn_indexes": [1],
+        "window_size": 2,
+    },
+    "prompt_encoder_config": {
+        "hidden_size": 16,
+        "image_size": 32,
+        "patch_size": 8,
+        "mask_input_channels": 8,
+    },
+    "mask_decoder_config": {
+        "hidden_size": 16,
+        "mlp_dim": 32,
+        "num_attention_heads": 2,
+        "iou_head_hidden_dim": 16,
+        "num_hidden_layers": 2,
+    },
+}
+DECODERS: dict[str, Callable[[], Any]] = {
+    "llama": lambda: transformers.LlamaConfig(**DECODER),
+    "mistral": lambda: transformers.MistralConfig(**DECODER),
+    "qwen2 with biases": lambda: transformers.Qwen2Config(**DECODER),
+    "qwen3 with q and k norms": lambda: transformers.Qwen3Config(**DECODER, head_dim=8),
+    "gemma": lambda: transformers.GemmaConfig(**DECODER, head_dim=8),
+    "gemma2": lambda: transformers.Gemma2Config(**DECODER, head_dim=8),
+    "gemma3": lambda: transformers.Gemma3TextConfig(**DECODER, head_dim=8),
+    "phi": lambda: transformers.PhiConfig(**DECODER),
+    "phi3 with fused qkv": lambda: transformers.Phi3Config(**DECODER),
+    "gpt2 with Conv1D and tied embeddings": lambda: transformers.GPT2Config(
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        vocab_size=63,
+        n_positions=64,
+        bos_token_id=1,
+        eos_token_id=2,
+    ),
+    "mixtral": lambda: transformers.MixtralConfig(**DECODER, num_local_experts=4),
+    "qwen2 moe": lambda: transformers.Qwen2MoeConfig(
+        **DECODER, **EXPERTS, shared_expert_intermediate_size=16
+    ),
+    "qwen3 moe": lambda: transformers.Qwen3MoeConfig(**DECODER, **EXPERTS, head_dim=8),
+}
+
+
+def save_versions(model: Any, folder: Path, **settings: Any) -> Family:
+    """Save a random model as base, and two with every weight moved as experts."""
+    torch.manual_seed(0)
+    for name in ("base", "a", "b"):
+        model.save_pretrained(folder / name, **settings)
+        save_tokenizer(folder / name)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    return Family(str(folder / "base"), (str(folder / "a"), str(folder / "b")))
+
+
+def genome_of(family: Family) -> Genome:
+    return Genome(family, (0.6, 0.7), (Term(0, 5, 0.3), Term(1, 7, 0.2), Term(0, 9, 0.1)))
+
+
+def merged_both_ways(kind: Any, family: Family, folder: Path) -> tuple[Any, Any]:
+    """The same genome in place, and by the command and `from_pretrained`."""
+    genome = genome_of(family)
+    resident = kind.from_pretrained(family.base_model)
+    experts = [Checkpoint.open(expert) for expert in family.experts]
+    base = Checkpoint.open(family.base_model)
+    ResidentModel(resident, base, experts, FactorCache(folder / "factors")).load(genome)
+    (folder / "model.yaml").write_text(recipe_text(genome))
+    assert run_main("merge", folder / "model.yaml", folder / "out", "--quiet") == 0
+    merged, loading = kind.from_pretrained(folder / "out", output_loading_info=True)
+    assert not any(loading.values()), loading
+    return resident, merged
+
+
+def assert_equal_weights(resident: Any, merged: Any, base: str) -> None:
+    expected = merged.state_dict()
+    original = type(merged).from_pretrained(base).state_dict()
+    moved = 0
+    for name, tensor in resident.state_dict().items():
+        assert torch.allclose(tensor, expected[name], rtol=1e-5, atol=1e-6), name
+        moved += int(not torch.equal(tensor, original[name]))
+    assert moved >= 0.95 * len(expected)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_decoder_merges_alike_in_place_and_on_disk_and_generates(
+    name: str, tmp_path: Path
+) -> None:
+    model = transformers.AutoModelForCausalLM.from_config(DECODERS[name]())
+    family = save_versions(model, tmp_path)
+    resident, merged = merged_both_ways(type(model), family, tmp_path)
+    assert_equal_weights(resident, merged, family.base_model)
+    tokens = torch.tensor([[5, 6, 7]])
+    for each in (resident, merged):
+        each.generation_config.pad_token_id = 2
+        text = each.generate(tokens, max_new_tokens=4, do_sample=False, eos_token_id=None)
+        assert text.shape == (1, 7)
+    assert torch.allclose(resident(tokens).logits, merged(tokens).logits, atol=1e-4)
+
+
+def test_an_encoder_merges_alike_in_place_and_on_disk(tmp_path: Path) -> None:
+    model = transformers.BertForSequenceClassification(transformers.BertConfig(**TINY))
+    family = save_versions(model, tmp_path)
+    resident, merged = merged_both_ways(type(model), family, tmp_path)
+    assert_equal_weights(resident, merged, family.base_model)
+
+
+def test_a_vision_model_merges_alike_in_place_and_on_disk(tmp_path: Path) -> None:
+    model = transformers.SamModel(transformers.SamConfig(**SAM))
+    family = save_versions(model, tmp_path)
+    resident, merged = merged_both_ways(type(model), family, tmp_path)
+    assert_equal_weights(resident, merged, family.base_model)
+
+
+def llama(layers: int = 2, vocabulary: int = 63) -> Any:
+    config = DECODER | {"num_hidden_layers": layers, "vocab_size": vocabulary}
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**config))
+
+
+def test_sharded_checkpoints_are_read(tmp_path: Path) -> None:
+    family = save_versions(llama(), tmp_path, max_shard_size="20KB")
+    assert len(list((tmp_path / "base").glob("model-*.safetensors"))) > 1
+    resident, merged = merged_both_ways(transformers.LlamaForCausalLM, family, tmp_path)
+    assert_equal_weights(resident, merged, family.base_model)
+
+
+def write(recipe: dict[str, Any], folder: Path) -> Path:
+    (folder / "model.yaml").write_text(yaml.safe_dump(recipe))
+    return folder / "model.yaml"
+
+
+def test_slices_put_layers_together(tmp_path: Path) -> None:
+    family = save_versions(llama(layers=3), tmp_path)
+    sources = [
+        {"model": model, "layer_range": [1, 3], "parameters": {"weight": 0.5, "mutation": "3:0.2"}}
+        for model in family.experts
+    ]
+    recipe = {
+        "merge_method": "cycleqd",
+        "base_model": family.base_model,
+        "slices": [{"sources": [*sources, {"model": family.base_model, "layer_range": [1, 3]}]}],
+    }
+    assert run_main("merge", write(recipe, tmp_path), tmp_path / "out", "--quiet") == 0
+    merged = transformers.LlamaForCausalLM.from_pretrained(tmp_path / "out")
+    assert merged.config.num_hidden_layers == 2
+
+
+def test_experts_with_tokens_of_their_own_merge_with_a_tokenizer_source(tmp_path: Path) -> None:
+    family = save_versions(llama(), tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(family.experts[0])
+    tokenizer.add_tokens(["<tool>"])
+    tokenizer.save_pretrained(family.experts[0])
+    expert = transformers.LlamaForCausalLM.from_pretrained(family.experts[0])
+    expert.resize_token_embeddings(64, mean_resizing=False)
+    expert.save_pretrained(family.experts[0])
+    recipe = genome_of(family).to_recipe() | {"tokenizer_source": "union"}
+    assert run_main("merge", write(recipe, tmp_path), tmp_path / "out", "--quiet") == 0
+    merged = transformers.LlamaForCausalLM.from_pretrained(tmp_path / "out")
+    assert merged.get_input_embeddings().weight.shape[0] == 64
+
+
+@pytest.mark.parametrize("option", [["--lazy-unpickle"], ["--low-cpu-memory"], ["--async-write"]])
+def test_options_of_mergekit_change_nothing_in_the_result(
+    option: list[str], family: Family, tmp_path: Path
+) -> None:
+    genome = Genome(family, (0.6, 0.2, 0.2), (Term(0, 5, 0.3),))
+    recipe = write(genome.to_recipe(), tmp_path)
+    assert run_main("merge", recipe, tmp_path / "plain", "--quiet") == 0
+    assert run_main("merge", recipe, tmp_path / "other", "--quiet", *option) == 0
+    plain = load_file(tmp_path / "plain" / "model.safetensors")
+    other = load_file(tmp_path / "other" / "model.safetensors")
+    assert plain.keys() == other.keys()
+    assert all(torch.equal(plain[name], other[name]) for name in plain)
+
+
+@pytest.mark.parametrize(
+    ("break_expert", "message"),
+    [
+        (lambda t: t.pop("model.norm.weight"), "model.norm.weight"),
+        (lambda t: t.update({"model.norm.weight": torch.ones(33)}), "model.norm.weight"),
+        (lambda t: t["model.norm.weight"].fill_(float("nan")), "model.norm.weight has NaN"),
+    ],
+    ids=["missing tensor", "other shape", "nan"],
+)
+def test_a_misfit_is_one_line_with_the_tensor_and_leaves_nothing(
+    break_expert: Callable[[dict[str, torch.Tensor]], object],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from safetensors.torch import save_file
+
+    family = save_versions(llama(), tmp_path)
+    file = Path(family.experts[1]) / "model.safetensors"
+    tensors = load_file(file)
+    break_expert(tensors)
+    save_file(tensors, file, metadata={"format": "pt"})
+    recipe = write(genome_of(family).to_recipe(), tmp_path)
+    assert run_main("merge", recipe, tmp_path / "out", "--quiet") == 2
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
+    assert str(recipe) in line and message in line and family.experts[1] in line
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
+    with pytest.raises(ModelError, match=message):
+        merged_both_ways(transformers.LlamaForCausalLM, family, tmp_path)
