@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mergekit_cycleqd.errors import ModelError
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?(@[\w./-]+)?")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?(@[\w./-]+)?")
 _FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
 _PROBES = 64
 _PROBE_BYTES = 4096
@@ -55,7 +55,7 @@ class Checkpoint:
         folder = Path(reference)
         if folder.is_dir():
             return cls(reference, folder)
-        if not HUB_ID.fullmatch(reference):
+        if not is_hub_id(reference):
             raise ModelError(f"needs a model folder or a Hub id org/name, got {reference!r}")
         from huggingface_hub import snapshot_download
 
@@ -139,6 +139,11 @@ class Checkpoint:
                     stream.seek(size * probe // _PROBES)
                     digest.update(stream.read(_PROBE_BYTES))
         return digest.hexdigest()[:16]
+
+
+def is_hub_id(reference: str) -> bool:
+    """Whether a reference means a model on the Hub: the form of an id, and no folder here."""
+    return not Path(reference).is_dir() and _HUB_ID.fullmatch(reference) is not None
 
 
 def mismatches(base: Checkpoint, expert: Checkpoint) -> list[str]:

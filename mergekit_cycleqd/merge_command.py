@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from mergekit.common import ModelReference
 from mergekit.config import MergeConfiguration
 from mergekit.merge import run_merge
 from mergekit.merge_methods.registry import registered_methods
@@ -72,12 +73,19 @@ def _misfits(config: MergeConfiguration, options: MergeOptions) -> Iterator[str]
     """Why models in folders do not fit together, where mergekit is not asked to make them fit."""
     if options.allow_crimes or config.tokenizer_source or config.tokenizer:
         return
-    if config.base_model is None or not Path(str(config.base_model)).is_dir():
-        return
-    base = Checkpoint.open(str(config.base_model))
-    for i, entry in enumerate(config.models or ()):
-        if entry.model != config.base_model and Path(str(entry.model)).is_dir():
-            expert = Checkpoint.open(str(entry.model))
-            yield from (
-                f"models[{i}].model: {expert.name} {fault}" for fault in mismatches(base, expert)
-            )
+    folders = {
+        f"models[{i}].model": folder
+        for i, entry in enumerate(config.models or ())
+        if entry.model != config.base_model and (folder := _safetensors_folder(entry.model))
+    }
+    base = _safetensors_folder(config.base_model)
+    for key, folder in folders.items() if base else ():
+        expert = Checkpoint.open(folder)
+        for fault in mismatches(Checkpoint.open(base), expert):
+            yield f"{key}: {expert.name} {fault}"
+
+
+def _safetensors_folder(model: ModelReference | None) -> str:
+    """The folder of a model that is one, with safetensors in it; or an empty text."""
+    folder = str(model)
+    return folder if any(Path(folder).glob("*.safetensors")) else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from mergekit_cycleqd.checkpoint import Checkpoint, mismatches
+from mergekit_cycleqd.checkpoint import Checkpoint, is_hub_id, mismatches
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.journal import Journal, Split
@@ -49,8 +49,8 @@ def prepare(path: Path) -> Prepared:
     faults: list[str] = []
     models = {"base_model": recipe.base_model}
     models |= {f"experts[{i}].model": expert.model for i, expert in enumerate(recipe.experts)}
-    folders = {key: model for key, model in models.items() if Path(model).is_dir()}
-    checkpoints = _open(folders, faults)
+    remote = {key: model for key, model in models.items() if is_hub_id(model)}
+    checkpoints = _open({k: model for k, model in models.items() if k not in remote}, faults)
     from mergekit_cycleqd.evaluators.lm_harness import LMHarness
 
     harness = None
@@ -58,8 +58,8 @@ def prepare(path: Path) -> Prepared:
         harness = LMHarness(recipe.tasks)
     except RecipeError as error:
         faults += error.faults
-    if not faults or len(folders) + 1 >= len(models):  # download only for a sound recipe
-        checkpoints |= _open({k: v for k, v in models.items() if k not in folders}, faults)
+    if not faults:  # nothing is downloaded for a recipe that cannot work
+        checkpoints |= _open(remote, faults)
     faults += _family_faults(checkpoints)
     if faults or harness is None:
         raise RecipeError([f"{path}: {fault}" for fault in faults])
