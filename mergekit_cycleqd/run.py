@@ -17,7 +17,7 @@ from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.journal import Journal, Split
 from mergekit_cycleqd.outputs import compared_models, summary, write_outputs
 from mergekit_cycleqd.progress import Display
-from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.recipe import Engine, Recipe
 from mergekit_cycleqd.recipe_file import load_recipe
 from mergekit_cycleqd.search import CycleQD
 from mergekit_cycleqd.workers import LocalWorker
@@ -58,6 +58,7 @@ def prepare(path: Path) -> Prepared:
         harness = LMHarness(recipe.tasks)
     except RecipeError as error:
         faults += error.faults
+    faults += _engine_faults(recipe.engine)
     if not faults:  # nothing is downloaded for a recipe that cannot work
         checkpoints |= _open(remote, faults)
     faults += _family_faults(checkpoints)
@@ -68,6 +69,17 @@ def prepare(path: Path) -> Prepared:
     }
     experts = tuple(by_task[task] for task in recipe.task_names)
     return Prepared(recipe, checkpoints["base_model"], experts, harness)
+
+
+def _engine_faults(engine: Engine) -> list[str]:
+    import torch
+
+    try:
+        torch.empty(0, device=None if engine.device == "auto" else engine.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        return [f"engine.device: cannot use {engine.device!r} here ({reason}); try auto or cpu"]
+    return []
 
 
 def _open(models: dict[str, str], faults: list[str]) -> dict[str, Checkpoint]:

@@ -146,6 +146,10 @@ BROKEN: dict[str, tuple[Change, str]] = {
         put("tasks", 0, "gen_kwargs", value={"max_gen_toks": 3}),
         "tasks[0].gen_kwargs: the task 'tiny_red' does not generate text",
     ),
+    "unknown device": (
+        put("engine", "device", value="gpu"),
+        "engine.device: cannot use 'gpu' here (Expected one of cpu, cuda",
+    ),
     "no such include_path": (
         put("tasks", 0, "include_path", value="/no/such"),
         "tasks[0].include_path: no folder '/no/such'",
