@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,7 +18,34 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-_VERSION = 1
+_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Singular directions of the smaller side of a task vector, by descending singular value.
+
+    Attributes:
+        vectors: (side, r) float32, orthonormal columns; the sign of a column is arbitrary, and
+            without effect. Directions beyond the r have singular value zero.
+        values: (r,) float64 singular values on the CPU, descending, in the order of the columns.
+    """
+
+    vectors: Tensor
+    values: Tensor
+
+    def leading(self, rank: int, energy: float) -> int:
+        """How many leading directions `rank` or `energy` means for this tensor.
+
+        Args:
+            rank: At most this many; 0 for no limit.
+            energy: The fewest that hold this share of the squared singular values; 0 for all.
+        """
+        full = len(self.values)
+        if energy:
+            held = self.values.square().cumsum(0)
+            return int((held < energy * held[-1]).sum()) + 1
+        return min(rank, full) or full
 
 
 def as_matrix(tensor: Tensor) -> Tensor:
@@ -25,22 +53,23 @@ def as_matrix(tensor: Tensor) -> Tensor:
     return tensor.reshape(tensor.shape[0], -1)
 
 
-def directions(tau: Tensor) -> Tensor:
-    """Singular directions of the smaller side of a task vector, by descending singular value.
+def directions(tau: Tensor) -> Basis:
+    """The basis of a task vector: right singular vectors where m >= n, left ones elsewhere.
 
     Args:
         tau: (m, n) matrix, finite.
 
     Returns:
-        (r, r) float32 with r = min(m, n): orthonormal columns, right singular vectors where
-        m >= n and left ones elsewhere. The sign of a column is arbitrary, and without effect.
+        All r = min(m, n) directions, with vectors on the device of `tau`.
     """
     wide = tau.shape[0] < tau.shape[1]
     side = tau.double() if not wide else tau.double().T
     gram = side.T @ side
-    _, vectors = torch.linalg.eigh(gram)
-    descending: Tensor = vectors.flip(1).float().contiguous()
-    return descending
+    squares, vectors = torch.linalg.eigh(gram)
+    return Basis(
+        vectors=vectors.flip(1).float().contiguous(),
+        values=squares.clamp(min=0).sqrt().flip(0).cpu(),
+    )
 
 
 class FactorCache:
@@ -70,7 +99,7 @@ class FactorCache:
         key = digest.hexdigest()[:40]
         return self.folder / key[:2] / f"{key}.safetensors"
 
-    def directions(self, tau: Tensor, *, store: bool = True) -> Tensor:
+    def directions(self, tau: Tensor, *, store: bool = True) -> Basis:
         """`directions` of `tau`, from the cache where it is there.
 
         Args:
@@ -78,11 +107,12 @@ class FactorCache:
             store: Whether to keep what had to be computed.
 
         Returns:
-            (r, r) float32 on the device of `tau`.
+            The basis, with vectors on the device of `tau`.
         """
         path = self._path(tau)
         try:
-            return load_file(path)["directions"].to(tau.device)
+            stored = load_file(path)
+            return Basis(stored["vectors"].to(tau.device), stored["values"])
         except (FileNotFoundError, SafetensorError):
             basis = directions(tau)
         if store:
@@ -90,7 +120,7 @@ class FactorCache:
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
                 pass
             try:
-                save_file({"directions": basis.cpu()}, partial.name)
+                save_file({"vectors": basis.vectors.cpu(), "values": basis.values}, partial.name)
                 os.replace(partial.name, path)
             except BaseException:
                 Path(partial.name).unlink(missing_ok=True)

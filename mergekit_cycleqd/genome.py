@@ -50,6 +50,8 @@ class Family:
         base_model: Hub id or folder of the base.
         experts: Hub ids or folders, in the order of a genome's weights.
         rank: Leading singular directions that mutation scales one by one; 0 for all of them.
+        energy: In place of `rank`, the share of the squared singular values that the leading
+            directions must hold, tensor by tensor; 0 for `rank`.
         dtype: mergekit's `dtype`, to which inputs are cast; None for the checkpoints' own.
         out_dtype: mergekit's `out_dtype`; None for `dtype`.
     """
@@ -57,6 +59,7 @@ class Family:
     base_model: str
     experts: tuple[str, ...]
     rank: int = 0
+    energy: float = 0.0
     dtype: str | None = None
     out_dtype: str | None = None
 
@@ -64,15 +67,29 @@ class Family:
         """Refuse an empty or ambiguous family.
 
         Raises:
-            GenomeError: If there is no expert, one is named twice, or `rank` is negative.
+            GenomeError: If there is no expert, one is named twice, or `rank` and `energy` are
+                out of range or both given.
         """
         if not self.experts:
             raise GenomeError("a family needs at least one expert, got none")
         models = (self.base_model, *self.experts)
         if len(set(models)) < len(models):
             raise GenomeError(f"base and experts must be different models, got {', '.join(models)}")
-        if self.rank < 0:
-            raise GenomeError(f"rank must be 0 (all directions) or more, got {self.rank}")
+        check_leading(self.rank, self.energy)
+
+
+def check_leading(rank: int, energy: float) -> None:
+    """Refuse a `rank` and an `energy` that do not say which singular directions lead.
+
+    Raises:
+        GenomeError: If one is out of range, or both are given.
+    """
+    if rank < 0:
+        raise GenomeError(f"rank must be 0 (all directions) or more, got {rank}")
+    if not 0 <= energy <= 1:
+        raise GenomeError(f"energy must be above 0 and at most 1, got {energy}")
+    if rank and energy:
+        raise GenomeError(f"give rank or energy, not both, got rank {rank} and energy {energy}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +152,12 @@ class Genome:
 
     @property
     def id(self) -> str:
-        """16 hex digits that depend on weights, terms and rank alone, not on where models lie."""
-        digest = hashlib.sha256(struct.pack("<qq", self.family.rank, len(self.weights)))
+        """16 hex digits from weights, terms and rank or energy alone, not from where models lie."""
+        digest = hashlib.sha256()
+        if energy := self.family.energy:
+            digest.update(struct.pack("<qdq", -1, energy, len(self.weights)))
+        else:
+            digest.update(struct.pack("<qq", self.family.rank, len(self.weights)))
         digest.update(struct.pack(f"<{len(self.weights)}d", *self.weights))
         for expert, seed, scale in self.terms:
             digest.update(_TERM.pack(-1 if expert is None else expert, seed, scale))

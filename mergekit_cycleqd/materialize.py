@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mergekit_cycleqd import draws
 from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.factors import FactorCache, as_matrix
+from mergekit_cycleqd.factors import Basis, FactorCache, as_matrix
 from mergekit_cycleqd.genome import Genome, Term
 from mergekit_cycleqd.loaded_layout import LoadedLayout, floating_tensors
 
@@ -29,17 +29,18 @@ class Share:
     tau: Tensor
     weight: float
     terms: Sequence[Term]
-    basis: Callable[[], Tensor]
+    basis: Callable[[], Basis]
 
-    def delta(self, name: str, rank: int) -> Tensor:
+    def delta(self, name: str, rank: int, energy: float) -> Tensor:
         """``U diag(s * m) V^T`` with ``m = weight + sum_j scale_j * u(seed_j)``.
 
-        With `rank` R > 0 only the R leading directions have draws of their own; the rest take
-        the mean, scale / 2, which is exact in expectation.
+        Where `rank` or `energy` limits them, only the leading directions have draws of their own;
+        the rest take the mean, scale / 2, which is exact in expectation.
 
         Args:
             name: Name of the tensor, which keys its draws.
             rank: Leading directions to scale one by one; 0 for all.
+            energy: Share of the squared singular values that they hold instead; 0 for `rank`.
 
         Returns:
             A tensor like `tau`.
@@ -49,12 +50,13 @@ class Share:
             return self.weight * tau
         matrix = as_matrix(tau)
         m, n = matrix.shape
-        full = min(m, n)
-        lead = min(rank, full) or full
+        found = self.basis()
+        full = len(found.values)
+        lead = found.leading(rank, energy)
         drawn = sum(scale * draws.uniform(seed, name, lead) for _, seed, scale in self.terms)
         tail = sum(scale for _, _, scale in self.terms) / 2 if lead < full else 0.0
         scales = torch.as_tensor(drawn - tail, dtype=tau.dtype, device=tau.device)
-        basis = self.basis().to(device=tau.device, dtype=tau.dtype)[:, :lead]
+        basis = found.vectors.to(device=tau.device, dtype=tau.dtype)[:, :lead]
         # Two orders of the same product: the thin one pays off only well below full rank.
         if 2 * max(m, n) * lead <= full * lead + max(m, n) * full:
             scaled = (
@@ -69,7 +71,12 @@ class Share:
 
 
 def merge_tensor(
-    name: str, base: Tensor, shares: Sequence[Share], noise: Sequence[Term], rank: int
+    name: str,
+    base: Tensor,
+    shares: Sequence[Share],
+    noise: Sequence[Term],
+    rank: int,
+    energy: float = 0.0,
 ) -> Tensor:
     """One tensor of a merged model: base, plus every expert's share, plus Gaussian noise.
 
@@ -79,13 +86,14 @@ def merge_tensor(
         shares: What each expert adds; shares of nothing may be left out.
         noise: Gaussian terms, whose scale is a standard deviation.
         rank: Leading directions to scale one by one; 0 for all.
+        energy: Share of the squared singular values that they hold instead; 0 for `rank`.
 
     Returns:
         A new tensor like `base`.
     """
     merged = base.clone()
     for share in shares:
-        merged += share.delta(name, rank)
+        merged += share.delta(name, rank, energy)
     for _, seed, std in noise:
         drawn = torch.as_tensor(draws.normal(seed, name, base.numel()), device=base.device)
         merged += (std * drawn).to(base.dtype).reshape(base.shape)
@@ -105,7 +113,7 @@ class _Slot:
     parameter: Tensor
     base: Tensor
     experts: tuple[Tensor, ...]
-    bases: dict[int, Tensor]
+    bases: dict[int, Basis]
 
 
 class ResidentModel:
@@ -144,7 +152,7 @@ class ResidentModel:
     @torch.no_grad()
     def load(self, genome: Genome) -> None:
         """Make the resident model the model that `genome` describes."""
-        rank = genome.family.rank
+        rank, energy = genome.family.rank, genome.family.energy
         terms = [genome.terms_of(k) for k in range(len(genome.weights))]
         noise = genome.terms_of(None)
         for slot in self._slots:
@@ -155,12 +163,12 @@ class ResidentModel:
                 for k, weight in enumerate(genome.weights)
                 if weight or terms[k]
             ]
-            slot.parameter.copy_(merge_tensor(slot.name, base, shares, noise, rank))
+            slot.parameter.copy_(merge_tensor(slot.name, base, shares, noise, rank, energy))
 
     def _share(
         self, slot: _Slot, k: int, tau: Tensor, weight: float, terms: Sequence[Term]
     ) -> Share:
-        def basis() -> Tensor:
+        def basis() -> Basis:
             if k not in slot.bases:
                 slot.bases[k] = self._cache.directions(as_matrix(tau))
             return slot.bases[k]

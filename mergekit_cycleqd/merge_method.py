@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.factors import FactorCache, as_matrix
-from mergekit_cycleqd.genome import Term
+from mergekit_cycleqd.genome import Term, check_leading
 from mergekit_cycleqd.materialize import Share, compute_dtype, merge_tensor
 from mergekit_cycleqd.model_recipe import METHOD, parse_terms
 
@@ -32,7 +32,8 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
     """Task arithmetic whose task vectors have their singular directions rescaled.
 
     Parameters in a recipe: `weight` (per model, float, takes filters and gradients), `mutation`
-    (per model, text ``"seed:scale ..."``), `rank` (shared, int), `noise` (shared, text).
+    (per model, text ``"seed:scale ..."``), `rank` (shared, int), `energy` (shared, float),
+    `noise` (shared, text).
     Source: arXiv:2410.14735, sections 3.2 and 3.3.
     """
 
@@ -42,6 +43,7 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
         reference_url="https://arxiv.org/abs/2410.14735",
         parameters=(
             ParameterSpec("rank", int, ParameterScope.SHARED, default=0),
+            ParameterSpec("energy", float, ParameterScope.SHARED, default=0.0),
             ParameterSpec("noise", str, ParameterScope.SHARED, default=""),
             ParameterSpec("weight", float, ParameterScope.NON_BASE),
             ParameterSpec("mutation", str, ParameterScope.NON_BASE, default=""),
@@ -55,12 +57,14 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
         Raises:
             ModelError: If the tensor has no name, which keys its draws, or an expert's tensor
                 has NaN or infinite values.
-            GenomeError: If a mutation text is malformed.
+            GenomeError: If a mutation text is malformed, or rank and energy contradict each other.
         """
         assert group.base is not None  # the contract requires it
         name = group.metadata.name
         if name is None:
             raise ModelError("cycleqd needs the name of each tensor, which keys its random draws")
+        rank, energy = parameters["rank"], parameters["energy"]
+        check_leading(rank, energy)
         base = group.base.tensor
         exact = base.to(compute_dtype(base.dtype))
         shares = []
@@ -70,7 +74,7 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
             if weight or terms:
                 shares.append(_share(name, entry, exact, weight, terms))
         noise = parse_terms(parameters["noise"], expert=None)
-        return merge_tensor(name, exact, shares, noise, parameters["rank"]).to(base.dtype)
+        return merge_tensor(name, exact, shares, noise, rank, energy).to(base.dtype)
 
 
 def _share(

@@ -39,7 +39,9 @@ def write(genome: Genome, *, stock: bool = False) -> dict[str, Any]:
         "base_model": family.base_model,
         "models": models,
     }
-    shared: dict[str, Any] = {} if stock else {"rank": family.rank}
+    shared: dict[str, Any] = {}
+    if not stock:
+        shared = {"energy": family.energy} if family.energy else {"rank": family.rank}
     if noise := genome.terms_of(None):
         shared["noise"] = format_terms(noise)
     if shared:
@@ -76,6 +78,7 @@ def read(config: Mapping[str, Any]) -> Genome:
         terms += parse_terms(mutation, expert=k)
         _refuse_rest(parameters, where)
     rank = _scalar(shared.pop("rank", 0), int, "parameters.rank")
+    energy = _scalar(shared.pop("energy", 0.0), float, "parameters.energy")
     noise = _scalar(shared.pop("noise", ""), str, "parameters.noise")
     terms += parse_terms(noise, expert=None)
     _refuse_rest(shared, "parameters")
@@ -83,6 +86,7 @@ def read(config: Mapping[str, Any]) -> Genome:
         base_model=str(config.get("base_model") or ""),
         experts=tuple(experts),
         rank=rank,
+        energy=energy,
         dtype=config.get("dtype"),
         out_dtype=config.get("out_dtype"),
     )

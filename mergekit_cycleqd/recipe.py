@@ -114,6 +114,15 @@ class SvdMutation(_Strict):
     kind: Literal["svd"] = "svd"
     max_scale: _Positive = 0.3
     rank: int = Field(default=0, ge=0)
+    energy: float | None = Field(default=None, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> SvdMutation:
+        if self.rank and self.energy is not None:
+            raise ValueError(
+                f"give rank or energy, not both, got rank {self.rank} and energy {self.energy}"
+            )
+        return self
 
 
 class GaussianMutation(_Strict):
@@ -200,11 +209,13 @@ class Recipe(_Strict):
         """
         experts = {expert.task: expert.model for expert in self.experts}
         mutation = self.evolution.mutation
+        svd = mutation if isinstance(mutation, SvdMutation) else None
         dtype = self.engine.dtype
         return Family(
             base_model=self.base_model,
             experts=tuple(experts[name] for name in self.task_names),
-            rank=mutation.rank if isinstance(mutation, SvdMutation) else 0,
+            rank=svd.rank if svd else 0,
+            energy=(svd.energy or 0.0) if svd else 0.0,
             dtype=None if dtype == "auto" else "float32",
             out_dtype=None if dtype in ("auto", "float32") else dtype,
         )

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import yaml
@@ -70,6 +72,21 @@ def test_the_id_depends_on_the_content_and_not_on_where_the_models_lie() -> None
     assert Genome(FAMILY, (1, 0, 0)).id != Genome(FAMILY, (0, 1, 0)).id
 
 
+def test_energy_is_part_of_the_id_and_of_the_recipe() -> None:
+    family = Family("org/base", ("org/a", "org/b"), energy=0.95)
+    genome = mutate(Genome.uniform(family), Term(1, 5, 0.3))
+    assert genome.id != mutate(Genome.uniform(replace(family, energy=0.9)), Term(1, 5, 0.3)).id
+    assert genome.id != mutate(Genome.uniform(replace(family, energy=0.0)), Term(1, 5, 0.3)).id
+    assert genome.to_recipe()["parameters"] == {"energy": 0.95}
+    assert Genome.from_mergekit(genome.to_mergekit()) == genome
+
+
+@pytest.mark.parametrize("limit", [{"rank": -1}, {"energy": 1.5}, {"rank": 3, "energy": 0.5}])
+def test_an_impossible_limit_of_directions_is_refused(limit: dict[str, Any]) -> None:
+    with pytest.raises(GenomeError, match=r"rank|energy"):
+        Family("org/base", ("org/a", "org/b"), **limit)
+
+
 def test_aggregation_uses_the_softmax_of_the_qualities() -> None:
     experts = [Genome.from_expert(FAMILY, k) for k in range(3)]
     merged = aggregate(experts, [0.1, 0.5, 0.9])
@@ -137,6 +154,7 @@ def test_mutation_text_is_exact() -> None:
         ({"merge_method": "ties"}, "merge_method: must be cycleqd"),
         ({"slices": []}, "slices: a genome cannot hold it"),
         ({"parameters": {"rank": 0, "lambda": 2}}, r"parameters.lambda: a genome cannot hold it"),
+        ({"parameters": {"rank": 1, "energy": 0.5}}, "give rank or energy, not both"),
         ({"parameters": {"rank": 1.5}}, "parameters.rank: a genome needs one int"),
         (
             {"models": [{"model": "org/a", "parameters": {"weight": [0, 1]}}]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,10 +73,14 @@ def by_numpy(genome: Genome) -> dict[str, np.ndarray]:
                 continue
             u, s, vt = np.linalg.svd(tau, full_matrices=False)
             m = np.full(len(s), genome.weights[k])
+            lead = family.rank or len(s)
+            if family.energy:
+                lead = 1
+                while np.sum(s[:lead] ** 2) < family.energy * np.sum(s**2):
+                    lead += 1
             for _, seed, scale in genome.terms_of(k):
                 drawn = draws.uniform(seed, name, len(s))
-                if 0 < family.rank < len(s):
-                    drawn[family.rank :] = 0.5
+                drawn[lead:] = 0.5
                 m += scale * drawn
             total += u @ np.diag(s * m) @ vt
         for _, seed, std in genome.terms_of(None):
@@ -84,13 +89,19 @@ def by_numpy(genome: Genome) -> dict[str, np.ndarray]:
     return merged
 
 
-@pytest.mark.parametrize("rank", [0, 1, 5, 20, 1000])
+LIMITS = [
+    *({"rank": rank} for rank in (0, 1, 5, 20, 1000)),
+    *({"energy": energy} for energy in (0.05, 0.5, 0.95)),
+]
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=str)
 @pytest.mark.parametrize("noise", [False, True])
 def test_three_ways_agree_in_float32(
-    family: Family, tmp_path: Path, rank: int, noise: bool
+    family: Family, tmp_path: Path, limit: dict[str, Any], noise: bool
 ) -> None:
-    ranked = Family(family.base_model, family.experts, rank=rank)
-    genome = random_genome(ranked, seed=rank, noise=noise)
+    limited = Family(family.base_model, family.experts, **limit)
+    genome = random_genome(limited, seed=limited.rank, noise=noise)
     assert len(genome.terms) >= 3
     exact = by_numpy(genome)
     resident = in_place(genome, tmp_path)

@@ -79,6 +79,7 @@ def test_weights_take_filters_and_gradients(family: Family, tmp_path: Path) -> N
     [
         ({"merge_method": "cycleqt"}, "no method 'cycleqt'; did you mean 'cycleqd'?"),
         ({"models": None}, "Exactly one of"),
+        ({"parameters": {"rank": 2, "energy": 0.5}}, "give rank or energy, not both, got rank 2"),
         ({"parameters": {"noise": "1:x"}}, "words seed:scale such as 81723:0.15, got '1:x'"),
     ],
 )

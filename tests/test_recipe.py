@@ -59,6 +59,14 @@ BROKEN: dict[str, tuple[Change, str]] = {
         put("evolution", "mutation", value={"max_scale": -1}),
         "evolution.mutation.max_scale: must be greater than 0, got -1",
     ),
+    "rank and energy": (
+        put("evolution", "mutation", value={"rank": 64, "energy": 0.9}),
+        "evolution.mutation: give rank or energy, not both, got rank 64 and energy 0.9",
+    ),
+    "energy above one": (
+        put("evolution", "mutation", value={"energy": 95}),
+        "evolution.mutation.energy: must be less than or equal to 1, got 95",
+    ),
     "unknown kind": (
         put("evolution", "mutation", value={"kind": "svdd"}),
         "evolution.mutation: kind must be one of 'svd', 'gaussian', 'none', got 'svdd'",
@@ -285,10 +293,13 @@ def test_hub_ids_are_left_alone(make_recipe: RecipeMaker) -> None:
     assert recipe.base_model == "meta-llama/Meta-Llama-3-8B-Instruct"
 
 
+@pytest.mark.parametrize("mutation", [{}, {"rank": 5}, {"energy": 0.9}], ids=str)
 def test_a_recipe_means_the_same_after_it_was_written_out(
-    make_recipe: RecipeMaker, tmp_path: Path
+    mutation: dict[str, Any], make_recipe: RecipeMaker, tmp_path: Path
 ) -> None:
-    recipe = load_recipe(make_recipe())
+    recipe = load_recipe(make_recipe(put("evolution", "mutation", value=mutation)))
+    assert recipe.family.rank == mutation.get("rank", 0)
+    assert recipe.family.energy == mutation.get("energy", 0.0)
     again = tmp_path / "again.yaml"
     again.write_text(yaml.safe_dump(recipe.model_dump(mode="json", exclude_none=True)))
     assert load_recipe(again) == recipe
