@@ -7,6 +7,7 @@ bits is written out here, so that no library update can change what a published 
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ def _stream(seed: int, tensor: str, kind: str, size: int) -> NDArray[np.float64]
     return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
+@lru_cache(maxsize=16384)
 def uniform(seed: int, tensor: str, size: int) -> NDArray[np.float64]:
     """`size` draws from [0, 1), one per singular direction of the tensor named `tensor`.
 
@@ -26,9 +28,12 @@ def uniform(seed: int, tensor: str, size: int) -> NDArray[np.float64]:
     value.
 
     Returns:
-        (size,) float64.
+        (size,) float64, not to be written to: children share most of their draws, so they are
+        kept.
     """
-    return _stream(seed, tensor, "uniform", size)
+    drawn = _stream(seed, tensor, "uniform", size)
+    drawn.flags.writeable = False
+    return drawn
 
 
 def normal(seed: int, tensor: str, size: int) -> NDArray[np.float64]:

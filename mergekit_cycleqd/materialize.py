@@ -16,68 +16,78 @@ from mergekit_cycleqd.loaded_layout import LoadedLayout, floating_tensors
 
 
 @dataclass(frozen=True)
+class Directions:
+    """The leading singular directions of a task vector, ready for one thin product.
+
+    Attributes:
+        vectors: (side, lead) orthonormal columns of the smaller side.
+        image: ``tau @ vectors`` of (m, lead) where m >= n; else ``vectors.T @ tau`` of (lead, n).
+        complete: Whether these are all directions, so that the task vector is their product.
+    """
+
+    vectors: Tensor
+    image: Tensor
+    complete: bool
+
+    @classmethod
+    def of(cls, tau: Tensor, basis: Basis, rank: int, energy: float) -> Directions:
+        """The directions that `rank` or `energy` lets lead (see `Basis.leading`)."""
+        matrix = as_matrix(tau)
+        lead = basis.leading(rank, energy)
+        vectors = basis.vectors[:, :lead].to(device=tau.device, dtype=tau.dtype).contiguous()
+        tall = matrix.shape[0] >= matrix.shape[1]
+        image = matrix @ vectors if tall else vectors.T @ matrix
+        return cls(vectors, image, complete=lead == len(basis.values))
+
+    def add_to(self, matrix: Tensor, scales: Tensor) -> None:
+        """Add ``U diag(s * scales) V^T`` of these directions to an (m, n) matrix in place."""
+        if matrix.shape[0] >= matrix.shape[1]:
+            matrix.addmm_(self.image * scales, self.vectors.T)
+        else:
+            matrix.addmm_(self.vectors * scales, self.image)
+
+
+@dataclass(frozen=True)
 class Share:
     """What one expert adds to one tensor.
 
     Attributes:
-        tau: The task vector of the tensor, in the dtype of the arithmetic.
-        weight: Factor of the whole of it.
+        weight: Factor of the whole task vector.
         terms: The expert's mutation terms.
-        basis: Gives the singular directions of `as_matrix(tau)`; called only if they are needed.
+        tau: Gives the task vector of the tensor, in the dtype of the arithmetic.
+        directions: Gives its leading singular directions; called only for matrices with terms.
     """
 
-    tau: Tensor
     weight: float
     terms: Sequence[Term]
-    basis: Callable[[], Basis]
+    tau: Callable[[], Tensor]
+    directions: Callable[[], Directions]
 
-    def delta(self, name: str, rank: int, energy: float) -> Tensor:
-        """``U diag(s * m) V^T`` with ``m = weight + sum_j scale_j * u(seed_j)``.
+    def add_to(self, merged: Tensor, name: str) -> None:
+        """Add ``U diag(s * m) V^T`` with ``m = weight + sum_j scale_j * u(seed_j)`` in place.
 
-        Where `rank` or `energy` limits them, only the leading directions have draws of their own;
-        the rest take the mean, scale / 2, which is exact in expectation.
+        Where the directions are not complete, the rest of the spectrum takes the mean of the
+        draws, scale / 2, which is exact in expectation.
 
         Args:
+            merged: A contiguous tensor of the shape of the task vector.
             name: Name of the tensor, which keys its draws.
-            rank: Leading directions to scale one by one; 0 for all.
-            energy: Share of the squared singular values that they hold instead; 0 for `rank`.
-
-        Returns:
-            A tensor like `tau`.
         """
-        tau = self.tau
-        if not self.terms or tau.ndim < 2:
-            return self.weight * tau
-        matrix = as_matrix(tau)
-        m, n = matrix.shape
-        found = self.basis()
-        full = len(found.values)
-        lead = found.leading(rank, energy)
+        if not self.terms or merged.ndim < 2:
+            merged.add_(self.tau(), alpha=self.weight)
+            return
+        directions = self.directions()
+        lead = directions.vectors.shape[1]
         drawn = sum(scale * draws.uniform(seed, name, lead) for _, seed, scale in self.terms)
-        tail = sum(scale for _, _, scale in self.terms) / 2 if lead < full else 0.0
-        scales = torch.as_tensor(drawn - tail, dtype=tau.dtype, device=tau.device)
-        basis = found.vectors.to(device=tau.device, dtype=tau.dtype)[:, :lead]
-        # Two orders of the same product: the thin one pays off only well below full rank.
-        if 2 * max(m, n) * lead <= full * lead + max(m, n) * full:
-            scaled = (
-                ((matrix @ basis) * scales) @ basis.T
-                if m >= n
-                else (basis @ (scales[:, None] * (basis.T @ matrix)))
-            )
-        else:
-            mixing = (basis * scales) @ basis.T
-            scaled = matrix @ mixing if m >= n else mixing @ matrix
-        return (self.weight + tail) * tau + scaled.reshape(tau.shape)
+        rest = 0.0
+        if not directions.complete:
+            rest = self.weight + sum(scale for _, _, scale in self.terms) / 2
+            merged.add_(self.tau(), alpha=rest)
+        scales = torch.as_tensor(self.weight + drawn - rest, dtype=merged.dtype)
+        directions.add_to(as_matrix(merged), scales.to(merged.device))
 
 
-def merge_tensor(
-    name: str,
-    base: Tensor,
-    shares: Sequence[Share],
-    noise: Sequence[Term],
-    rank: int,
-    energy: float = 0.0,
-) -> Tensor:
+def merge_tensor(name: str, base: Tensor, shares: Sequence[Share], noise: Sequence[Term]) -> Tensor:
     """One tensor of a merged model: base, plus every expert's share, plus Gaussian noise.
 
     Args:
@@ -85,15 +95,13 @@ def merge_tensor(
         base: The base model's tensor, of any shape, in the dtype of the arithmetic.
         shares: What each expert adds; shares of nothing may be left out.
         noise: Gaussian terms, whose scale is a standard deviation.
-        rank: Leading directions to scale one by one; 0 for all.
-        energy: Share of the squared singular values that they hold instead; 0 for `rank`.
 
     Returns:
         A new tensor like `base`.
     """
-    merged = base.clone()
+    merged = base.clone(memory_format=torch.contiguous_format)
     for share in shares:
-        merged += share.delta(name, rank, energy)
+        share.add_to(merged, name)
     for _, seed, std in noise:
         drawn = torch.as_tensor(draws.normal(seed, name, base.numel()), device=base.device)
         merged += (std * drawn).to(base.dtype).reshape(base.shape)
@@ -113,7 +121,7 @@ class _Slot:
     parameter: Tensor
     base: Tensor
     experts: tuple[Tensor, ...]
-    bases: dict[int, Basis]
+    directions: dict[int, Directions]
 
 
 class ResidentModel:
@@ -121,6 +129,7 @@ class ResidentModel:
 
     Base and experts stay in memory beside it, in the dtype that they are stored in; task vectors
     are formed in float32 (float64 for float64 checkpoints) when needed, so that nothing drifts.
+    Singular directions and their images are made when an expert is first mutated, and kept.
     """
 
     def __init__(
@@ -143,6 +152,7 @@ class ResidentModel:
         """
         self.model = model
         self._cache = cache
+        self._leading = (0, 0.0)
         layouts = [LoadedLayout(checkpoint, model) for checkpoint in (base, *experts)]
         self._slots = []
         for name, parameter in floating_tensors(model, base).items():
@@ -152,25 +162,32 @@ class ResidentModel:
     @torch.no_grad()
     def load(self, genome: Genome) -> None:
         """Make the resident model the model that `genome` describes."""
-        rank, energy = genome.family.rank, genome.family.energy
+        leading = (genome.family.rank, genome.family.energy)
+        if leading != self._leading:
+            self._leading = leading
+            for slot in self._slots:
+                slot.directions.clear()
         terms = [genome.terms_of(k) for k in range(len(genome.weights))]
         noise = genome.terms_of(None)
         for slot in self._slots:
-            dtype = compute_dtype(slot.base.dtype)
-            base = slot.base.to(dtype)
+            base = slot.base.to(compute_dtype(slot.base.dtype))
             shares = [
-                self._share(slot, k, slot.experts[k].to(dtype) - base, weight, terms[k])
+                self._share(slot, k, base, weight, terms[k])
                 for k, weight in enumerate(genome.weights)
                 if weight or terms[k]
             ]
-            slot.parameter.copy_(merge_tensor(slot.name, base, shares, noise, rank, energy))
+            slot.parameter.copy_(merge_tensor(slot.name, base, shares, noise))
 
     def _share(
-        self, slot: _Slot, k: int, tau: Tensor, weight: float, terms: Sequence[Term]
+        self, slot: _Slot, k: int, base: Tensor, weight: float, terms: Sequence[Term]
     ) -> Share:
-        def basis() -> Basis:
-            if k not in slot.bases:
-                slot.bases[k] = self._cache.directions(as_matrix(tau))
-            return slot.bases[k]
+        def tau() -> Tensor:
+            return slot.experts[k].to(base.dtype) - base
 
-        return Share(tau, weight, terms, basis)
+        def directions() -> Directions:
+            if k not in slot.directions:
+                basis = self._cache.directions(as_matrix(tau()))
+                slot.directions[k] = Directions.of(tau(), basis, *self._leading)
+            return slot.directions[k]
+
+        return Share(weight, terms, tau, directions)

@@ -24,7 +24,7 @@ from torch import Tensor
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.factors import FactorCache, as_matrix
 from mergekit_cycleqd.genome import Term, check_leading
-from mergekit_cycleqd.materialize import Share, compute_dtype, merge_tensor
+from mergekit_cycleqd.materialize import Directions, Share, compute_dtype, merge_tensor
 from mergekit_cycleqd.model_recipe import METHOD, parse_terms
 
 
@@ -72,19 +72,25 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
             weight = parameters["weight"][entry.id]
             terms = parse_terms(parameters["mutation"][entry.id], expert=k)
             if weight or terms:
-                shares.append(_share(name, entry, exact, weight, terms))
+                tau = _task_vector(name, entry, exact)
+                shares.append(_share(tau, weight, terms, rank, energy))
         noise = parse_terms(parameters["noise"], expert=None)
-        return merge_tensor(name, exact, shares, noise, rank, energy).to(base.dtype)
+        return merge_tensor(name, exact, shares, noise).to(base.dtype)
 
 
-def _share(
-    name: str, entry: TensorEntry, base: Tensor, weight: float, terms: tuple[Term, ...]
-) -> Share:
-    tau = entry.tensor.to(base.dtype) - base
+def _task_vector(name: str, entry: TensorEntry, base: Tensor) -> Tensor:
+    tau: Tensor = entry.tensor.to(base.dtype) - base
     if not torch.isfinite(tau).all():
         raise ModelError(f"{entry.id}: tensor {name} has NaN or infinite values")
-    cache = FactorCache.default()
-    return Share(tau, weight, terms, lambda: cache.directions(as_matrix(tau), store=False))
+    return tau
+
+
+def _share(tau: Tensor, weight: float, terms: tuple[Term, ...], rank: int, energy: float) -> Share:
+    def directions() -> Directions:
+        basis = FactorCache.default().directions(as_matrix(tau), store=False)
+        return Directions.of(tau, basis, rank, energy)
+
+    return Share(weight, terms, lambda: tau, directions)
 
 
 if METHOD not in {method.spec.name for method in registered_methods()}:

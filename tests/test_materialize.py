@@ -79,7 +79,7 @@ def by_numpy(genome: Genome) -> dict[str, np.ndarray]:
                 while np.sum(s[:lead] ** 2) < family.energy * np.sum(s**2):
                     lead += 1
             for _, seed, scale in genome.terms_of(k):
-                drawn = draws.uniform(seed, name, len(s))
+                drawn = draws.uniform(seed, name, len(s)).copy()
                 drawn[lead:] = 0.5
                 m += scale * drawn
             total += u @ np.diag(s * m) @ vt
