@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from mergekit_cycleqd import draws
 from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.factors import Basis, FactorCache, as_matrix
 from mergekit_cycleqd.genome import Genome, Term
 from mergekit_cycleqd.loaded_layout import LoadedLayout, floating_tensors
+from mergekit_cycleqd.lora import LoRAExpert, LowRank
 
 
 @dataclass(frozen=True)
@@ -115,12 +117,15 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
 
 @dataclass(frozen=True)
 class _Slot:
-    """One tensor of the resident model, with those of the base and the experts."""
+    """One tensor of the resident model, with those of the base and the experts.
+
+    An expert has a tensor of its own, or a task vector in thin factors, or None for the base's.
+    """
 
     name: str
     parameter: Tensor
     base: Tensor
-    experts: tuple[Tensor, ...]
+    experts: tuple[Tensor | LowRank | None, ...]
     directions: dict[int, Directions]
 
 
@@ -153,11 +158,15 @@ class ResidentModel:
         self.model = model
         self._cache = cache
         self._leading = (0, 0.0)
-        layouts = [LoadedLayout(checkpoint, model) for checkpoint in (base, *experts)]
+        start = LoadedLayout(base, model)
+        tensors = floating_tensors(model, base)
+        changes = [expert_changes(expert, model, tensors) for expert in experts]
         self._slots = []
-        for name, parameter in floating_tensors(model, base).items():
-            started, *tuned = (layout.tensor(name).to(parameter.device) for layout in layouts)
-            self._slots.append(_Slot(name, parameter, started, tuple(tuned), {}))
+        for name, parameter in tensors.items():
+            device = parameter.device
+            found = (change(name) for change in changes)
+            tuned = tuple(None if own is None else own.to(device) for own in found)
+            self._slots.append(_Slot(name, parameter, start.tensor(name).to(device), tuned, {}))
 
     @torch.no_grad()
     def load(self, genome: Genome) -> None:
@@ -172,22 +181,58 @@ class ResidentModel:
         for slot in self._slots:
             base = slot.base.to(compute_dtype(slot.base.dtype))
             shares = [
-                self._share(slot, k, base, weight, terms[k])
-                for k, weight in enumerate(genome.weights)
-                if weight or terms[k]
+                self._share(slot, k, tuned, base, weight, terms[k])
+                for k, (tuned, weight) in enumerate(zip(slot.experts, genome.weights, strict=True))
+                if tuned is not None and (weight or terms[k])
             ]
             slot.parameter.copy_(merge_tensor(slot.name, base, shares, noise))
 
     def _share(
-        self, slot: _Slot, k: int, base: Tensor, weight: float, terms: Sequence[Term]
+        self,
+        slot: _Slot,
+        k: int,
+        tuned: Tensor | LowRank,
+        base: Tensor,
+        weight: float,
+        terms: Sequence[Term],
     ) -> Share:
         def tau() -> Tensor:
-            return slot.experts[k].to(base.dtype) - base
+            if isinstance(tuned, LowRank):
+                return tuned.product(base.dtype)
+            return tuned.to(base.dtype) - base
 
         def directions() -> Directions:
             if k not in slot.directions:
-                basis = self._cache.directions(as_matrix(tau()))
+                if isinstance(tuned, LowRank):
+                    basis = tuned.basis()
+                else:
+                    basis = self._cache.directions(as_matrix(tau()))
                 slot.directions[k] = Directions.of(tau(), basis, *self._leading)
             return slot.directions[k]
 
         return Share(weight, terms, tau, directions)
+
+
+def expert_changes(
+    expert: Checkpoint, model: nn.Module, tensors: Mapping[str, Tensor]
+) -> Callable[[str], Tensor | LowRank | None]:
+    """How to read what an expert has for each tensor of a loaded model, in the form of a slot.
+
+    Args:
+        expert: A whole checkpoint or an adapted base.
+        model: A model of its architecture.
+        tensors: The model's `floating_tensors`.
+
+    Raises:
+        ModelError: If an adapter changes tensors that the model does not have.
+    """
+    if not isinstance(expert, LoRAExpert):
+        return LoadedLayout(expert, model).tensor
+    for name, shape in expert.changed_shapes().items():
+        if name not in tensors or tuple(tensors[name].shape) != shape:
+            has = list(tensors[name].shape) if name in tensors else "none"
+            raise ModelError(
+                f"{expert.name}: the adapter's {name} {list(shape)} needs a tensor of that name "
+                f"and shape in the model, which has {has}"
+            )
+    return expert.change

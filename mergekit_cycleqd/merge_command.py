@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from mergekit.common import ModelReference
 from mergekit.config import MergeConfiguration
+from mergekit.io.tasks import LoaderCache
 from mergekit.merge import run_merge
 from mergekit.merge_methods.registry import registered_methods
 from mergekit.options import MergeOptions, PrettyPrintHelp, add_merge_options
@@ -59,6 +60,7 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
     shutil.rmtree(partial.parent, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
+        config, options = _for_adapters(config, options, partial.parent / "adapted")
         run_merge(config, str(partial), options, config_source=recipe.read_text(encoding="utf-8"))
         if out.exists():
             out.rmdir()
@@ -66,7 +68,35 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
     except (CycleQDError, RuntimeError, ValueError, KeyError) as error:
         raise RecipeError([f"{recipe}: {' '.join(str(error).split())}"]) from error
     finally:
+        for model in _adapted(config):  # mergekit would look for it in this folder again
+            LoaderCache().loaders.pop(model, None)
         shutil.rmtree(partial.parent, ignore_errors=True)
+
+
+def _for_adapters(
+    config: MergeConfiguration, options: MergeOptions, folder: Path
+) -> tuple[MergeConfiguration, MergeOptions]:
+    """Configuration and options with which mergekit can merge ``base+adapter`` models.
+
+    What mergekit makes of an adapter is kept by name and never checked again, so that unless the
+    user names a place it goes to a folder of this merge. It is in float32, because rounding to a
+    shorter dtype could drown what an adapter changes; the merged model still has the base's dtype.
+    """
+    if not _adapted(config):
+        return config, options
+    cache, dtype = options.lora_merge_cache, options.lora_merge_dtype
+    options = options.model_copy(
+        update={"lora_merge_cache": cache or str(folder), "lora_merge_dtype": dtype or "float32"}
+    )
+    if config.base_model and not (config.dtype or config.out_dtype):
+        stored = config.base_model.config(options.trust_remote_code).dtype
+        out_dtype = str(stored).removeprefix("torch.") if stored else None
+        config = config.model_copy(update={"out_dtype": out_dtype})
+    return config, options
+
+
+def _adapted(config: MergeConfiguration) -> list[ModelReference]:
+    return [model for model in config.referenced_models() if model.lora]
 
 
 def _misfits(config: MergeConfiguration, options: MergeOptions) -> Iterator[str]:

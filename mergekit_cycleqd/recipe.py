@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -253,6 +254,11 @@ def cross_checks(recipe: Recipe) -> Iterator[str]:
         if cells > MAX_CELLS:
             yield f"tasks: the archive of {name!r} would have {cells} cells; use fewer bins"
             break
+
+
+def is_adapted(reference: str) -> bool:
+    """Whether a reference means ``base+adapter``."""
+    return "+" in reference and not Path(reference).is_dir()
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

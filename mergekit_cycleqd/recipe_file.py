@@ -25,6 +25,7 @@ from mergekit_cycleqd.recipe import (
     SvdMutation,
     Task,
     cross_checks,
+    is_adapted,
     nearest,
 )
 
@@ -142,6 +143,8 @@ def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
 
 def _with_folders(recipe: Recipe, beside: Path) -> Recipe:
     def found(reference: str) -> str:
+        if is_adapted(reference) and not (beside / reference).is_dir():
+            return "+".join(map(found, reference.split("+")))
         for candidate in (beside / reference, Path(reference)):
             if candidate.is_dir():
                 return str(candidate.resolve())

@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from mergekit_cycleqd.checkpoint import Checkpoint, is_hub_id, mismatches
-from mergekit_cycleqd.errors import ModelError, RecipeError
+from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.journal import Journal, Split
+from mergekit_cycleqd.models import (
+    BASE,
+    family_faults,
+    in_task_order,
+    is_remote,
+    open_models,
+    references,
+)
 from mergekit_cycleqd.outputs import compared_models, summary, write_outputs
 from mergekit_cycleqd.progress import Display
 from mergekit_cycleqd.recipe import Engine, Recipe
@@ -47,10 +55,10 @@ def prepare(path: Path) -> Prepared:
     """
     recipe = load_recipe(path)
     faults: list[str] = []
-    models = {"base_model": recipe.base_model}
-    models |= {f"experts[{i}].model": expert.model for i, expert in enumerate(recipe.experts)}
-    remote = {key: model for key, model in models.items() if is_hub_id(model)}
-    checkpoints = _open({k: model for k, model in models.items() if k not in remote}, faults)
+    models = references(recipe)
+    remote = {key: model for key, model in models.items() if is_remote(model)}
+    here = {key: model for key, model in models.items() if key not in remote}
+    checkpoints = open_models(here, faults)
     from mergekit_cycleqd.evaluators.lm_harness import LMHarness
 
     harness = None
@@ -60,15 +68,11 @@ def prepare(path: Path) -> Prepared:
         faults += error.faults
     faults += _engine_faults(recipe.engine)
     if not faults:  # nothing is downloaded for a recipe that cannot work
-        checkpoints |= _open(remote, faults)
-    faults += _family_faults(checkpoints)
+        checkpoints |= open_models(remote, faults)
+    faults += family_faults(checkpoints)
     if faults or harness is None:
         raise RecipeError([f"{path}: {fault}" for fault in faults])
-    by_task = {
-        expert.task: checkpoints[f"experts[{i}].model"] for i, expert in enumerate(recipe.experts)
-    }
-    experts = tuple(by_task[task] for task in recipe.task_names)
-    return Prepared(recipe, checkpoints["base_model"], experts, harness)
+    return Prepared(recipe, checkpoints[BASE], in_task_order(recipe, checkpoints), harness)
 
 
 def _engine_faults(engine: Engine) -> list[str]:
@@ -80,30 +84,6 @@ def _engine_faults(engine: Engine) -> list[str]:
         reason = str(error).splitlines()[0]
         return [f"engine.device: cannot use {engine.device!r} here ({reason}); try auto or cpu"]
     return []
-
-
-def _open(models: dict[str, str], faults: list[str]) -> dict[str, Checkpoint]:
-    opened = {}
-    for key, model in models.items():
-        try:
-            checkpoint = Checkpoint.open(model)
-            _ = checkpoint.config, checkpoint.headers
-            opened[key] = checkpoint
-        except ModelError as error:
-            faults.append(f"{key}: {error}")
-    return opened
-
-
-def _family_faults(checkpoints: dict[str, Checkpoint]) -> list[str]:
-    base = checkpoints.get("base_model")
-    if base is None:
-        return []
-    return [
-        f"{key}: {fault}"
-        for key, expert in checkpoints.items()
-        if expert is not base
-        for fault in mismatches(base, expert)
-    ]
 
 
 class Run:

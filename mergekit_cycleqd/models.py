@@ -1,0 +1,64 @@
+"""Opening the models that the recipe of a run names, with the key in every fault."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mergekit_cycleqd.checkpoint import Checkpoint, is_hub_id, mismatches
+from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.lora import LoRAExpert, open_expert
+from mergekit_cycleqd.recipe import Recipe, is_adapted
+
+BASE = "base_model"
+
+
+def references(recipe: Recipe) -> dict[str, str]:
+    """Base and experts as the recipe names them, by key."""
+    experts = {f"experts[{i}].model": expert.model for i, expert in enumerate(recipe.experts)}
+    return {BASE: recipe.base_model, **experts}
+
+
+def is_remote(reference: str) -> bool:
+    """Whether a model, or a part of ``base+adapter``, is to be had from the Hub."""
+    parts = reference.split("+") if is_adapted(reference) else [reference]
+    return any(map(is_hub_id, parts))
+
+
+def open_models(models: Mapping[str, str], faults: list[str]) -> dict[str, Checkpoint]:
+    """Find or download models by key; what cannot be had is added to `faults`."""
+    opened = {}
+    for key, model in models.items():
+        try:
+            checkpoint = Checkpoint.open(model) if key == BASE else open_expert(model)
+            _ = checkpoint.config, checkpoint.headers
+            opened[key] = checkpoint
+        except ModelError as error:
+            faults.append(f"{key}: {error}")
+    return opened
+
+
+def family_faults(checkpoints: Mapping[str, Checkpoint]) -> list[str]:
+    """Why experts are none of the base's family; nothing as long as there is no base."""
+    base = checkpoints.get(BASE)
+    if base is None:
+        return []
+    faults = []
+    for key, expert in checkpoints.items():
+        if expert is base:
+            continue
+        if isinstance(expert, LoRAExpert) and expert.folder.resolve() != base.folder.resolve():
+            faults.append(
+                f"{key}: must name the base_model {base.name} before the +, got {expert.name}; "
+                "an adapter of another model is merged into it first"
+            )
+            continue
+        faults += [f"{key}: {fault}" for fault in mismatches(base, expert)]
+    return faults
+
+
+def in_task_order(recipe: Recipe, checkpoints: Mapping[str, Checkpoint]) -> tuple[Checkpoint, ...]:
+    """The experts in the order of a genome's weights."""
+    by_task = {
+        expert.task: checkpoints[f"experts[{i}].model"] for i, expert in enumerate(recipe.experts)
+    }
+    return tuple(by_task[task] for task in recipe.task_names)
