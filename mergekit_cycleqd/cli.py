@@ -97,6 +97,28 @@ def _search(recipe: Path, out: Path) -> None:
     console.print(f"files of the run: {out}", highlight=False, markup=False, soft_wrap=True)
 
 
+@commands.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    help="Where to compute.  [default: as the engine]",
+)
+@click.option(
+    "--prune", is_flag=True, help="Remove from the cache what this recipe's experts do not need."
+)
+def factorize(recipe: Path, device: str | None, prune: bool) -> None:
+    """Make the singular directions of RECIPE's experts ahead of a run, and show what ranks keep."""
+    from mergekit_cycleqd.factorize import factorize as make
+
+    console = Console()
+    try:
+        make(recipe, device, prune, console)
+    except KeyboardInterrupt:
+        console.print("\nstopped; what was made is kept: run the same command to go on")
+        sys.exit(EXIT_INTERRUPTED)
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command; what this package reports becomes lines on stderr and exit code 2."""
     try:

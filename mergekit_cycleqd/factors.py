@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 _VERSION = 2
+_ABANDONED_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ class FactorCache:
         root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         return cls(Path(root) / "mergekit-cycleqd" / "factors")
 
-    def _path(self, tau: Tensor) -> Path:
+    def path(self, tau: Tensor) -> Path:
+        """Where the basis of a task vector lies, or would lie."""
         content = tau.float().contiguous().cpu().numpy()
         digest = hashlib.sha256(f"{_VERSION} {tuple(tau.shape)} ".encode())
         digest.update(content.tobytes())
@@ -109,7 +113,7 @@ class FactorCache:
         Returns:
             The basis, with vectors on the device of `tau`.
         """
-        path = self._path(tau)
+        path = self.path(tau)
         try:
             stored = load_file(path)
             return Basis(stored["vectors"].to(tau.device), stored["values"])
@@ -126,3 +130,21 @@ class FactorCache:
                 Path(partial.name).unlink(missing_ok=True)
                 raise
         return basis
+
+    def prune(self, needed: Set[Path]) -> int:
+        """Remove every basis but the needed ones, and partial files that nobody writes any more.
+
+        A partial file counts as left over after an hour, so that none is taken from a process
+        that is still writing it.
+
+        Returns:
+            Bytes freed.
+        """
+        freed = 0
+        for file in self.folder.glob("??/*"):
+            stat = file.stat()
+            abandoned = time.time() - stat.st_mtime > _ABANDONED_SECONDS
+            if file not in needed and (file.suffix == ".safetensors" or abandoned):
+                file.unlink()
+                freed += stat.st_size
+        return freed

@@ -1,0 +1,162 @@
+"""`mergekit-cycleqd factorize`: the bases of a recipe's experts, made ahead of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.factors import Basis, FactorCache, as_matrix
+from mergekit_cycleqd.genome import Family
+from mergekit_cycleqd.loaded_layout import LoadedLayout, floating_tensors
+from mergekit_cycleqd.lora import LowRank
+from mergekit_cycleqd.materialize import compute_dtype, expert_changes
+from mergekit_cycleqd.models import BASE, family_faults, in_task_order, open_models, references
+from mergekit_cycleqd.recipe import SvdMutation
+from mergekit_cycleqd.recipe_file import load_recipe
+
+RANKS = (32, 64, 128, 256)
+
+
+@dataclass
+class Spectrum:
+    """What the singular values of one expert add up to.
+
+    Attributes:
+        files: Where its bases lie in the cache.
+        matrices: How many matrices it changes.
+        total: Sum of all squared singular values.
+        kept: Sum of the squares that lead, by limit: a rank of `RANKS`, or 0 for the recipe's own.
+        leading: Sum of the directions that lead under the recipe's own limit.
+    """
+
+    files: set[Path] = field(default_factory=set)
+    matrices: int = 0
+    total: float = 0.0
+    kept: dict[int, float] = field(default_factory=lambda: dict.fromkeys((0, *RANKS), 0.0))
+    leading: int = 0
+
+    def add(self, basis: Basis, family: Family) -> None:
+        """Count one matrix."""
+        squares = basis.values.square()
+        lead = basis.leading(family.rank, family.energy)
+        self.matrices += 1
+        self.leading += lead
+        self.total += float(squares.sum())
+        for limit in self.kept:
+            self.kept[limit] += float(squares[: limit or lead].sum())
+
+    def share(self, limit: int) -> str:
+        """The share of energy that a limit keeps."""
+        return f"{self.kept[limit] / self.total:.1%}" if self.total else "-"
+
+    @property
+    def size(self) -> int:
+        """Bytes in the cache."""
+        return sum(file.stat().st_size for file in self.files)
+
+
+def factorize(path: Path, device: str | None, prune: bool, console: Console) -> None:
+    """Make every basis that a run of a recipe can need, then print what is in them.
+
+    What is in the cache already is not made again. In memory is one tensor at a time.
+
+    Args:
+        path: The recipe of a run.
+        device: Where to compute; None for the recipe's own.
+        prune: Whether to remove from the cache all that the recipe does not need.
+        console: For progress and table.
+
+    Raises:
+        RecipeError: If the recipe or its models are not sound, or it does not use directions.
+        ModelError: If a model cannot be read.
+    """
+    recipe = load_recipe(path)
+    faults: list[str] = []
+    if not isinstance(recipe.evolution.mutation, SvdMutation):
+        kind = recipe.evolution.mutation.kind
+        faults.append(f"evolution.mutation: must be of kind svd to need directions, got {kind}")
+    checkpoints = {} if faults else open_models(references(recipe), faults)
+    faults += family_faults(checkpoints)
+    wanted = device or recipe.engine.device
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    elif wanted.startswith("cuda") and not torch.cuda.is_available():
+        faults.append("engine.device: needs a CUDA device, got none here; use --device cpu")
+    if faults:
+        raise RecipeError([f"{path}: {fault}" for fault in faults])
+    experts = in_task_order(recipe, checkpoints)
+    cache = FactorCache.default()
+    spectra = [Spectrum() for _ in experts]
+    reading = _Matrices(checkpoints[BASE], experts, recipe.engine.trust_remote_code)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("matrices", total=len(reading.names) * len(experts))
+        for name, base in reading:
+            for spectrum, change in zip(spectra, reading.changes, strict=True):
+                found = change(name)
+                if isinstance(found, LowRank):
+                    spectrum.add(found.to(torch.device(wanted)).basis(), recipe.family)
+                elif found is not None:
+                    tau = as_matrix((found.to(base.dtype) - base).to(wanted))
+                    spectrum.add(cache.directions(tau), recipe.family)
+                    spectrum.files.add(cache.path(tau))
+                bar.advance(task)
+    console.print(_table(recipe.family, experts, spectra))
+    if prune:
+        needed = set().union(*(spectrum.files for spectrum in spectra))
+        console.print(f"pruned: {cache.prune(needed)} bytes freed", highlight=False)
+
+
+class _Matrices:
+    """The matrices of a family, one after the other, as a loaded model has them."""
+
+    def __init__(self, base: Checkpoint, experts: Sequence[Checkpoint], trust: bool) -> None:
+        """Lay out the model without its weights.
+
+        Args:
+            base: The base model.
+            experts: The experts.
+            trust: transformers' `trust_remote_code`.
+        """
+        config = AutoConfig.from_pretrained(base.folder, trust_remote_code=trust)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
+        tensors: Mapping[str, Tensor] = floating_tensors(model, base)
+        self.names = [name for name, tensor in tensors.items() if tensor.ndim >= 2]
+        self.changes: list[Callable[[str], Tensor | LowRank | None]] = [
+            expert_changes(expert, model, tensors) for expert in experts
+        ]
+        self._base = LoadedLayout(base, model)
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        """Name and base tensor of each, in the dtype of the arithmetic."""
+        for name in self.names:
+            tensor = self._base.tensor(name)
+            yield name, tensor.to(compute_dtype(tensor.dtype))
+
+
+def _table(family: Family, experts: Sequence[Checkpoint], spectra: Sequence[Spectrum]) -> Table:
+    own = f"energy {family.energy}" if family.energy else f"rank {family.rank or 'all'}"
+    table = Table(title="share of each expert's energy in its leading directions")
+    table.add_column("expert", overflow="fold")
+    columns = ("matrices", *map(str, RANKS), f"recipe: {own}", "directions", "bytes in cache")
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    for expert, spectrum in zip(experts, spectra, strict=True):
+        table.add_row(
+            "+".join(Path(part).name for part in expert.name.split("+")),
+            str(spectrum.matrices),
+            *(spectrum.share(limit) for limit in (*RANKS, 0)),
+            f"{spectrum.leading / max(1, spectrum.matrices):.1f}",
+            str(spectrum.size),
+        )
+    return table
