@@ -1,0 +1,63 @@
+"""What an expert's singular directions cost: a full SVD against `factors.directions`.
+
+    python benchmarks/factors.py [--shape llama3-8b --device cuda] [--layers N]
+
+Every matrix of one expert, in float32, with random weights. A full SVD keeps U, s and V^T.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import torch
+from shapes import SHAPES, chosen, weights
+from torch import Tensor
+
+from mergekit_cycleqd.factors import directions
+
+Method = Callable[[Tensor], tuple[Tensor, ...]]
+METHODS: dict[str, Method] = {
+    "full SVD": lambda tau: tuple(torch.linalg.svd(tau, full_matrices=False)),
+    "directions": lambda tau: (directions(tau),),
+}
+
+
+def cost(method: Method, matrices: list[Tensor]) -> tuple[float, int]:
+    """Seconds for all matrices together, and bytes of all results."""
+    total, spent = 0, 0.0
+    for tau in matrices:
+        start = time.perf_counter()
+        results = method(tau)
+        if tau.is_cuda:
+            torch.cuda.synchronize()
+        spent += time.perf_counter() - start
+        total += sum(result.nbytes for result in results)
+    return spent, total
+
+
+def main() -> None:
+    """Run every method over the same matrices and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shape", choices=SHAPES, default="llama-135m")
+    parser.add_argument("--layers", type=int)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    shape = chosen(options.shape, options.layers)
+    base, expert = (weights(shape, k, options.device) for k in (0, 1))
+    matrices = [expert[n].float() - base[n].float() for n in base if base[n].ndim > 1]
+    for method in METHODS.values():
+        method(matrices[-1][:64, :64])  # the first call loads the libraries
+    print(f"{len(matrices)} matrices of {options.shape}, {options.device}\n")
+    print("| method | seconds | times faster | MB |")
+    print("| --- | ---: | ---: | ---: |")
+    reference = 0.0
+    for name, method in METHODS.items():
+        seconds, size = cost(method, matrices)
+        reference = reference or seconds
+        print(f"| {name} | {seconds:.2f} | {reference / seconds:.1f} | {size / 1e6:.0f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Llama shapes for the benchmarks, with random weights: speed does not depend on their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
+
+
+class Shape(NamedTuple):
+    """Sizes of a Llama, as transformers names them."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    vocab_size: int
+    tie_word_embeddings: bool
+
+    def model(self, device: str = "cpu") -> LlamaForCausalLM:
+        """A bfloat16 model on `device`; every weight is still to be set."""
+        with torch.device("meta"):
+            model = LlamaForCausalLM(LlamaConfig(**self._asdict())).bfloat16()
+        model.to_empty(device=device)
+        model.tie_weights()
+        return model
+
+    def matrices(self) -> Iterator[tuple[int, int]]:
+        """Sizes of all matrices, a tied head once."""
+        for parameter in self.model("meta").parameters():
+            if parameter.ndim > 1:
+                yield tuple(parameter.shape)
+
+
+SHAPES = {
+    "llama-135m": Shape(576, 1536, 30, 9, 3, 49152, True),
+    "llama3-8b": Shape(4096, 14336, 32, 32, 8, 128256, False),
+}
+
+
+def chosen(name: str, layers: int | None) -> Shape:
+    """The named shape, cut to `layers` layers if there is a number."""
+    shape = SHAPES[name]
+    return shape._replace(num_hidden_layers=layers) if layers else shape
+
+
+def weights(shape: Shape, model: int, device: str = "cpu") -> dict[str, Tensor]:
+    """bfloat16 weights by name: of the base where `model` is 0, else of an expert near to it."""
+    base = torch.Generator(device).manual_seed(0)
+    change = torch.Generator(device).manual_seed(model)
+    tensors = {}
+    for name, parameter in shape.model("meta").named_parameters():
+        tensor = torch.empty(parameter.shape, device=device).normal_(0, 0.02, generator=base)
+        if model:
+            tensor += torch.empty_like(tensor).normal_(0, 0.002, generator=change)
+        tensors[name] = tensor.bfloat16()
+    return tensors
