@@ -20,7 +20,7 @@ from mergekit_cycleqd.factors import directions
 Method = Callable[[Tensor], tuple[Tensor, ...]]
 METHODS: dict[str, Method] = {
     "full SVD": lambda tau: tuple(torch.linalg.svd(tau, full_matrices=False)),
-    "directions": lambda tau: (directions(tau),),
+    "directions": lambda tau: (directions(tau).vectors,),
 }
 
 
