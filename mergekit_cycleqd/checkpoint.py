@@ -77,16 +77,7 @@ class Checkpoint:
         Raises:
             ModelError: If there is none, or it is not JSON.
         """
-        path = self.folder / "config.json"
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ModelError(f"{self.name}: has no config.json in {self.folder}") from None
-        except ValueError as error:
-            raise ModelError(f"{self.name}: config.json is not JSON: {error}") from None
-        if not isinstance(content, dict):
-            raise ModelError(f"{self.name}: config.json must hold a mapping")
-        return content
+        return read_config(self.name, self.folder / "config.json")
 
     @cached_property
     def headers(self) -> dict[str, TensorHeader]:
@@ -139,6 +130,23 @@ class Checkpoint:
                     stream.seek(size * probe // _PROBES)
                     digest.update(stream.read(_PROBE_BYTES))
         return digest.hexdigest()[:16]
+
+
+def read_config(name: str, path: Path) -> dict[str, Any]:
+    """The content of a JSON file that holds a mapping; `name` is the model that needs it.
+
+    Raises:
+        ModelError: If there is no such file, or it holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{name}: has no {path.name} in {path.parent}") from None
+    except ValueError as error:
+        raise ModelError(f"{name}: {path.name} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ModelError(f"{name}: {path.name} must hold a mapping")
+    return content
 
 
 def is_hub_id(reference: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,7 +76,6 @@ def _search(recipe: Path, out: Path) -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")  # a bar per task would bury the one of the run
     from mergekit_cycleqd.run import Run, prepare
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
     prepared = prepare(recipe)
     with Run(prepared, out, console) as current:

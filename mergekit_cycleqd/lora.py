@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoint import Checkpoint, read_config
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.factors import Basis
 from mergekit_cycleqd.recipe import is_adapted
@@ -116,15 +116,7 @@ class LoRAExpert(Checkpoint):
         Raises:
             ModelError: If there is none, or it asks for more than plain LoRA.
         """
-        try:
-            text = (self.adapter / "adapter_config.json").read_text(encoding="utf-8")
-            settings = json.loads(text)
-        except FileNotFoundError:
-            raise ModelError(f"{self.name}: has no adapter_config.json in {self.adapter}") from None
-        except ValueError as error:
-            raise ModelError(f"{self.name}: adapter_config.json is not JSON: {error}") from None
-        if not isinstance(settings, dict):
-            raise ModelError(f"{self.name}: adapter_config.json must hold a mapping")
+        settings = read_config(self.name, self.adapter / "adapter_config.json")
         extras = [what for key, what in _REFUSED.items() if settings.get(key)]
         if (kind := settings.get("peft_type")) != "LORA":
             extras.insert(0, f"peft_type {kind}")

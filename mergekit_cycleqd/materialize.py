@@ -203,11 +203,12 @@ class ResidentModel:
 
         def directions() -> Directions:
             if k not in slot.directions:
+                formed = tau()
                 if isinstance(tuned, LowRank):
                     basis = tuned.basis()
                 else:
-                    basis = self._cache.directions(as_matrix(tau()))
-                slot.directions[k] = Directions.of(tau(), basis, *self._leading)
+                    basis = self._cache.directions(as_matrix(formed))
+                slot.directions[k] = Directions.of(formed, basis, *self._leading)
             return slot.directions[k]
 
         return Share(weight, terms, tau, directions)

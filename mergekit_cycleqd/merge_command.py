@@ -108,10 +108,13 @@ def _misfits(config: MergeConfiguration, options: MergeOptions) -> Iterator[str]
         for i, entry in enumerate(config.models or ())
         if entry.model != config.base_model and (folder := _safetensors_folder(entry.model))
     }
-    base = _safetensors_folder(config.base_model)
-    for key, folder in folders.items() if base else ():
+    base_folder = _safetensors_folder(config.base_model)
+    if not base_folder:
+        return
+    base = Checkpoint.open(base_folder)
+    for key, folder in folders.items():
         expert = Checkpoint.open(folder)
-        for fault in mismatches(Checkpoint.open(base), expert):
+        for fault in mismatches(base, expert):
             yield f"{key}: {expert.name} {fault}"
 
 

@@ -14,7 +14,8 @@ from rich.console import Console
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.journal import Journal, Split
+from mergekit_cycleqd.interrupts import Interrupts
+from mergekit_cycleqd.journal import Journal, Record, Split
 from mergekit_cycleqd.models import (
     BASE,
     family_faults,
@@ -27,7 +28,7 @@ from mergekit_cycleqd.outputs import compared_models, summary, write_outputs
 from mergekit_cycleqd.progress import Display
 from mergekit_cycleqd.recipe import Engine, Recipe
 from mergekit_cycleqd.recipe_file import load_recipe
-from mergekit_cycleqd.search import CycleQD
+from mergekit_cycleqd.search import Candidate, CycleQD
 from mergekit_cycleqd.workers import LocalWorker
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class Run:
         recipe = prepared.recipe
         self.folder = folder
         self._console = console
+        self._interrupts = Interrupts()
         self._sizes: dict[Split, dict[str, int]] = {
             "search": prepared.harness.sizes("search"),
             "holdout": prepared.harness.sizes("holdout"),
@@ -132,13 +134,15 @@ class Run:
         Raises:
             SearchError: If an expert cannot be evaluated.
             ModelError: If the models cannot be loaded.
+            KeyboardInterrupt: On SIGINT or SIGTERM, which end an evaluation and nothing else.
         """
-        try:
-            with Display(self.search, self._console) as display:
-                self._go(display)
-        finally:
-            if self.search.archives_ready:
-                self._write()
+        with self._interrupts:
+            try:
+                with Display(self.search, self._console) as display:
+                    self._go(display)
+            finally:
+                if self.search.archives_ready:
+                    self._write()
         self._console.print(self.summary(), highlight=False, markup=False, soft_wrap=True)
 
     def _go(self, display: Display) -> None:
@@ -161,7 +165,7 @@ class Run:
         written = time.monotonic()
         while not self.search.done:
             candidate = self.search.ask()
-            record = self._worker.evaluate(candidate.genome, "search", candidate)
+            record = self._evaluate(candidate.genome, "search", candidate)
             self._journal.append(record)
             self.search.tell(candidate, record.scores)
             if record.error is not None:
@@ -173,7 +177,11 @@ class Run:
 
     def _compare(self, genome: Genome, split: Split) -> None:
         if self._journal.scores(genome, split) is None:
-            self._journal.append(self._worker.evaluate(genome, split))
+            self._journal.append(self._evaluate(genome, split))
+
+    def _evaluate(self, genome: Genome, split: Split, candidate: Candidate | None = None) -> Record:
+        with self._interrupts.welcome():
+            return self._worker.evaluate(genome, split, candidate)
 
     def _write(self) -> None:
         write_outputs(self.folder, self.search, self._journal.scores, self._sizes)

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from mergekit_cycleqd.cli import main
 from mergekit_cycleqd.genome import Family, Genome
-from mergekit_cycleqd.journal import FILE
+from mergekit_cycleqd.journal import FILE, Journal, Record
 from mergekit_cycleqd.workers import LocalWorker
 from tests.conftest import RecipeMaker, write_run_recipe
 from tests.test_lm_harness import plain_lm_eval
@@ -171,9 +171,35 @@ def test_an_interrupt_stops_cleanly_and_says_how_to_go_on(
     wait_for(out, 6, process)
     process.send_signal(sent)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, output
     assert "nothing is lost" in output and f"{recipe} --out {out}" in output
     assert "Traceback" not in output
+
+
+def test_an_interrupt_just_after_any_record_leaves_a_folder_to_go_on_with(
+    finished: Path,
+    make_recipe: RecipeMaker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    append = Journal.append
+
+    def interrupted(journal: Journal, record: Record) -> None:
+        append(journal, record)
+        signal.raise_signal(signal.SIGTERM)
+
+    recipe, out = make_recipe(), tmp_path / "stopped"
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "append", interrupted)
+        for records in range(1, 9):
+            with pytest.raises(SystemExit) as exit:
+                main([str(recipe), "--out", str(out)])
+            assert exit.value.code == 130
+            assert "nothing is lost" in capsys.readouterr().out
+            assert lines(out) == 1 + records
+    main_ok([str(recipe), "--out", str(out)])
+    assert derived(out) == derived(finished)
 
 
 def test_a_broken_evaluation_is_tried_again_then_recorded_as_failed(
