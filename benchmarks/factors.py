@@ -2,7 +2,8 @@
 
     python benchmarks/factors.py [--shape llama3-8b --device cuda] [--layers N]
 
-Every matrix of one expert, in float32, with random weights. A full SVD keeps U, s and V^T.
+Every matrix of one expert, in float32, with random weights. A full SVD keeps U, s and V^T. The
+last row is an adapter that changes every matrix: its directions come from its thin factors.
 """
 
 from __future__ import annotations
@@ -16,11 +17,22 @@ from shapes import SHAPES, chosen, weights
 from torch import Tensor
 
 from mergekit_cycleqd.factors import directions
+from mergekit_cycleqd.lora import LowRank
+
+LORA_RANK = 16
+
+
+def adapter(tau: Tensor) -> LowRank:
+    """Factors of a task vector of the shape of `tau`."""
+    m, n = tau.shape
+    return LowRank(tau.new_ones(m, LORA_RANK).normal_(), tau.new_ones(LORA_RANK, n).normal_(), 1.0)
+
 
 Method = Callable[[Tensor], tuple[Tensor, ...]]
 METHODS: dict[str, Method] = {
     "full SVD": lambda tau: tuple(torch.linalg.svd(tau, full_matrices=False)),
     "directions": lambda tau: (directions(tau).vectors,),
+    f"directions of a LoRA of rank {LORA_RANK}": lambda tau: (adapter(tau).basis().vectors,),
 }
 
 

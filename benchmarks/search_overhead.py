@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from mergekit_cycleqd.journal import FILE, Journal, Record
+from mergekit_cycleqd.outputs import recipe_text
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.search import Candidate, CycleQD
 
@@ -62,8 +63,8 @@ def main() -> None:
     run = recipe(children)
     header = {"recipe": run.model_dump(mode="json"), "fingerprints": {}, "versions": {}}
     search = CycleQD(run)
-    print("| children | ms per child | elites | coverage | terms of an elite, largest |")
-    print("| ---: | ---: | ---: | ---: | ---: |")
+    print("| children | ms per child | elites | coverage | most terms | largest recipe, KB |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal.open(Path(folder), header)
         journal.close()
@@ -83,9 +84,10 @@ def main() -> None:
                     elites = [e for task in TASKS for e in search.elites(task)]
                     coverage = sum(a.coverage for a in search.archives.values()) / len(TASKS)
                     terms = max(len(e.genome.terms) for e in elites)
+                    largest = max(len(recipe_text(e.genome).encode()) for e in elites)
                     print(
                         f"| {done} | {1e3 * spent / step:.3f} | {len(elites)} | {coverage:.1%} "
-                        f"| {terms} |",
+                        f"| {terms} | {largest / 1e3:.1f} |",
                         flush=True,
                     )
                     start = time.perf_counter()

@@ -23,8 +23,9 @@ class Shape(NamedTuple):
 
     def model(self, device: str = "cpu") -> LlamaForCausalLM:
         """A bfloat16 model on `device`; every weight is still to be set."""
+        config = LlamaConfig(**self._asdict(), architectures=["LlamaForCausalLM"])
         with torch.device("meta"):
-            model = LlamaForCausalLM(LlamaConfig(**self._asdict())).bfloat16()
+            model = LlamaForCausalLM(config).bfloat16()
         model.to_empty(device=device)
         model.tie_weights()
         return model

@@ -17,9 +17,10 @@ from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.factors import Basis, FactorCache, as_matrix
 from mergekit_cycleqd.genome import Family
+from mergekit_cycleqd.kernel import compute_dtype
 from mergekit_cycleqd.loaded_layout import LoadedLayout, floating_tensors
 from mergekit_cycleqd.lora import LowRank
-from mergekit_cycleqd.materialize import compute_dtype, expert_changes
+from mergekit_cycleqd.materialize import expert_changes
 from mergekit_cycleqd.models import BASE, family_faults, in_task_order, open_models, references
 from mergekit_cycleqd.recipe import SvdMutation
 from mergekit_cycleqd.recipe_file import load_recipe

@@ -64,6 +64,16 @@ class LowRank:
         """The same on another device."""
         return LowRank(self.up.to(device), self.down.to(device), self.scaling)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n) of the task vector."""
+        return self.up.shape[0], self.down.shape[1]
+
+    @property
+    def ndim(self) -> int:
+        """Always 2."""
+        return 2
+
     def product(self, dtype: torch.dtype) -> Tensor:
         """The task vector itself, (m, n), computed in `dtype`."""
         return self.scaling * (self.up.to(dtype) @ self.down.to(dtype))

@@ -5,6 +5,7 @@ Importing this module registers it; importing it again changes nothing.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,6 @@ from mergekit.merge_methods.base import (
     MergeMethodSpec,
     ParameterScope,
     ParameterSpec,
-    TensorEntry,
     TensorGroup,
 )
 from mergekit.merge_methods.registry import register, registered_methods
@@ -23,8 +23,8 @@ from torch import Tensor
 
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.factors import FactorCache, as_matrix
-from mergekit_cycleqd.genome import Term, check_leading
-from mergekit_cycleqd.materialize import Directions, Share, compute_dtype, merge_tensor
+from mergekit_cycleqd.genome import check_leading
+from mergekit_cycleqd.kernel import Directions, Share, compute_dtype, merge_into
 from mergekit_cycleqd.model_recipe import METHOD, parse_terms
 
 
@@ -66,31 +66,25 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
         rank, energy = parameters["rank"], parameters["energy"]
         check_leading(rank, energy)
         base = group.base.tensor
-        exact = base.to(compute_dtype(base.dtype))
         shares = []
         for k, entry in enumerate(group.non_base):
             weight = parameters["weight"][entry.id]
             terms = parse_terms(parameters["mutation"][entry.id], expert=k)
-            if weight or terms:
-                tau = _task_vector(name, entry, exact)
-                shares.append(_share(tau, weight, terms, rank, energy))
-        noise = parse_terms(parameters["noise"], expert=None)
-        return merge_tensor(name, exact, shares, noise).to(base.dtype)
+            if (weight or terms) and not torch.equal(entry.tensor, base):
+                if not torch.isfinite(entry.tensor).all():
+                    raise ModelError(f"{entry.id}: tensor {name} has NaN or infinite values")
+                directions = partial(_directions, base, entry.tensor, rank, energy)
+                shares.append(Share(weight, terms, entry.tensor, directions))
+        merged = torch.empty_like(base, memory_format=torch.contiguous_format)
+        merge_into(merged, name, base, shares, parse_terms(parameters["noise"], expert=None))
+        return merged
 
 
-def _task_vector(name: str, entry: TensorEntry, base: Tensor) -> Tensor:
-    tau: Tensor = entry.tensor.to(base.dtype) - base
-    if not torch.isfinite(tau).all():
-        raise ModelError(f"{entry.id}: tensor {name} has NaN or infinite values")
-    return tau
-
-
-def _share(tau: Tensor, weight: float, terms: tuple[Term, ...], rank: int, energy: float) -> Share:
-    def directions() -> Directions:
-        basis = FactorCache.default().directions(as_matrix(tau), store=False)
-        return Directions.of(tau, basis, rank, energy)
-
-    return Share(weight, terms, lambda: tau, directions)
+def _directions(base: Tensor, expert: Tensor, rank: int, energy: float) -> Directions:
+    exact = compute_dtype(base.dtype)
+    tau = expert.to(exact) - base.to(exact)
+    basis = FactorCache.default().directions(as_matrix(tau), store=False)
+    return Directions.of(tau, basis, rank, energy, exact)
 
 
 if METHOD not in {method.spec.name for method in registered_methods()}:

@@ -1,0 +1,298 @@
+"""What it costs to make one child, from its recipe to weights that can be evaluated.
+
+    python benchmarks/child_creation.py [--layers N] [--terms 20] [--repeats 5]
+    python benchmarks/child_creation.py --shape llama3-8b --device cuda
+
+The rows, each in a process of its own:
+
+- released procedure: what the code of the paper's authors is described to do. Load two parents'
+  checkpoints, take bfloat16 task vectors against the base in memory, sum them with normalised
+  weights, add ``U diag(s * w) V^T`` of one expert to every matrix from a full SVD that lies ready
+  in memory (float32), save a bfloat16 checkpoint. With `--device cuda` nothing is read or saved.
+- run_merge: mergekit makes the genome's checkpoint; singular directions are in the cache.
+- resident: `ResidentModel.load`, with all directions, with the R largest, and without terms.
+
+Genomes have terms on all three experts, all weights too, and one new term from child to child,
+as in the search. Memory is the growth of the process from before the models were loaded to its
+peak. The floor is the larger of two times: the floating-point operations of the method at the rate
+of a large matrix product in its dtype (float32; bfloat16 in the resident model, which is bfloat16),
+and the bytes that it must move at the rate of a large copy, all measured in the same run; a small
+product that stays in the processor's cache can be faster than the large one. Directions are random
+orthonormal columns, which take the same time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple, cast
+from unittest import mock
+
+import torch
+import yaml
+from measuring import Rates, peak_memory, rates, size, timed
+from mergekit.merge import run_merge
+from mergekit.options import MergeOptions
+from safetensors.torch import load_file, save_file
+from shapes import SHAPES, Shape, chosen, weights
+from torch import Tensor
+
+from mergekit_cycleqd.checkpoint import Checkpoint, TensorHeader
+from mergekit_cycleqd.factors import Basis, FactorCache, as_matrix
+from mergekit_cycleqd.genome import Family, Genome, Term
+from mergekit_cycleqd.materialize import ResidentModel
+
+EXPERTS = 3
+MODELS = ("base", *(f"expert-{k}" for k in range(EXPERTS)))
+
+
+class Job(NamedTuple):
+    """One row of the table, as sent to its process."""
+
+    row: str
+    shape: Shape
+    device: str
+    folder: Path
+    rank: int
+    terms: int
+    repeats: int
+
+
+class Cost(NamedTuple):
+    """Seconds of every repeat, bytes of memory, bytes kept per elite."""
+
+    seconds: list[float]
+    memory: int
+    stored: int
+
+
+class DeviceCheckpoint(Checkpoint):
+    """A checkpoint whose tensors are on the device, not in files."""
+
+    def __init__(self, name: str, tensors: dict[str, Tensor]) -> None:
+        """Hold `tensors`."""
+        super().__init__(name, Path(name))
+        self._tensors = tensors
+        self.headers = {n: TensorHeader(tuple(t.shape), "BF16", "") for n, t in tensors.items()}
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor itself."""
+        return self._tensors[name]
+
+
+@cache
+def columns(side: int, device: torch.device) -> Tensor:
+    """Random orthonormal columns."""
+    return torch.linalg.qr(torch.randn(side, side, device=device))[0].contiguous()
+
+
+def random_directions(tau: Tensor) -> Basis:
+    """In place of `factors.directions`: a basis of the right size."""
+    side = min(tau.shape)
+    return Basis(columns(side, tau.device).clone(), torch.ones(side, dtype=torch.float64))
+
+
+class RandomDirections(FactorCache):
+    """A cache that keeps nothing."""
+
+    def directions(self, tau: Tensor, *, store: bool = True) -> Basis:
+        """A random basis."""
+        return random_directions(tau)
+
+
+def genome(job: Job, child: int) -> Genome:
+    """A genome of `job.terms` terms, one of which is new in each child."""
+    family = Family(
+        str(job.folder / "base"),
+        tuple(str(job.folder / model) for model in MODELS[1:]),
+        rank=job.rank,
+        dtype="bfloat16",
+    )
+    terms = [Term(j % EXPERTS, 1000 + child + j, 0.15 / (j + 1)) for j in range(job.terms)]
+    return Genome(family, (0.4, 0.35 + child / 100, 0.25), tuple(terms))
+
+
+def svd(tau: Tensor, factors: FactorCache) -> tuple[Tensor, Tensor, Tensor]:
+    """U, s and V^T from the ready directions."""
+    matrix = as_matrix(tau)
+    if matrix.shape[0] < matrix.shape[1]:
+        v, s, ut = svd(matrix.T, factors)
+        return ut.T.contiguous(), s, v.T.contiguous()
+    basis = factors.directions(matrix).vectors
+    product = matrix @ basis
+    s = product.norm(dim=0)
+    return product / s, s, basis.T.contiguous()
+
+
+@torch.no_grad()
+def released(job: Job) -> Cost:
+    """The released procedure; the checkpoint is the elite."""
+    on_disk = job.device == "cpu"
+    ready = FactorCache.default() if on_disk else RandomDirections(Path())
+    file = job.folder / "child.safetensors"
+
+    def load(k: int) -> dict[str, Tensor]:
+        if on_disk:
+            return load_file(job.folder / MODELS[k] / "model.safetensors")
+        return parents[k]
+
+    with peak_memory(job.device) as growth:
+        parents = {} if on_disk else {k: weights(job.shape, k, job.device) for k in (1, 2)}
+        base = load(0) if on_disk else weights(job.shape, 0, job.device)
+        quality = load(1)
+        factors = {
+            name: svd(quality[name].float() - base[name].float(), ready)
+            for name in base
+            if base[name].ndim > 1
+        }
+        del quality
+
+        def make(child: int) -> None:
+            first, second = load(1), load(2)
+            w1, w2 = 1.02, 0.99
+            merged = {}
+            for name, tensor in base.items():
+                tau = w1 / (w1 + w2) * (first[name] - tensor) + w2 / (w1 + w2) * (
+                    second[name] - tensor
+                )
+                if name in factors:
+                    u, s, vt = factors[name]
+                    w = 0.1 * torch.rand(len(s), device=s.device)
+                    tau += ((u * (s * w)) @ vt).bfloat16()
+                merged[name] = tensor + tau
+            if on_disk:
+                save_file(merged, file, metadata={"format": "pt"})
+
+        seconds = timed(job.device, make, job.repeats)
+    return Cost(seconds, growth[0], sum(2 * t.numel() for t in base.values()))
+
+
+def by_mergekit(job: Job) -> Cost:
+    """A genome to a folder, by mergekit."""
+    out = job.folder / "merged"
+
+    def make(child: int) -> None:
+        run_merge(
+            genome(job, child).to_mergekit(),
+            str(out),
+            MergeOptions(quiet=True, copy_tokenizer=False),
+        )
+
+    with peak_memory(job.device) as growth:
+        seconds = timed(job.device, make, job.repeats)
+    return Cost(seconds, growth[0], (out / "model.safetensors").stat().st_size)
+
+
+def resident(job: Job) -> Cost:
+    """Ours, in place; the recipe is the elite."""
+    factors: FactorCache
+    with peak_memory(job.device) as growth:
+        model = job.shape.model(job.device)
+        if job.device == "cpu":
+            factors = FactorCache.default()
+            base, *experts = (Checkpoint.open(str(job.folder / name)) for name in MODELS)
+        else:
+            factors = RandomDirections(Path())
+            base, *experts = (
+                DeviceCheckpoint(name, weights(job.shape, k, job.device))
+                for k, name in enumerate(MODELS)
+            )
+        kept = ResidentModel(model, base, experts, factors)
+        seconds = timed(job.device, lambda i: kept.load(genome(job, i)), job.repeats)
+    recipe = yaml.safe_dump(genome(job, 0).to_recipe(), sort_keys=False)
+    return Cost(seconds, growth[0], len(recipe.encode()))
+
+
+METHODS = {"released procedure": released, "run_merge": by_mergekit, "resident": resident}
+
+
+def floor(job: Job, machine: Rates) -> float:
+    """Seconds that the row needs at the measured rates; vectors are left out."""
+    resident = job.row == "resident"
+    flops_rate = machine.flops[torch.bfloat16 if resident else torch.float32]
+    flops = moved = 0
+    for m, n in job.shape.matrices():
+        side = min(m, n)
+        lead = min(job.rank, side) or side
+        if job.row == "released procedure":
+            flops += 2 * m * n * side
+            moved += 2 * 4 * m * n + 4 * (m + n) * side  # base, two parents, child; U and V
+            continue
+        moved += 2 * (EXPERTS + 2) * m * n
+        if job.terms:
+            flops += EXPERTS * 2 * m * n * lead
+            moved += EXPERTS * 2 * (m + n) * lead
+    return max(flops / flops_rate, moved / machine.copied)
+
+
+def prepare(folder: Path, shape: Shape) -> None:
+    """Save base and experts, and their directions in the cache."""
+    factors = FactorCache.default()
+    base: dict[str, Tensor] = {}
+    for k, name in enumerate(MODELS):
+        (folder / name).mkdir()
+        shape.model("meta").config.save_pretrained(folder / name)
+        tensors = weights(shape, k)
+        save_file(tensors, folder / name / "model.safetensors", metadata={"format": "pt"})
+        base = base or tensors
+        for key, tensor in tensors.items():
+            if k and tensor.ndim > 1:
+                factors.directions(as_matrix(tensor.float() - base[key].float()))
+
+
+def main() -> None:
+    """Measure every row and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shape", choices=SHAPES, default="llama-135m")
+    parser.add_argument("--layers", type=int)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--terms", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    shape = chosen(options.shape, options.layers)
+    machine = rates(options.device)
+    parameters = sum(m * n for m, n in shape.matrices())
+    print(
+        f"{options.shape}, {parameters / 1e6:.0f} M parameters, {options.device}, "
+        f"{machine.flops[torch.float32] / 1e9:,.0f} GFLOP/s in float32, "
+        f"{machine.flops[torch.bfloat16] / 1e9:,.0f} in bfloat16, "
+        f"copies {machine.copied / 1e9:,.0f} GB/s\n"
+    )
+    print(
+        "| way | directions | terms | seconds | memory | per elite | times faster | of the floor |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    rows = [("released procedure", 0, 1), ("run_merge", 0, options.terms)]
+    rows += [("resident", rank, options.terms) for rank in (0, 512, 128, 64)]
+    rows += [("resident", 0, 0)]
+    reference = 0.0
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        os.environ["MERGEKIT_CYCLEQD_CACHE"] = str(folder / "cache")
+        if options.device == "cpu":
+            with mock.patch("mergekit_cycleqd.factors.directions", random_directions):
+                prepare(folder, shape)
+        else:
+            rows = [row for row in rows if row[0] != "run_merge"]
+        for row, rank, terms in rows:
+            job = Job(row, shape, options.device, folder, rank, terms, options.repeats)
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                cost = cast(Cost, pool.submit(METHODS[row], job).result())
+            seconds = statistics.median(cost.seconds)
+            reference = reference or seconds
+            print(
+                f"| {row} | {rank or 'all'} | {terms} | {seconds:.3f} | {size(cost.memory)} "
+                f"| {size(cost.stored)} | {reference / seconds:.1f} "
+                f"| {floor(job, machine) / seconds:.0%} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

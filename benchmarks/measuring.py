@@ -1,0 +1,87 @@
+"""Clocks and gauges that the benchmarks share."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
+
+import psutil
+import torch
+
+
+def synchronize(device: str) -> None:
+    """Wait for the device."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def timed(device: str, make: Callable[[int], object], repeats: int) -> list[float]:
+    """Seconds of each call after the first, which also makes what is kept."""
+    make(0)
+    seconds = []
+    for child in range(1, repeats + 1):
+        synchronize(device)
+        start = time.perf_counter()
+        make(child)
+        synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+@contextmanager
+def peak_memory(device: str) -> Iterator[list[int]]:
+    """Yields a list that gets the peak's growth in bytes at the end."""
+    growth: list[int] = []
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        yield growth
+        growth.append(torch.cuda.max_memory_allocated() - before)
+        return
+    process, peak, stop = psutil.Process(), [0], threading.Event()
+    before = process.memory_info().rss
+
+    def watch() -> None:
+        while not stop.wait(0.005):
+            peak[0] = max(peak[0], process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield growth
+    finally:
+        stop.set()
+        watcher.join()
+    growth.append(peak[0] - before)
+
+
+class Rates(NamedTuple):
+    """What a machine can do: operations a second by dtype, bytes read and written a second."""
+
+    flops: dict[torch.dtype, float]
+    copied: float
+
+
+def rates(device: str) -> Rates:
+    """Rates of a large matrix product and of a large copy, best of five."""
+    side = 4096 if device == "cpu" else 16384
+    flops = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.randn(side, side, device=device).to(dtype)
+        flops[dtype] = 2 * side**3 / min(timed(device, partial(_square, a), 5))
+    a = torch.randn(side, side, device=device)
+    out = torch.empty_like(a)
+    return Rates(flops, 2 * a.nbytes / min(timed(device, lambda _: out.copy_(a), 5)))
+
+
+def _square(matrix: torch.Tensor, _: int) -> torch.Tensor:
+    return matrix @ matrix
+
+
+def size(count: int) -> str:
+    """Bytes for a reader."""
+    return f"{count / 1e6:,.0f} MB" if count >= 1e6 else f"{count / 1e3:.1f} KB"
