@@ -89,3 +89,18 @@ class TaskArchive:
     def qd_score(self) -> float:
         """Sum of the elites' qualities."""
         return float(self._grid.stats.qd_score)
+
+
+def automatic_range(scores: Sequence[float]) -> tuple[float, float]:
+    """The range of a task's axis: 85 % of the weakest expert to 115 % of the strongest.
+
+    Where that is empty (all experts score 0), it is one unit from there.
+
+    Args:
+        scores: The experts' scores on the task; with none, the range is [0, 1].
+    """
+    if not scores:
+        return 0.0, 1.0
+    lowest, highest = min(scores), max(scores)
+    low, high = lowest - 0.15 * abs(lowest), highest + 0.15 * abs(highest)
+    return (low, high) if low < high else (low, low + 1.0)

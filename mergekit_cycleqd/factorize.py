@@ -86,6 +86,10 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
     if not isinstance(recipe.evolution.mutation, SvdMutation):
         kind = recipe.evolution.mutation.kind
         faults.append(f"evolution.mutation: must be of kind svd to need directions, got {kind}")
+    elif recipe.evolution.mutation.basis == "child":
+        faults.append(
+            "evolution.mutation.basis: must be expert for directions made ahead, got child"
+        )
     checkpoints = {} if faults else open_models(references(recipe), faults)
     faults += family_faults(checkpoints)
     wanted = device or recipe.engine.device

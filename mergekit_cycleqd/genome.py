@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mergekit_cycleqd.errors import GenomeError
+from mergekit_cycleqd.lineage import Mutation, Parts, gather, packed, scaled
 
 if TYPE_CHECKING:
     from mergekit.config import MergeConfiguration
@@ -103,11 +104,13 @@ class Genome:
         family: The models that the numbers refer to.
         weights: (K,) factor of each expert's task vector.
         terms: Mutation terms, sorted by expert (noise first) and seed.
+        lineage: What mutations along children's own directions add; see `lineage`.
     """
 
     family: Family
     weights: tuple[float, ...]
     terms: tuple[Term, ...] = ()
+    lineage: Parts = ()
 
     def __post_init__(self) -> None:
         """Bring the genome into canonical form.
@@ -152,7 +155,7 @@ class Genome:
 
     @property
     def id(self) -> str:
-        """16 hex digits from weights, terms and rank or energy alone, not from where models lie."""
+        """16 hex digits from the numbers alone, not from where models lie."""
         digest = hashlib.sha256()
         if energy := self.family.energy:
             digest.update(struct.pack("<qdq", -1, energy, len(self.weights)))
@@ -161,6 +164,7 @@ class Genome:
         digest.update(struct.pack(f"<{len(self.weights)}d", *self.weights))
         for expert, seed, scale in self.terms:
             digest.update(_TERM.pack(-1 if expert is None else expert, seed, scale))
+        digest.update(packed(self.lineage))
         return digest.hexdigest()[:16]
 
     def terms_of(self, expert: int | None) -> tuple[Term, ...]:
@@ -228,6 +232,7 @@ def combine(genomes: Sequence[Genome], coefficients: Sequence[float]) -> Genome:
             for c, genome in pairs
             for term in genome.terms
         ),
+        scaled([(c, genome.lineage) for c, genome in pairs]),
     )
 
 
@@ -250,8 +255,20 @@ def crossover(first: Genome, second: Genome, w1: float, w2: float) -> Genome:
 
 
 def mutate(genome: Genome, term: Term) -> Genome:
-    """The genome with one more term (paper, section 3.3: SVD-based mutation)."""
-    return Genome(genome.family, genome.weights, (*genome.terms, term))
+    """The genome with one more term: SVD-based mutation along an expert's directions, or noise."""
+    return Genome(genome.family, genome.weights, (*genome.terms, term), genome.lineage)
+
+
+def mutate_own(genome: Genome, seed: int, scale: float) -> Genome:
+    """The genome mutated along the singular directions of its own task vector (section 3.3).
+
+    Raises:
+        GenomeError: If it has terms, which a lineage does not replay.
+    """
+    if genome.terms:
+        raise GenomeError("a genome with mutation terms cannot be mutated along its own directions")
+    mutation = Mutation(seed, scale, genome.weights, genome.lineage)
+    return Genome(genome.family, genome.weights, (), gather([*genome.lineage, (mutation, 1.0)]))
 
 
 def aggregate(genomes: Sequence[Genome], qualities: Sequence[float]) -> Genome:

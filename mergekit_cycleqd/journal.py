@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from mergekit_cycleqd.errors import GenomeError, JournalError
 from mergekit_cycleqd.genome import Family, Genome, Term
+from mergekit_cycleqd.lineage import format_lineage, parse_lineage
 from mergekit_cycleqd.search import Candidate, Scores, Told
 
 VERSION = 1
@@ -52,6 +53,8 @@ class Record:
                 "task": candidate.task,
                 "parents": candidate.parents,
             }
+        if self.genome.lineage:
+            content["lineage"] = format_lineage(self.genome.lineage)
         return content | {
             "split": self.split,
             "status": "done" if self.scores is not None else "failed",
@@ -72,7 +75,8 @@ class Record:
             GenomeError: If the genome is not the one whose id stands beside it.
         """
         terms = tuple(Term(*term) for term in content["terms"])
-        genome = Genome(family, tuple(content["weights"]), terms)
+        lineage = parse_lineage(content.get("lineage", ""), len(family.experts))
+        genome = Genome(family, tuple(content["weights"]), terms, lineage)
         if genome.id != content["id"]:
             raise GenomeError(f"its genome is {genome.id}, not {content['id']} as it says")
         candidate = None

@@ -121,9 +121,14 @@ class Share:
 
 
 def merge_into(
-    out: Tensor, name: str, base: Tensor, shares: Sequence[Share], noise: Sequence[Term]
+    out: Tensor,
+    name: str,
+    base: Tensor,
+    shares: Sequence[Share],
+    noise: Sequence[Term],
+    lineage: Tensor | None = None,
 ) -> None:
-    """Make one tensor of a merged model: base, every expert's share, and Gaussian noise.
+    """Make one tensor of a merged model: base, every expert's share, noise and lineage.
 
     Arithmetic is in float32, or float64 for float64 tensors, and rounded once at the end; it goes
     block by block, so that it needs little memory besides.
@@ -134,10 +139,11 @@ def merge_into(
         base: The base model's tensor, of any shape and floating dtype.
         shares: What each expert adds; shares of nothing may be left out.
         noise: Gaussian terms, whose scale is a standard deviation.
+        lineage: What `replay` gives for the tensor.
     """
     if not out.is_contiguous():
         merged = torch.empty_like(base, memory_format=torch.contiguous_format)
-        merge_into(merged, name, base, shares, noise)
+        merge_into(merged, name, base, shares, noise, lineage)
         out.copy_(merged)
         return
     dtype = compute_dtype(base.dtype)
@@ -148,7 +154,9 @@ def merge_into(
     ]
     rest = 1.0 - math.fsum(whole for whole, _ in dense)
     sums = _sums([product for _, _, products in plans for product in products])
-    drawn = _noise(name, base, noise, dtype)
+    added = [] if lineage is None else [_rows(lineage)]
+    if noise:
+        added.append(_noise(name, base, noise, dtype))
     block = _CPU_BLOCK if base.device.type == "cpu" else _DEVICE_BLOCK
     step = max(_MIN_ROWS, block // max(1, start.shape[1]))
     for first in range(0, start.shape[0], step):
@@ -162,8 +170,8 @@ def merge_into(
                 merged.addmm_(left, right)
             else:
                 merged += left @ right
-        if drawn is not None:
-            merged += drawn[where]
+        for tensor in added:
+            merged += tensor[where]
         target[where] = merged
 
 
@@ -188,8 +196,6 @@ def _rows(tensor: Tensor) -> Tensor:
     return tensor.reshape(1, 1) if tensor.ndim == 0 else as_matrix(tensor)
 
 
-def _noise(name: str, like: Tensor, terms: Sequence[Term], dtype: torch.dtype) -> Tensor | None:
-    if not terms:
-        return None
+def _noise(name: str, like: Tensor, terms: Sequence[Term], dtype: torch.dtype) -> Tensor:
     total = sum(std * draws.normal(seed, name, like.numel()) for _, seed, std in terms)
     return _rows(torch.as_tensor(total, dtype=dtype).to(like.device).reshape(like.shape))

@@ -17,6 +17,7 @@ from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.kernel import Directions, Share, compute_dtype, merge_into
 from mergekit_cycleqd.loaded_layout import LoadedLayout, floating_tensors
 from mergekit_cycleqd.lora import LoRAExpert, LowRank
+from mergekit_cycleqd.replay import replay
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,13 @@ class _Slot:
     base: Tensor
     experts: tuple[Tensor | LowRank | None, ...]
     directions: dict[int, Directions]
+
+    def task_vector(self, own: Tensor | LowRank) -> Tensor:
+        """An expert's task vector, in the dtype of the arithmetic."""
+        exact = compute_dtype(self.base.dtype)
+        if isinstance(own, LowRank):
+            return own.product(exact)
+        return own.to(exact) - self.base.to(exact)
 
     def kept_dtype(self) -> torch.dtype:
         """Of directions: half a model's own precision is beyond what it can show of them."""
@@ -96,7 +104,14 @@ class ResidentModel:
                 for k, (tuned, weight) in enumerate(zip(slot.experts, genome.weights, strict=True))
                 if tuned is not None and (weight or terms[k])
             ]
-            merge_into(slot.parameter, slot.name, slot.base, shares, noise)
+            lineage = None
+            if genome.lineage:
+                taus = [
+                    None if own is None else partial(slot.task_vector, own) for own in slot.experts
+                ]
+                exact = slot.base.to(compute_dtype(slot.base.dtype))
+                lineage = replay(slot.name, exact, taus, genome.lineage, *self._leading)
+            merge_into(slot.parameter, slot.name, slot.base, shares, noise, lineage)
 
     @torch.no_grad()
     def checksum(self) -> str:
@@ -117,8 +132,7 @@ class ResidentModel:
             if isinstance(tuned, LowRank):
                 found = Directions.of(tuned, tuned.basis(), *self._leading, kept)
             else:
-                exact = compute_dtype(slot.base.dtype)
-                tau = as_matrix(tuned.to(exact) - slot.base.to(exact))
+                tau = as_matrix(slot.task_vector(tuned))
                 found = Directions.of(tau, self._cache.directions(tau), *self._leading, kept)
             slot.directions[k] = found
         return slot.directions[k]

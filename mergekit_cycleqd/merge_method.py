@@ -5,6 +5,7 @@ Importing this module registers it; importing it again changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,9 @@ from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.factors import FactorCache, as_matrix
 from mergekit_cycleqd.genome import check_leading
 from mergekit_cycleqd.kernel import Directions, Share, compute_dtype, merge_into
+from mergekit_cycleqd.lineage import parse_lineage
 from mergekit_cycleqd.model_recipe import METHOD, parse_terms
+from mergekit_cycleqd.replay import replay
 
 
 class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
@@ -33,7 +36,7 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
 
     Parameters in a recipe: `weight` (per model, float, takes filters and gradients), `mutation`
     (per model, text ``"seed:scale ..."``), `rank` (shared, int), `energy` (shared, float),
-    `noise` (shared, text).
+    `noise` (shared, text), `lineage` (shared, text; see `mergekit_cycleqd.lineage`).
     Source: arXiv:2410.14735, sections 3.2 and 3.3.
     """
 
@@ -45,6 +48,7 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
             ParameterSpec("rank", int, ParameterScope.SHARED, default=0),
             ParameterSpec("energy", float, ParameterScope.SHARED, default=0.0),
             ParameterSpec("noise", str, ParameterScope.SHARED, default=""),
+            ParameterSpec("lineage", str, ParameterScope.SHARED, default=""),
             ParameterSpec("weight", float, ParameterScope.NON_BASE),
             ParameterSpec("mutation", str, ParameterScope.NON_BASE, default=""),
         ),
@@ -67,24 +71,36 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
         check_leading(rank, energy)
         base = group.base.tensor
         shares = []
+        taus: list[Callable[[], Tensor] | None] = []
         for k, entry in enumerate(group.non_base):
             weight = parameters["weight"][entry.id]
             terms = parse_terms(parameters["mutation"][entry.id], expert=k)
-            if (weight or terms) and not torch.equal(entry.tensor, base):
-                if not torch.isfinite(entry.tensor).all():
-                    raise ModelError(f"{entry.id}: tensor {name} has NaN or infinite values")
+            equal = torch.equal(entry.tensor, base)
+            if not equal and not torch.isfinite(entry.tensor).all():
+                raise ModelError(f"{entry.id}: tensor {name} has NaN or infinite values")
+            taus.append(None if equal else partial(_task_vector, base, entry.tensor))
+            if (weight or terms) and not equal:
                 directions = partial(_directions, base, entry.tensor, rank, energy)
                 shares.append(Share(weight, terms, entry.tensor, directions))
+        lineage = None
+        if parts := parse_lineage(parameters["lineage"], len(taus)):
+            exact = base.to(compute_dtype(base.dtype))
+            lineage = replay(name, exact, taus, parts, rank, energy)
+        noise = parse_terms(parameters["noise"], expert=None)
         merged = torch.empty_like(base, memory_format=torch.contiguous_format)
-        merge_into(merged, name, base, shares, parse_terms(parameters["noise"], expert=None))
+        merge_into(merged, name, base, shares, noise, lineage)
         return merged
 
 
-def _directions(base: Tensor, expert: Tensor, rank: int, energy: float) -> Directions:
+def _task_vector(base: Tensor, expert: Tensor) -> Tensor:
     exact = compute_dtype(base.dtype)
-    tau = expert.to(exact) - base.to(exact)
+    return expert.to(exact) - base.to(exact)
+
+
+def _directions(base: Tensor, expert: Tensor, rank: int, energy: float) -> Directions:
+    tau = _task_vector(base, expert)
     basis = FactorCache.default().directions(as_matrix(tau), store=False)
-    return Directions.of(tau, basis, rank, energy, exact)
+    return Directions.of(tau, basis, rank, energy, tau.dtype)
 
 
 if METHOD not in {method.spec.name for method in registered_methods()}:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome import Family, Genome, Term
+from mergekit_cycleqd.lineage import format_lineage, parse_lineage
 
 METHOD = "cycleqd"
 STOCK_METHOD = "task_arithmetic"
@@ -22,9 +23,9 @@ def write(genome: Genome, *, stock: bool = False) -> dict[str, Any]:
     Raises:
         GenomeError: If `stock` is asked of a genome with mutation terms.
     """
-    if stock and genome.terms:
+    if stock and (mutated := len(genome.terms) + len(genome.lineage)):
         raise GenomeError(
-            f"stock task_arithmetic cannot hold mutation; this genome has {len(genome.terms)} "
+            f"stock task_arithmetic cannot hold mutation; this genome has {mutated} "
             "terms: leave out stock=True to get a cycleqd recipe"
         )
     family = genome.family
@@ -44,6 +45,8 @@ def write(genome: Genome, *, stock: bool = False) -> dict[str, Any]:
         shared = {"energy": family.energy} if family.energy else {"rank": family.rank}
     if noise := genome.terms_of(None):
         shared["noise"] = format_terms(noise)
+    if genome.lineage:
+        shared["lineage"] = format_lineage(genome.lineage)
     if shared:
         recipe["parameters"] = shared
     if family.dtype:
@@ -81,6 +84,7 @@ def read(config: Mapping[str, Any]) -> Genome:
     energy = _scalar(shared.pop("energy", 0.0), float, "parameters.energy")
     noise = _scalar(shared.pop("noise", ""), str, "parameters.noise")
     terms += parse_terms(noise, expert=None)
+    lineage = _scalar(shared.pop("lineage", ""), str, "parameters.lineage")
     _refuse_rest(shared, "parameters")
     family = Family(
         base_model=str(config.get("base_model") or ""),
@@ -90,7 +94,7 @@ def read(config: Mapping[str, Any]) -> Genome:
         dtype=config.get("dtype"),
         out_dtype=config.get("out_dtype"),
     )
-    return Genome(family, tuple(weights), tuple(terms))
+    return Genome(family, tuple(weights), tuple(terms), parse_lineage(lineage, len(weights)))
 
 
 def _scalar(value: Any, kind: type, where: str) -> Any:

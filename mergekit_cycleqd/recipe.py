@@ -110,9 +110,15 @@ class Crossover(_Strict):
 
 
 class SvdMutation(_Strict):
-    """Scale singular directions of the quality task's expert (section 3.3)."""
+    """Scale singular directions (section 3.3).
+
+    `basis: expert` takes those of the quality task's expert, as the released code does, and
+    `basis: child` those of the child itself, as the paper's text says; the second costs a
+    decomposition of every matrix for every mutation among a child's ancestors.
+    """
 
     kind: Literal["svd"] = "svd"
+    basis: Literal["expert", "child"] = "expert"
     max_scale: _Positive = 0.3
     rank: int = Field(default=0, ge=0)
     energy: float | None = Field(default=None, gt=0, le=1)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from mergekit_cycleqd.archive import Elite, TaskArchive
+from mergekit_cycleqd.archive import Elite, TaskArchive, automatic_range
 from mergekit_cycleqd.errors import SearchError
-from mergekit_cycleqd.genome import Genome, Term, aggregate, crossover, mutate
-from mergekit_cycleqd.recipe import GaussianMutation, Recipe, SvdMutation
+from mergekit_cycleqd.genome import Genome, Term, aggregate, crossover, mutate, mutate_own
+from mergekit_cycleqd.recipe import GaussianMutation, NoMutation, Recipe
 from mergekit_cycleqd.sampling import choose_parents
 
 Scores = Mapping[str, float]
@@ -76,7 +76,7 @@ class CycleQD:
 
     @property
     def children_told(self) -> int:
-        """How many children were told; experts do not count."""
+        """How many children were told."""
         return max(0, self.told_count - len(self.tasks))
 
     @property
@@ -151,13 +151,18 @@ class CycleQD:
         elites = self._archives[task].elites
         first, second = choose_parents(elites, self.tasks, evolution.sampling, rng)
         genome = self._cross(first.genome, second.genome, rng)
-        mutation = evolution.mutation
-        seed = int(rng.integers(2**32))
-        if isinstance(mutation, SvdMutation):
-            genome = mutate(genome, Term(self.tasks.index(task), seed, mutation.max_scale))
-        elif isinstance(mutation, GaussianMutation):
-            genome = mutate(genome, Term(None, seed, mutation.std))
+        genome = self._mutate(genome, task, int(rng.integers(2**32)))
         return Candidate(index, task, genome, (first.index, second.index))
+
+    def _mutate(self, genome: Genome, task: str, seed: int) -> Genome:
+        mutation = self.recipe.evolution.mutation
+        if isinstance(mutation, GaussianMutation):
+            return mutate(genome, Term(None, seed, mutation.std))
+        if isinstance(mutation, NoMutation):
+            return genome
+        if mutation.basis == "child":
+            return mutate_own(genome, seed, mutation.max_scale)
+        return mutate(genome, Term(self.tasks.index(task), seed, mutation.max_scale))
 
     def _cross(self, first: Genome, second: Genome, rng: np.random.Generator) -> Genome:
         drawn = self.recipe.evolution.crossover
@@ -283,18 +288,3 @@ class CycleQD:
         if not elites:
             raise SearchError("no elites: the archives are empty")
         return min(elites, key=lambda elite: (-math.fsum(elite.scores.values()), elite.index))
-
-
-def automatic_range(scores: Sequence[float]) -> tuple[float, float]:
-    """The range of a task's axis: 85 % of the weakest expert to 115 % of the strongest.
-
-    Where that is empty (all experts score 0), it is one unit from there.
-
-    Args:
-        scores: The experts' scores on the task; with none, the range is [0, 1].
-    """
-    if not scores:
-        return 0.0, 1.0
-    lowest, highest = min(scores), max(scores)
-    low, high = lowest - 0.15 * abs(lowest), highest + 0.15 * abs(highest)
-    return (low, high) if low < high else (low, low + 1.0)

@@ -190,6 +190,30 @@ def test_slices_put_layers_together(tmp_path: Path) -> None:
     assert merged.config.num_hidden_layers == 2
 
 
+def test_modules_merge_as_the_whole_model_does(tmp_path: Path) -> None:
+    family = save_versions(llama(), tmp_path)
+    recipe = genome_of(family).to_recipe()
+    assert run_main("merge", write(recipe, tmp_path), tmp_path / "whole", "--quiet") == 0
+    recipe["modules"] = {"default": {"models": recipe.pop("models")}}
+    assert run_main("merge", write(recipe, tmp_path), tmp_path / "modules", "--quiet") == 0
+    whole = load_file(tmp_path / "whole" / "model.safetensors")
+    for name, tensor in load_file(tmp_path / "modules" / "model.safetensors").items():
+        assert torch.equal(tensor, whole[name]), name
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("option", ["--cuda", "--multi-gpu", "--low-cpu-memory"])
+def test_a_gpu_merges_as_the_cpu_does(option: str, tmp_path: Path) -> None:
+    family = save_versions(llama(), tmp_path)
+    recipe = write(genome_of(family).to_recipe(), tmp_path)
+    options = [option] if option != "--low-cpu-memory" else ["--cuda", option]
+    assert run_main("merge", recipe, tmp_path / "cpu", "--quiet") == 0
+    assert run_main("merge", recipe, tmp_path / "gpu", "--quiet", *options) == 0
+    expected = load_file(tmp_path / "cpu" / "model.safetensors")
+    for name, tensor in load_file(tmp_path / "gpu" / "model.safetensors").items():
+        assert torch.allclose(tensor, expected[name], atol=3e-6), name
+
+
 def test_experts_with_tokens_of_their_own_merge_with_a_tokenizer_source(tmp_path: Path) -> None:
     family = save_versions(llama(), tmp_path)
     tokenizer = transformers.AutoTokenizer.from_pretrained(family.experts[0])

@@ -192,7 +192,7 @@ def test_what_an_adapter_leaves_alone_costs_nothing(
     thin = adapted_family(family, tmp_path)
     merged: dict[str, int] = {}
 
-    def count(out: torch.Tensor, name: str, base: torch.Tensor, shares: Any, noise: Any) -> None:
+    def count(out: torch.Tensor, name: str, base: torch.Tensor, shares: Any, *_: Any) -> None:
         merged[name] = len(shares)
 
     monkeypatch.setattr(materialize, "merge_into", count)

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from mergekit_cycleqd.archive import automatic_range
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.search import Candidate, CycleQD, Told, automatic_range
+from mergekit_cycleqd.search import Candidate, CycleQD, Told
 
 TASKS = ("a", "b", "c")
 
