@@ -1,17 +1,28 @@
-"""Conversations between a model and an environment, many at a time in lockstep."""
+"""Conversations between a model and an environment: what a task with several turns is made of.
+
+`lockstep.rollout` runs many of them at a time.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from lm_eval.api.instance import Instance
+
+from mergekit_cycleqd.errors import CycleQDError
 
 Message = Mapping[str, str]
 """A turn of a chat: `role` and `content`."""
 
 Prompt = str | Sequence[Message]
 """What a model is given first: a chat, or a text that is sent as it is, without a template."""
+
+
+class EpisodeError(CycleQDError):
+    """An episode that could not be run: its machinery broke every time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +41,11 @@ class Outcome:
 
 
 class Episode(ABC):
-    """One attempt at one problem. Exceptions mean broken machinery: the episode is run again."""
+    """One attempt at one problem. Exceptions mean broken machinery: the episode is run again.
+
+    One thread at a time calls its methods, but not always the same one. Whatever a model says must
+    come out as an observation or an outcome, never as an exception.
+    """
 
     @abstractmethod
     def open(self) -> Prompt:
@@ -47,3 +62,21 @@ class Episode(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give the environment back; called once, whatever happened, also before `open` ended."""
+
+
+@dataclass
+class EpisodeRequest(Instance):  # type: ignore[misc]
+    """An lm-eval request that is answered by an episode.
+
+    `arguments` are a text that shows the first prompt, and the generation settings of every turn.
+
+    Attributes:
+        make: Makes the episode; None for a document that cannot be run, whose result says
+            "skipped".
+        max_open: How many episodes of its task may be open at a time.
+        system_instruction: A system message from outside, put in front of the chat.
+    """
+
+    make: Callable[[], Episode] | None = None
+    max_open: int = 1
+    system_instruction: str | None = None

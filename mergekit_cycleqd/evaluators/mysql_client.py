@@ -1,0 +1,175 @@
+"""Connections to a MySQL or MariaDB server, and our own statements over them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from mergekit_cycleqd.errors import CycleQDError
+
+
+class ServerError(CycleQDError):
+    """No database server can be had, or it broke: the machinery's fault, never a wrong answer."""
+
+
+try:
+    import pymysql
+    from pymysql.connections import Connection
+    from pymysql.cursors import SSCursor
+except ImportError as missing:
+    raise ServerError(
+        "databases need PyMySQL, which is not installed: pip install 'mergekit-cycleqd[agentbench]'"
+    ) from missing
+
+if TYPE_CHECKING:
+    BaseConnection = Connection[Any]  # generic in its stubs alone
+else:
+    BaseConnection = Connection
+
+MySQLError = pymysql.MySQLError
+UnbufferedCursor = SSCursor
+
+C = TypeVar("C", bound=BaseConnection)
+
+_PATIENCE = 60  # seconds for our own: a table is dropped after what was done to it is undone
+
+# what MySQL 8 has by default, without STRICT_TRANS_TABLES
+SQL_MODE = (
+    "ONLY_FULL_GROUP_BY,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
+    "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server and an account on it.
+
+    Attributes:
+        user: Name of the account.
+        password: Its password; in no text that shows an endpoint.
+        socket: Path of the server's unix socket, or None for `host` and `port`.
+        host: Name or address.
+        port: TCP port.
+    """
+
+    user: str
+    password: str = field(repr=False)
+    socket: str | None = None
+    host: str = "localhost"
+    port: int = 3306
+
+    @classmethod
+    def parse(cls, dsn: str) -> Endpoint:
+        """Read ``mysql://user:password@host:port/``; special characters percent-encoded.
+
+        Raises:
+            ServerError: If it is something else.
+        """
+        try:
+            parts = urlsplit(dsn)
+            port = parts.port
+        except ValueError:
+            parts, port = urlsplit(""), None
+        if parts.scheme not in ("mysql", "mariadb") or not parts.hostname or not parts.username:
+            raise ServerError("dsn must read mysql://user:password@host:port/")
+        return cls(
+            unquote(parts.username),
+            unquote(parts.password or ""),
+            host=parts.hostname,
+            port=port or 3306,
+        )
+
+    @property
+    def place(self) -> str:
+        """The server, for messages."""
+        return self.socket or f"{self.host}:{self.port}"
+
+
+def administrate(endpoint: Endpoint, *statements: str | tuple[str, Sequence[Any]]) -> None:
+    """Run statements of our own in one connection, each alone or with its parameters.
+
+    Raises:
+        ServerError: If the server refuses one, or cannot be reached.
+    """
+    try:
+        connection = connect(endpoint, BaseConnection, None, _PATIENCE)
+        try:
+            with connection.cursor() as cursor:
+                if endpoint.socket is not None:  # the private server's limits are for models
+                    cursor.execute(
+                        f"SET max_statement_time = {_PATIENCE}, lock_wait_timeout = {_PATIENCE}"
+                    )
+                for statement in statements:
+                    text, values = (statement, None) if isinstance(statement, str) else statement
+                    cursor.execute(text, values)
+        finally:
+            connection.close()
+    except (MySQLError, OSError, RuntimeError) as error:
+        raise refused(endpoint, error) from error
+
+
+def connect(endpoint: Endpoint, kind: type[C], database: str | None, seconds: float) -> C:
+    """Connect to a server.
+
+    Args:
+        endpoint: The server and the account.
+        kind: The class of the connection.
+        database: Which database to begin in.
+        seconds: How long to wait for each piece of an answer.
+
+    Raises:
+        OSError: If it cannot be reached.
+        MySQLError: If it refuses.
+        RuntimeError: If PyMySQL lacks what the account's authentication needs.
+    """
+    connection = kind(
+        user=endpoint.user,
+        password=endpoint.password,
+        unix_socket=endpoint.socket,
+        host=endpoint.host,
+        port=endpoint.port,
+        database=database,
+        charset="utf8mb4",
+        sql_mode=SQL_MODE,
+        ssl_disabled=endpoint.socket is not None,
+        autocommit=True,
+        read_timeout=seconds,
+        write_timeout=seconds,
+        defer_connect=True,
+    )
+    connection.connect(_socket(endpoint))  # its own is left open where there is no server
+    return connection
+
+
+def _socket(endpoint: Endpoint) -> socket.socket:
+    if endpoint.socket is None:
+        found = socket.create_connection((endpoint.host, endpoint.port), timeout=10)
+    else:
+        found = socket.socket(socket.AF_UNIX)
+        try:
+            found.settimeout(10)
+            found.connect(endpoint.socket)
+        except BaseException:
+            found.close()
+            raise
+    found.settimeout(None)
+    return found
+
+
+def refused(endpoint: Endpoint, error: Exception) -> ServerError:
+    """The error for what `connect` or a statement of our own raised."""
+    code, _, message = error_parts(error)
+    if isinstance(error, OSError):
+        return ServerError(f"no database server at {endpoint.place}: {error.strerror or error}")
+    return ServerError(f"database server at {endpoint.place}: {code} {message}")
+
+
+def error_parts(error: Exception) -> tuple[int, str, str]:
+    """Number, SQL state and message of an error, of the server or in what it sent."""
+    if isinstance(error, MySQLError) and len(error.args) == 2:
+        code, message = error.args
+        return int(code), getattr(error, "sqlstate", None) or "HY000", str(message)
+    return 2000, "HY000", f"{type(error).__name__}: {error}"

@@ -1,0 +1,87 @@
+"""Runs a server for another process and ends it with that process, whatever becomes of that one.
+
+A program of its own, of the standard library alone: `python server_guard.py JOB`, where JOB is
+JSON with `folder`, `commands` (run one after the other, the last one being the server), `user`
+(uid and gid to run them as, or null), `memory` and `file_size` (bytes that a process may hold, and
+that any file may grow to). It ends, and removes the folder, when its standard input is closed or
+its parent is gone; when a command fails it prints the end of what the commands wrote.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any, BinaryIO
+
+_PR_SET_PDEATHSIG = 1
+_LOOK_EVERY = 0.05  # seconds
+
+
+def main(job: dict[str, Any]) -> None:
+    """Run the commands of a job until one fails, the last one ends or nobody needs it any more."""
+    owner = os.getppid()
+    signal.signal(signal.SIGTERM, _leave)
+    folder = Path(job["folder"])
+    try:
+        if job["user"]:
+            os.chown(folder, *job["user"])
+        log = folder / "log"
+        with log.open("wb") as output:
+            if any(_failed(command, job, output, owner) for command in job["commands"]):
+                print(log.read_text(errors="replace")[-4000:])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _failed(command: list[str], job: dict[str, Any], output: BinaryIO, owner: int) -> bool:
+    user: dict[str, Any] = {}
+    if job["user"]:
+        uid, gid = job["user"]
+        user = {"user": uid, "group": gid, "extra_groups": []}
+    libc = ctypes.CDLL(None)
+
+    def prepare() -> None:
+        # the server must not outlive this process either, nor fill the machine's memory
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_size"], job["file_size"]))
+        resource.setrlimit(resource.RLIMIT_DATA, (job["memory"], job["memory"]))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    child = subprocess.Popen(  # noqa: S603
+        command,
+        cwd=job["folder"],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        restore_signals=False,  # a file at its limit must be an error, not the signal that kills
+        preexec_fn=prepare,
+        **user,
+    )
+    try:
+        while child.poll() is None:
+            closed, _, _ = select.select([sys.stdin], [], [], _LOOK_EVERY)
+            if closed or os.getppid() != owner:
+                raise SystemExit(0)
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+    return child.returncode != 0
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
