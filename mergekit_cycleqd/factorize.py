@@ -22,7 +22,7 @@ from mergekit_cycleqd.loaded_layout import LoadedLayout, floating_tensors
 from mergekit_cycleqd.lora import LowRank
 from mergekit_cycleqd.materialize import expert_changes
 from mergekit_cycleqd.models import BASE, family_faults, in_task_order, open_models, references
-from mergekit_cycleqd.recipe import SvdMutation
+from mergekit_cycleqd.recipe_evolution import SvdMutation
 from mergekit_cycleqd.recipe_file import load_recipe
 
 RANKS = (32, 64, 128, 256)

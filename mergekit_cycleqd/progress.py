@@ -16,10 +16,15 @@ LINE_SECONDS = 15.0
 
 
 class Display:
-    """Children done, quality task, coverage and best per archive, children/min and time left."""
+    """Children done, quality task, coverage and best per archive, children/min and time left.
+
+    Attributes:
+        workers: The workers in a few words, shown at the next update.
+    """
 
     def __init__(self, search: CycleQD, console: Console) -> None:
         """Show `search` on `console`."""
+        self.workers = ""
         self._search = search
         self._console = console
         self._start: float | None = None
@@ -56,7 +61,7 @@ class Display:
     def update(self, quality: str) -> None:
         """Show the search as it is now; `quality` is the task of the last candidate."""
         search = self._search
-        state = "  ".join([f"quality {quality}", *self._pace()])
+        state = "  ".join(filter(None, [f"quality {quality}", *self._pace(), self.workers]))
         if self._console.is_terminal:
             self._bar.update(self._task, completed=search.children_told, description=state)
             self._live.update(Group(self._bar, self._archives()))

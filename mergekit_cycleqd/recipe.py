@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     model_validator,
 )
 
 from mergekit_cycleqd.genome import Family
+from mergekit_cycleqd.recipe_evolution import Evolution, Strict, SvdMutation
 from mergekit_cycleqd.samples import SampleIds
 
 MAX_CELLS = 1_000_000
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _sample_ids(value: Any) -> SampleIds:
@@ -43,21 +38,24 @@ def _bounds(value: Any) -> Any:
     return tuple(float(v) for v in value)
 
 
+def _without_secrets(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What of a task's options may be kept in files: a dsn holds a password."""
+    return metadata and {key: "(not kept)" if key == "dsn" else v for key, v in metadata.items()}
+
+
+_Metadata = Annotated[dict[str, Any] | None, PlainSerializer(_without_secrets)]
 _Ids = Annotated[SampleIds, BeforeValidator(_sample_ids), PlainSerializer(str, return_type=str)]
 _Range = Annotated[Literal["auto"] | tuple[float, float], BeforeValidator(_bounds)]
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class Expert(_Strict):
+class Expert(Strict):
     """A model fine-tuned from the base, and the task that it is the expert of."""
 
     model: str = Field(min_length=1)
     task: str
 
 
-class Samples(_Strict):
+class Samples(Strict):
     """Which documents of a task are used for what; the two must be disjoint."""
 
     search: _Ids
@@ -74,20 +72,22 @@ class Samples(_Strict):
         return self
 
 
-class Task(_Strict):
+class Task(Strict):
     """One skill: the quality of one archive and a measure of the others.
 
-    Attributes beside the obvious: `bins` and `range` lay out its axis where it is a measure.
+    Attributes beside the obvious: `bins` and `range` lay out its axis where it is a measure;
+    `evaluator: agentbench` finds `task` among this package's own, whose options are `metadata`.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    evaluator: Literal["lm_eval"] = "lm_eval"
+    evaluator: Literal["lm_eval", "agentbench"] = "lm_eval"
     task: str = Field(min_length=1)
     metric: str = Field(min_length=1)
     samples: Samples
     bins: int = Field(default=15, ge=1, le=1000)
     range: _Range = "auto"
     include_path: str | None = None
+    metadata: _Metadata = None
     num_fewshot: int | None = Field(default=None, ge=0)
     gen_kwargs: dict[str, Any] | None = None
     apply_chat_template: bool | str = False
@@ -95,96 +95,14 @@ class Task(_Strict):
     fewshot_as_multiturn: bool = False
     confirm_run_unsafe_code: bool = False
 
-
-class Crossover(_Strict):
-    """Weights of two parents: drawn from a normal distribution, then normalised (section 3.2)."""
-
-    mean: _Finite = 1.0
-    std: _NotNegative = 0.03
-
     @model_validator(mode="after")
-    def _not_all_zero(self) -> Crossover:
-        if self.mean == 0 and self.std == 0:
-            raise ValueError("mean and std must not both be 0: the weights would cancel")
+    def _own_tasks_need_no_path(self) -> Task:
+        if self.evaluator == "agentbench" and self.include_path is not None:
+            raise ValueError("include_path: evaluator agentbench has its own tasks; leave it out")
         return self
 
 
-class SvdMutation(_Strict):
-    """Scale singular directions (section 3.3).
-
-    `basis: expert` takes those of the quality task's expert, as the released code does, and
-    `basis: child` those of the child itself, as the paper's text says; the second costs a
-    decomposition of every matrix for every mutation among a child's ancestors.
-    """
-
-    kind: Literal["svd"] = "svd"
-    basis: Literal["expert", "child"] = "expert"
-    max_scale: _Positive = 0.3
-    rank: int = Field(default=0, ge=0)
-    energy: float | None = Field(default=None, gt=0, le=1)
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> SvdMutation:
-        if self.rank and self.energy is not None:
-            raise ValueError(
-                f"give rank or energy, not both, got rank {self.rank} and energy {self.energy}"
-            )
-        return self
-
-
-class GaussianMutation(_Strict):
-    """Add normal noise to every tensor: the paper's ablation."""
-
-    kind: Literal["gaussian"]
-    std: _Positive = 0.0003
-
-
-class NoMutation(_Strict):
-    """Breed by crossover alone: the paper's ablation."""
-
-    kind: Literal["none"]
-
-
-def _mutation(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {"kind": "svd", **value}
-    return value
-
-
-Mutation = Annotated[
-    Annotated[SvdMutation | GaussianMutation | NoMutation, Field(discriminator="kind")],
-    BeforeValidator(_mutation),
-]
-
-
-class Sampling(_Strict):
-    """How parents are chosen from an archive (section 3.1)."""
-
-    kind: Literal["elite", "random"] = "elite"
-    low: _NotNegative = 0.5
-    high: _NotNegative = 0.8
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Sampling:
-        if not 0 <= self.low <= self.high or self.high == 0:
-            raise ValueError(f"needs 0 <= low <= high and high > 0, got {self.low} and {self.high}")
-        return self
-
-
-class Evolution(_Strict):
-    """The search; the defaults are the paper's."""
-
-    children: int = Field(default=1200, ge=0)
-    cycle: int = Field(default=1, ge=1)
-    crossover: Crossover = Crossover()
-    mutation: Mutation = SvdMutation()
-    sampling: Sampling = Sampling()
-    quality: str = "cyclic"
-    lag: int = Field(default=1, ge=1)
-    seed: int = Field(default=0, ge=0, lt=2**63)
-
-
-class Engine(_Strict):
+class Engine(Strict):
     """What runs the models."""
 
     kind: Literal["hf"] = "hf"
@@ -194,7 +112,23 @@ class Engine(_Strict):
     trust_remote_code: bool = False
 
 
-class Recipe(_Strict):
+class Workers(Strict):
+    """Who evaluates: this process alone, processes of this machine, or a Ray cluster."""
+
+    kind: Literal["local", "ray"] = "local"
+    count: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    cpus_per_worker: Annotated[float, Field(gt=0)] = 1
+    gpus_per_worker: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    address: str = "auto"
+
+    @model_validator(mode="after")
+    def _counted(self) -> Workers:
+        if self.kind == "local" and self.count == "auto":
+            raise ValueError("count: must be a number for local workers; auto is for kind: ray")
+        return self
+
+
+class Recipe(Strict):
     """Everything that a run depends on."""
 
     base_model: str = Field(min_length=1)
@@ -202,11 +136,21 @@ class Recipe(_Strict):
     tasks: tuple[Task, ...]
     evolution: Evolution = Evolution()
     engine: Engine = Engine()
+    workers: Workers = Workers()
 
     @property
     def task_names(self) -> tuple[str, ...]:
         """Names of the tasks, in their order."""
         return tuple(task.name for task in self.tasks)
+
+    @property
+    def lag(self) -> int:
+        """How many candidates may be under way at a time; what the search depends on."""
+        lag, count = self.evolution.lag, self.workers.count
+        if lag != "auto":
+            return lag
+        assert count != "auto"  # cross_checks
+        return 1 if count == 1 else 2 * count
 
     @property
     def family(self) -> Family:
@@ -250,6 +194,11 @@ def cross_checks(recipe: Recipe) -> Iterator[str]:
     for i, name in enumerate(names):
         if name not in experts:
             yield f"tasks[{i}].name: no expert has the task {name!r}; add one under experts"
+    if recipe.workers.count == "auto" and recipe.evolution.lag == "auto":
+        yield (
+            "evolution.lag: must be a number where workers.count is auto, since the search depends "
+            "on it; twice the workers that you expect is a good one"
+        )
     quality = recipe.evolution.quality
     if quality != "cyclic" and quality not in names:
         yield f"evolution.quality: must be cyclic or a task's name, got {quality!r}" + nearest(

@@ -13,20 +13,23 @@ from pydantic_core import ErrorDetails
 
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.recipe import (
-    Crossover,
     Engine,
-    Evolution,
     Expert,
-    GaussianMutation,
-    NoMutation,
     Recipe,
     Samples,
-    Sampling,
-    SvdMutation,
     Task,
+    Workers,
     cross_checks,
     is_adapted,
     nearest,
+)
+from mergekit_cycleqd.recipe_evolution import (
+    Crossover,
+    Evolution,
+    GaussianMutation,
+    NoMutation,
+    Sampling,
+    SvdMutation,
 )
 
 
@@ -132,6 +135,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "none": NoMutation,
     "sampling": Sampling,
     "engine": Engine,
+    "workers": Workers,
 }
 
 

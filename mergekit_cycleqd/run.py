@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,8 +28,9 @@ from mergekit_cycleqd.outputs import compared_models, summary, write_outputs
 from mergekit_cycleqd.progress import Display
 from mergekit_cycleqd.recipe import Engine, Recipe
 from mergekit_cycleqd.recipe_file import load_recipe
-from mergekit_cycleqd.search import Candidate, CycleQD
-from mergekit_cycleqd.workers import LocalWorker
+from mergekit_cycleqd.search import CycleQD
+from mergekit_cycleqd.workers import Job, Pool
+from mergekit_cycleqd.workers.evaluator import Evaluator, InProcess
 
 if TYPE_CHECKING:
     from mergekit_cycleqd.evaluators.lm_harness import LMHarness
@@ -106,11 +107,12 @@ class Run:
         self.folder = folder
         self._console = console
         self._interrupts = Interrupts()
+        self._written = time.monotonic()
         self._sizes: dict[Split, dict[str, int]] = {
             "search": prepared.harness.sizes("search"),
             "holdout": prepared.harness.sizes("holdout"),
         }
-        self._worker = LocalWorker(recipe, prepared.base, prepared.experts, prepared.harness)
+        self._prepared = prepared
         self._journal = Journal.open(folder, _header(prepared))
         try:
             self.search = CycleQD(recipe, self._journal.replay(recipe.family))
@@ -139,52 +141,80 @@ class Run:
         with self._interrupts:
             try:
                 with Display(self.search, self._console) as display:
-                    self._go(display)
+                    display.say(self._greeting())
+                    pool = _pool(self._prepared, display.say)
+                    try:
+                        self._go(pool, display)
+                    finally:
+                        pool.close()
             finally:
                 if self.search.archives_ready:
                     self._write()
         self._console.print(self.summary(), highlight=False, markup=False, soft_wrap=True)
 
-    def _go(self, display: Display) -> None:
+    def _go(self, pool: Pool, display: Display) -> None:
         family = self.search.family
-        display.say(self._greeting())
-        for genome in (Genome.from_base(family), Genome.uniform(family)):
-            self._compare(genome, "search")
-        self._search(display)
+        self._compare(pool, display, [Genome.from_base(family), Genome.uniform(family)], "search")
+        self._work(pool, display, self._next_candidate)
         display.say("comparing models on search and holdout samples")
-        for _, genome in compared_models(self.search):
-            for split, sizes in self._sizes.items():
-                if sizes:
-                    self._compare(genome, split)
+        models = [genome for _, genome in compared_models(self.search)]
+        for split, sizes in self._sizes.items():
+            if sizes:
+                self._compare(pool, display, models, split)
 
     def summary(self) -> str:
         """The table of the run as it is now."""
         return summary(self.search, self._journal.scores, self._sizes)
 
-    def _search(self, display: Display) -> None:
-        written = time.monotonic()
-        while not self.search.done:
-            candidate = self.search.ask()
-            record = self._evaluate(candidate.genome, "search", candidate)
-            self._journal.append(record)
-            self.search.tell(candidate, record.scores)
-            if record.error is not None:
-                display.say(f"candidate {candidate.index} failed: {record.error}")
-            display.update(candidate.task)
-            if time.monotonic() - written > OUTPUT_SECONDS and self.search.archives_ready:
-                self._write()
-                written = time.monotonic()
+    def _next_candidate(self) -> Job | None:
+        if not self.search.ready:
+            return None
+        candidate = self.search.ask()
+        return Job(candidate.genome, "search", candidate)
 
-    def _compare(self, genome: Genome, split: Split) -> None:
-        if self._journal.scores(genome, split) is None:
-            self._journal.append(self._evaluate(genome, split))
+    def _compare(
+        self, pool: Pool, display: Display, models: Sequence[Genome], split: Split
+    ) -> None:
+        """Evaluate the models that were not evaluated on a split before, each once."""
+        missing = {
+            genome.id: Job(genome, split)
+            for genome in models
+            if self._journal.scores(genome, split) is None
+        }
+        jobs = iter(missing.values())
+        self._work(pool, display, lambda: next(jobs, None))
 
-    def _evaluate(self, genome: Genome, split: Split, candidate: Candidate | None = None) -> Record:
-        with self._interrupts.welcome():
-            return self._worker.evaluate(genome, split, candidate)
+    def _work(self, pool: Pool, display: Display, feed: Callable[[], Job | None]) -> None:
+        """Keep all workers busy until there is nothing to feed them and all is done."""
+        under_way = 0
+        while True:
+            while pool.free and (job := feed()) is not None:
+                pool.submit(job)
+                under_way += 1
+            if not under_way and pool.free:
+                return
+            with self._interrupts.welcome():
+                records = pool.wait()
+            for record in records:
+                under_way -= 1
+                self._take(record, display)
+            display.workers = pool.state
+
+    def _take(self, record: Record, display: Display) -> None:
+        self._journal.append(record)
+        candidate = record.candidate
+        if candidate is None:
+            return
+        self.search.tell(candidate, record.scores)
+        if record.error is not None:
+            display.say(f"candidate {candidate.index} failed: {record.error}")
+        display.update(candidate.task)
+        if time.monotonic() - self._written > OUTPUT_SECONDS and self.search.archives_ready:
+            self._write()
 
     def _write(self) -> None:
         write_outputs(self.folder, self.search, self._journal.scores, self._sizes)
+        self._written = time.monotonic()
 
     def _greeting(self) -> str:
         known = self.search.told_count
@@ -192,10 +222,28 @@ class Run:
         return f"run folder {self.folder}: {what}"
 
 
+def _pool(prepared: Prepared, say: Callable[[str], None]) -> Pool:
+    recipe = prepared.recipe
+    if recipe.workers.kind == "local" and recipe.workers.count == 1:
+        evaluator = Evaluator(recipe, prepared.base, prepared.experts, prepared.harness)
+        return InProcess(evaluator)
+    from mergekit_cycleqd.workers.crew import Crew
+
+    if recipe.workers.kind == "local":
+        from mergekit_cycleqd.workers.processes import Processes
+
+        return Crew(recipe.family, Processes(recipe), say)
+    from mergekit_cycleqd.workers.ray_cluster import RayCluster
+
+    return Crew(recipe.family, RayCluster(recipe), say)
+
+
 def _header(prepared: Prepared) -> dict[str, object]:
     checkpoints: Sequence[Checkpoint] = (prepared.base, *prepared.experts)
+    recipe = prepared.recipe.model_dump(mode="json", exclude={"workers"})  # no part of the search
+    recipe["evolution"]["lag"] = prepared.recipe.lag
     return {
-        "recipe": prepared.recipe.model_dump(mode="json"),
+        "recipe": recipe,
         "fingerprints": {model.name: model.fingerprint() for model in checkpoints},
         "versions": {package: _version(package) for package in _PACKAGES},
     }

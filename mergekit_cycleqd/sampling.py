@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mergekit_cycleqd.archive import Elite
-from mergekit_cycleqd.recipe import Sampling
+from mergekit_cycleqd.recipe_evolution import Sampling
 
 
 def elite_weights(scores: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:

@@ -11,7 +11,8 @@ import numpy as np
 from mergekit_cycleqd.archive import Elite, TaskArchive, automatic_range
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome import Genome, Term, aggregate, crossover, mutate, mutate_own
-from mergekit_cycleqd.recipe import GaussianMutation, NoMutation, Recipe
+from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.recipe_evolution import GaussianMutation, NoMutation
 from mergekit_cycleqd.sampling import choose_parents
 
 Scores = Mapping[str, float]
@@ -129,7 +130,7 @@ class CycleQD:
         experts = len(self.tasks)
         if index < experts:
             return 0
-        return max(experts, index - self.recipe.evolution.lag + 1)
+        return max(experts, index - self.recipe.lag + 1)
 
     def _known(self) -> int:
         """How many candidates were told without a gap from the first."""

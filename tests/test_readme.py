@@ -10,17 +10,8 @@ import yaml
 
 import mergekit_cycleqd
 from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.recipe import (
-    Crossover,
-    Engine,
-    Evolution,
-    Expert,
-    Recipe,
-    Samples,
-    Sampling,
-    SvdMutation,
-    Task,
-)
+from mergekit_cycleqd.recipe import Engine, Expert, Recipe, Samples, Task, Workers
+from mergekit_cycleqd.recipe_evolution import Crossover, Evolution, Sampling, SvdMutation
 from mergekit_cycleqd.recipe_file import load_recipe
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -41,7 +32,8 @@ def recipe(tmp_path: Path) -> Path:
 
 def test_the_recipe_of_a_run_is_valid_and_has_every_key(recipe: Path) -> None:
     load_recipe(recipe)
-    sections = [Recipe, Expert, Task, Samples, Evolution, Crossover, SvdMutation, Sampling, Engine]
+    sections = [Recipe, Expert, Task, Samples, Engine, Workers]
+    sections += [Evolution, Crossover, SvdMutation, Sampling]
     for section in sections:
         for key in section.model_fields:
             assert re.search(rf"\b{key}:", recipe.read_text()), f"{section.__name__}.{key}"
@@ -51,6 +43,7 @@ def test_what_it_calls_defaults_are_the_defaults(recipe: Path) -> None:
     stated = load_recipe(recipe)
     assert stated.evolution == Evolution()
     assert stated.engine == Engine()
+    assert stated.workers == Workers()
 
 
 def test_the_lines_of_python_run_in_a_notebook(

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM
 from mergekit_cycleqd.cli import main
 from mergekit_cycleqd.genome import Family, Genome
 from mergekit_cycleqd.journal import FILE, Journal, Record
-from mergekit_cycleqd.workers import LocalWorker
+from mergekit_cycleqd.workers.evaluator import Evaluator
 from tests.conftest import RecipeMaker, write_run_recipe
 from tests.test_lm_harness import plain_lm_eval
 
@@ -111,7 +111,7 @@ def test_running_a_finished_run_again_evaluates_nothing_and_changes_nothing(
     finished: Path, make_recipe: RecipeMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, journal = derived(finished), (finished / FILE).read_bytes()
-    monkeypatch.setattr(LocalWorker, "evaluate", None)
+    monkeypatch.setattr(Evaluator, "evaluate", None)
     main_ok([str(make_recipe()), "--out", str(finished)])
     assert derived(finished) == before
     assert (finished / FILE).read_bytes() == journal

@@ -5,7 +5,7 @@ import pytest
 
 from mergekit_cycleqd.archive import Elite
 from mergekit_cycleqd.genome import Family, Genome
-from mergekit_cycleqd.recipe import Sampling
+from mergekit_cycleqd.recipe_evolution import Sampling
 from mergekit_cycleqd.sampling import choose_parents, elite_weights
 
 GENOME = Genome.uniform(Family("base", ("a", "b")))

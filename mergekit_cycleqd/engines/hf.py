@@ -35,6 +35,37 @@ class _QuietLM(HFLM):  # type: ignore[misc]
         return values
 
 
+def load_lm(engine: Engine, base: Checkpoint) -> _QuietLM:
+    """Load a causal language model as lm-eval sees it; its `model` is transformers' own.
+
+    Args:
+        engine: A recipe's section.
+        base: The model.
+    """
+    device = engine.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = AutoModelForCausalLM.from_pretrained(
+        base.folder, dtype=engine.dtype, trust_remote_code=engine.trust_remote_code
+    )
+    model.to(device).eval()
+    tokenizer = AutoTokenizer.from_pretrained(
+        base.folder, trust_remote_code=engine.trust_remote_code
+    )
+    batch_size = engine.batch_size
+    if batch_size == "auto" and device == "cpu":
+        batch_size = CPU_BATCH_SIZE
+    log = logging.getLogger("lm_eval.models.huggingface")
+    level = log.level
+    log.setLevel(logging.ERROR)  # it warns of every model that it did not load itself
+    try:
+        return _QuietLM(
+            pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal"
+        )
+    finally:
+        log.setLevel(level)
+
+
 class HFEngine:
     """One causal language model in memory, whose weights are any genome's of the family.
 
@@ -53,29 +84,8 @@ class HFEngine:
         Raises:
             ModelError: If a tensor is missing, or not finite.
         """
-        device = engine.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = AutoModelForCausalLM.from_pretrained(
-            base.folder, dtype=engine.dtype, trust_remote_code=engine.trust_remote_code
-        )
-        model.to(device).eval()
-        tokenizer = AutoTokenizer.from_pretrained(
-            base.folder, trust_remote_code=engine.trust_remote_code
-        )
-        batch_size = engine.batch_size
-        if batch_size == "auto" and device == "cpu":
-            batch_size = CPU_BATCH_SIZE
-        log = logging.getLogger("lm_eval.models.huggingface")
-        level = log.level
-        log.setLevel(logging.ERROR)  # it warns of every model that it did not load itself
-        try:
-            self.lm = _QuietLM(
-                pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal"
-            )
-        finally:
-            log.setLevel(level)
-        self._resident = ResidentModel(model, base, experts, FactorCache.default())
+        self.lm = load_lm(engine, base)
+        self._resident = ResidentModel(self.lm.model, base, experts, FactorCache.default())
 
     def load(self, genome: Genome) -> None:
         """Replace the weights by those of `genome`."""

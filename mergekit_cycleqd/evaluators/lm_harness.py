@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
 from mergekit_cycleqd.journal import Split
-from mergekit_cycleqd.recipe import Task
+from mergekit_cycleqd.recipe import Task, nearest
 
 
 class LMHarness:
@@ -132,35 +132,39 @@ class _Fault(Exception):
 
 
 class _TaskLoader:
-    """lm-eval's task index, built once; its own tasks are indexed only where one is named."""
+    """lm-eval's task indices, built once; its own tasks are indexed only where one is named."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         for name in ("lm_eval.tasks", "lm_eval.api.task", "lm_eval.evaluator"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        self._paths = sorted({task.include_path for task in tasks if task.include_path})
+        self._paths = sorted({path for task in tasks if (path := _folder(task))})
+        self._managers: dict[tuple[bool, str], Any] = {}
 
-    @cached_property
-    def _own(self) -> Any:
+    def _manager(self, task: Task, *, defaults: bool) -> Any:
+        """The index with or without lm-eval's own tasks, for a task's metadata."""
         from lm_eval.tasks import TaskManager
 
-        return TaskManager(include_path=self._paths, include_defaults=False)
-
-    @cached_property
-    def _all(self) -> Any:
-        from lm_eval.tasks import TaskManager
-
-        return TaskManager(include_path=self._paths)
+        key = (defaults, json.dumps(task.metadata, sort_keys=True, default=str))
+        if key not in self._managers:
+            self._managers[key] = TaskManager(
+                include_path=self._paths, include_defaults=defaults, metadata=task.metadata
+            )
+        return self._managers[key]
 
     def load(self, task: Task) -> Any:
         """A new lm-eval task object with the recipe's settings in it."""
         if task.include_path and not Path(task.include_path).is_dir():
             raise _Fault(f"include_path: no folder {task.include_path!r}")
-        own = bool(self._paths) and task.task in self._own.all_subtasks
-        manager = self._own if own else self._all
+        manager = self._manager(task, defaults=False)
+        if task.task not in manager.all_subtasks and task.evaluator == "lm_eval":
+            manager = self._manager(task, defaults=True)
         if task.task not in manager.all_subtasks:
-            raise _Fault(f"task: {_unknown(task.task, manager)}")
+            raise _Fault(f"task: {_unknown(task, manager)}")
         try:
             (loaded,) = manager.load([task.task])["tasks"].values()
+        except CycleQDError as error:  # our own tasks say what they need
+            reason = "; ".join(str(error).splitlines())
+            raise _Fault(f"task: {task.task!r} cannot be loaded: {reason}") from error
         except Exception as error:
             reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise _Fault(
@@ -178,7 +182,19 @@ class _TaskLoader:
         return loaded
 
 
-def _unknown(name: str, manager: Any) -> str:
+def _folder(task: Task) -> str | None:
+    """Where a task's file may lie besides lm-eval's own."""
+    if task.evaluator == "agentbench":
+        from mergekit_cycleqd.evaluators.episode_task import evals_folder
+
+        return str(evals_folder())
+    return task.include_path
+
+
+def _unknown(task: Task, manager: Any) -> str:
+    name = task.task
+    if task.evaluator == "agentbench":
+        return f"no task {name!r} for evaluator agentbench{nearest(name, manager.all_subtasks)}"
     if name in manager.all_groups or name in manager.all_tags:
         return f"{name!r} is a group of tasks; name one of its tasks"
     near = difflib.get_close_matches(name, manager.all_subtasks, n=3)

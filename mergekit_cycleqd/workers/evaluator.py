@@ -1,18 +1,19 @@
-"""Who evaluates: a worker owns one engine and scores one genome at a time."""
+"""One engine and the tasks of a run: what every worker has."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.journal import Record, Split
+from mergekit_cycleqd.journal import Record
+from mergekit_cycleqd.lora import open_expert
 from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.search import Candidate
+from mergekit_cycleqd.workers import Job, Pool
 
 if TYPE_CHECKING:
     from mergekit_cycleqd.engines.hf import HFEngine
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 
 
-class LocalWorker:
+class Evaluator:
     """Evaluates in this process; the model is loaded when the first genome comes."""
 
     def __init__(
         self, recipe: Recipe, base: Checkpoint, experts: Sequence[Checkpoint], harness: LMHarness
     ) -> None:
-        """Prepare a worker.
+        """Prepare it.
 
         Args:
             recipe: The run.
@@ -39,8 +40,23 @@ class LocalWorker:
         self._harness = harness
         self._engine: HFEngine | None = None
 
-    def evaluate(self, genome: Genome, split: Split, candidate: Candidate | None = None) -> Record:
+    @classmethod
+    def open(cls, recipe: Recipe) -> Evaluator:
+        """Find models and tasks anew, in a process or on a machine of its own.
+
+        Raises:
+            CycleQDError: If they cannot be had here.
+        """
+        family = recipe.family
+        base = Checkpoint.open(family.base_model)
+        return cls(recipe, base, list(map(open_expert, family.experts)), LMHarness(recipe.tasks))
+
+    def evaluate(self, job: Job, worker: str) -> Record:
         """Score a genome; what breaks is tried again, and then said in the record.
+
+        Args:
+            job: What to evaluate.
+            worker: Name of who does it, for the record.
 
         Raises:
             ModelError: If the models of the run cannot be loaded at all.
@@ -50,8 +66,8 @@ class LocalWorker:
         scores, error = None, None
         for _ in range(ATTEMPTS):
             try:
-                engine.load(genome)
-                scores, error = self._harness.evaluate(engine.lm, split), None
+                engine.load(job.genome)
+                scores, error = self._harness.evaluate(engine.lm, job.split), None
                 break
             except ModelError:
                 raise
@@ -61,12 +77,13 @@ class LocalWorker:
             except Exception as fault:
                 error = f"{type(fault).__name__}: {fault}"
         return Record(
-            genome=genome,
-            split=split,
+            genome=job.genome,
+            split=job.split,
             scores=scores,
-            candidate=candidate,
+            candidate=job.candidate,
             error=error,
             seconds=time.monotonic() - start,
+            worker=worker,
         )
 
     def _loaded(self) -> HFEngine:
@@ -75,3 +92,33 @@ class LocalWorker:
 
             self._engine = HFEngine(self._recipe.engine, *self._checkpoints)
         return self._engine
+
+
+class InProcess(Pool):
+    """This process alone: a job is done when it is waited for."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        """Evaluate with `evaluator`."""
+        self._evaluator = evaluator
+        self._jobs: deque[Job] = deque()
+
+    @property
+    def free(self) -> int:
+        """One, or none."""
+        return 1 - len(self._jobs)
+
+    @property
+    def state(self) -> str:
+        """Nothing to say."""
+        return ""
+
+    def submit(self, job: Job) -> None:
+        """Keep it."""
+        self._jobs.append(job)
+
+    def wait(self) -> list[Record]:
+        """Do it."""
+        return [self._evaluator.evaluate(self._jobs.popleft(), "local")]
+
+    def close(self) -> None:
+        """Nothing to end."""

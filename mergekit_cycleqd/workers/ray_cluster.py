@@ -1,0 +1,139 @@
+"""Workers as actors of a Ray cluster, on as many machines as it has."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from mergekit_cycleqd.errors import CycleQDError
+from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.workers import WorkerError
+from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Remote, answer
+
+try:
+    import ray
+    from ray.exceptions import RayError
+except ImportError as missing:
+    raise WorkerError(
+        "workers.kind: ray needs Ray, which is not installed: pip install 'mergekit-cycleqd[ray]'"
+    ) from missing
+
+_RESIZE_SECONDS = 10.0
+
+
+class _Serving:
+    """What lives in an actor."""
+
+    def __init__(self, recipe: Recipe, name: str) -> None:
+        self._recipe = recipe
+        self._name = f"{name} on {ray.util.get_node_ip_address()}"
+        self._evaluator: Any = None
+
+    def open(self) -> str:
+        from mergekit_cycleqd.workers.evaluator import Evaluator
+
+        try:
+            self._evaluator = Evaluator.open(self._recipe)
+        except CycleQDError as error:
+            return FATAL + str(error)
+        return READY
+
+    def evaluate(self, message: str) -> str:
+        return answer(
+            lambda job: self._evaluator.evaluate(job, self._name), self._recipe.family, message
+        )
+
+
+class _Actor(Remote):
+    def __init__(self, recipe: Recipe, number: int, cpus: float, gpus: float) -> None:
+        self.name = f"actor {number}"
+        made = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0)(_Serving)
+        self._handle = made.remote(recipe, self.name)
+        self.pending = self._handle.open.remote()
+
+    def send(self, message: str) -> None:
+        self.pending = self._handle.evaluate.remote(message)
+
+    def stop(self) -> None:
+        with suppress(RayError):  # gone already
+            ray.kill(self._handle)
+
+
+class RayCluster(Fleet):
+    """Actors wherever the cluster has room; nothing travels but genomes and scores."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        """Join the cluster, or start one here where none runs.
+
+        Raises:
+            WorkerError: If the cluster that the recipe names cannot be joined.
+        """
+        self._recipe = recipe
+        workers = recipe.workers
+        self._joined = not ray.is_initialized()
+        if self._joined:
+            _join(workers.address)
+        self._cpus = workers.cpus_per_worker
+        self._gpus = _gpus(recipe) if workers.gpus_per_worker == "auto" else workers.gpus_per_worker
+        self._size = 0
+        self._looked = -math.inf
+
+    def start(self, number: int) -> Remote:
+        """A new actor; it waits for room where there is none."""
+        return _Actor(self._recipe, number, self._cpus, self._gpus)
+
+    def wait(self, remotes: Sequence[Remote], seconds: float) -> list[tuple[Remote, str | None]]:
+        """Wait for answers of actors."""
+        pending = {remote.pending: remote for remote in remotes if isinstance(remote, _Actor)}
+        ended, _ = ray.wait(list(pending), num_returns=1, timeout=seconds)
+        answers: list[tuple[Remote, str | None]] = []
+        for reference in ended:
+            try:
+                answers.append((pending[reference], ray.get(reference)))
+            except RayError:
+                answers.append((pending[reference], None))
+        return answers
+
+    def size(self) -> int:
+        """As many as the recipe says, or as the cluster has room for now."""
+        count = self._recipe.workers.count
+        if count != "auto":
+            return count
+        if time.monotonic() - self._looked > _RESIZE_SECONDS:
+            self._looked = time.monotonic()
+            has = ray.cluster_resources()
+            room = [has.get("CPU", 0.0) / self._cpus]
+            if self._gpus:
+                room.append(has.get("GPU", 0.0) / self._gpus)
+            self._size = max(1, self._size, math.floor(min(room)))
+        return self._size
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        if self._joined:
+            ray.shutdown()
+
+
+def _gpus(recipe: Recipe) -> float:
+    """One where the engine runs on a GPU, and by `device: auto` where the cluster has one."""
+    device = recipe.engine.device
+    if device == "auto":
+        return 1.0 if ray.cluster_resources().get("GPU") else 0.0
+    return 1.0 if device.startswith("cuda") else 0.0
+
+
+def _join(address: str) -> None:
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    try:
+        ray.init(address=address, **quiet)
+    except ConnectionError as error:
+        if address != "auto":
+            raise WorkerError(
+                f"workers.address: no Ray cluster at {address!r}: {error}; start one with "
+                "`ray start --head`, or take auto"
+            ) from error
+        ray.init(**quiet)
