@@ -9,16 +9,17 @@ asking, telling, and a journal line per child (written without fsync, which meas
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import random
 import tempfile
 import time
 from pathlib import Path
 
-from mergekit_cycleqd.journal import FILE, Journal, Record
+from mergekit_cycleqd.journal import FILE, Journal
+from mergekit_cycleqd.journal_lines import encode
 from mergekit_cycleqd.outputs import recipe_text
 from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.records import Record
 from mergekit_cycleqd.search import Candidate, CycleQD
 
 TASKS = ("coding", "db", "os")
@@ -68,15 +69,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal.open(Path(folder), header)
         journal.close()
-        with (Path(folder) / FILE).open("a", encoding="utf-8") as stream:
+        with (Path(folder) / FILE).open("ab") as stream:
             step, start = max(1, children // 10), time.perf_counter()
             while not search.done:
                 candidate = search.ask()
                 told = scores(candidate)
-                stream.write(
-                    json.dumps(Record(candidate.genome, "search", told, candidate).to_json())
-                )
-                stream.write("\n")
+                stream.write(encode(Record(candidate.genome, "search", told, candidate).to_json()))
                 search.tell(candidate, told)
                 done = search.told_count - len(TASKS)
                 if done and done % step == 0:

@@ -2,97 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
 from mergekit_cycleqd.errors import GenomeError, JournalError
-from mergekit_cycleqd.genome import Family, Genome, Term
-from mergekit_cycleqd.lineage import format_lineage, parse_lineage
-from mergekit_cycleqd.search import Candidate, Scores, Told
+from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.journal_lines import decode, encode
+from mergekit_cycleqd.records import Record, Split
+from mergekit_cycleqd.search import Scores, Told
 
 VERSION = 1
 FILE = "journal.jsonl"
-Split = Literal["search", "holdout"]
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One evaluation of one genome.
-
-    Attributes:
-        genome: The model.
-        split: Which samples it was evaluated on.
-        scores: A number per task; None where the evaluation failed.
-        candidate: The candidate of the search that it is; None for models that are only compared.
-        error: Why it failed.
-        seconds: Wall time of the evaluation.
-        worker: Which worker did it.
-    """
-
-    genome: Genome
-    split: Split
-    scores: Scores | None
-    candidate: Candidate | None = None
-    error: str | None = None
-    seconds: float = 0.0
-    worker: str = "local"
-
-    def to_json(self) -> dict[str, Any]:
-        """The record as the journal writes it."""
-        content: dict[str, Any] = {"kind": "evaluation"}
-        if (candidate := self.candidate) is not None:
-            content = {
-                "kind": "candidate",
-                "index": candidate.index,
-                "task": candidate.task,
-                "parents": candidate.parents,
-            }
-        if self.genome.lineage:
-            content["lineage"] = format_lineage(self.genome.lineage)
-        return content | {
-            "split": self.split,
-            "status": "done" if self.scores is not None else "failed",
-            "scores": self.scores,
-            "error": self.error,
-            "seconds": round(self.seconds, 3),
-            "worker": self.worker,
-            "id": self.genome.id,
-            "weights": self.genome.weights,
-            "terms": self.genome.terms,
-        }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any], family: Family) -> Record:
-        """Read what `to_json` wrote.
-
-        Raises:
-            GenomeError: If the genome is not the one whose id stands beside it.
-        """
-        terms = tuple(Term(*term) for term in content["terms"])
-        lineage = parse_lineage(content.get("lineage", ""), len(family.experts))
-        genome = Genome(family, tuple(content["weights"]), terms, lineage)
-        if genome.id != content["id"]:
-            raise GenomeError(f"its genome is {genome.id}, not {content['id']} as it says")
-        candidate = None
-        if content["kind"] == "candidate":
-            candidate = Candidate(
-                content["index"], content["task"], genome, tuple(content["parents"])
-            )
-        return cls(
-            genome=genome,
-            split=content["split"],
-            scores=content["scores"],
-            candidate=candidate,
-            error=content["error"],
-            seconds=content["seconds"],
-            worker=content["worker"],
-        )
 
 
 @dataclass
@@ -137,15 +62,11 @@ class Journal:
     def _start(self) -> None:
         self._stream = self.path.open("ab")
         self._stream.truncate(_end_of_last_line(self.path))
-        with self.path.open("rb") as lines:
-            first = lines.readline()
-        if not first:
+        if not self.path.stat().st_size:
             self._write({"kind": "header", **self.header})
             _sync_folder(self.path.parent)
             return
-        was = _decode(first, self.path, 1)
-        if was.get("kind") != "header" or was.get("version") != VERSION:
-            raise JournalError(f"{self.path}: line 1 is not a header of version {VERSION}")
+        was = read_header(self.path.parent)
         if differences := list(_differences(was, self.header)):
             raise JournalError(
                 f"{self.path.parent}: holds another run; choose another --out, or undo:\n"
@@ -166,14 +87,10 @@ class Journal:
         with self.path.open("rb") as lines:
             next(lines)
             for number, line in enumerate(lines, start=2):
-                content = _decode(line, self.path, number)
+                content = decode(line, self.path, number)
                 try:
                     record = Record.from_json(content, family)
-                except (KeyError, TypeError, ValueError) as error:
-                    raise JournalError(
-                        f"{self.path}: line {number} lacks or garbles {error}"
-                    ) from None
-                except GenomeError as error:
+                except (TypeError, ValueError, GenomeError, JournalError) as error:
                     raise JournalError(f"{self.path}: line {number} is damaged: {error}") from None
                 self._remember(record)
                 candidate = record.candidate
@@ -191,8 +108,7 @@ class Journal:
 
     def _write(self, content: Mapping[str, Any]) -> None:
         assert self._stream is not None
-        line = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        self._stream.write(line.encode() + b"\n")
+        self._stream.write(encode(content))
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
@@ -206,6 +122,26 @@ class Journal:
     def scores(self, genome: Genome, split: Split) -> Scores | None:
         """The scores of a genome on a split, if it was evaluated."""
         return self._scores.get((genome.id, split))
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """What the run in a folder was started with: `recipe`, `fingerprints`, `versions`.
+
+    Raises:
+        JournalError: If there is no run, or its first line is damaged.
+    """
+    path = folder / FILE
+    try:
+        with path.open("rb") as lines:
+            header = decode(lines.readline(), path, 1)
+    except OSError as error:
+        raise JournalError(f"{folder}: needs a run, with its {FILE}: {error.strerror}") from None
+    if header.get("kind") != "header" or header.get("version") != VERSION:
+        raise JournalError(
+            f"{path}: needs a header of version {VERSION}, got {header.get('version')!r}: take the "
+            "version of mergekit-cycleqd that the run was started with"
+        )
+    return header
 
 
 def _acquire(folder: Path) -> FileLock:
@@ -234,16 +170,6 @@ def _end_of_last_line(path: Path, block: int = 1 << 16) -> int:
                 return start + newline + 1
             end = start
     return 0
-
-
-def _decode(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    try:
-        content = json.loads(line)
-    except ValueError as error:
-        raise JournalError(f"{path}: line {number} is damaged: {error}") from None
-    if not isinstance(content, dict):
-        raise JournalError(f"{path}: line {number} is damaged: not a mapping")
-    return content
 
 
 def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ import yaml
 
 from mergekit_cycleqd.archive import Elite, TaskArchive
 from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.journal import Split
+from mergekit_cycleqd.records import Split
 from mergekit_cycleqd.search import CycleQD, Scores
 
 Find = Callable[[Genome, Split], Scores | None]

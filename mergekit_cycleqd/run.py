@@ -15,7 +15,7 @@ from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.interrupts import Interrupts
-from mergekit_cycleqd.journal import Journal, Record, Split
+from mergekit_cycleqd.journal import Journal
 from mergekit_cycleqd.models import (
     BASE,
     family_faults,
@@ -28,6 +28,7 @@ from mergekit_cycleqd.outputs import compared_models, summary, write_outputs
 from mergekit_cycleqd.progress import Display
 from mergekit_cycleqd.recipe import Engine, Recipe
 from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.records import Record, Split
 from mergekit_cycleqd.search import CycleQD
 from mergekit_cycleqd.workers import Job, Pool
 from mergekit_cycleqd.workers.evaluator import Evaluator, InProcess

@@ -11,7 +11,9 @@ import pytest
 
 from mergekit_cycleqd.errors import JournalError
 from mergekit_cycleqd.genome import Family, Genome, Term, mutate
-from mergekit_cycleqd.journal import FILE, Journal, Record, _end_of_last_line
+from mergekit_cycleqd.journal import FILE, Journal, _end_of_last_line
+from mergekit_cycleqd.journal_lines import encode
+from mergekit_cycleqd.records import Record
 from mergekit_cycleqd.search import Candidate, Told
 
 FAMILY = Family("base", ("a", "b"))
@@ -147,3 +149,63 @@ def test_the_last_whole_line_is_found_across_blocks(tmp_path: Path) -> None:
     for content, end in ((b"", 0), (b"ab", 0), (b"ab\n", 3), (b"ab\ncdefghij", 3), (b"\n" * 9, 9)):
         path.write_bytes(content)
         assert _end_of_last_line(path, block=4) == end
+
+
+def test_any_flipped_bit_is_found_and_its_line_named(tmp_path: Path) -> None:
+    written(tmp_path, count=2)
+    content = (tmp_path / FILE).read_bytes()
+    last = content.rfind(b"\n", 0, -1) + 1
+    for place in range(len(content) - 1):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << place % 8
+        (tmp_path / FILE).write_bytes(flipped)
+        if flipped.count(b"\n") != content.count(b"\n"):
+            continue  # a line cut in two: its first half is found, below
+        line = content.count(b"\n", 0, place) + 1
+        with pytest.raises(JournalError, match=rf"line {line} is damaged"):
+            read(tmp_path)
+    assert last < place
+
+
+def test_a_line_cut_in_two_is_found(tmp_path: Path) -> None:
+    written(tmp_path)
+    content = bytearray((tmp_path / FILE).read_bytes())
+    content[content.index(b"candidate")] = ord("\n")
+    (tmp_path / FILE).write_bytes(content)
+    with pytest.raises(JournalError, match="line 2 is damaged"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"split": "train"}, "its split is 'train'"),
+        ({"scores": {"a": "high"}}, "its score of a is 'high'"),
+        ({"scores": [1]}, r"its scores is \[1\]"),
+        ({"index": -1}, "its candidate is -1"),
+        ({"parents": [0.5]}, r"its parents are \[0.5\]"),
+        ({"weights": ["x", 1.0]}, "is damaged"),
+        ({"weights": [1.0]}, "needs 2 finite weights"),
+        ({"terms": [[0, 1]]}, "is damaged"),
+        ({"kind": "note"}, "its kind is 'note'"),
+        ({"id": "0" * 16}, "not 0000000000000000 as it says"),
+    ],
+)
+def test_every_field_is_checked(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+    written(tmp_path, count=1)
+    header, line = (tmp_path / FILE).read_bytes().splitlines(keepends=True)
+    content = json.loads(line) | change
+    del content["crc32"]
+    (tmp_path / FILE).write_bytes(header + encode(content))
+    with pytest.raises(JournalError, match=f"line 2 is damaged: .*{said}|{said}"):
+        read(tmp_path)
+
+
+def test_a_newer_version_is_refused(tmp_path: Path) -> None:
+    written(tmp_path)
+    lines = (tmp_path / FILE).read_bytes().splitlines(keepends=True)
+    header = json.loads(lines[0]) | {"version": 2}
+    del header["crc32"]
+    (tmp_path / FILE).write_bytes(encode(header) + b"".join(lines[1:]))
+    with pytest.raises(JournalError, match="needs a header of version 1, got 2"):
+        read(tmp_path)

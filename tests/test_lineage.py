@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 from mergekit_cycleqd import draws
 from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome import Family, Genome, Term, aggregate, crossover, mutate, mutate_own
-from mergekit_cycleqd.journal import Journal, Record
+from mergekit_cycleqd.journal import Journal
 from mergekit_cycleqd.lineage import Mutation, Parts, format_lineage, in_order, parse_lineage
 from mergekit_cycleqd.outputs import recipe_text
 from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.records import Record
 from mergekit_cycleqd.search import Candidate, CycleQD
 from tests.conftest import RecipeMaker
 from tests.test_materialize import by_mergekit, in_place

@@ -18,7 +18,8 @@ from transformers import AutoModelForCausalLM
 
 from mergekit_cycleqd.cli import main
 from mergekit_cycleqd.genome import Family, Genome
-from mergekit_cycleqd.journal import FILE, Journal, Record
+from mergekit_cycleqd.journal import FILE, Journal
+from mergekit_cycleqd.records import Record
 from mergekit_cycleqd.workers.evaluator import Evaluator
 from tests.conftest import RecipeMaker, write_run_recipe
 from tests.test_lm_harness import plain_lm_eval
@@ -138,6 +139,24 @@ def test_another_recipe_is_refused_in_the_same_folder(
         main([str(make_recipe(change)), "--out", str(finished)])
     assert exit.value.code == 2
     assert "recipe.evolution.seed: was 3, is 4" in capsys.readouterr().err
+
+
+def test_the_journal_of_a_run_can_be_checked(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = finished / FILE
+    content = file.read_bytes()
+    file.write_bytes(content + b'{"kind":"cand')
+    main_ok(["journal", "check", str(finished)])
+    out = capsys.readouterr().out
+    assert f"{content.count(10)} lines, every checksum right; 12 of 12 children told" in out
+    assert "a torn last line of 13 bytes" in out
+    assert file.read_bytes() == content + b'{"kind":"cand', "it only reads"
+    file.write_bytes(content.replace(b'"worker":"local"', b'"worker":"Local"'))
+    with pytest.raises(SystemExit) as exit:
+        main(["journal", "check", str(finished)])
+    assert exit.value.code == 2
+    assert "line 2 is damaged: its checksum is another" in capsys.readouterr().err
 
 
 def test_kill_9_at_any_moment_loses_nothing(

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
-from mergekit_cycleqd.journal import Split
 from mergekit_cycleqd.recipe import Task, nearest
+from mergekit_cycleqd.records import Split
 
 
 class LMHarness:

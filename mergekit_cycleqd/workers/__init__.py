@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.journal import Record, Split
+from mergekit_cycleqd.records import Record, Split
 from mergekit_cycleqd.search import Candidate
 
 

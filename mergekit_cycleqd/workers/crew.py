@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome import Family
-from mergekit_cycleqd.journal import Record
+from mergekit_cycleqd.records import Record
 from mergekit_cycleqd.workers import Job, Pool, WorkerError
 
 LOSSES = 3

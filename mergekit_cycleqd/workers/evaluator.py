@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-from mergekit_cycleqd.journal import Record
 from mergekit_cycleqd.lora import open_expert
 from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.records import Record
 from mergekit_cycleqd.workers import Job, Pool
 
 if TYPE_CHECKING:

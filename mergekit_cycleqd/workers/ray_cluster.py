@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -129,8 +130,11 @@ def _gpus(recipe: Recipe) -> float:
 def _join(address: str) -> None:
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
+        host, colon, port = address.removeprefix("ray://").rpartition(":")
+        if colon:  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address, **quiet)
-    except ConnectionError as error:
+    except (OSError, ValueError) as error:
         if address != "auto":
             raise WorkerError(
                 f"workers.address: no Ray cluster at {address!r}: {error}; start one with "

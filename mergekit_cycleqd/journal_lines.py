@@ -1,0 +1,41 @@
+"""Lines of the journal: JSON, with a checksum at the end of each, so that no flipped bit passes."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mergekit_cycleqd.errors import JournalError
+
+_MARK = b',"crc32":"'
+_TAIL = len(_MARK) + len(b'89abcdef"}\n')
+
+
+def encode(content: Mapping[str, Any]) -> bytes:
+    """A mapping that is not empty as one line."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    body = text.encode()[:-1]
+    return body + _MARK + f'{zlib.crc32(body):08x}"}}\n'.encode()
+
+
+def decode(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    """What `encode` was given.
+
+    Args:
+        line: With its end of line.
+        path: Of the file, for the message.
+        number: Of the line, for the message.
+
+    Raises:
+        JournalError: If a bit of it is another.
+    """
+    body, tail = line[:-_TAIL], line[-_TAIL:]
+    if tail[: len(_MARK)] != _MARK:
+        raise JournalError(f"{path}: line {number} is damaged: it does not end with its checksum")
+    if tail[len(_MARK) :] != f'{zlib.crc32(body):08x}"}}\n'.encode():
+        raise JournalError(f"{path}: line {number} is damaged: its checksum is another")
+    content: dict[str, Any] = json.loads(body + b"}")
+    return content
