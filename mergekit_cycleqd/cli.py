@@ -117,6 +117,93 @@ def factorize(recipe: Path, device: str | None, prune: bool) -> None:
         sys.exit(EXIT_INTERRUPTED)
 
 
+@commands.command("eval")
+@click.argument("model")
+@click.option("--tasks", required=True, help="Names of lm-eval tasks, with commas between.")
+@click.option("--samples", help='Which documents of every task, such as "0-19".  [default: all]')
+@click.option("--metadata", default="{}", help="Options of the tasks, as a JSON mapping.")
+@click.option("--include-path", type=click.Path(exists=True, file_okay=False), help="More tasks.")
+@click.option("--apply-chat-template", is_flag=True, help="For lm-eval's own tasks.")
+@click.option("--device", default="auto", show_default=True)
+@click.option("--dtype", default="auto", show_default=True)
+@click.option("--batch-size", default="auto", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="All results and samples, as JSON.")
+def evaluate(
+    model: str,
+    tasks: str,
+    samples: str | None,
+    metadata: str,
+    include_path: str | None,
+    apply_chat_template: bool,
+    device: str,
+    dtype: str,
+    batch_size: str,
+    out: Path | None,
+) -> None:
+    """Score MODEL on lm-eval's tasks and ours: a Hub id, a folder, or an elite's recipe."""
+    from mergekit_cycleqd import eval_command
+
+    settings = {"device": device, "dtype": dtype, "batch_size": batch_size}
+    print(
+        eval_command.evaluate(
+            model,
+            [name.strip() for name in tasks.split(",")],
+            eval_command.engine(settings),
+            metadata=eval_command.options(metadata),
+            include_path=include_path,
+            samples=eval_command.sample_ids(samples),
+            apply_chat_template=apply_chat_template,
+            out=out,
+        )
+    )
+
+
+@commands.command()
+def tasks() -> None:
+    """List the agentic and coding tasks, with what each needs and whether it is here."""
+    from mergekit_cycleqd.evaluators.needs import table
+
+    Console().print(table())
+
+
+@commands.group()
+def journal() -> None:
+    """The journal of a run, from which all else in its folder comes."""
+
+
+@journal.command("check")
+@click.argument("run", type=click.Path(path_type=Path))
+def check(run: Path) -> None:
+    """Read the journal of RUN from end to end; a damaged line is named, nothing is changed."""
+    from mergekit_cycleqd.journal_check import check_journal
+
+    print(check_journal(run))
+
+
+@commands.group()
+def sandbox() -> None:
+    """The boxes in which what models write is run."""
+
+
+@sandbox.command()
+@click.option(
+    "--from-tar",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Make it of the tar of an image, such as `docker export` writes.  [default: debootstrap]",
+)
+def build(from_tar: Path | None) -> None:
+    """Make the root folder of the boxes, once; every evaluation then finds it."""
+    from mergekit_cycleqd.sandbox.root import build_root, import_root
+
+    console = Console()
+
+    def progress(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    root = import_root(from_tar, progress) if from_tar else build_root(progress)
+    progress(f"sandbox root: {root}")
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command; what this package reports becomes lines on stderr and exit code 2."""
     try:

@@ -39,7 +39,7 @@ class DBBenchOptions(EpisodeOptions):
 
     Attributes:
         agentbench_root: A clone of AgentBench, or its data folder.
-        data_files: Files of records instead, numbered in this order.
+        data_files: Files of records, numbered in this order, where there is no agentbench_root.
         protocol: "v0.2"; "released", with 5 statements instead of 15; or "lenient", which is v0.2
             with the comparison of answers of AgentBench's function-calling head.
         max_rounds: Statements that a model may run, instead of the protocol's number.
@@ -86,13 +86,13 @@ class DBBench(EpisodeTask):
             CycleQDError: If they are not named or cannot be read.
         """
         root, named = self.options.agentbench_root, self.options.data_files
-        if root is not None and named is None:
+        if root is not None:
             return read_records(benchmark_files(root))
-        if root is None and named is not None:
+        if named is not None:
             return read_records([Path(name) for name in _as_list(named)])
         raise CycleQDError(
-            f"{self.config.task}: needs agentbench_root, a clone of AgentBench, or data_files, but "
-            'not both; with lm_eval: --metadata \'{"agentbench_root": "AgentBench"}\''
+            f"{self.config.task}: needs agentbench_root, a clone of AgentBench, or data_files; "
+            'with lm_eval: --metadata \'{"agentbench_root": "AgentBench"}\''
         )
 
     def prompt(self, doc: dict[str, Any]) -> Prompt:

@@ -1,0 +1,99 @@
+"""Answers the host's requests, one at a time: 4 bytes of length, then JSON, both ways."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import struct
+import sys
+import time
+from typing import Any
+
+from .commands import Done, run
+from .processes import Processes
+from .seccomp import install
+from .shell import Shell
+
+_PR_SET_DUMPABLE = 4
+_CANNOT_START = 126
+
+
+class Agent:
+    """The box's side of the line to the host."""
+
+    def __init__(self, hears: int, speaks: int) -> None:
+        """Talk over two file descriptors, which may be the same."""
+        self._hears = hears
+        self._speaks = speaks
+        self._processes = Processes(hears)
+        self._shell: Shell | None = None
+
+    def serve(self) -> None:
+        """Answer until the host is gone."""
+        self._send({"ready": True})
+        while True:
+            while not self._processes.turn(time.monotonic() + 3600):
+                pass
+            try:
+                answer = self._answer(self._receive())
+            except (OSError, MemoryError) as error:
+                answer = Done(_CANNOT_START, b"", f"the box can start nothing: {error}\n".encode())
+            self._send(
+                {
+                    "returncode": answer.returncode,
+                    "output": answer.output.decode("utf-8", "replace"),
+                    "errors": answer.errors.decode("utf-8", "replace"),
+                    "truncated": answer.truncated,
+                }
+            )
+
+    def _answer(self, request: dict[str, Any]) -> Done:
+        seconds, limit = float(request["seconds"]), int(request["limit"])
+        if "argv" in request:
+            argv, stdin, env = request["argv"], request["stdin"], request["env"]
+            return run(self._processes, argv, stdin, env, seconds, limit)
+        if self._shell is None or self._shell.ended:
+            self._shell = Shell(self._processes)
+        return self._shell.run(request["commands"], seconds, limit)
+
+    def _receive(self) -> dict[str, Any]:
+        (length,) = struct.unpack(">I", self._exactly(4))
+        request: dict[str, Any] = json.loads(self._exactly(length))
+        return request
+
+    def _exactly(self, count: int) -> bytes:
+        data = bytearray()
+        while len(data) < count:
+            piece = os.read(self._hears, count - len(data))
+            if not piece:
+                os._exit(0)
+            data += piece
+        return bytes(data)
+
+    def _send(self, answer: dict[str, Any]) -> None:
+        content = json.dumps(answer).encode()
+        data = memoryview(struct.pack(">I", len(content)) + content)
+        while data:
+            try:
+                data = data[os.write(self._speaks, data) :]
+            except BrokenPipeError:
+                os._exit(0)
+
+
+def main() -> None:
+    """Become the first process of a box."""
+    # No trace of the agent's files, no dumps to this host, no tracing by what runs here: it shares
+    # the agent's user.
+    os.unlink(sys.path[0])
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    install()
+    hears, speaks = os.dup(0), os.dup(1)
+    agent = Agent(hears, speaks)
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+    agent.serve()
