@@ -19,7 +19,7 @@ demo: install
 	$(BIN)/mergekit-cycleqd recipes/quickstart.yaml
 
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: install
 	$(BIN)/pytest -m 'slow and not gpu and not network'

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from mergekit_cycleqd import hub_commands
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
 
 EXIT_BAD_INPUT = 2
@@ -93,6 +94,10 @@ def _search(recipe: Path, out: Path) -> None:
             )
             sys.exit(EXIT_INTERRUPTED)
     console.print(f"files of the run: {out}", highlight=False, markup=False, soft_wrap=True)
+    if prepared.recipe.publish is not None:
+        from mergekit_cycleqd.hub.push import push
+
+        push(out, prepared.recipe.publish, click.echo)
 
 
 @commands.command()
@@ -166,6 +171,21 @@ def tasks() -> None:
     Console().print(table())
 
 
+@commands.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: RUN/report]")
+@click.option("--open", "show", is_flag=True, help="Show the page in a browser.")
+def report(run: Path, out: Path | None, show: bool) -> None:
+    """Write a page with figures and tables of RUN, finished or going on."""
+    from mergekit_cycleqd.report import write_report
+
+    files = write_report(run, out)
+    for file in files:
+        print(file)
+    if show:
+        click.launch(files[0].absolute().as_uri())
+
+
 @commands.group()
 def journal() -> None:
     """The journal of a run, from which all else in its folder comes."""
@@ -178,6 +198,10 @@ def check(run: Path) -> None:
     from mergekit_cycleqd.journal_check import check_journal
 
     print(check_journal(run))
+
+
+commands.add_command(hub_commands.push)
+commands.add_command(hub_commands.pull_run)
 
 
 @commands.group()

@@ -43,6 +43,7 @@ def check_journal(folder: Path) -> str:
         failed += record.scores is None
         if record.candidate and (record.scores is not None or record.candidate.parents):
             told.append(Told(record.candidate, record.scores))
+    recipe = recipe.holding(max((item.candidate.index for item in told), default=0) + 1)
     search = CycleQD(recipe, told)
     end = f"; a torn last line of {len(torn)} bytes, which going on drops" if torn else ""
     return (

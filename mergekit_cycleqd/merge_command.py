@@ -23,13 +23,23 @@ from mergekit_cycleqd.recipe_file import read_yaml
 
 
 @click.command("merge", cls=PrettyPrintHelp)
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe")
 @click.argument("out_path", type=click.Path(path_type=Path))
 @add_merge_options  # type: ignore[untyped-decorator]
-def merge(merge_options: MergeOptions, recipe: Path, out_path: Path) -> None:
-    """Merge a model recipe into OUT_PATH; every option of mergekit-yaml is taken."""
+def merge(merge_options: MergeOptions, recipe: str, out_path: Path) -> None:
+    """Merge a model recipe into OUT_PATH; every option of mergekit-yaml is taken.
+
+    RECIPE is a file, or a repo on the Hub that holds one: org/name, org/name@revision or
+    hf://org/name/path.yaml.
+    """
+    from mergekit_cycleqd.hub.rebuild import published_recipe, rebuild
+
     merge_options.apply_global_options()
-    merge_recipe(recipe, out_path, merge_options)
+    published = published_recipe(recipe)
+    if published is None:
+        merge_recipe(Path(recipe), out_path, merge_options)
+    else:
+        rebuild(published, out_path, merge_options, click.echo)
 
 
 def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from mergekit_cycleqd.genome import Family
+from mergekit_cycleqd.hub.options import Publish, publish_faults
 from mergekit_cycleqd.recipe_evolution import Evolution, Strict, SvdMutation
 from mergekit_cycleqd.samples import SampleIds
 
@@ -137,6 +138,7 @@ class Recipe(Strict):
     evolution: Evolution = Evolution()
     engine: Engine = Engine()
     workers: Workers = Workers()
+    publish: Publish | None = Field(default=None, exclude=True)  # no part of the run itself
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -151,6 +153,17 @@ class Recipe(Strict):
             return lag
         assert count != "auto"  # cross_checks
         return 1 if count == 1 else 2 * count
+
+    def holding(self, candidates: int) -> Recipe:
+        """The recipe with at least as many children as make so many candidates.
+
+        A journal keeps the first number of children, and a run may go on with more.
+        """
+        children = candidates - len(self.tasks)
+        if children <= self.evolution.children:
+            return self
+        evolution = self.evolution.model_copy(update={"children": children})
+        return self.model_copy(update={"evolution": evolution})
 
     @property
     def family(self) -> Family:
@@ -199,6 +212,8 @@ def cross_checks(recipe: Recipe) -> Iterator[str]:
             "evolution.lag: must be a number where workers.count is auto, since the search depends "
             "on it; twice the workers that you expect is a good one"
         )
+    if recipe.publish is not None:
+        yield from publish_faults(recipe.publish, names)
     quality = recipe.evolution.quality
     if quality != "cyclic" and quality not in names:
         yield f"evolution.quality: must be cyclic or a task's name, got {quality!r}" + nearest(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # more only stall tiny models beside other tests
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

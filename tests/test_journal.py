@@ -12,9 +12,12 @@ import pytest
 from mergekit_cycleqd.errors import JournalError
 from mergekit_cycleqd.genome import Family, Genome, Term, mutate
 from mergekit_cycleqd.journal import FILE, Journal, _end_of_last_line
+from mergekit_cycleqd.journal_check import check_journal
 from mergekit_cycleqd.journal_lines import encode
+from mergekit_cycleqd.recipe_file import load_recipe
 from mergekit_cycleqd.records import Record
-from mergekit_cycleqd.search import Candidate, Told
+from mergekit_cycleqd.search import Candidate, CycleQD, Told
+from tests.conftest import RecipeMaker
 
 FAMILY = Family("base", ("a", "b"))
 HEADER: dict[str, Any] = {
@@ -209,3 +212,20 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(encode(header) + b"".join(lines[1:]))
     with pytest.raises(JournalError, match="needs a header of version 1, got 2"):
         read(tmp_path)
+
+
+def test_a_journal_of_a_run_that_went_on_with_more_children_is_checked_whole(
+    make_recipe: RecipeMaker, tmp_path: Path
+) -> None:
+    recipe = load_recipe(make_recipe(lambda content: content["evolution"].update(children=2)))
+    longer = recipe.holding(3 + 5)
+    header = {"recipe": recipe.model_dump(mode="json"), "fingerprints": {}, "versions": {}}
+    search = CycleQD(longer)
+    journal = Journal.open(tmp_path / "run", header)
+    while not search.done:
+        candidate = search.ask()
+        scores = dict.fromkeys(search.tasks, 0.5)
+        journal.append(Record(candidate.genome, "search", scores, candidate))
+        search.tell(candidate, scores)
+    journal.close()
+    assert "5 of 5 children told" in check_journal(tmp_path / "run")

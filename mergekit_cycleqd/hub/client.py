@@ -1,0 +1,252 @@
+"""The Hub as publishing needs it: what a repo holds, one commit, a tag, a collection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import RevisionNotFoundError as NoRevision
+from huggingface_hub.hf_api import RepoFile
+
+from mergekit_cycleqd.hub.errors import HubError, is_from_the_hub, is_passing, one_line, retry_after
+from mergekit_cycleqd.hub.remote import Content, RemoteFile, RepoState, Target, is_done
+
+ATTEMPTS = 6
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 120.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who a token belongs to.
+
+    Attributes:
+        name: The user.
+        namespaces: Where the user may own repos: the name and the organisations.
+        writes: Whether the token may write.
+    """
+
+    name: str
+    namespaces: tuple[str, ...]
+    writes: bool
+
+
+class Hub:
+    """A client that tries again what passes (429, 5xx, no answer), and says the rest in a line."""
+
+    def __init__(self) -> None:
+        """Talk to the Hub that huggingface_hub is set to, with the user's own token."""
+        self.api = HfApi()
+
+    def call(self, about: str, action: Callable[[], T]) -> T:
+        """Do something with the Hub; what passes is tried again, with exponential backoff.
+
+        Args:
+            about: What it is about, for the error.
+            action: What to do; must be safe to do twice.
+
+        Raises:
+            HubError: If it fails for good.
+        """
+        wait = FIRST_WAIT_SECONDS
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return action()
+            except Exception as error:
+                if not is_from_the_hub(error) or isinstance(error, HubError):
+                    raise
+                asked = retry_after(error) or 0.0
+                last = attempt == ATTEMPTS or max(wait, asked) > LONGEST_WAIT_SECONDS
+                if last or not is_passing(error):
+                    raise HubError(one_line(error, about)) from error
+                time.sleep(max(wait, asked))
+                wait *= 2
+        raise AssertionError("the last attempt returns or raises")
+
+    def account(self) -> Account:
+        """Who we are.
+
+        Raises:
+            HubError: If there is no token, or the Hub does not know it.
+        """
+        told = self.call("your account", self.api.whoami)
+        role = told.get("auth", {}).get("accessToken", {}).get("role", "write")
+        organisations = [org["name"] for org in told.get("orgs", ())]
+        return Account(told["name"], (told["name"], *organisations), writes=role != "read")
+
+    def state(self, target: Target) -> RepoState:
+        """What a branch of a repo holds now; where there is none, what `main` holds.
+
+        Raises:
+            HubError: If the Hub does not say.
+        """
+        return self.call(target.repo_id, lambda: self._state(target))
+
+    def _state(self, target: Target) -> RepoState:
+        name, kind = target.repo_id, target.repo_type
+        branched = True
+        try:
+            head = self.api.repo_info(name, repo_type=kind, revision=target.branch).sha
+        except NoRevision:
+            branched = False
+            head = self.api.repo_info(name, repo_type=kind).sha
+        except RepositoryNotFoundError as error:
+            if type(error) is not RepositoryNotFoundError:
+                raise
+            return RepoState(False, False, None, {})
+        files = {}
+        try:
+            for entry in self.api.list_repo_tree(
+                name, repo_type=kind, revision=head, recursive=True
+            ):
+                if isinstance(entry, RepoFile):
+                    sha256 = entry.lfs.sha256 if entry.lfs else None
+                    files[entry.path] = RemoteFile(entry.size, entry.blob_id, sha256)
+        except (NoRevision, EntryNotFoundError):
+            return RepoState(True, branched, None, {})
+        return RepoState(True, branched, head, files)
+
+    def read(self, target: Target, path: str, revision: str | None) -> bytes:
+        """The content of one small file of a repo.
+
+        Raises:
+            HubError: If it cannot be had.
+        """
+
+        def download() -> bytes:
+            local = self.api.hf_hub_download(
+                target.repo_id, path, repo_type=target.repo_type, revision=revision
+            )
+            return Path(local).read_bytes()
+
+        return self.call(target.repo_id, download)
+
+    def create(self, target: Target, state: RepoState, *, private: bool) -> RepoState:
+        """Make what is missing of a repo and its branch, and look at them.
+
+        Raises:
+            HubError: If the Hub refuses.
+        """
+        name, kind = target.repo_id, target.repo_type
+        if not state.exists:
+            self.call(
+                name,
+                lambda: self.api.create_repo(name, repo_type=kind, private=private, exist_ok=True),
+            )
+        if not state.branched and target.branch != "main":
+            self.call(
+                name,
+                lambda: self.api.create_branch(
+                    name, branch=target.branch, repo_type=kind, exist_ok=True
+                ),
+            )
+        return self.state(target)
+
+    def commit(
+        self,
+        target: Target,
+        start: RepoState,
+        add: Mapping[str, Content],
+        delete: Sequence[str],
+        message: str,
+    ) -> str:
+        """Change a repo by one commit upon the state that was seen, or not at all.
+
+        Where the answer to a commit got lost, the repo is looked at before it is sent again.
+
+        Returns:
+            The commit's hash.
+
+        Raises:
+            HubError: If the repo changed since, or the Hub refuses.
+        """
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            *(CommitOperationAdd(path, _as_upload(content)) for path, content in add.items()),
+            *(CommitOperationDelete(path, is_folder=False) for path in delete),
+        ]
+        failed = False
+
+        def send() -> str:
+            nonlocal failed
+            if failed:
+                now = self._state(target)
+                if now.head != start.head and now.head and is_done(now, add, delete):
+                    return now.head
+            failed = True
+            made = self.api.create_commit(
+                target.repo_id,
+                operations,
+                commit_message=message,
+                repo_type=target.repo_type,
+                revision=target.branch,
+                parent_commit=start.head,
+            )
+            return str(made.oid)
+
+        return self.call(target.repo_id, send)
+
+    def tag(self, target: Target, name: str, commit: str) -> bool:
+        """Tag a commit, unless the repo has the tag; True if it is new.
+
+        Raises:
+            HubError: If the Hub refuses.
+        """
+        repo, kind = target.repo_id, target.repo_type
+        refs = self.call(repo, lambda: self.api.list_repo_refs(repo, repo_type=kind))
+        if any(ref.name == name for ref in refs.tags):
+            return False
+        self.call(
+            repo,
+            lambda: self.api.create_tag(
+                repo, tag=name, revision=commit, repo_type=kind, exist_ok=True
+            ),
+        )
+        return True
+
+    def collect(
+        self, title: str, namespace: str, items: Sequence[tuple[Target, str]], *, private: bool
+    ) -> str:
+        """Make a collection hold these repos, each with its note; what is right stays untouched.
+
+        Returns:
+            The collection's slug.
+
+        Raises:
+            HubError: If the Hub refuses.
+        """
+        about = f"collection {title!r}"
+        made = self.call(
+            about,
+            lambda: self.api.create_collection(
+                title, namespace=namespace, private=private, exists_ok=True
+            ),
+        )
+        slug = made.slug
+        there = {(item.item_type, item.item_id): item for item in made.items}
+        for target, note in items:
+            item = there.get((target.repo_type, target.repo_id))
+            if item is None:
+                self.call(about, lambda t=target, n=note: self._collect(slug, t, n))  # type: ignore[misc]
+            elif item.note != note:
+                self.call(
+                    about,
+                    lambda i=item, n=note: self.api.update_collection_item(  # type: ignore[misc]
+                        slug, i.item_object_id, note=n
+                    ),
+                )
+        return str(slug)
+
+    def _collect(self, slug: str, target: Target, note: str) -> None:
+        self.api.add_collection_item(
+            slug, target.repo_id, target.repo_type, note=note, exists_ok=True
+        )
+
+
+def _as_upload(content: Content) -> bytes | str:
+    return content if isinstance(content, bytes) else str(content)

@@ -1,0 +1,159 @@
+"""What can go wrong with the Hub, each as one clear line."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+
+from huggingface_hub import constants, get_token
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from mergekit_cycleqd.errors import CycleQDError
+
+# Of whichever httpx the installed huggingface_hub uses: the parent of all that is no answer.
+_HTTPError: type[BaseException] = HfHubHTTPError.__mro__[1]
+_TOKEN = re.compile(r"hf_[A-Za-z0-9]{6,}")
+_LONGEST = 240
+
+
+class HubError(CycleQDError):
+    """Something that the Hub refuses, or that keeps us from publishing or rebuilding."""
+
+
+def without_tokens(text: str) -> str:
+    """The text with every token of the Hub in it struck out."""
+    token = get_token()
+    if token:
+        text = text.replace(token, "(token)")
+    return _TOKEN.sub("(token)", text)
+
+
+def status_of(error: BaseException) -> int | None:
+    """The status of the answer that lies behind an error, if there was one."""
+    for cause in _causes(error):
+        if isinstance(cause, HfHubHTTPError):
+            return int(cause.response.status_code)
+    return None
+
+
+def retry_after(error: BaseException) -> float | None:
+    """How many seconds the Hub asks to be left alone, if it says."""
+    for cause in _causes(error):
+        if isinstance(cause, HfHubHTTPError):
+            text = cause.response.headers.get("Retry-After", "")
+            return float(text) if text.isdecimal() else None
+    return None
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether trying again may help: 429, 5xx, or no answer at all; never another 4xx."""
+    status = status_of(error)
+    if status is not None:
+        return status == 429 or status >= 500
+    return any(
+        isinstance(cause, _HTTPError | ConnectionError | TimeoutError) for cause in _causes(error)
+    )
+
+
+def is_from_the_hub(error: BaseException) -> bool:
+    """Whether an error is one of those that huggingface_hub raises about a request."""
+    known = (_HTTPError, OSError, ValueError, RuntimeError)
+    return isinstance(error, known)
+
+
+def one_line(error: BaseException, target: str) -> str:
+    """An error as one line: what was asked for, what came, how to mend it.
+
+    Args:
+        error: What huggingface_hub raised.
+        target: The repo or the collection that it is about.
+    """
+    return without_tokens(" ".join(_line(error, target).split()))
+
+
+def _line(error: BaseException, target: str) -> str:
+    status = status_of(error)
+    if isinstance(error, LocalTokenNotFoundError):
+        return (
+            f"{target}: needs a token of the Hub, got none; log in by `hf auth login`, or set "
+            "HF_TOKEN to a token that may write"
+        )
+    if isinstance(error, GatedRepoError):
+        return f"{target}: is gated; ask for access on its page, with the account of this token"
+    if status == 401 and get_token():
+        return f"{target}: the Hub does not know this token; make a new one and `hf auth login`"
+    if isinstance(error, RepositoryNotFoundError):
+        return f"{target}: no such repo on the Hub, or it is private and this token does not see it"
+    if isinstance(error, RevisionNotFoundError):
+        return f"{target}: has no such revision; name a branch, a tag or a commit of it"
+    if isinstance(error, HFValidationError):
+        return f"{target}: is no id of a repo on the Hub: {_first_line(error)}"
+    if status == 401:
+        return f"{target}: needs a token of the Hub, got none; log in by `hf auth login`"
+    if status == 403:
+        return (
+            f"{target}: this token may not write there; needs a token with write access, of its "
+            f"owner or a member of its organisation{_said(error)}"
+        )
+    if status in (409, 412):
+        return (
+            f"{target}: somebody changed it since this push began; run the same command again"
+            f"{_said(error)}"
+        )
+    if status is not None and is_passing(error):
+        return (
+            f"{target}: the Hub answered {status} again and again; run the same command later, "
+            f"and it goes on{_said(error)}"
+        )
+    if status is not None:
+        return f"{target}: the Hub answered {status}{_said(error)}"
+    if is_passing(error):
+        return (
+            f"{target}: no answer from {constants.ENDPOINT} ({type(error).__name__}: "
+            f"{_first_line(error)}); run the same command again, and it goes on"
+        )
+    return f"{target}: {_first_line(error)}"
+
+
+def _said(error: BaseException) -> str:
+    for cause in _causes(error):
+        if isinstance(cause, HfHubHTTPError) and cause.server_message:
+            return f" ({cause.server_message.strip()[:_LONGEST]})"
+    return ""
+
+
+def disk_line(error: OSError, folder: object) -> str:
+    """A line about an error of writing files."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return (
+            f"{folder}: no room left for the model ({error.strerror}); free some, and run the "
+            "same command again"
+        )
+    return f"{folder}: {error}"
+
+
+def _first_line(error: BaseException) -> str:
+    """What an error and its causes say, a line each, nothing twice."""
+    said: list[str] = []
+    for cause in _causes(error):
+        lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+        if lines and lines[0] not in said:
+            said.append(lines[0])
+    return " ".join(said)[:_LONGEST] or type(error).__name__
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        yield cause
+        cause = cause.__cause__ or cause.__context__

@@ -1,0 +1,69 @@
+"""The licence of a merge: the strictest of base and experts, where that can be said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import ModelCard
+
+from mergekit_cycleqd.hub.client import Hub
+from mergekit_cycleqd.hub.pins import Source
+
+# Each asks for all that those before it ask for, so that the last one found covers them all.
+_PERMISSIVE = ("cc0-1.0", "unlicense", "0bsd", "mit", "bsd-2-clause", "bsd-3-clause", "apache-2.0")
+OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Licence:
+    """What the card states.
+
+    Attributes:
+        id: Of the licence, as the Hub names it; ``other`` where it cannot be said.
+        question: What the publisher must decide; empty where nothing is open.
+    """
+
+    id: str
+    question: str = ""
+
+
+def licence_of(stated: str | None, models: Sequence[Source], hub: Hub) -> Licence:
+    """The publisher's word, or the strictest licence of base and experts, read from their cards.
+
+    Raises:
+        HubError: If the Hub does not answer.
+    """
+    if stated:
+        return Licence(stated)
+    found = {model.published: _stated(model, hub) for model in models}
+    return strictest(found)
+
+
+def strictest(found: dict[str, str | None]) -> Licence:
+    """The licence that covers all of these, by model; ``other`` and a question if none does."""
+    unknown = [name for name, licence in found.items() if licence in (None, OTHER)]
+    if unknown:
+        names = ", ".join(unknown)
+        return Licence(OTHER, f"no licence is stated by {names}; which one has the merge?")
+    licences = {licence for licence in found.values() if licence}
+    others = sorted(licences.difference(_PERMISSIVE))
+    if len(others) > 1:
+        names = ", ".join(f"{name}: {licence}" for name, licence in found.items())
+        return Licence(OTHER, f"licences differ ({names}); which one has the merge?")
+    return Licence(others[0] if others else max(licences, key=_PERMISSIVE.index))
+
+
+def _stated(model: Source, hub: Hub) -> str | None:
+    """The licence that the card of a model names; of two parts, only if they agree."""
+    licences = set()
+    for pinned in model.pinned:
+        repo, _, commit = pinned.partition("@")
+        info = hub.call(repo, lambda r=repo, c=commit: hub.api.model_info(r, revision=c))  # type: ignore[misc]
+        licences.add(getattr(info.card_data, "license", None))
+    for folder in model.folders:
+        card = Path(folder) / "README.md"
+        data = ModelCard.load(card, ignore_metadata_errors=True).data if card.is_file() else None
+        licences.add(getattr(data, "license", None))
+    return licences.pop() if len(licences) == 1 else None

@@ -1,0 +1,206 @@
+"""Base and experts of a run, pinned by commit, so that a published recipe keeps its meaning.
+
+What the run used is known by fingerprint. The commit is that of the snapshot in the local cache
+with this fingerprint; without one, the models are downloaded and must still have it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from huggingface_hub import constants
+from huggingface_hub.file_download import repo_folder_name
+
+from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.hub.client import Hub
+from mergekit_cycleqd.hub.errors import HubError
+from mergekit_cycleqd.lora import open_expert
+from mergekit_cycleqd.recipe import is_adapted
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The base or an expert of a run.
+
+    Attributes:
+        task: Whose expert it is; None for the base.
+        reference: As the run names it.
+        published: As published recipes name it: ``org/name@commit``, or ``./folder`` for a model
+            that is not on the Hub; both for ``base+adapter``.
+        fingerprint: Of its files, as the run found them.
+    """
+
+    task: str | None
+    reference: str
+    published: str
+    fingerprint: str
+
+    @property
+    def repos(self) -> tuple[str, ...]:
+        """The Hub ids in it, without commits."""
+        return tuple(part.partition("@")[0] for part in self.pinned)
+
+    @property
+    def pinned(self) -> tuple[str, ...]:
+        """The Hub ids in it, with commits."""
+        return tuple(part for part in self.published.split("+") if not part.startswith("./"))
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders in it, which others do not have."""
+        return tuple(
+            part
+            for part, published in zip(
+                _parts(self.reference), self.published.split("+"), strict=True
+            )
+            if published.startswith("./")
+        )
+
+    def here(self) -> str:
+        """The reference with a folder in the place of every Hub id; what is missing is downloaded.
+
+        Raises:
+            HubError: If it is no longer what the run was made with.
+            ModelError: If it cannot be had.
+        """
+        found = []
+        for part, published in zip(_parts(self.reference), self.published.split("+"), strict=True):
+            name = part if published.startswith("./") else published
+            found.append(str(Checkpoint.open(name).folder))
+        reference = "+".join(found)
+        if open_expert(reference).fingerprint() != self.fingerprint:
+            raise HubError(
+                f"{self.reference}: is not what the run was made with any more (its files have "
+                f"another fingerprint than {self.fingerprint}); bring the old ones back"
+            )
+        return reference
+
+
+def sources(
+    base_model: str,
+    experts: Sequence[tuple[str, str]],
+    fingerprints: Mapping[str, str],
+    hub: Hub,
+    *,
+    download: bool,
+) -> tuple[Source, ...]:
+    """Base and experts, each pinned to the commit that the run used.
+
+    Args:
+        base_model: As the run names it.
+        experts: Task and model of each, in the order of a genome's weights.
+        fingerprints: By the run's names.
+        hub: Says what a branch is now, where the models are not here.
+        download: Whether to fetch models that are not here, to be sure of their commits; else the
+            commit of now is taken.
+
+    Raises:
+        HubError: If a model is no longer what the run was made with.
+        ModelError: If a model cannot be had.
+    """
+    named = [(None, base_model), *experts]
+    folders = _folder_names([part for _, ref in named for part in _parts(ref)])
+    found = []
+    for task, reference in named:
+        fingerprint = fingerprints[reference]
+        commits = _commits(reference, fingerprint)
+        sure = commits is not None
+        if commits is None:
+            commits = [_commit_now(part, hub) for part in _parts(reference)]
+        published = "+".join(
+            folders[part] if commit is None else f"{part.partition('@')[0]}@{commit}"
+            for part, commit in zip(_parts(reference), commits, strict=True)
+        )
+        source = Source(task, reference, published, fingerprint)
+        if download and not sure:
+            source.here()
+        found.append(source)
+    return tuple(found)
+
+
+def published_genome(genome: Genome, models: Sequence[Source]) -> Genome:
+    """The genome over base and experts as they are published."""
+    base, *experts = (model.published for model in models)
+    family = replace(genome.family, base_model=base, experts=tuple(experts))
+    return replace(genome, family=family)
+
+
+def local_genome(genome: Genome, models: Sequence[Source]) -> Genome:
+    """The genome over folders on this machine.
+
+    Raises:
+        HubError: If a model is no longer what the run was made with.
+        ModelError: If a model cannot be had.
+    """
+    base, *experts = (model.here() for model in models)
+    family = replace(genome.family, base_model=base, experts=tuple(experts))
+    return replace(genome, family=family)
+
+
+def _parts(reference: str) -> list[str]:
+    return reference.split("+") if is_adapted(reference) else [reference]
+
+
+def _commits(reference: str, fingerprint: str) -> list[str | None] | None:
+    """The commit of each part, None for a folder; None if that cannot be told from here."""
+    parts = _parts(reference)
+    stated = [part.partition("@")[2] for part in parts]
+    if all(_COMMIT.fullmatch(commit) for commit in stated):
+        return list(stated)
+    for folders in itertools.product(*(list(_snapshots(part)) for part in parts)):
+        try:
+            same = open_expert("+".join(map(str, folders))).fingerprint() == fingerprint
+        except (ModelError, OSError):  # a snapshot that was downloaded in part
+            continue
+        if same:
+            return [
+                None if Path(part).is_dir() else folder.name
+                for part, folder in zip(parts, folders, strict=True)
+            ]
+    if all(Path(part).is_dir() for part in parts):
+        raise HubError(
+            f"{reference}: is not what the run was made with any more (its files have another "
+            f"fingerprint than {fingerprint}); bring the old ones back"
+        )
+    return None
+
+
+def _snapshots(part: str) -> Iterator[Path]:
+    """The folders that a part may mean: itself, or what the cache holds of a Hub id."""
+    if Path(part).is_dir():
+        yield Path(part)
+        return
+    repo, _, revision = part.partition("@")
+    cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model")
+    for folder in sorted((cached / "snapshots").glob("*")):
+        if not _COMMIT.fullmatch(revision) or folder.name == revision:
+            yield folder
+
+
+def _commit_now(part: str, hub: Hub) -> str | None:
+    if Path(part).is_dir():
+        return None
+    repo, _, revision = part.partition("@")
+    if _COMMIT.fullmatch(revision):
+        return revision
+    info = hub.call(part, lambda: hub.api.model_info(repo, revision=revision or None))
+    return str(info.sha)
+
+
+def _folder_names(parts: Sequence[str]) -> dict[str, str]:
+    """A short name for each folder, since where it lies is nobody's business."""
+    names: dict[str, str] = {}
+    for part in dict.fromkeys(part for part in parts if Path(part).is_dir()):
+        name = f"./{Path(part).resolve().name}"
+        while name in names.values():
+            name += "-"
+        names[part] = name
+    return names

@@ -1,0 +1,76 @@
+"""A run folder from a published journal, for somebody else to go on with."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from mergekit_cycleqd.hub.client import Hub
+from mergekit_cycleqd.hub.errors import HubError
+from mergekit_cycleqd.hub.journal_repo import RECIPE, TASKS
+from mergekit_cycleqd.hub.remote import Target
+from mergekit_cycleqd.journal import FILE, Journal, read_header
+from mergekit_cycleqd.journal_lines import encode
+from mergekit_cycleqd.recipe_file import load_recipe
+
+
+def pull_run(reference: str, out: Path, say: Callable[[str], None]) -> None:
+    """Make a run folder of a published run.
+
+    Args:
+        reference: ``org/name`` or ``org/name@revision`` of a dataset repo.
+        out: The folder; must not exist, or be empty.
+        say: Shows a line.
+
+    Raises:
+        HubError: If there is no such repo, or it holds no run, or the folder is taken.
+        JournalError: If the journal is damaged.
+        RecipeError: If the recipe is.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise HubError(f"{out}: must be a new or an empty folder; remove it or name another")
+    repo_id, _, revision = reference.removeprefix("hf://").removeprefix("datasets/").partition("@")
+    hub = Hub()
+    target = Target(repo_id, "dataset", revision or "main")
+    state = hub.state(target)
+    if not {FILE, RECIPE} <= state.files.keys():
+        what = f"no {FILE} and {RECIPE} in it" if state.exists else "no such dataset repo"
+        raise HubError(f"{reference}: needs a run pushed with --what journal, got {what}")
+    wanted = [
+        path
+        for path in state.files
+        if path in (FILE, RECIPE) or PurePosixPath(path).parts[0] == TASKS
+    ]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as partial:
+        folder = Path(partial) / out.name
+        for path in wanted:
+            place = folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(hub.read(target, path, state.head))
+        told = _adopt(folder, out)
+        if out.exists():
+            out.rmdir()
+        os.replace(folder, out)
+    say(f"{out}: {told} evaluated candidates")
+    if code := sorted(path for path in wanted if path.endswith(".py")):
+        say(f"note: {', '.join(code)} will be run by lm-eval; look at it first")
+    say(f"to go on: mergekit-cycleqd {out / RECIPE} --out {out}")
+
+
+def _adopt(folder: Path, out: Path) -> int:
+    """Let the header name the task files where they will lie; how many candidates were told."""
+    path = folder / FILE
+    header = read_header(folder)
+    recipe = load_recipe(folder / RECIPE)
+    for task in header["recipe"]["tasks"]:
+        if (inside := task.get("include_path")) is None:
+            continue
+        if not (folder / inside).resolve().is_relative_to(folder.resolve() / TASKS):
+            raise HubError(f"{RECIPE}: names task files outside of {TASKS}/: {inside!r}")
+        task["include_path"] = str((out / inside).resolve())
+    rest = path.read_bytes().partition(b"\n")[2]
+    path.write_bytes(encode(header) + rest)
+    return sum(1 for _ in Journal(path, header).replay(recipe.family))

@@ -1,0 +1,143 @@
+"""From a run folder to repos on the Hub: plan, build, one commit each, a tag, a collection."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from huggingface_hub import get_token
+from huggingface_hub.utils.tqdm import disable_progress_bars
+
+from mergekit_cycleqd.hub.client import Hub
+from mergekit_cycleqd.hub.errors import HubError
+from mergekit_cycleqd.hub.journal_repo import JournalRepo
+from mergekit_cycleqd.hub.lineage_file import FILE as LINEAGE
+from mergekit_cycleqd.hub.model_repo import ModelRepo
+from mergekit_cycleqd.hub.options import Publish
+from mergekit_cycleqd.hub.pins import local_genome
+from mergekit_cycleqd.hub.plan import Plan, make_plan
+from mergekit_cycleqd.hub.plan_table import plan_table
+from mergekit_cycleqd.hub.remote import Content, RepoState, Target, changes
+from mergekit_cycleqd.hub.run_record import RunRecord
+
+FOLDER = ".publish"
+Say = Callable[[str], None]
+
+
+def push(folder: Path, options: Publish, say: Say, *, dry_run: bool = False) -> None:
+    """Publish what `options` names of a run; what the Hub holds already is left alone.
+
+    Ended at any moment, the same call goes on from there.
+
+    Args:
+        folder: The run folder.
+        options: What and where.
+        say: Shows a line.
+        dry_run: Only say what would be done.
+
+    Raises:
+        CycleQDError: With one line that says what is wrong.
+    """
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    run = RunRecord.open(folder)
+    hub = Hub()
+    account = None if dry_run and options.repo_id else hub.account()
+    if dry_run:
+        say(plan_table(make_plan(run, options, hub, account, download=False), hub))
+        return
+    lock = FileLock(folder / f"{FOLDER}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise HubError(f"{folder}: is being pushed by another process; wait for it") from None
+    try:
+        plan = make_plan(run, options, hub, account, download=True)
+        for line in plan.warnings:
+            say(f"note: {line}")
+        for repo in plan.models:
+            _push_model(repo, options, hub, folder / FOLDER, say)
+        if plan.journal is not None:
+            _push_journal(plan.journal, options, hub, say)
+        _collect(plan, options, hub, say)
+        shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    finally:
+        lock.release()
+
+
+def _push_model(repo: ModelRepo, options: Publish, hub: Hub, folder: Path, say: Say) -> None:
+    files: Mapping[str, Path] = {}
+    listed = repo.kept or {}
+    out = None
+    if repo.must_build:
+        from mergekit_cycleqd.hub.build import build, contents, described  # seconds to import
+
+        say(f"{repo.target.repo_id}: building {repo.model.title}")
+        out = build(local_genome(repo.model.genome, repo.sources), folder)
+        files = contents(out)
+        listed = described(files)
+    texts = {**repo.texts, LINEAGE: repo.lineage(listed if repo.model.weights else {})}
+    everything: dict[str, Content] = {**texts, **files}
+    stale = set(repo.was.get("published", ())) - everything.keys() - listed.keys()
+    title = f"{repo.model.title} of CycleQD run {repo.run.id}, genome {repo.model.genome.id}"
+    _publish(repo.target, repo.state, everything, stale, title, repo.tag, options, hub, say)
+    if out is not None:
+        shutil.rmtree(out, ignore_errors=True)
+
+
+def _push_journal(repo: JournalRepo, options: Publish, hub: Hub, say: Say) -> None:
+    title = f"journal of CycleQD run {repo.run.id}"
+    _publish(
+        repo.target, repo.state, dict(repo.texts), repo.stale, title, repo.tag, options, hub, say
+    )
+
+
+def _publish(
+    target: Target,
+    state: RepoState,
+    files: Mapping[str, Content],
+    stale: set[str],
+    title: str,
+    tag: str,
+    options: Publish,
+    hub: Hub,
+    say: Say,
+) -> None:
+    """One commit with what is new, if anything is, and the tag."""
+    _refuse_tokens(target, files)
+    if not state.branched or state.head is None:
+        state = hub.create(target, state, private=options.private)
+    add, delete = changes(state, files, stale)
+    if add or delete or state.head is None:
+        commit = hub.commit(target, state, add, delete, title)
+        say(f"{target.repo_id}: {len(add)} files, commit {commit[:8]}")
+    else:
+        commit = state.head
+        say(f"{target.repo_id}: is up to date")
+    hub.tag(target, tag, commit)
+
+
+def _refuse_tokens(target: Target, files: Mapping[str, Content]) -> None:
+    token = get_token()
+    for path, content in files.items():
+        if token and isinstance(content, bytes) and token.encode() in content:
+            raise HubError(
+                f"{target.repo_id}: {path} would hold the token of the Hub itself; take it out of "
+                "the run's recipe"
+            )
+
+
+def _collect(plan: Plan, options: Publish, hub: Hub, say: Say) -> None:
+    items = [(repo.target, repo.note) for repo in plan.models]
+    if plan.journal is not None:
+        items.append((plan.journal.target, plan.journal.note))
+    if len(items) < 2 and options.collection is None:
+        return
+    run = (plan.models[0] if plan.models else plan.journal).run  # type: ignore[union-attr]
+    title = options.collection or f"CycleQD run {run.id}"
+    namespace = items[0][0].repo_id.partition("/")[0]
+    slug = hub.collect(title, namespace, items, private=options.private)
+    say(f"collection: {hub.api.endpoint}/collections/{slug}")

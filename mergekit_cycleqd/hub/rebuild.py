@@ -1,0 +1,140 @@
+"""Merging a recipe that lies on the Hub."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mergekit.options import MergeOptions
+
+from mergekit_cycleqd.checkpoint import Checkpoint, is_hub_id
+from mergekit_cycleqd.hub import lineage_file
+from mergekit_cycleqd.hub.client import Hub
+from mergekit_cycleqd.hub.errors import HubError
+from mergekit_cycleqd.hub.model_repo import RECIPE
+from mergekit_cycleqd.hub.remote import Target, digest
+from mergekit_cycleqd.merge_command import merge_recipe
+from mergekit_cycleqd.outputs import write_atomically
+from mergekit_cycleqd.recipe import is_adapted
+from mergekit_cycleqd.recipe_file import read_yaml
+
+_REFERENCE = re.compile(
+    r"(?:hf://(?:models/)?)?(?P<repo>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[^/\s]+))?"
+    r"(?:/(?P<path>\S+\.ya?ml))?"
+)
+
+
+@dataclass(frozen=True)
+class PublishedRecipe:
+    """A recipe on the Hub: `repo`, `revision` of it (None for the newest), and `path` in it."""
+
+    repo: str
+    revision: str | None
+    path: str
+
+
+def published_recipe(reference: str) -> PublishedRecipe | None:
+    """What a reference such as ``hf://org/name@revision/path.yaml`` means; None for a file here.
+
+    ``hf://`` may be left out before a plain ``org/name`` or ``org/name@revision``.
+    """
+    match = _REFERENCE.fullmatch(reference)
+    if match is None or Path(reference).exists():
+        return None
+    if not reference.startswith("hf://") and reference.endswith((".yaml", ".yml")):
+        return None
+    return PublishedRecipe(match["repo"], match["revision"], match["path"] or RECIPE)
+
+
+def rebuild(
+    recipe: PublishedRecipe, out: Path, options: MergeOptions, say: Callable[[str], None]
+) -> None:
+    """Merge a published recipe, and compare the weights with those that the repo holds.
+
+    Args:
+        recipe: Where it is.
+        out: The model's folder; must not exist, or be empty.
+        options: mergekit's own.
+        say: Shows a line.
+
+    Raises:
+        HubError: If the Hub does not give the recipe.
+        ModelError: If base or an expert cannot be had.
+        RecipeError: If it cannot be merged.
+    """
+    hub = Hub()
+    target = Target(recipe.repo, "model", recipe.revision or "main")
+    state = hub.state(target)
+    if recipe.path not in state.files:
+        what = f"no {recipe.path} in it" if state.exists else "no such repo, or a private one"
+        raise HubError(f"{recipe.repo}: needs a repo with a recipe, got {what}")
+    text = hub.read(target, recipe.path, state.head).decode()
+    with tempfile.TemporaryDirectory(prefix="cycleqd-") as scratch:
+        local = Path(scratch) / "recipe.yaml"
+        local.write_text(text, encoding="utf-8")
+        content = with_folders(read_yaml(local))
+        local.write_text(yaml.safe_dump(content, sort_keys=False, width=2**31), encoding="utf-8")
+        quiet = options.model_copy(update={"write_model_card": False})
+        merge_recipe(local, out, quiet)
+    write_atomically(out / RECIPE, text)
+    if recipe.path != RECIPE or lineage_file.FILE not in state.files:
+        return
+    told = lineage_file.read(hub.read(target, lineage_file.FILE, state.head)).get("files", {})
+    if weights := {path: file for path, file in told.items() if path.endswith(".safetensors")}:
+        say(f"{out}: {_compared(out, weights)}")
+
+
+def with_folders(content: Any) -> Any:
+    """A recipe with a folder in the place of every Hub id of base and experts.
+
+    mergekit 0.1.5 reads the revision of a model and then downloads the newest weights; here they
+    are those of the revision.
+
+    Raises:
+        HubError: If a model is a folder that is not here.
+        ModelError: If a model cannot be had.
+    """
+    if not isinstance(content, Mapping):
+        return content
+    changed = dict(content)
+    if isinstance(base := content.get("base_model"), str):
+        changed["base_model"] = _folder(base)
+    if isinstance(models := content.get("models"), list):
+        changed["models"] = [
+            {**entry, "model": _folder(entry["model"])}
+            if isinstance(entry, Mapping) and isinstance(entry.get("model"), str)
+            else entry
+            for entry in models
+        ]
+    return changed
+
+
+def _folder(reference: str) -> str:
+    if is_adapted(reference):
+        return "+".join(map(_folder, reference.split("+")))
+    if is_hub_id(reference):
+        return str(Checkpoint.open(reference).folder)
+    if not Path(reference).is_dir():
+        raise HubError(
+            f"the recipe needs {reference}, a folder that its publisher did not put on the Hub; "
+            "get it from them, and run this beside it"
+        )
+    return reference
+
+
+def _compared(out: Path, weights: Mapping[str, Mapping[str, Any]]) -> str:
+    same = all(
+        (out / path).is_file() and digest(out / path, "sha256") == file["sha256"]
+        for path, file in weights.items()
+    )
+    if same:
+        return "the weights are the published ones, byte for byte"
+    return (
+        "the weights differ in some bytes from the published ones, as they may on another "
+        "processor or with another version of torch"
+    )

@@ -1,0 +1,30 @@
+"""The libraries of the optional part `report`, loaded when they are needed."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from mergekit_cycleqd.errors import CycleQDError
+
+
+class ReportError(CycleQDError):
+    """A report that cannot be written."""
+
+
+def load(module: str) -> ModuleType:
+    """A module of plotly, matplotlib or pyarrow.
+
+    Raises:
+        ReportError: If it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != package:
+            raise
+        raise ReportError(
+            f"a report needs {package}, which is not installed: "
+            "pip install 'mergekit-cycleqd[report]'"
+        ) from None

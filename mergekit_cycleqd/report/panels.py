@@ -1,0 +1,66 @@
+"""Archives as flat pictures: one per pair of axes, a strip where there is but one axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+from mergekit_cycleqd.archive import Elite, TaskArchive
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a picture.
+
+    Attributes:
+        task: Whose score it is.
+        bins: Cells along it.
+        range: Lowest and highest value; what lies outside is in the outermost cells.
+    """
+
+    task: str
+    bins: int
+    range: tuple[float, float]
+
+    @property
+    def edges(self) -> list[float]:
+        """(bins + 1,) where cells begin and end."""
+        low, high = self.range
+        return [low + (high - low) * i / self.bins for i in range(self.bins + 1)]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of an archive.
+
+    Attributes:
+        task: Whose score is the quality.
+        across: The horizontal axis.
+        up: The vertical one; None for a strip.
+        best: The best elite of each cell that holds one, by its number across and up.
+    """
+
+    task: str
+    across: Axis
+    up: Axis | None
+    best: Mapping[tuple[int, int], Elite]
+
+
+def panels(archive: TaskArchive) -> list[Panel]:
+    """The pictures of an archive: all pairs of its axes, or its one axis."""
+    axes = [Axis(*axis) for axis in zip(archive.axes, archive.bins, archive.ranges, strict=True)]
+    placed = [(archive.cell_of(elite), elite) for elite in archive.elites]  # best first
+    found = []
+    for x, y in combinations(range(len(axes)), 2) if len(axes) > 1 else [(0, None)]:
+        best: dict[tuple[int, int], Elite] = {}
+        for cell, elite in placed:
+            best.setdefault((cell[x], 0 if y is None else cell[y]), elite)
+        found.append(Panel(archive.task, axes[x], None if y is None else axes[y], best))
+    return found
+
+
+def qualities(archive: TaskArchive) -> tuple[float, float]:
+    """Lowest and highest quality of an archive's elites; [0, 1] of an empty one."""
+    found = [elite.scores[archive.task] for elite in archive.elites]
+    return min(found, default=0.0), max(found, default=1.0)

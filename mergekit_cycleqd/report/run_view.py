@@ -1,0 +1,142 @@
+"""A run as its journal tells it, read without touching or locking it: it may be going on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import ValidationError
+
+from mergekit_cycleqd.errors import CycleQDError, JournalError
+from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.journal import FILE, read_header
+from mergekit_cycleqd.journal_lines import decode
+from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.records import Record, Split
+from mergekit_cycleqd.report.samples import sample_counts
+from mergekit_cycleqd.search import Candidate, CycleQD, Scores, Told
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A line of the journal without its genome, which takes kilobytes.
+
+    Attributes:
+        index: Number of the candidate; None for a model that is only compared.
+        task: The candidate's task; empty for a model that is only compared.
+        parents: Numbers of the candidates that it was bred from.
+        split: Which samples it was evaluated on.
+        scores: A number per task; None where the evaluation failed.
+        error: Why it failed.
+        seconds: Wall time of the evaluation.
+        worker: Which worker did it.
+    """
+
+    index: int | None
+    task: str
+    parents: tuple[int, ...]
+    split: Split
+    scores: Scores | None
+    error: str | None
+    seconds: float
+    worker: str
+
+
+@dataclass(frozen=True)
+class RunView:
+    """All that a report is made of.
+
+    Attributes:
+        folder: The run folder.
+        header: The first line of the journal.
+        recipe: The run's recipe, with as many children as the journal holds if those are more.
+        search: The search as it is after all that it was told.
+        evaluations: Every line of the journal, in its order.
+        found: Scores by genome id and split.
+        counts: Number of samples per split and task, where it is known.
+    """
+
+    folder: Path
+    header: Mapping[str, Any]
+    recipe: Recipe
+    search: CycleQD
+    evaluations: tuple[Evaluation, ...]
+    found: Mapping[tuple[str, Split], Scores]
+    counts: Mapping[Split, Mapping[str, int]]
+
+    @classmethod
+    def read(cls, folder: Path) -> RunView:
+        """Read a run folder, whether or not a run is going on in it.
+
+        A last line that is being written, or that a crash tore, is left out.
+
+        Raises:
+            JournalError: If there is no run, or its journal is damaged.
+            SearchError: If the journal does not fit its recipe.
+        """
+        header = read_header(folder)
+        try:
+            recipe = Recipe.model_validate(header["recipe"])
+        except (KeyError, ValidationError) as error:
+            reason = str(error).splitlines()[0]
+            raise JournalError(f"{folder / FILE}: line 1 holds no recipe: {reason}") from None
+        evaluations: list[Evaluation] = []
+        found: dict[tuple[str, Split], Scores] = {}
+        told: dict[int, Told] = {}
+        with (folder / FILE).open("rb") as stream:
+            for record in _records(stream, folder / FILE, recipe.family):
+                candidate, scores = record.candidate, record.scores
+                evaluations.append(_light(record))
+                if scores is not None:
+                    found[record.genome.id, record.split] = scores
+                # An expert that failed is tried again when the run goes on: it was not told.
+                if candidate is not None and (scores is not None or candidate.parents):
+                    told[candidate.index] = Told(candidate, scores)
+        recipe = recipe.holding(max(told, default=0) + 1)
+        search = CycleQD(recipe, told.values())
+        return cls(
+            folder, header, recipe, search, tuple(evaluations), found, sample_counts(folder, recipe)
+        )
+
+    @property
+    def told(self) -> list[Evaluation]:
+        """The candidates that the search was told, by number."""
+        by_index = {e.index: e for e in self.evaluations if e.index is not None}
+        return [by_index[i] for i in sorted(by_index) if by_index[i].scores or by_index[i].parents]
+
+    @property
+    def finished(self) -> bool:
+        """Whether every child that the recipe asks for was told."""
+        return self.search.done
+
+    def scores(self, genome: Genome, split: Split) -> Scores | None:
+        """The scores of exactly this genome on a split, if it was evaluated."""
+        return self.found.get((genome.id, split))
+
+
+def _records(stream: IO[bytes], path: Path, family: Family) -> Iterator[Record]:
+    next(stream)
+    for number, line in enumerate(stream, start=2):
+        if not line.endswith(b"\n"):
+            return
+        content = decode(line, path, number)
+        try:
+            yield Record.from_json(content, family)
+        except (TypeError, ValueError, CycleQDError) as error:
+            raise JournalError(f"{path}: line {number} is damaged: {error}") from None
+
+
+def _light(record: Record) -> Evaluation:
+    candidate: Candidate | None = record.candidate
+    return Evaluation(
+        None if candidate is None else candidate.index,
+        "" if candidate is None else candidate.task,
+        () if candidate is None else candidate.parents,
+        record.split,
+        record.scores,
+        record.error,
+        record.seconds,
+        record.worker,
+    )

@@ -1,0 +1,263 @@
+"""The parts of the page, in the order of reading."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from mergekit_cycleqd.archive import TaskArchive
+from mergekit_cycleqd.hub.scores import Score
+from mergekit_cycleqd.report.comparison import Row, comparison
+from mergekit_cycleqd.report.curves import Curves
+from mergekit_cycleqd.report.markup import Markup, element, inside, table
+from mergekit_cycleqd.report.panels import panels, qualities
+from mergekit_cycleqd.report.plots import curve_figures, heatmap, lines
+from mergekit_cycleqd.report.run_view import RunView
+from mergekit_cycleqd.report.spent import Spent, by_part, by_worker, pace
+
+FAILURES = 50
+Figures = dict[str, dict[str, Any]]
+
+
+def sections(run: RunView, found: Curves | None, figures: Figures) -> Markup:
+    """The body of the page.
+
+    Args:
+        run: The run.
+        found: Its curves.
+        figures: Gets every figure by the id of the element that it is drawn in.
+    """
+    return inside(
+        [
+            _overview(run),
+            _compared(run),
+            _archives(run, figures),
+            _curves(found, figures),
+            _time(run, figures),
+            _failures(run),
+            _started_with(run.header),
+        ]
+    )
+
+
+def _section(name: str, title: str, *children: str) -> Markup:
+    heading = element("h2", title, id=f"{name}-title")
+    return element("section", heading, *children, id=name, aria_labelledby=f"{name}-title")
+
+
+def _side(tables: list[Markup]) -> Markup:
+    """Tables side by side, where there is room."""
+    return element("div", *tables, class_="side")
+
+
+def _figure(key: str, words: str, content: dict[str, Any], figures: Figures) -> Markup:
+    figures[key] = content
+    drawn = element("div", id=key, class_="plot", role="img", aria_label=words)
+    return element("figure", drawn, element("figcaption", words))
+
+
+def _overview(run: RunView) -> Markup:
+    search = run.search
+    planned = run.recipe.evolution.children
+    failed = sum(e.scores is None for e in run.evaluations)
+    state = "finished searching" if run.finished else "in progress or stopped"
+    facts = {
+        "state": state,
+        "children": f"{max(0, search.children_told):,} of {planned:,}",
+        "elites": f"{sum(len(archive.elites) for archive in search.archives.values()):,}",
+        "evaluations": f"{len(run.evaluations):,}, {failed:,} failed",
+        "time of evaluations": duration(math.fsum(e.seconds for e in run.evaluations)),
+    }
+    items = [element("div", element("dt", k), element("dd", v)) for k, v in facts.items()]
+    rows = [
+        [
+            task,
+            str(len(archive.elites)),
+            f"{archive.coverage:.1%}",
+            f"{archive.qd_score:.3f}",
+            f"{qualities(archive)[1]:.3f}" if archive.elites else "–",
+        ]
+        for task, archive in search.archives.items()
+    ]
+    head = ["archive", "elites", "coverage", "QD score", "best score"]
+    return _section(
+        "overview", "Overview", element("dl", *items, class_="facts"), table("Archives", head, rows)
+    )
+
+
+def _compared(run: RunView) -> Markup:
+    parts = []
+    for split, rows in comparison(run).items():
+        head = ["model"]
+        for task in run.search.tasks:
+            count = run.counts[split].get(task)
+            head.append(f"{task} (n={count})" if count else task)
+        cells = [_cells(row, run.search.tasks) for row in rows]
+        parts.append(table(f"Scores on {split} samples", [*head, "mean"], cells))
+    note = (
+        "Elites are chosen on search samples, so their scores there are optimistic; holdout "
+        "samples are only reported. In brackets: 95 % Wilson intervals, where the metric is a "
+        "share of the n samples."
+    )
+    missing = element("p", "No model was compared yet.")
+    return _section(
+        "scores", "Models compared", *([_side(parts)] if parts else [missing]), element("p", note)
+    )
+
+
+def _cells(row: Row, tasks: tuple[str, ...]) -> list[str]:
+    cells = [_score(row.scores[task]) if task in row.scores else "–" for task in tasks]
+    return [row.model, *cells, "–" if row.mean is None else f"{row.mean:.3f}"]
+
+
+def _score(score: Score) -> Markup:
+    value = element("span", f"{score.value:.3f}")
+    if score.interval is None:
+        return value
+    low, high = score.interval
+    return inside([value, Markup(" "), element("small", f"[{low:.3f}, {high:.3f}]")])
+
+
+def _archives(run: RunView, figures: Figures) -> Markup:
+    archives = run.search.archives
+    if not run.search.archives_ready:
+        words = "The archives are laid out when all experts were evaluated."
+        return _section("archives", "Archives", element("p", words))
+    parts = [_archive(number, archive, figures) for number, archive in enumerate(archives.values())]
+    words = (
+        "One archive per task: its score is the colour, the other tasks' scores say which cell a "
+        "model is in, and each cell keeps the best. Click a cell, or a number in the list below a "
+        "picture, to see a model's scores, parents and recipe. What lies beyond an axis is in its "
+        "outermost cells."
+    )
+    few = "few" if len(run.search.tasks) <= 3 else "many"  # one picture for each archive, or more
+    return _section("archives", "Archives", element("p", words), element("div", *parts, class_=few))
+
+
+def _archive(number: int, archive: TaskArchive, figures: Figures) -> Markup:
+    low, high = qualities(archive)
+    pictures = []
+    for place, panel in enumerate(panels(archive)):
+        axes = panel.across.task + (f" and {panel.up.task}" if panel.up else "")
+        cells = math.prod((panel.across.bins, panel.up.bins if panel.up else 1))
+        words = (
+            f"Best score on {archive.task} by score on {axes}: {len(panel.best)} of {cells} cells "
+            f"filled, from {low:.3f} to {high:.3f}"
+        )
+        key = f"archive-{number}-{place}"
+        pictures.append(_figure(key, words, heatmap(panel, low, high), figures))
+    scale = element(
+        "p",
+        element("span", f"{low:.3f}"),
+        element("span", class_="gradient"),
+        element("span", f"{high:.3f}"),
+        class_="scale",
+        role="img",
+        aria_label=f"Colours: dark is {low:.3f}, bright is {high:.3f}",
+    )
+    count = len(archive.elites)
+    listed = element(
+        "details",
+        element("summary", f"List of the {count} elites of {archive.task}, best first"),
+        data_archive=archive.task,
+    )
+    return element(
+        "article",
+        element("h3", archive.task),
+        scale,
+        element("div", *pictures, class_="pictures"),
+        listed,
+    )
+
+
+def _curves(found: Curves | None, figures: Figures) -> Markup:
+    if found is None:
+        return Markup("")
+    parts = []
+    for number, (name, figure) in enumerate(curve_figures(found).items()):
+        series = found.measures[name]
+        last = ", ".join(f"{task} {_shown(name, values[-1])}" for task, values in series.items())
+        words = f"{name} of each archive over the children; at the end: {last}"
+        parts.append(_figure(f"curve-{number}", words, figure, figures))
+    return _section("curves", "Over the children", element("div", *parts, class_="pictures wide"))
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{value:.1%}" if name == "Coverage" else f"{value:.3f}"
+
+
+def _time(run: RunView, figures: Figures) -> Markup:
+    by = [
+        _spent("Time by part", "part", by_part(run)),
+        _spent("Time by worker", "worker", by_worker(run)),
+    ]
+    parts = [_side(by)]
+    ends, means = pace(run)
+    if ends:
+        words = f"Mean seconds per child over the run, at the end {means[-1]:.2f}"
+        parts.append(
+            _figure("pace", words, lines(ends, {"seconds": means}, "seconds per child"), figures)
+        )
+    note = "What the journal knows: the wall time of each evaluation, on the worker that did it."
+    return _section("time", "Time spent", element("p", note), *parts)
+
+
+def _spent(caption: str, first: str, found: list[Spent]) -> Markup:
+    head = [first, "evaluations", "failed", "time", "mean, s", "median, s"]
+    rows = [
+        [
+            each.name,
+            f"{each.evaluations:,}",
+            f"{each.failed:,}",
+            duration(each.seconds),
+            f"{each.mean:.2f}",
+            f"{each.middle:.2f}",
+        ]
+        for each in found
+    ]
+    return table(caption, head, rows)
+
+
+def _failures(run: RunView) -> Markup:
+    failed = [e for e in run.evaluations if e.scores is None]
+    if not failed:
+        return Markup("")
+    rows = [
+        ["compared model" if e.index is None else str(e.index), e.split, e.worker, e.error or "–"]
+        for e in failed[:FAILURES]
+    ]
+    caption = f"The first {FAILURES} of {len(failed)}" if len(failed) > FAILURES else "All of them"
+    return _section(
+        "failures",
+        "Failed evaluations",
+        table(caption, ["candidate", "samples", "worker", "error"], rows),
+    )
+
+
+def _started_with(header: Mapping[str, Any]) -> Markup:
+    text = yaml.safe_dump(header["recipe"], sort_keys=False, allow_unicode=True)
+    recipe = element(
+        "details",
+        element("summary", "The recipe of the run, with all its defaults"),
+        element("pre", element("code", text), tabindex="0"),
+    )
+    versions = [[name, str(value)] for name, value in header.get("versions", {}).items()]
+    prints = [[name, str(value)] for name, value in header.get("fingerprints", {}).items()]
+    return _section(
+        "recipe",
+        "Recipe and versions",
+        recipe,
+        table("Versions at the start", ["package", "version"], versions),
+        table("Models", ["model", "fingerprint"], prints),
+    )
+
+
+def duration(seconds: float) -> str:
+    """Such as ``3 h 07 min`` or ``12.5 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

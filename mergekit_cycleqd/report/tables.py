@@ -1,0 +1,126 @@
+"""The tables of a report: one row per fact, for CSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from mergekit_cycleqd.outputs import write_atomically
+from mergekit_cycleqd.report.comparison import comparison
+from mergekit_cycleqd.report.curves import Curves
+from mergekit_cycleqd.report.needs import load
+from mergekit_cycleqd.report.run_view import RunView
+from mergekit_cycleqd.report.spent import by_part, by_worker
+
+Rows = list[dict[str, Any]]
+
+
+def tables(run: RunView, found: Curves | None) -> dict[str, Rows]:
+    """Every table by its name.
+
+    Args:
+        run: The run.
+        found: Its curves.
+    """
+    return {
+        "comparison": _comparison(run),
+        "elites": _elites(run),
+        "curves": _curves(found) if found else [],
+        "evaluations": _evaluations(run),
+        "time": _time(run),
+    }
+
+
+def write_csv(rows: Rows, path: Path) -> None:
+    """Write a table as CSV; an empty one is an empty file."""
+    text = io.StringIO(newline="")
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    write_atomically(path, text.getvalue())
+
+
+def write_parquet(rows: Rows, path: Path) -> None:
+    """Write a table as Parquet."""
+    load("pyarrow.parquet").write_table(load("pyarrow").Table.from_pylist(rows), path)
+
+
+def _comparison(run: RunView) -> Rows:
+    return [
+        {
+            "model": row.model,
+            "split": split,
+            "task": task,
+            "score": score.value,
+            "samples": score.samples,
+            "low": score.interval[0] if score.interval else None,
+            "high": score.interval[1] if score.interval else None,
+        }
+        for split, rows in comparison(run).items()
+        for row in rows
+        for task, score in row.scores.items()
+    ]
+
+
+def _elites(run: RunView) -> Rows:
+    return [
+        {
+            "archive": task,
+            "index": elite.index,
+            "cell": " ".join(map(str, archive.cell_of(elite))),
+            "parents": " ".join(map(str, elite.parents)),
+            "id": elite.genome.id,
+            **{f"score_{name}": elite.scores[name] for name in run.search.tasks},
+        }
+        for task, archive in run.search.archives.items()
+        for elite in archive.elites
+    ]
+
+
+def _curves(found: Curves) -> Rows:
+    return [
+        {
+            "children": children,
+            "archive": task,
+            "qd_score": found.qd_score[task][i],
+            "coverage": found.coverage[task][i],
+            "best": found.best[task][i],
+        }
+        for i, children in enumerate(found.children)
+        for task in found.best
+    ]
+
+
+def _evaluations(run: RunView) -> Rows:
+    return [
+        {
+            "index": each.index,
+            "task": each.task,
+            "parents": " ".join(map(str, each.parents)),
+            "split": each.split,
+            "seconds": each.seconds,
+            "worker": each.worker,
+            "error": each.error,
+            **{f"score_{name}": (each.scores or {}).get(name) for name in run.search.tasks},
+        }
+        for each in run.evaluations
+    ]
+
+
+def _time(run: RunView) -> Rows:
+    return [
+        {
+            "by": by,
+            "name": spent.name,
+            "evaluations": spent.evaluations,
+            "failed": spent.failed,
+            "seconds": spent.seconds,
+            "mean": spent.mean,
+            "median": spent.middle,
+        }
+        for by, found in (("part", by_part(run)), ("worker", by_worker(run)))
+        for spent in found
+    ]
