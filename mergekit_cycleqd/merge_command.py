@@ -18,6 +18,7 @@ from mergekit.options import MergeOptions, PrettyPrintHelp, add_merge_options
 import mergekit_cycleqd.merge_method  # noqa: F401  (registers the method)
 from mergekit_cycleqd.checkpoint import Checkpoint, mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
+from mergekit_cycleqd.models import with_pinned_folders
 from mergekit_cycleqd.recipe import nearest
 from mergekit_cycleqd.recipe_file import read_yaml
 
@@ -55,7 +56,7 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
     """
     content = read_yaml(recipe)
     try:
-        config = MergeConfiguration.model_validate(content)
+        config = MergeConfiguration.model_validate(with_pinned_folders(content))
     except (ValueError, RuntimeError) as error:
         raise RecipeError([f"{recipe}: {' '.join(str(error).split())}"]) from None
     known = [method.spec.name for method in registered_methods()]

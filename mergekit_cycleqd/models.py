@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from mergekit_cycleqd.checkpoint import Checkpoint, is_hub_id, mismatches
 from mergekit_cycleqd.errors import ModelError
@@ -62,3 +63,30 @@ def in_task_order(recipe: Recipe, checkpoints: Mapping[str, Checkpoint]) -> tupl
         expert.task: checkpoints[f"experts[{i}].model"] for i, expert in enumerate(recipe.experts)
     }
     return tuple(by_task[task] for task in recipe.task_names)
+
+
+def with_pinned_folders(content: Any) -> Any:
+    """A model recipe with a folder in the place of every Hub id that names a revision.
+
+    mergekit 0.1.5 reads the configuration of a model's revision, and then the newest weights.
+
+    Raises:
+        ModelError: If a model cannot be had.
+    """
+    if isinstance(content, list):
+        return [with_pinned_folders(item) for item in content]
+    if not isinstance(content, Mapping):
+        return content
+    return {
+        key: _pinned(value)
+        if key in ("model", "base_model") and isinstance(value, str)
+        else with_pinned_folders(value)
+        for key, value in content.items()
+    }
+
+
+def _pinned(reference: str) -> str:
+    if is_adapted(reference):
+        return "+".join(map(_pinned, reference.split("+")))
+    pinned = "@" in reference and is_hub_id(reference)
+    return str(Checkpoint.open(reference).folder) if pinned else reference

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.hub.options import Publish
 from mergekit_cycleqd.recipe import (
     Engine,
     Expert,
@@ -136,6 +137,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "sampling": Sampling,
     "engine": Engine,
     "workers": Workers,
+    "publish": Publish,
 }
 
 

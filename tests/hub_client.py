@@ -68,4 +68,6 @@ def point_at(
     for name in ("huggingface_hub.utils._git_credential", "huggingface_hub.cli.auth"):
         if name in sys.modules:
             monkeypatch.setattr(sys.modules[name], "ENDPOINT", endpoint)
+    if "transformers.utils.hub" in sys.modules:  # keeps a client of its own
+        monkeypatch.setattr(sys.modules["transformers.utils.hub"], "_hf_api", None)
     close_session()  # its connections are those of an earlier server

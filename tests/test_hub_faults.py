@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from huggingface_hub import CommitOperationAdd, HfApi
 
+from mergekit_cycleqd.genome import Family
 from mergekit_cycleqd.hub import client
 from tests import hub_server, publishing
 from tests.hub_faults import Fault
 from tests.hub_server import Hub
-from tests.publishing import push
+from tests.publishing import command, push
 
 hub = hub_server.hub
 made, local_run = publishing.made, publishing.local_run
@@ -236,3 +237,61 @@ def test_a_hub_that_does_not_answer_is_one_line(
     hub.faults.append(Fault("*", "", "drop"))
     assert publish(run) == 2
     assert "your account: no answer from http://127.0.0.1" in one_line(capsys)
+
+
+@pytest.mark.parametrize("hub", ["xet"], indirect=True)
+def test_an_upload_that_xet_may_not_make_is_one_line_and_is_not_tried_again(
+    run: Path, hub: Hub, without_waiting: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.faults.append(Fault("GET", "xet-write-token", 403))
+    assert publish(run) == 2
+    assert "me/tiny-aggregate: this token may not write there" in one_line(capsys)
+    assert not without_waiting and not published(hub)
+
+
+@pytest.mark.parametrize(
+    ("template", "fault", "message"),
+    [
+        ("me/a--{task}", None, "me/a--aggregate: is no id of a repo on the Hub"),
+        ("me/{task}", Fault("POST", "validate-yaml", 400), "me/aggregate: "),
+        ("me/{task}", Fault("POST", "/commit/", 409), "somebody changed it since"),
+        ("me/{task}", Fault("POST", "/tag/", 404), "me/aggregate: the Hub answered 404"),
+    ],
+    ids=["malformed id", "refused card", "conflict", "not found"],
+)
+def test_other_refusals_are_one_line_and_are_not_tried_again(
+    template: str,
+    fault: Fault | None,
+    message: str,
+    run: Path,
+    hub: Hub,
+    without_waiting: list[float],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hub.faults += [fault] if fault else []
+    assert command("push", run, "--repo-id", template, "--what", "aggregate") == 2
+    assert message in one_line(capsys)
+    assert not without_waiting
+
+
+def test_a_gated_expert_is_one_line(
+    local_run: Path,
+    family: Family,
+    hub: Hub,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = publishing.over(local_run, publishing.put_on_hub(hub, family))
+    hub.repo("lab/red").gated = "auto"
+    monkeypatch.setenv("HF_TOKEN", hub.other)
+    assert command("push", run, "--repo-id", "other/{task}", "--what", "recipes") == 2
+    assert "lab/red: is gated; ask for access on its page" in one_line(capsys)
+
+
+def test_a_token_that_a_card_would_show_is_not_published(
+    run: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", hub.add_token("tiny_red", "me"))
+    assert publish(run) == 2
+    assert "README.md would hold the token of the Hub itself" in one_line(capsys)
+    assert not published(hub)

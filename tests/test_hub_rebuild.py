@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+import yaml
 from huggingface_hub import CommitOperationAdd
 from mergekit.options import MergeOptions
+from safetensors.torch import load
 
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.genome import Family
 from mergekit_cycleqd.hub.rebuild import PublishedRecipe, published_recipe, rebuild
+from mergekit_cycleqd.merge_command import merge_recipe
 from tests import hub_server, publishing
 from tests.hub_server import Hub
 from tests.publishing import push
@@ -25,6 +29,24 @@ def merged(reference: str, out: Path) -> tuple[bytes, list[str]]:
     said: list[str] = []
     rebuild(recipe, out, MergeOptions(quiet=True), said.append)
     return (out / "model.safetensors").read_bytes(), said
+
+
+def test_a_pinned_recipe_in_a_file_takes_the_weights_of_its_revision(
+    run: Path, hub: Hub, family: Family, tmp_path: Path
+) -> None:
+    pinned = hub.api().repo_info("lab/red").sha
+    was = hub.content("lab/red")["model.safetensors"]
+    other = (Path(family.experts[2]) / "model.safetensors").read_bytes()
+    hub.api().create_commit(
+        "lab/red", [CommitOperationAdd("model.safetensors", other)], commit_message="another"
+    )
+    recipe = tmp_path / "model.yaml"
+    model = {"model": f"lab/red@{pinned}", "parameters": {"weight": 1.0}}
+    content = {"merge_method": "cycleqd", "base_model": family.base_model, "models": [model]}
+    recipe.write_text(yaml.safe_dump(content))
+    merge_recipe(recipe, tmp_path / "out", MergeOptions(quiet=True))
+    merged = load((tmp_path / "out" / "model.safetensors").read_bytes())
+    assert all(torch.equal(tensor, merged[name]) for name, tensor in load(was).items())
 
 
 def test_a_pushed_model_is_rebuilt_byte_for_byte_even_after_its_experts_changed(

@@ -21,6 +21,7 @@ from mergekit_cycleqd.errors import CycleQDError
 # Of whichever httpx the installed huggingface_hub uses: the parent of all that is no answer.
 _HTTPError: type[BaseException] = HfHubHTTPError.__mro__[1]
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{6,}")
+_XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})")  # all that hf_xet tells of an answer
 _LONGEST = 240
 
 
@@ -41,6 +42,8 @@ def status_of(error: BaseException) -> int | None:
     for cause in _causes(error):
         if isinstance(cause, HfHubHTTPError):
             return int(cause.response.status_code)
+        if isinstance(cause, ConnectionError) and (found := _XET_STATUS.search(str(cause))):
+            return int(found[1])
     return None
 
 

@@ -19,7 +19,7 @@ from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.hub.client import Hub
-from mergekit_cycleqd.hub.errors import HubError
+from mergekit_cycleqd.hub.errors import HubError, is_from_the_hub, one_line
 from mergekit_cycleqd.lora import open_expert
 from mergekit_cycleqd.recipe import is_adapted
 
@@ -74,7 +74,7 @@ class Source:
         found = []
         for part, published in zip(_parts(self.reference), self.published.split("+"), strict=True):
             name = part if published.startswith("./") else published
-            found.append(str(Checkpoint.open(name).folder))
+            found.append(folder_of(name))
         reference = "+".join(found)
         if open_expert(reference).fingerprint() != self.fingerprint:
             raise HubError(
@@ -82,6 +82,22 @@ class Source:
                 f"another fingerprint than {self.fingerprint}); bring the old ones back"
             )
         return reference
+
+
+def folder_of(reference: str) -> str:
+    """The folder of a model that is one, or of a Hub id, which is downloaded.
+
+    Raises:
+        HubError: If the Hub does not give it.
+        ModelError: If it is neither.
+    """
+    try:
+        return str(Checkpoint.open(reference).folder)
+    except ModelError as error:
+        cause = error.__cause__
+        if cause is not None and is_from_the_hub(cause):
+            raise HubError(one_line(cause, reference.partition("@")[0])) from error
+        raise
 
 
 def sources(

@@ -12,11 +12,12 @@ from typing import Any
 import yaml
 from mergekit.options import MergeOptions
 
-from mergekit_cycleqd.checkpoint import Checkpoint, is_hub_id
+from mergekit_cycleqd.checkpoint import is_hub_id
 from mergekit_cycleqd.hub import lineage_file
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.model_repo import RECIPE
+from mergekit_cycleqd.hub.pins import folder_of
 from mergekit_cycleqd.hub.remote import Target, digest
 from mergekit_cycleqd.merge_command import merge_recipe
 from mergekit_cycleqd.outputs import write_atomically
@@ -118,7 +119,7 @@ def _folder(reference: str) -> str:
     if is_adapted(reference):
         return "+".join(map(_folder, reference.split("+")))
     if is_hub_id(reference):
-        return str(Checkpoint.open(reference).folder)
+        return folder_of(reference)
     if not Path(reference).is_dir():
         raise HubError(
             f"the recipe needs {reference}, a folder that its publisher did not put on the Hub; "
