@@ -10,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from lm_eval.api.metrics import mean
 from pydantic import Field
 
 from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.evaluators.boxes import Kind, check_boxes, shared_backend
-from mergekit_cycleqd.evaluators.episode_task import Aggregation, EpisodeTask
+from mergekit_cycleqd.evaluators.boxes import BoxOptions, BoxTask
+from mergekit_cycleqd.evaluators.episode_task import Aggregation
 from mergekit_cycleqd.evaluators.episodes import Episode, Outcome, Prompt
 from mergekit_cycleqd.evaluators.os_problems import Problem, load_problems, standard_files
 from mergekit_cycleqd.evaluators.os_protocol import observation, parse_action, prompt
-from mergekit_cycleqd.evaluators.task_options import EpisodeOptions
-from mergekit_cycleqd.sandbox import Backend, Box, Limits, Result
+from mergekit_cycleqd.sandbox import Backend, Box, Result
 
 _ARGUMENT_BYTES = 128 << 10  # the final NUL included
 
@@ -32,8 +31,8 @@ ROUNDS: Mapping[Protocol, int] = {"v0.2": 8, "released": 5}
 """How many replies a model has, where `max_rounds` says nothing else."""
 
 
-class OSOptions(EpisodeOptions):
-    """The options of the task.
+class OSOptions(BoxOptions):
+    """The options of the task, beside those of boxes.
 
     Attributes:
         agentbench_root: A clone of AgentBench, or its data folder.
@@ -41,20 +40,15 @@ class OSOptions(EpisodeOptions):
         protocol: "v0.2": an invalid action or the last round ends with a wrong answer. "released":
             both are judged as the answer "" is, as by the code that the paper's authors released.
         max_rounds: How many replies a model has.
-        backend: What makes the boxes; "auto" is docker where an engine answers, else bubblewrap.
-        image: What boxes start from instead of our Debian: a folder, a tar file of one, or the name
-            of a Docker image.
     """
 
     agentbench_root: str | None = None
     data_files: str | list[str] | None = None
     protocol: Protocol = "v0.2"
     max_rounds: int | None = Field(None, ge=1)
-    backend: Kind = "auto"
-    image: str | None = None
 
 
-class AgentBenchOS(EpisodeTask):
+class AgentBenchOS(BoxTask):
     """The task `agentbench_os`.
 
     With `agentbench_root` the documents 0 to 143 are the standard set, folder by folder, and 144 to
@@ -63,16 +57,6 @@ class AgentBenchOS(EpisodeTask):
 
     Options = OSOptions
     options: OSOptions
-    limits: ClassVar[Limits] = Limits()
-
-    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
-        """Read options and problems, and see that there are boxes.
-
-        Raises:
-            CycleQDError: If anything of these is wrong or missing.
-        """
-        super().__init__(config)
-        check_boxes(self.options.backend)
 
     def documents(self) -> Sequence[dict[str, Any]]:
         """The problems, read."""
@@ -98,7 +82,7 @@ class AgentBenchOS(EpisodeTask):
         """A new box for a problem."""
         return OSEpisode(
             self._problems[doc["id"]],
-            shared_backend(self.options.backend, self.limits, self.options.image),
+            self.backend(),
             self.options.protocol,
             self.options.max_rounds or ROUNDS[self.options.protocol],
         )

@@ -1,11 +1,14 @@
-"""The boxes of a run: one backend for all tasks that ask for the same, opened when first needed."""
+"""Tasks in boxes: one backend for all tasks that ask for the same, opened when first needed."""
 
 from __future__ import annotations
 
 import atexit
 import threading
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
+from mergekit_cycleqd.evaluators.episode_task import EpisodeTask
+from mergekit_cycleqd.evaluators.task_options import EpisodeOptions
 from mergekit_cycleqd.sandbox import Backend, Limits, SandboxError, open_backend
 
 Kind = Literal["auto", "docker", "bubblewrap"]
@@ -40,3 +43,36 @@ def shared_backend(kind: Kind, limits: Limits, image: str | None) -> Backend:
             backend = _backends[kind, limits, image] = open_backend(kind, limits, image)
             atexit.register(backend.close)
         return backend
+
+
+class BoxOptions(EpisodeOptions):
+    """The options of every task whose episodes are in boxes.
+
+    Attributes:
+        backend: What makes the boxes; "auto" is docker where an engine answers, else bubblewrap.
+        image: What boxes start from instead of our Debian: a folder, a tar file of one, or the name
+            of a Docker image.
+    """
+
+    backend: Kind = "auto"
+    image: str | None = None
+
+
+class BoxTask(EpisodeTask):
+    """A task whose episodes are in boxes, with these limits."""
+
+    options: BoxOptions
+    limits: ClassVar[Limits] = Limits()
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        """Read options and problems, and see that there are boxes.
+
+        Raises:
+            CycleQDError: If anything of these is wrong or missing.
+        """
+        super().__init__(config)
+        check_boxes(self.options.backend)
+
+    def backend(self) -> Backend:
+        """What gives the boxes."""
+        return shared_backend(self.options.backend, self.limits, self.options.image)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 
 from lm_eval.api.metrics import mean
 
-from mergekit_cycleqd.evaluators.boxes import Kind, check_boxes, shared_backend
+from mergekit_cycleqd.evaluators.boxes import BoxOptions, BoxTask
 from mergekit_cycleqd.evaluators.coding_problems import (
     DATASET,
     CodingProblem,
@@ -26,9 +26,8 @@ from mergekit_cycleqd.evaluators.coding_problems import (
     load_file,
     read_task_ids,
 )
-from mergekit_cycleqd.evaluators.episode_task import Aggregation, EpisodeTask
+from mergekit_cycleqd.evaluators.episode_task import Aggregation
 from mergekit_cycleqd.evaluators.episodes import Episode, Outcome, Prompt
-from mergekit_cycleqd.evaluators.task_options import EpisodeOptions
 from mergekit_cycleqd.sandbox import Backend, Limits
 
 Style = Literal["chat", "magicoder"]
@@ -59,8 +58,8 @@ _FENCE = "```"
 _BLOCK = re.compile(r"```(?:python|py|Python)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 
 
-class CodingOptions(EpisodeOptions):
-    """The options of the task.
+class CodingOptions(BoxOptions):
+    """The options of the task, beside those of boxes.
 
     Attributes:
         data_files: One or more files of problems, such as MBPP's own mbpp.jsonl.
@@ -70,20 +69,15 @@ class CodingOptions(EpisodeOptions):
         prompt: "chat": in the model's own chat template. "magicoder": a plain text with Magicoder's
             markers, that ends in an open code block; as by the code that the paper's authors
             released.
-        backend: What makes the boxes; "auto" is docker where an engine answers, else bubblewrap.
-        image: What boxes start from instead of our Debian: a folder, a tar file of one, or the name
-            of a Docker image.
     """
 
     data_files: str | list[str] | None = None
     dataset: str = DATASET
     task_ids: str | None = None
     prompt: Style = "chat"
-    backend: Kind = "auto"
-    image: str | None = None
 
 
-class CodingTask(EpisodeTask):
+class CodingTask(BoxTask):
     """The task `mbpp_sandboxed`: documents in the order of the file, which is by number."""
 
     Options = CodingOptions
@@ -95,15 +89,6 @@ class CodingTask(EpisodeTask):
     limits: ClassVar[Limits] = Limits(
         memory=512 << 20, processes=64, disk=64 << 20, output=64 << 10, seconds=15
     )
-
-    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
-        """Read options and problems, and see that there are boxes.
-
-        Raises:
-            CycleQDError: If anything of these is wrong or missing.
-        """
-        super().__init__(config)
-        check_boxes(self.options.backend)
 
     def documents(self) -> Sequence[dict[str, Any]]:
         """The problems, read."""
@@ -124,8 +109,7 @@ class CodingTask(EpisodeTask):
 
     def episode(self, doc: dict[str, Any]) -> Episode:
         """An attempt at a problem."""
-        backend = shared_backend(self.options.backend, self.limits, self.options.image)
-        return CodingEpisode(self._problems[doc["id"]], backend, self.options.prompt)
+        return CodingEpisode(self._problems[doc["id"]], self.backend(), self.options.prompt)
 
     def metrics(self) -> Mapping[str, Aggregation]:
         """The share of problems solved by one program each."""
