@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from mergekit_cycleqd.errors import GenomeError, JournalError
 from mergekit_cycleqd.genome import Family, Genome
 from mergekit_cycleqd.journal_lines import decode, encode
+from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.records import Record, Split
 from mergekit_cycleqd.search import Scores, Told
 
@@ -84,18 +85,10 @@ class Journal:
         Raises:
             JournalError: If a line is damaged.
         """
-        with self.path.open("rb") as lines:
-            next(lines)
-            for number, line in enumerate(lines, start=2):
-                content = decode(line, self.path, number)
-                try:
-                    record = Record.from_json(content, family)
-                except (TypeError, ValueError, GenomeError, JournalError) as error:
-                    raise JournalError(f"{self.path}: line {number} is damaged: {error}") from None
-                self._remember(record)
-                candidate = record.candidate
-                if candidate is not None and (record.scores is not None or candidate.parents):
-                    yield Told(candidate, record.scores)
+        for record in read_records(self.path, family):
+            self._remember(record)
+            if record.told is not None:
+                yield record.told
 
     def _remember(self, record: Record) -> None:
         if record.scores is not None:
@@ -142,6 +135,41 @@ def read_header(folder: Path) -> dict[str, Any]:
             "version of mergekit-cycleqd that the run was started with"
         )
     return header
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe that the run in a folder was started with.
+
+    Raises:
+        JournalError: If there is no run, or its first line is damaged or holds no recipe.
+    """
+    try:
+        return Recipe.model_validate(read_header(folder)["recipe"])
+    except (KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise JournalError(f"{folder / FILE}: line 1 holds no recipe: {reason}") from None
+
+
+def read_records(path: Path, family: Family) -> Iterator[Record]:
+    """All records of a journal, line by line; a torn last line is left out.
+
+    Args:
+        path: The file.
+        family: What the genomes refer to.
+
+    Raises:
+        JournalError: If a line is damaged.
+    """
+    with path.open("rb") as lines:
+        next(lines)
+        for number, line in enumerate(lines, start=2):
+            if not line.endswith(b"\n"):
+                return
+            content = decode(line, path, number)
+            try:
+                yield Record.from_json(content, family)
+            except (TypeError, ValueError, GenomeError, JournalError) as error:
+                raise JournalError(f"{path}: line {number} is damaged: {error}") from None
 
 
 def _acquire(folder: Path) -> FileLock:

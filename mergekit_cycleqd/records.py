@@ -10,7 +10,7 @@ from typing import Any, Literal
 from mergekit_cycleqd.errors import GenomeError, JournalError
 from mergekit_cycleqd.genome import Family, Genome, Term
 from mergekit_cycleqd.lineage import format_lineage, parse_lineage
-from mergekit_cycleqd.search import Candidate, Scores
+from mergekit_cycleqd.search import Candidate, Scores, Told
 
 Split = Literal["search", "holdout"]
 
@@ -48,6 +48,14 @@ class Record:
     error: str | None = None
     seconds: float = 0.0
     worker: str = "local"
+
+    @property
+    def told(self) -> Told | None:
+        """What the search is told; nothing of a failed expert, which is to be tried again."""
+        candidate = self.candidate
+        if candidate is None or (self.scores is None and not candidate.parents):
+            return None
+        return Told(candidate, self.scores)
 
     def to_json(self) -> dict[str, Any]:
         """The record as the journal writes it."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from pydantic import ValidationError
-
-from mergekit_cycleqd.errors import CycleQDError, JournalError
-from mergekit_cycleqd.genome import Family, Genome
-from mergekit_cycleqd.journal import FILE, read_header
-from mergekit_cycleqd.journal_lines import decode
+from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.journal import FILE, read_header, read_recipe, read_records
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.records import Record, Split
 from mergekit_cycleqd.report.samples import sample_counts
@@ -77,23 +73,16 @@ class RunView:
             SearchError: If the journal does not fit its recipe.
         """
         header = read_header(folder)
-        try:
-            recipe = Recipe.model_validate(header["recipe"])
-        except (KeyError, ValidationError) as error:
-            reason = str(error).splitlines()[0]
-            raise JournalError(f"{folder / FILE}: line 1 holds no recipe: {reason}") from None
+        recipe = read_recipe(folder)
         evaluations: list[Evaluation] = []
         found: dict[tuple[str, Split], Scores] = {}
         told: dict[int, Told] = {}
-        with (folder / FILE).open("rb") as stream:
-            for record in _records(stream, folder / FILE, recipe.family):
-                candidate, scores = record.candidate, record.scores
-                evaluations.append(_light(record))
-                if scores is not None:
-                    found[record.genome.id, record.split] = scores
-                # An expert that failed is tried again when the run goes on: it was not told.
-                if candidate is not None and (scores is not None or candidate.parents):
-                    told[candidate.index] = Told(candidate, scores)
+        for record in read_records(folder / FILE, recipe.family):
+            evaluations.append(_light(record))
+            if record.scores is not None:
+                found[record.genome.id, record.split] = record.scores
+            if record.told is not None:
+                told[record.told.candidate.index] = record.told
         recipe = recipe.holding(max(told, default=0) + 1)
         search = CycleQD(recipe, told.values())
         return cls(
@@ -114,18 +103,6 @@ class RunView:
     def scores(self, genome: Genome, split: Split) -> Scores | None:
         """The scores of exactly this genome on a split, if it was evaluated."""
         return self.found.get((genome.id, split))
-
-
-def _records(stream: IO[bytes], path: Path, family: Family) -> Iterator[Record]:
-    next(stream)
-    for number, line in enumerate(stream, start=2):
-        if not line.endswith(b"\n"):
-            return
-        content = decode(line, path, number)
-        try:
-            yield Record.from_json(content, family)
-        except (TypeError, ValueError, CycleQDError) as error:
-            raise JournalError(f"{path}: line {number} is damaged: {error}") from None
 
 
 def _light(record: Record) -> Evaluation:
