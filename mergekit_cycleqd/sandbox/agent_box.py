@@ -14,7 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from mergekit_cycleqd.sandbox import Box, Limits, Result, SandboxError, Shell
+from mergekit_cycleqd.sandbox import Backend, Box, Limits, Result, SandboxError, Shell
 from mergekit_cycleqd.sandbox.lines import Line
 
 AGENT_PATH = "/run/box"
@@ -182,6 +182,34 @@ class AgentBox(Box):
                 length, known = 4 + size, True
         answer: dict[str, Any] = json.loads(data[4:])
         return answer
+
+
+class AgentBackend(Backend):
+    """What all backends share: they know their open boxes."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Make boxes with these limits."""
+        self.limits = limits
+        self._boxes: set[AgentBox] = set()
+        self._lock = threading.Lock()
+
+    @abstractmethod
+    def _new(self) -> AgentBox:
+        """Start one box."""
+
+    def open(self) -> Box:
+        """A new box."""
+        box = self._new()
+        with self._lock:
+            self._boxes = {other for other in self._boxes if not other.closed} | {box}
+        return box
+
+    def close(self) -> None:
+        """Close the boxes that are still open."""
+        with self._lock:
+            boxes, self._boxes = self._boxes, set()
+        for box in boxes:
+            box.close()
 
 
 class _AgentShell(Shell):

@@ -20,11 +20,12 @@ import tempfile
 import threading
 from pathlib import Path
 
-from mergekit_cycleqd.sandbox import Backend, Box, Limits, SandboxError
+from mergekit_cycleqd.sandbox import Limits, SandboxError
 from mergekit_cycleqd.sandbox.agent_box import (
     AGENT_ARGV,
     AGENT_PATH,
     CAPABILITIES,
+    AgentBackend,
     AgentBox,
     agent_archive,
 )
@@ -211,7 +212,7 @@ def _bwrap_options(agent: int) -> list[str]:
     return [*options, *AGENT_ARGV]
 
 
-class BubblewrapBackend(Backend):
+class BubblewrapBackend(AgentBackend):
     """Boxes on one root folder."""
 
     def __init__(self, limits: Limits, root: Path) -> None:
@@ -229,22 +230,9 @@ class BubblewrapBackend(Backend):
         if lacking or hierarchy is None:
             raise SandboxError(lacking or "bubblewrap boxes need control groups")
         check_root(root)
-        self.limits = limits
+        super().__init__(limits)
         self._root = root.resolve()
         self._hierarchy = hierarchy
-        self._boxes: set[BubblewrapBox] = set()
-        self._lock = threading.Lock()
 
-    def open(self) -> Box:
-        """A new box."""
-        box = BubblewrapBox(self.limits, self._root, self._hierarchy)
-        with self._lock:
-            self._boxes = {other for other in self._boxes if not other.closed} | {box}
-        return box
-
-    def close(self) -> None:
-        """Close the boxes that are still open."""
-        with self._lock:
-            boxes, self._boxes = self._boxes, set()
-        for box in boxes:
-            box.close()
+    def _new(self) -> AgentBox:
+        return BubblewrapBox(self.limits, self._root, self._hierarchy)

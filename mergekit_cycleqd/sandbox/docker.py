@@ -15,7 +15,6 @@ import re
 import socket
 import subprocess
 import tarfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +22,12 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from mergekit_cycleqd.sandbox import Backend, Box, Limits, SandboxError
+from mergekit_cycleqd.sandbox import Limits, SandboxError
 from mergekit_cycleqd.sandbox.agent_box import (
     AGENT_ARGV,
     AGENT_PATH,
     CAPABILITIES,
+    AgentBackend,
     AgentBox,
     agent_archive,
 )
@@ -189,7 +189,7 @@ def _agent_tar() -> bytes:
     return buffer.getvalue()
 
 
-class DockerBackend(Backend):
+class DockerBackend(AgentBackend):
     """Boxes of one image."""
 
     def __init__(self, limits: Limits, image: str | Path) -> None:
@@ -205,24 +205,11 @@ class DockerBackend(Backend):
         lacking = missing()
         if lacking:
             raise SandboxError(lacking)
-        self.limits = limits
+        super().__init__(limits)
         self._image = _imported(image) if isinstance(image, Path) else _present(image)
-        self._boxes: set[DockerBox] = set()
-        self._lock = threading.Lock()
 
-    def open(self) -> Box:
-        """A new box."""
-        box = DockerBox(self.limits, self._image)
-        with self._lock:
-            self._boxes = {other for other in self._boxes if not other.closed} | {box}
-        return box
-
-    def close(self) -> None:
-        """Close the boxes that are still open."""
-        with self._lock:
-            boxes, self._boxes = self._boxes, set()
-        for box in boxes:
-            box.close()
+    def _new(self) -> AgentBox:
+        return DockerBox(self.limits, self._image)
 
 
 def _has(client: APIClient, image: str) -> bool:
