@@ -68,7 +68,7 @@ def main() -> None:
     clock = Clock()
     load = clock.timed("weights", engine.load)
     evaluate = clock.timed("evaluation", harness.evaluate)
-    engine.lm.generate_until = clock.timed("generation", engine.lm.generate_until)
+    engine.model.generate_until = clock.timed("generation", engine.model.generate_until)
     with tempfile.TemporaryDirectory() as folder:
         header = {"recipe": recipe.model_dump(mode="json"), "fingerprints": {}, "versions": {}}
         journal = Journal.open(Path(folder), header)
@@ -79,7 +79,7 @@ def main() -> None:
             terms = tuple(Term(k, 100 + child + j, 0.1) for k in range(3) for j in range(8))
             genome = Genome(family, (0.4, 0.3 + child / 1000, 0.3), terms)
             load(genome)
-            append(Record(genome, "search", evaluate(engine.lm, "search")))
+            append(Record(genome, "search", evaluate(engine.model, "search")))
         journal.close()
     spent = clock.spent
     spent["requests and metrics"] = spent.pop("evaluation") - spent["generation"]
@@ -88,7 +88,7 @@ def main() -> None:
     for part in ("generation", "weights", "requests and metrics", "journal"):
         print(f"| {part} | {1e3 * spent[part] / children:.1f} | {spent[part] / total:.1%} |")
     print(f"| all | {1e3 * total / children:.1f} | |")
-    afresh = statistics.median(_afresh(engine.lm, recipe, harness) for _ in range(3))
+    afresh = statistics.median(_afresh(engine.model, recipe, harness) for _ in range(3))
     print(f"| simple_evaluate afresh | {1e3 * afresh:.1f} | {afresh * children / total:.1f} x |")
 
 

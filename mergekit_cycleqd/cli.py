@@ -75,7 +75,8 @@ def _merge(recipe: Path, out: Path) -> None:
 def _search(recipe: Path, out: Path) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TQDM_DISABLE", "1")  # a bar per task would bury the one of the run
-    from mergekit_cycleqd.run import Run, prepare
+    from mergekit_cycleqd.preparing import prepare
+    from mergekit_cycleqd.run import Run
 
     console = Console()
     prepared = prepare(recipe)

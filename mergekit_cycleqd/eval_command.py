@@ -111,7 +111,7 @@ def _loaded(model: str, engine: Engine) -> Any:
         raise RecipeError([f"{model}: {fault}" for fault in faults])
     loaded = HFEngine(engine, base, list(experts.values()))
     loaded.load(genome)
-    return loaded.lm
+    return loaded.model
 
 
 def engine(settings: Mapping[str, Any]) -> Engine:

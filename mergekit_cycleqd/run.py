@@ -1,92 +1,28 @@
-"""A run from recipe to summary: checks, search, evaluation, journal, derived files."""
+"""A run, once its recipe was checked: search, evaluation, journal, derived files, summary."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.interrupts import Interrupts
 from mergekit_cycleqd.journal import Journal
-from mergekit_cycleqd.models import (
-    BASE,
-    family_faults,
-    in_task_order,
-    is_remote,
-    open_models,
-    references,
-)
 from mergekit_cycleqd.outputs import compared_models, summary, write_outputs
+from mergekit_cycleqd.preparing import Prepared
 from mergekit_cycleqd.progress import Display
-from mergekit_cycleqd.recipe import Engine, Recipe
-from mergekit_cycleqd.recipe_file import load_recipe
 from mergekit_cycleqd.records import Record, Split
 from mergekit_cycleqd.search import CycleQD
 from mergekit_cycleqd.workers import Job, Pool
 from mergekit_cycleqd.workers.evaluator import Evaluator, InProcess
 
-if TYPE_CHECKING:
-    from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-
 OUTPUT_SECONDS = 120.0
 _PACKAGES = ("mergekit-cycleqd", "mergekit", "lm-eval", "transformers", "torch", "ribs", "numpy")
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A recipe that was checked against its models and tasks."""
-
-    recipe: Recipe
-    base: Checkpoint
-    experts: tuple[Checkpoint, ...]
-    harness: LMHarness
-
-
-def prepare(path: Path) -> Prepared:
-    """Read a run recipe and check all that can be known before a model is loaded.
-
-    Raises:
-        RecipeError: With one line per fault; nothing was written.
-    """
-    recipe = load_recipe(path)
-    faults: list[str] = []
-    models = references(recipe)
-    remote = {key: model for key, model in models.items() if is_remote(model)}
-    here = {key: model for key, model in models.items() if key not in remote}
-    checkpoints = open_models(here, faults)
-    from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-
-    harness = None
-    try:
-        harness = LMHarness(recipe.tasks)
-    except RecipeError as error:
-        faults += error.faults
-    faults += _engine_faults(recipe.engine)
-    if not faults:  # nothing is downloaded for a recipe that cannot work
-        checkpoints |= open_models(remote, faults)
-    faults += family_faults(checkpoints)
-    if faults or harness is None:
-        raise RecipeError([f"{path}: {fault}" for fault in faults])
-    return Prepared(recipe, checkpoints[BASE], in_task_order(recipe, checkpoints), harness)
-
-
-def _engine_faults(engine: Engine) -> list[str]:
-    import torch
-
-    try:
-        torch.empty(0, device=None if engine.device == "auto" else engine.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        return [f"engine.device: cannot use {engine.device!r} here ({reason}); try auto or cpu"]
-    return []
 
 
 class Run:

@@ -12,7 +12,8 @@ from transformers import AutoTokenizer
 from mergekit_cycleqd.evaluators.agentbench_db import DBEpisode
 from mergekit_cycleqd.evaluators.mysql_client import ServerError
 from mergekit_cycleqd.genome import Family
-from mergekit_cycleqd.run import Run, prepare
+from mergekit_cycleqd.preparing import prepare
+from mergekit_cycleqd.run import Run
 from tests.box_records import write_coding_problems, write_os_problems
 from tests.conftest import make_family, write_run_recipe
 from tests.databases import needs_mariadb, write_records

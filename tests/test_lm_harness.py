@@ -67,7 +67,7 @@ def test_scores_are_those_of_plain_lm_eval_for_every_model_and_split(
     for k in (0, 1, 0):  # back to the first, so that its requests are used again
         engine.load(Genome.from_expert(family, k))
         for split in splits:
-            scores = harness.evaluate(engine.lm, split)  # type: ignore[arg-type]
+            scores = harness.evaluate(engine.model, split)  # type: ignore[arg-type]
             assert list(scores.values()) == expected[k, split]
 
 
@@ -77,17 +77,17 @@ def test_generation_settings_and_chat_template_reach_the_model(
     engine.load(Genome.from_expert(family, 0))
     prompts: list[str] = []
     lengths: list[int] = []
-    generate = engine.lm.generate_until
+    generate = engine.model.generate_until
 
     def spy(requests: list[Any], **settings: Any) -> list[str]:
         prompts.extend(request.args[0] for request in requests)
         lengths.extend(request.args[1]["max_gen_toks"] for request in requests)
         return generate(requests, **settings)
 
-    engine.lm.tokenizer.chat_template = (
+    engine.model.tokenizer.chat_template = (
         "{% for m in messages %}<{{ m.role }}> {{ m.content }} {% endfor %}<answer>"
     )
-    engine.lm.generate_until = spy  # type: ignore[method-assign]
+    engine.model.generate_until = spy  # type: ignore[method-assign]
     try:
         harness = LMHarness(
             [
@@ -100,10 +100,10 @@ def test_generation_settings_and_chat_template_reach_the_model(
                 )
             ]
         )
-        harness.evaluate(engine.lm, "search")
+        harness.evaluate(engine.model, "search")
     finally:
-        engine.lm.tokenizer.chat_template = None
-        del engine.lm.generate_until
+        engine.model.tokenizer.chat_template = None
+        del engine.model.generate_until
     assert set(lengths) == {2}
     assert all(
         p.startswith("<system> be brief <user> w") and p.endswith("<answer>") for p in prompts
@@ -119,7 +119,7 @@ def test_a_task_without_holdout_samples_has_no_holdout_score(
     engine.load(Genome.from_base(family))
     assert harness.sizes("search") == {"red": 18, "blue": 5}
     assert harness.sizes("holdout") == {"red": 10}
-    assert set(harness.evaluate(engine.lm, "holdout")) == {"red"}
+    assert set(harness.evaluate(engine.model, "holdout")) == {"red"}
 
 
 def test_the_filter_is_part_of_the_metric() -> None:

@@ -17,7 +17,8 @@ from rich.console import Console
 
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome import Family, Genome
-from mergekit_cycleqd.run import Run, prepare
+from mergekit_cycleqd.preparing import prepare
+from mergekit_cycleqd.run import Run
 from mergekit_cycleqd.workers import Job, WorkerError, crew
 from mergekit_cycleqd.workers.crew import Crew
 from mergekit_cycleqd.workers.processes import Processes

@@ -1,1 +1,59 @@
 """What runs the models: an engine owns one resident model and swaps its weights."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.genome import Genome
+
+if TYPE_CHECKING:
+    from mergekit_cycleqd.recipe import Engine
+
+
+class ModelEngine(ABC):
+    """One model in memory, whose weights are any genome's of a family.
+
+    Attributes:
+        model: What the tasks evaluate, always the same object whatever its weights are: an
+            lm-eval model for language models.
+    """
+
+    model: Any
+
+    @abstractmethod
+    def load(self, genome: Genome) -> None:
+        """Replace the weights by those of `genome`."""
+
+    def close(self) -> None:  # noqa: B027  (most engines end with their process)
+        """Give free what the engine holds outside this process."""
+
+
+def open_engine(engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> ModelEngine:
+    """Load the engine that a recipe names.
+
+    Args:
+        engine: The recipe's section.
+        base: The base model.
+        experts: The experts, in the order of a genome's weights.
+
+    Raises:
+        ModelError: If the models cannot be loaded.
+    """
+    from mergekit_cycleqd.engines.hf import HFEngine
+
+    return HFEngine(engine, base, experts)
+
+
+def engine_faults(engine: Engine) -> list[str]:
+    """What is missing here for an engine, a line each, before anything is loaded."""
+    import torch
+
+    try:
+        torch.empty(0, device=None if engine.device == "auto" else engine.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        return [f"engine.device: cannot use {engine.device!r} here ({reason}); try auto or cpu"]
+    return []

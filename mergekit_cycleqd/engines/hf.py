@@ -11,6 +11,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.engines import ModelEngine
 from mergekit_cycleqd.factors import FactorCache
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.materialize import ResidentModel
@@ -66,12 +67,8 @@ def load_lm(engine: Engine, base: Checkpoint) -> _QuietLM:
         log.setLevel(level)
 
 
-class HFEngine:
-    """One causal language model in memory, whose weights are any genome's of the family.
-
-    Attributes:
-        lm: The model as lm-eval sees it.
-    """
+class HFEngine(ModelEngine):
+    """A causal language model of transformers; its `model` is what lm-eval sees."""
 
     def __init__(self, engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> None:
         """Load the base model and keep the experts' tensors beside it.
@@ -84,8 +81,8 @@ class HFEngine:
         Raises:
             ModelError: If a tensor is missing, or not finite.
         """
-        self.lm = load_lm(engine, base)
-        self._resident = ResidentModel(self.lm.model, base, experts, FactorCache.default())
+        self.model = load_lm(engine, base)
+        self._resident = ResidentModel(self.model.model, base, experts, FactorCache.default())
 
     def load(self, genome: Genome) -> None:
         """Replace the weights by those of `genome`."""

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
+from mergekit_cycleqd.evaluators.harness import Harness
 from mergekit_cycleqd.recipe import Task, nearest
 from mergekit_cycleqd.records import Split
 
 
-class LMHarness:
+class LMHarness(Harness):
     """The tasks of a recipe as lm-eval task objects.
 
     lm-eval's own `evaluate` does the scoring, so that a score here is the score that

@@ -5,18 +5,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.engines import ModelEngine, open_engine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
-from mergekit_cycleqd.evaluators.lm_harness import LMHarness
+from mergekit_cycleqd.evaluators.harness import Harness, open_harness
 from mergekit_cycleqd.lora import open_expert
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.records import Record
 from mergekit_cycleqd.workers import Job, Pool
-
-if TYPE_CHECKING:
-    from mergekit_cycleqd.engines.hf import HFEngine
 
 ATTEMPTS = 3
 
@@ -25,7 +22,7 @@ class Evaluator:
     """Evaluates in this process; the model is loaded when the first genome comes."""
 
     def __init__(
-        self, recipe: Recipe, base: Checkpoint, experts: Sequence[Checkpoint], harness: LMHarness
+        self, recipe: Recipe, base: Checkpoint, experts: Sequence[Checkpoint], harness: Harness
     ) -> None:
         """Prepare it.
 
@@ -38,7 +35,7 @@ class Evaluator:
         self._recipe = recipe
         self._checkpoints = (base, tuple(experts))
         self._harness = harness
-        self._engine: HFEngine | None = None
+        self._engine: ModelEngine | None = None
 
     @classmethod
     def open(cls, recipe: Recipe) -> Evaluator:
@@ -49,7 +46,7 @@ class Evaluator:
         """
         family = recipe.family
         base = Checkpoint.open(family.base_model)
-        return cls(recipe, base, list(map(open_expert, family.experts)), LMHarness(recipe.tasks))
+        return cls(recipe, base, list(map(open_expert, family.experts)), open_harness(recipe))
 
     def evaluate(self, job: Job, worker: str) -> Record:
         """Score a genome; what breaks is tried again, and then said in the record.
@@ -67,7 +64,7 @@ class Evaluator:
         for _ in range(ATTEMPTS):
             try:
                 engine.load(job.genome)
-                scores, error = self._harness.evaluate(engine.lm, job.split), None
+                scores, error = self._harness.evaluate(engine.model, job.split), None
                 break
             except ModelError:
                 raise
@@ -86,11 +83,9 @@ class Evaluator:
             worker=worker,
         )
 
-    def _loaded(self) -> HFEngine:
+    def _loaded(self) -> ModelEngine:
         if self._engine is None:
-            from mergekit_cycleqd.engines.hf import HFEngine
-
-            self._engine = HFEngine(self._recipe.engine, *self._checkpoints)
+            self._engine = open_engine(self._recipe.engine, *self._checkpoints)
         return self._engine
 
 
