@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from mergekit_cycleqd.floors import Floor
 from mergekit_cycleqd.genome import Genome
 
 
@@ -79,6 +82,14 @@ class TaskArchive:
         """Lowest and highest value of each axis."""
         bounds = zip(self._grid.lower_bounds, self._grid.upper_bounds, strict=True)
         return tuple((float(low), float(high)) for low, high in bounds)
+
+    @property
+    def floor(self) -> Floor:
+        """What a candidate has to reach now."""
+        qualities = np.full(self.bins, -np.inf)
+        filled = self._grid.data(["index", "objective"])
+        qualities.flat[filled["index"]] = filled["objective"]
+        return Floor(self.task, self.axes, self.ranges, qualities)
 
     @property
     def coverage(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from mergekit_cycleqd.journal import FILE, read_recipe, read_records
@@ -21,17 +22,20 @@ def check_journal(folder: Path) -> str:
         JournalError: If a line is damaged, or the search cannot be replayed, with the line.
     """
     recipe = read_recipe(folder)
-    lines, failed, told = 1, 0, []
+    lines, told = 1, []
+    ends: Counter[str] = Counter()
     for record in read_records(folder / FILE, recipe.family):
         lines += 1
-        failed += record.scores is None
+        ends[record.status] += 1
         if record.told is not None:
             told.append(record.told)
     torn = (folder / FILE).read_bytes().rpartition(b"\n")[2]
     recipe = recipe.holding(max((item.candidate.index for item in told), default=0) + 1)
     search = CycleQD(recipe, told)
     end = f"; a torn last line of {len(torn)} bytes, which going on drops" if torn else ""
+    early = f", {ends['stopped']} stopped early" if ends["stopped"] else ""
     return (
         f"{folder / FILE}: {lines} lines, every checksum right; {search.children_told} of "
-        f"{recipe.evolution.children} children told, {failed} evaluations failed{end}"
+        f"{recipe.evolution.children} children told, {ends['failed']} evaluations failed"
+        f"{early}{end}"
     )

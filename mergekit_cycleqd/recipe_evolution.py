@@ -96,7 +96,8 @@ class Sampling(Strict):
 class Evolution(Strict):
     """The search; the defaults are the paper's.
 
-    `lag: auto` is 1 with one worker, and twice the number of workers with more.
+    `lag: auto` is 1 with one worker, and twice the number of workers with more. `early_stop` ends
+    the evaluation of candidates that no archive can take any more, which changes no archive.
     """
 
     children: int = Field(default=1200, ge=0)
@@ -105,5 +106,6 @@ class Evolution(Strict):
     mutation: Mutation = SvdMutation()
     sampling: Sampling = Sampling()
     quality: str = "cyclic"
+    early_stop: bool = False
     lag: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     seed: int = Field(default=0, ge=0, lt=2**63)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from mergekit_cycleqd.errors import GenomeError, JournalError
+from mergekit_cycleqd.floors import Bounds
 from mergekit_cycleqd.genome import Family, Genome, Term
 from mergekit_cycleqd.lineage import format_lineage, parse_lineage
 from mergekit_cycleqd.search import Candidate, Scores, Told
 
 Split = Literal["search", "holdout"]
+Status = Literal["done", "stopped", "failed"]
 
 _FIELDS: dict[str, Any] = {
     "kind": str,
@@ -34,9 +36,11 @@ class Record:
     Attributes:
         genome: The model.
         split: Which samples it was evaluated on.
-        scores: A number per task; None where the evaluation failed.
+        scores: A number per task; None where the evaluation failed or was stopped.
         candidate: The candidate of the search that it is; None for models that are only compared.
         error: Why it failed.
+        bounds: Where the evaluation was stopped, since no archive could take the candidate any
+            more: what its score on each task lies between.
         seconds: Wall time of the evaluation.
         worker: Which worker did it.
     """
@@ -46,8 +50,16 @@ class Record:
     scores: Scores | None
     candidate: Candidate | None = None
     error: str | None = None
+    bounds: Bounds | None = None
     seconds: float = 0.0
     worker: str = "local"
+
+    @property
+    def status(self) -> Status:
+        """What came of it."""
+        if self.scores is not None:
+            return "done"
+        return "failed" if self.bounds is None else "stopped"
 
     @property
     def told(self) -> Told | None:
@@ -69,9 +81,11 @@ class Record:
             }
         if self.genome.lineage:
             content["lineage"] = format_lineage(self.genome.lineage)
+        if self.bounds is not None:
+            content["bounds"] = self.bounds
         return content | {
             "split": self.split,
-            "status": "done" if self.scores is not None else "failed",
+            "status": self.status,
             "scores": self.scores,
             "error": self.error,
             "seconds": round(self.seconds, 3),
@@ -106,9 +120,25 @@ class Record:
             scores=content["scores"],
             candidate=candidate,
             error=content["error"],
+            bounds=_bounds(content.get("bounds")),
             seconds=content["seconds"],
             worker=content["worker"],
         )
+
+
+def _bounds(content: Mapping[str, Sequence[float]] | None) -> Bounds | None:
+    return None if content is None else {task: (low, high) for task, (low, high) in content.items()}
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+
+
+def _is_term(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != 3:
+        return False
+    expert, seed, scale = value
+    return (expert is None or type(expert) is int) and type(seed) is int and _is_finite(scale)
 
 
 def _check(content: Mapping[str, Any]) -> None:
@@ -118,16 +148,31 @@ def _check(content: Mapping[str, Any]) -> None:
             raise JournalError(f"it lacks {name}")
         if not isinstance(content[name], kinds) or isinstance(content[name], bool):
             raise JournalError(f"its {name} is {content[name]!r}")
+    if not _is_finite(content["seconds"]):
+        raise JournalError(f"its seconds is {content['seconds']!r}")
+    if not all(map(_is_finite, content["weights"])) or not all(map(_is_term, content["terms"])):
+        raise JournalError("its weights or terms are no numbers")
+    if not isinstance(content.get("lineage", ""), str):
+        raise JournalError(f"its lineage is {content['lineage']!r}")
     if content["kind"] not in ("candidate", "evaluation"):
         raise JournalError(f"its kind is {content['kind']!r}")
     if content["split"] not in ("search", "holdout"):
         raise JournalError(f"its split is {content['split']!r}")
     for task, score in (content["scores"] or {}).items():
-        if not isinstance(score, int | float) or not math.isfinite(score):
+        if not _is_finite(score):
             raise JournalError(f"its score of {task} is {score!r}")
+    bounds = content.get("bounds")
+    if bounds is not None and not (
+        isinstance(bounds, dict)
+        and all(
+            isinstance(ends, list) and len(ends) == 2 and all(map(_is_finite, ends))
+            for ends in bounds.values()
+        )
+    ):
+        raise JournalError(f"its bounds are {bounds!r}")
     if content["kind"] == "candidate":
         index, parents = content.get("index"), content.get("parents")
         if type(index) is not int or index < 0 or not isinstance(content.get("task"), str):
             raise JournalError(f"its candidate is {index!r} of {content.get('task')!r}")
-        if not isinstance(parents, list) or not all(type(p) is int for p in parents):
+        if not isinstance(parents, list) or not all(type(p) is int and p >= 0 for p in parents):
             raise JournalError(f"its parents are {parents!r}")

@@ -107,7 +107,9 @@ class Run:
         if not self.search.ready:
             return None
         candidate = self.search.ask()
-        return Job(candidate.genome, "search", candidate)
+        stops = self._prepared.recipe.evolution.early_stop and self.search.archives_ready
+        floors = self.search.floors if stops else None
+        return Job(candidate.genome, "search", candidate, floors)
 
     def _compare(
         self, pool: Pool, display: Display, models: Sequence[Genome], split: Split

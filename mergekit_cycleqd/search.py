@@ -10,6 +10,7 @@ import numpy as np
 
 from mergekit_cycleqd.archive import Elite, TaskArchive, automatic_range
 from mergekit_cycleqd.errors import SearchError
+from mergekit_cycleqd.floors import Floors
 from mergekit_cycleqd.genome import Genome, Term, aggregate, crossover, mutate, mutate_own
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.recipe_evolution import GaussianMutation, NoMutation
@@ -70,8 +71,16 @@ class CycleQD:
         self._archives = self._empty_archives()
         for item in told:
             if item.candidate.index < self.total:
-                self._waiting[item.candidate.index] = item
-                self._advance(to=self._next)
+                self._replay(item)
+
+    def _replay(self, item: Told) -> None:
+        candidate = item.candidate
+        if candidate.index < self._applied or candidate.index in self._waiting:
+            raise SearchError(f"candidate {candidate.index} was told twice")
+        if candidate.task not in self.tasks:
+            raise SearchError(f"candidate {candidate.index} is of no task: {candidate.task!r}")
+        self._waiting[candidate.index] = Told(candidate, self._complete(item.scores))
+        self._advance(to=self._next)
 
     # ---- asking ----
 
@@ -187,15 +196,19 @@ class CycleQD:
         """
         if self._asked.get(candidate.index) != candidate:
             raise SearchError(f"candidate {candidate.index} is not waiting for its scores")
-        if scores is not None:
-            if missing := [task for task in self.tasks if task not in scores]:
-                raise SearchError(f"needs a score for every task, got none for {missing[0]!r}")
-            scores = {task: float(scores[task]) for task in self.tasks}
-            if not all(math.isfinite(score) for score in scores.values()):
-                scores = None
+        told = Told(candidate, self._complete(scores))
         del self._asked[candidate.index]
-        self._waiting[candidate.index] = Told(candidate, scores)
+        self._waiting[candidate.index] = told
         self._apply()
+
+    def _complete(self, scores: Scores | None) -> Scores | None:
+        """Scores of all tasks, in their order; None where one is no finite number."""
+        if scores is None:
+            return None
+        if missing := [task for task in self.tasks if task not in scores]:
+            raise SearchError(f"needs a score for every task, got none for {missing[0]!r}")
+        complete = {task: float(scores[task]) for task in self.tasks}
+        return complete if all(map(math.isfinite, complete.values())) else None
 
     def _apply(self) -> None:
         """Offer to the archives, in order, what the next candidate may see; at the end, all."""
@@ -254,6 +267,11 @@ class CycleQD:
     def archives(self) -> Mapping[str, TaskArchive]:
         """The archive of each task, as the next candidate sees them."""
         return self._archives
+
+    @property
+    def floors(self) -> Floors:
+        """What a candidate has to reach to enter one of the archives as they are now."""
+        return Floors(tuple(archive.floor for archive in self._archives.values()))
 
     def elites(self, task: str) -> list[Elite]:
         """The elites of one task's archive, best first.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+from mergekit_cycleqd.floors import Floors
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.records import Split
 
@@ -17,17 +18,20 @@ class Harness(ABC):
         """How many samples each task has in a split; tasks without any are left out."""
 
     @abstractmethod
-    def evaluate(self, model: Any, split: Split) -> dict[str, float]:
+    def evaluate(self, model: Any, split: Split, floors: Floors | None = None) -> dict[str, float]:
         """Score the model that an engine holds now.
 
         Args:
             model: The engine's `model`; always the same object, whatever its weights.
             split: Which samples.
+            floors: What has to be reached to be kept; None to go on to the end in any case.
 
         Returns:
             The recipe's metric of each task that has samples in the split.
 
         Raises:
+            Hopeless: If no scores of the remaining samples can reach a floor; how often that is
+                looked at is the harness's own choice.
             CycleQDError: If a task reports no number.
         """
 

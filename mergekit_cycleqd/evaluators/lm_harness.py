@@ -12,6 +12,8 @@ from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
 from mergekit_cycleqd.evaluators.harness import Harness
+from mergekit_cycleqd.evaluators.partial import Watch
+from mergekit_cycleqd.floors import Floors
 from mergekit_cycleqd.recipe import Task, nearest
 from mergekit_cycleqd.records import Split
 
@@ -70,39 +72,35 @@ class LMHarness(Harness):
         """How many samples each task has in a split; tasks without any are left out."""
         return {name: len(ids) for name, ids in self._ids[split].items()}
 
-    def evaluate(self, lm: Any, split: Split) -> dict[str, float]:
-        """Score the model that `lm` holds now.
+    def evaluate(self, model: Any, split: Split, floors: Floors | None = None) -> dict[str, float]:
+        """Score the model that an engine holds now: see `Harness.evaluate`.
 
-        Args:
-            lm: An lm-eval model; always the same one, whatever its weights.
-            split: Which samples.
-
-        Returns:
-            The recipe's metric of each task that has samples in the split.
-
-        Raises:
-            CycleQDError: If a task reports no number.
+        Floors are looked at after every batch of lm-eval's own tasks, and after each group of
+        tasks with equal settings; not before a split's requests were built by a first evaluation.
         """
         from lm_eval.evaluator import evaluate
 
         scores: dict[str, float] = {}
+        watch = Watch(floors if split in self._built else None, self._tasks)
         for tasks in self._batches(split):
             objects = {task.name: self._objects[split][task.name] for task in tasks}
             if split in self._built:
                 for loaded in objects.values():
                     _keep_requests(loaded)
-            results = evaluate(
-                lm,
-                {"tasks": objects},
-                samples={task.name: self._ids[split][task.name] for task in tasks},
-                bootstrap_iters=0,
-                log_samples=False,
-                apply_chat_template=tasks[0].apply_chat_template,
-                system_instruction=tasks[0].system_instruction,
-                fewshot_as_multiturn=tasks[0].fewshot_as_multiturn,
-                confirm_run_unsafe_code=tasks[0].confirm_run_unsafe_code,
-            )["results"]
+            with watch.over(model, objects):
+                results = evaluate(
+                    model,
+                    {"tasks": objects},
+                    samples={task.name: self._ids[split][task.name] for task in tasks},
+                    bootstrap_iters=0,
+                    log_samples=False,
+                    apply_chat_template=tasks[0].apply_chat_template,
+                    system_instruction=tasks[0].system_instruction,
+                    fewshot_as_multiturn=tasks[0].fewshot_as_multiturn,
+                    confirm_run_unsafe_code=tasks[0].confirm_run_unsafe_code,
+                )["results"]
             scores |= {task.name: _number(task, results[task.name]) for task in tasks}
+            watch.settle(scores)
         self._built.add(split)
         return {task.name: scores[task.name] for task in self._tasks if task.name in scores}
 

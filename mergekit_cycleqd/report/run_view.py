@@ -10,7 +10,7 @@ from typing import Any
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.journal import FILE, read_header, read_recipe, read_records
 from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.records import Record, Split
+from mergekit_cycleqd.records import Record, Split, Status
 from mergekit_cycleqd.report.samples import sample_counts
 from mergekit_cycleqd.search import Candidate, CycleQD, Scores, Told
 
@@ -24,7 +24,8 @@ class Evaluation:
         task: The candidate's task; empty for a model that is only compared.
         parents: Numbers of the candidates that it was bred from.
         split: Which samples it was evaluated on.
-        scores: A number per task; None where the evaluation failed.
+        status: What came of it.
+        scores: A number per task; None where the evaluation failed or was stopped.
         error: Why it failed.
         seconds: Wall time of the evaluation.
         worker: Which worker did it.
@@ -34,6 +35,7 @@ class Evaluation:
     task: str
     parents: tuple[int, ...]
     split: Split
+    status: Status
     scores: Scores | None
     error: str | None
     seconds: float
@@ -112,6 +114,7 @@ def _light(record: Record) -> Evaluation:
         "" if candidate is None else candidate.task,
         () if candidate is None else candidate.parents,
         record.split,
+        record.status,
         record.scores,
         record.error,
         record.seconds,

@@ -62,13 +62,15 @@ def _figure(key: str, words: str, content: dict[str, Any], figures: Figures) -> 
 def _overview(run: RunView) -> Markup:
     search = run.search
     planned = run.recipe.evolution.children
-    failed = sum(e.scores is None for e in run.evaluations)
+    failed = sum(e.status == "failed" for e in run.evaluations)
+    stopped = sum(e.status == "stopped" for e in run.evaluations)
+    early = f", {stopped:,} stopped early" if stopped else ""
     state = "finished searching" if run.finished else "in progress or stopped"
     facts = {
         "state": state,
         "children": f"{max(0, search.children_told):,} of {planned:,}",
         "elites": f"{sum(len(archive.elites) for archive in search.archives.values()):,}",
-        "evaluations": f"{len(run.evaluations):,}, {failed:,} failed",
+        "evaluations": f"{len(run.evaluations):,}, {failed:,} failed{early}",
         "time of evaluations": duration(math.fsum(e.seconds for e in run.evaluations)),
     }
     items = [element("div", element("dt", k), element("dd", v)) for k, v in facts.items()]
@@ -222,7 +224,7 @@ def _spent(caption: str, first: str, found: list[Spent]) -> Markup:
 
 
 def _failures(run: RunView) -> Markup:
-    failed = [e for e in run.evaluations if e.scores is None]
+    failed = [e for e in run.evaluations if e.status == "failed"]
     if not failed:
         return Markup("")
     rows = [

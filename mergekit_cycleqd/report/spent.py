@@ -86,5 +86,5 @@ def _grouped(pairs: Iterable[tuple[str, Evaluation]]) -> list[Spent]:
 
 def _spent(name: str, group: list[Evaluation]) -> Spent:
     seconds = [evaluation.seconds for evaluation in group]
-    failed = sum(evaluation.scores is None for evaluation in group)
+    failed = sum(evaluation.status == "failed" for evaluation in group)
     return Spent(name, len(group), failed, math.fsum(seconds), median(seconds))

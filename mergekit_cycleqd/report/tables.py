@@ -101,6 +101,7 @@ def _evaluations(run: RunView) -> Rows:
             "task": each.task,
             "parents": " ".join(map(str, each.parents)),
             "split": each.split,
+            "status": each.status,
             "seconds": each.seconds,
             "worker": each.worker,
             "error": each.error,

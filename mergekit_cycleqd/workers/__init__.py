@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from mergekit_cycleqd.errors import CycleQDError
+from mergekit_cycleqd.floors import Floors
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.records import Record, Split
 from mergekit_cycleqd.search import Candidate
@@ -23,11 +24,13 @@ class Job:
         genome: The model.
         split: On which samples.
         candidate: The candidate of the search that it is; None for models that are only compared.
+        floors: What it has to reach; None where it is evaluated to the end in any case.
     """
 
     genome: Genome
     split: Split
     candidate: Candidate | None = None
+    floors: Floors | None = None
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.floors import Floors
 from mergekit_cycleqd.genome import Family
 from mergekit_cycleqd.records import Record
 from mergekit_cycleqd.workers import Job, Pool, WorkerError
@@ -154,8 +155,7 @@ class Crew(Pool):
             if self._again and place.ready and place.job is None:
                 place.job = self._again.popleft()
                 place.since = time.monotonic()
-                asked = Record(place.job.genome, place.job.split, None, place.job.candidate)
-                place.remote.send(json.dumps(asked.to_json()))
+                place.remote.send(_question(place.job))
 
     def _take(self, place: _Place, answer: str) -> Record:
         assert place.job is not None
@@ -202,11 +202,21 @@ class Crew(Pool):
         return [Record(job.genome, job.split, None, job.candidate, error=error, worker="none")]
 
 
+def _question(job: Job) -> str:
+    """A job as a worker is sent it."""
+    content = Record(job.genome, job.split, None, job.candidate).to_json()
+    if job.floors is not None:
+        content["floors"] = job.floors.to_json()
+    return json.dumps(content)
+
+
 def answer(evaluate: Callable[[Job], Record], family: Family, message: str) -> str:
     """What a worker answers to a message: its side of the same protocol."""
-    asked = Record.from_json(json.loads(message), family)
+    content = json.loads(message)
+    asked = Record.from_json(content, family)
+    floors = Floors.from_json(content["floors"]) if "floors" in content else None
     try:
-        record = evaluate(Job(asked.genome, asked.split, asked.candidate))
+        record = evaluate(Job(asked.genome, asked.split, asked.candidate, floors))
     except ModelError as error:
         return FATAL + str(error)
     return json.dumps(record.to_json())

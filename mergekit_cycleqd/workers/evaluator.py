@@ -10,6 +10,7 @@ from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines import ModelEngine, open_engine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.evaluators.harness import Harness, open_harness
+from mergekit_cycleqd.floors import Hopeless
 from mergekit_cycleqd.lora import open_expert
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.records import Record
@@ -60,11 +61,15 @@ class Evaluator:
         """
         engine = self._loaded()
         start = time.monotonic()
-        scores, error = None, None
+        scores, error, bounds = None, None, None
         for _ in range(ATTEMPTS):
             try:
                 engine.load(job.genome)
-                scores, error = self._harness.evaluate(engine.model, job.split), None
+                scores = self._harness.evaluate(engine.model, job.split, job.floors)
+                error = None
+                break
+            except Hopeless as stop:
+                error, bounds = None, stop.bounds
                 break
             except ModelError:
                 raise
@@ -79,6 +84,7 @@ class Evaluator:
             scores=scores,
             candidate=job.candidate,
             error=error,
+            bounds=bounds,
             seconds=time.monotonic() - start,
             worker=worker,
         )

@@ -1,0 +1,125 @@
+"""What a candidate has to reach: whether, whatever is still to come, it can enter an archive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bounds = Mapping[str, tuple[float, float]]
+"""The lowest and the highest score that each task can still get."""
+
+
+class Hopeless(Exception):
+    """A candidate that no archive can take any more.
+
+    Attributes:
+        bounds: What its scores lie between.
+    """
+
+    def __init__(self, bounds: Bounds) -> None:
+        """With these bounds."""
+        super().__init__("no archive can take it any more")
+        self.bounds = dict(bounds)
+
+
+@dataclass(frozen=True)
+class Floor:
+    """One archive at one moment.
+
+    Attributes:
+        task: Whose score is the quality.
+        axes: The measures, by task.
+        ranges: Lowest and highest value of each axis.
+        qualities: The quality of each cell's elite, shape (bins of each axis ...); -inf where a
+            cell is empty.
+    """
+
+    task: str
+    axes: tuple[str, ...]
+    ranges: tuple[tuple[float, float], ...]
+    qualities: NDArray[np.float64]
+
+    def reachable(self, bounds: Bounds) -> bool:
+        """Whether scores within `bounds` may find a cell that is empty or has a worse elite."""
+        corners = np.array([bounds[axis] for axis in self.axes], dtype=np.float64).T
+        low, high = np.array(self.ranges, dtype=np.float64).T
+        first, last = cells(corners, low, high, np.array(self.qualities.shape))
+        box = tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))
+        return bool(self.qualities[box].min() < bounds[self.task][1])
+
+
+@dataclass(frozen=True)
+class Floors:
+    """All archives at one moment.
+
+    An archive only gets better: a cell stays filled, by an elite that is never worse. What cannot
+    enter now cannot enter later, whatever is told in between.
+    """
+
+    archives: tuple[Floor, ...]
+
+    def check(self, bounds: Bounds) -> None:
+        """Look whether a candidate can still be kept.
+
+        Raises:
+            Hopeless: If no archive can take it, whatever its scores within `bounds` are.
+        """
+        if not any(floor.reachable(bounds) for floor in self.archives):
+            raise Hopeless(bounds)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """For another process: of the cells only those that are filled."""
+        return [
+            {
+                "task": floor.task,
+                "axes": floor.axes,
+                "ranges": floor.ranges,
+                "bins": floor.qualities.shape,
+                "filled": {
+                    int(cell): float(floor.qualities.flat[cell])
+                    for cell in np.flatnonzero(np.isfinite(floor.qualities))
+                },
+            }
+            for floor in self.archives
+        ]
+
+    @classmethod
+    def from_json(cls, content: Sequence[Mapping[str, Any]]) -> Floors:
+        """Read what `to_json` wrote."""
+        archives = []
+        for one in content:
+            qualities = np.full(one["bins"], -np.inf)
+            for cell, quality in one["filled"].items():
+                qualities.flat[int(cell)] = quality
+            ranges = tuple((low, high) for low, high in one["ranges"])
+            archives.append(Floor(one["task"], tuple(one["axes"]), ranges, qualities))
+        return cls(tuple(archives))
+
+
+def cells(
+    measures: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    bins: NDArray[np.int64],
+) -> NDArray[np.int32]:
+    """Cell numbers along each axis; cells are closed on the right, as in the released code.
+
+    A measure on an edge belongs to the cell below it (0.25 in four cells of [0, 1] to cell 0), and
+    what lies outside is clipped. The numbers never fall as measures rise.
+
+    Args:
+        measures: Shape (n, axes).
+        low: Lowest value of each axis.
+        high: Highest value of each axis.
+        bins: Cells along each axis.
+
+    Returns:
+        Shape (n, axes).
+    """
+    position = bins * (measures - low) / (high - low)
+    numbers: NDArray[np.int32] = np.clip(np.ceil(position - 1e-6) - 1, 0, bins - 1).astype(np.int32)
+    return numbers
