@@ -6,15 +6,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from mergekit_cycleqd.archive import Elite, TaskArchive, automatic_range
+from mergekit_cycleqd.breeding import breed
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.floors import Floors
-from mergekit_cycleqd.genome import Genome, Term, aggregate, crossover, mutate, mutate_own
-from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.recipe_evolution import GaussianMutation, NoMutation
-from mergekit_cycleqd.sampling import choose_parents
+from mergekit_cycleqd.genome import Genome, aggregate
+from mergekit_cycleqd.recipe import LARGEST, Recipe
 
 Scores = Mapping[str, float]
 
@@ -123,7 +120,7 @@ class CycleQD:
                 f"candidate {self._next} needs the scores of candidates before "
                 f"{self._needed(self._next)}; tell candidate {self._known()} first"
             )
-        candidate = self._asked[self._next] = self._breed(self._next)
+        candidate = self._asked[self._next] = self._candidate(self._next)
         self._advance(to=self._next + 1)
         return candidate
 
@@ -148,38 +145,12 @@ class CycleQD:
             known += 1
         return known
 
-    def _breed(self, index: int) -> Candidate:
+    def _candidate(self, index: int) -> Candidate:
         experts = len(self.tasks)
         if index < experts:
             return Candidate(index, self.tasks[index], Genome.from_expert(self.family, index))
-        evolution = self.recipe.evolution
-        child = index - experts
-        task = evolution.quality
-        if task == "cyclic":
-            task = self.tasks[child // evolution.cycle % experts]
-        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([evolution.seed, index])))
-        elites = self._archives[task].elites
-        first, second = choose_parents(elites, self.tasks, evolution.sampling, rng)
-        genome = self._cross(first.genome, second.genome, rng)
-        genome = self._mutate(genome, task, int(rng.integers(2**32)))
-        return Candidate(index, task, genome, (first.index, second.index))
-
-    def _mutate(self, genome: Genome, task: str, seed: int) -> Genome:
-        mutation = self.recipe.evolution.mutation
-        if isinstance(mutation, GaussianMutation):
-            return mutate(genome, Term(None, seed, mutation.std))
-        if isinstance(mutation, NoMutation):
-            return genome
-        if mutation.basis == "child":
-            return mutate_own(genome, seed, mutation.max_scale)
-        return mutate(genome, Term(self.tasks.index(task), seed, mutation.max_scale))
-
-    def _cross(self, first: Genome, second: Genome, rng: np.random.Generator) -> Genome:
-        drawn = self.recipe.evolution.crossover
-        while True:
-            w1, w2 = (float(w) for w in rng.normal(drawn.mean, drawn.std, size=2))
-            if w1 + w2 != 0:
-                return crossover(first, second, w1, w2)
+        task, genome, parents = breed(self.recipe, self._archives, index)
+        return Candidate(index, task, genome, parents)
 
     # ---- telling ----
 
@@ -188,8 +159,8 @@ class CycleQD:
 
         Args:
             candidate: One that `ask` gave.
-            scores: A number per task. None, or a number that is NaN or infinite, means that the
-                evaluation failed: the candidate is offered to no archive.
+            scores: A number per task. None, or a number that is NaN or beyond `recipe.LARGEST`,
+                means that the evaluation failed: the candidate is offered to no archive.
 
         Raises:
             SearchError: If it was not asked for, was told already, or a task has no score.
@@ -202,13 +173,13 @@ class CycleQD:
         self._apply()
 
     def _complete(self, scores: Scores | None) -> Scores | None:
-        """Scores of all tasks, in their order; None where one is no finite number."""
+        """Scores of all tasks, in their order; None where an axis could not hold one."""
         if scores is None:
             return None
         if missing := [task for task in self.tasks if task not in scores]:
             raise SearchError(f"needs a score for every task, got none for {missing[0]!r}")
         complete = {task: float(scores[task]) for task in self.tasks}
-        return complete if all(map(math.isfinite, complete.values())) else None
+        return complete if all(abs(s) <= LARGEST for s in complete.values()) else None
 
     def _apply(self) -> None:
         """Offer to the archives, in order, what the next candidate may see; at the end, all."""
@@ -276,12 +247,18 @@ class CycleQD:
     def elites(self, task: str) -> list[Elite]:
         """The elites of one task's archive, best first.
 
+        Of equals at the task the one that is better at all others together comes first, and then
+        the older one: an expert that has nothing but its own skill is not the best that there is.
+
         Raises:
             SearchError: If there is no such task.
         """
         if task not in self._archives:
             raise SearchError(f"no task is named {task!r}; known: {', '.join(self.tasks)}")
-        return self._archives[task].elites
+        return sorted(
+            self._archives[task].elites,
+            key=lambda e: (-e.scores[task], -math.fsum(e.scores.values()), e.index),
+        )
 
     def aggregate(self) -> Genome:
         """One model out of all archives: the best elite of each, by softmax (section 3.4).

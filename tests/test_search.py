@@ -209,6 +209,14 @@ def test_seeds_make_different_searches() -> None:
     assert history(finished(recipe(seed=1))) != history(finished(recipe(seed=2)))
 
 
+def test_of_equals_at_a_task_the_one_better_at_the_others_comes_first() -> None:
+    search = CycleQD(recipe(children=0))
+    for k in range(3):
+        search.tell(search.ask(), {"a": 1.0, "b": 0.2 * (2 + k), "c": 0.0})
+    assert [elite.index for elite in search.elites("a")] == [2, 1, 0]
+    assert [elite.index for elite in search.elites("b")] == [2]
+
+
 def test_aggregation_is_the_softmax_of_the_best_of_each_archive() -> None:
     search = finished(recipe(children=0))
     best = [search.elites(t)[0] for t in TASKS]
