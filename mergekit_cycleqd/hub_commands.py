@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +57,7 @@ def push(
         "collection": collection,
         "license": licence,
         "revision": revision,
-        "datasets": dict(_pair(text) for text in datasets),
+        "datasets": dict(_pair("--dataset", text) for text in datasets),
     }
     try:
         options = Publish.model_validate(content)
@@ -80,19 +81,41 @@ def push(
     type=click.Path(path_type=Path),
     help="The run folder.  [default: runs/<name of the repo>]",
 )
-def pull_run(repo: str, out: Path | None) -> None:
+@click.option("--path", "paths", multiple=True, help="NAME=PATH of what its tasks read.")
+def pull_run(repo: str, out: Path | None, paths: tuple[str, ...]) -> None:
     """Make a run folder of REPO, a run that was pushed with --what journal, to go on with it."""
     from mergekit_cycleqd.hub.pull import pull_run as pull  # seconds to import
 
     name = repo.partition("@")[0].rpartition("/")[2]
-    _interruptible(lambda: pull(repo, out or Path("runs") / name, click.echo))
+    given = {key: Path(path) for key, path in (_pair("--path", text) for text in paths)}
+    _interruptible(lambda: pull(repo, out or Path("runs") / name, click.echo, given))
 
 
-def _pair(text: str) -> tuple[str, str]:
-    task, equals, dataset = text.partition("=")
-    if not (task and equals and dataset):
-        raise RecipeError([f"--dataset: must be TASK=ORG/NAME, got {text!r}"])
-    return task, dataset
+def publish_run(folder: Path, options: Publish) -> None:
+    """Publish a run that has just ended, as `publish:` of its recipe says.
+
+    Raises:
+        HubError: If that fails, with the command that goes on.
+    """
+    from mergekit_cycleqd.hub.errors import HubError  # seconds to import
+    from mergekit_cycleqd.hub.push import push as publish
+
+    try:
+        _interruptible(lambda: publish(folder, options, click.echo))
+    except CycleQDError as error:
+        reason = "; ".join(str(error).splitlines())
+        again = shlex.join(options.command(folder))
+        raise HubError(
+            f"{reason}. The run itself is finished and kept; to publish it: {again}"
+        ) from error
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        form = {"--dataset": "TASK=ORG/NAME", "--path": "NAME=PATH"}[option]
+        raise RecipeError([f"{option}: must be {form}, got {text!r}"])
+    return name, value
 
 
 def _interruptible(work: Callable[[], None]) -> None:

@@ -16,9 +16,10 @@ from mergekit.merge_methods.registry import registered_methods
 from mergekit.options import MergeOptions, PrettyPrintHelp, add_merge_options
 
 import mergekit_cycleqd.merge_method  # noqa: F401  (registers the method)
-from mergekit_cycleqd.checkpoint import Checkpoint, mismatches
+from mergekit_cycleqd.checkpoint import Checkpoint, is_hub_id, mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
-from mergekit_cycleqd.models import with_pinned_folders
+from mergekit_cycleqd.merge_processor import copy_processor, without_tokenizer
+from mergekit_cycleqd.models import pinned_folder, with_folders
 from mergekit_cycleqd.recipe import nearest
 from mergekit_cycleqd.recipe_file import read_yaml
 
@@ -56,14 +57,15 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
     """
     content = read_yaml(recipe)
     try:
-        config = MergeConfiguration.model_validate(with_pinned_folders(content))
+        config = MergeConfiguration.model_validate(with_folders(content, pinned_folder))
     except (ValueError, RuntimeError) as error:
         raise RecipeError([f"{recipe}: {' '.join(str(error).split())}"]) from None
     known = [method.spec.name for method in registered_methods()]
     if config.merge_method not in known:
         hint = nearest(config.merge_method, known)
         raise RecipeError([f"{recipe}: merge_method: no method {config.merge_method!r}{hint}"])
-    if faults := [f"{recipe}: {fault}" for fault in _misfits(config, options)]:
+    faults = [f"{recipe}: {fault}" for fault in (*_nowhere(config), *_misfits(config, options))]
+    if faults:
         raise RecipeError(faults)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RecipeError([f"{out}: must be a new or an empty folder; remove it or name another"])
@@ -72,12 +74,17 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
     partial.mkdir(parents=True)
     try:
         config, options = _for_adapters(config, options, partial.parent / "adapted")
+        options = without_tokenizer(config, options)
         run_merge(config, str(partial), options, config_source=recipe.read_text(encoding="utf-8"))
+        copy_processor(config, partial, options)
         if out.exists():
             out.rmdir()
         os.replace(partial, out)
     except (CycleQDError, RuntimeError, ValueError, KeyError) as error:
         raise RecipeError([f"{recipe}: {' '.join(str(error).split())}"]) from error
+    except Exception as error:  # of the Hub's client, the network or the disk
+        reason = " ".join(str(error).split())
+        raise RecipeError([f"{recipe}: {type(error).__name__}: {reason}"]) from error
     finally:
         for model in _adapted(config):  # mergekit would look for it in this folder again
             LoaderCache().loaders.pop(model, None)
@@ -108,6 +115,15 @@ def _for_adapters(
 
 def _adapted(config: MergeConfiguration) -> list[ModelReference]:
     return [model for model in config.referenced_models() if model.lora]
+
+
+def _nowhere(config: MergeConfiguration) -> Iterator[str]:
+    """Which models can be neither a folder nor on the Hub."""
+    for model in config.referenced_models():
+        for part in filter(None, (model.model, model.lora)):
+            revision = f"@{part.revision}" if part.revision else ""
+            if not os.path.isdir(part.path) and not is_hub_id(part.path + revision):
+                yield f"needs a model folder or a Hub id org/name, got {part.path + revision!r}"
 
 
 def _misfits(config: MergeConfiguration, options: MergeOptions) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mergekit_cycleqd.checkpoint import Checkpoint, is_hub_id, mismatches
@@ -21,8 +21,12 @@ def references(recipe: Recipe) -> dict[str, str]:
 
 def is_remote(reference: str) -> bool:
     """Whether a model, or a part of ``base+adapter``, is to be had from the Hub."""
-    parts = reference.split("+") if is_adapted(reference) else [reference]
-    return any(map(is_hub_id, parts))
+    return any(map(is_hub_id, parts(reference)))
+
+
+def parts(reference: str) -> list[str]:
+    """The models in a reference: two of ``base+adapter``, else one."""
+    return reference.split("+") if is_adapted(reference) else [reference]
 
 
 def open_models(models: Mapping[str, str], faults: list[str]) -> dict[str, Checkpoint]:
@@ -65,28 +69,36 @@ def in_task_order(recipe: Recipe, checkpoints: Mapping[str, Checkpoint]) -> tupl
     return tuple(by_task[task] for task in recipe.task_names)
 
 
-def with_pinned_folders(content: Any) -> Any:
-    """A model recipe with a folder in the place of every Hub id that names a revision.
+def with_folders(content: Any, folder_of: Callable[[str], str]) -> Any:
+    """A model recipe with another reference in the place of that of every model.
 
-    mergekit 0.1.5 reads the configuration of a model's revision, and then the newest weights.
-
-    Raises:
-        ModelError: If a model cannot be had.
+    Args:
+        content: The recipe as plain data.
+        folder_of: What to name in the place of a model; of ``base+adapter``, of each part.
     """
     if isinstance(content, list):
-        return [with_pinned_folders(item) for item in content]
+        return [with_folders(item, folder_of) for item in content]
     if not isinstance(content, Mapping):
         return content
     return {
-        key: _pinned(value)
+        key: _replaced(value, folder_of)
         if key in ("model", "base_model") and isinstance(value, str)
-        else with_pinned_folders(value)
+        else with_folders(value, folder_of)
         for key, value in content.items()
     }
 
 
-def _pinned(reference: str) -> str:
-    if is_adapted(reference):
-        return "+".join(map(_pinned, reference.split("+")))
+def _replaced(reference: str, folder_of: Callable[[str], str]) -> str:
+    return "+".join(map(folder_of, parts(reference)))
+
+
+def pinned_folder(reference: str) -> str:
+    """The folder of a Hub id that names a revision; any other reference as it is.
+
+    mergekit 0.1.5 reads the configuration of a model's revision, and then the newest weights.
+
+    Raises:
+        ModelError: If the model cannot be had.
+    """
     pinned = "@" in reference and is_hub_id(reference)
     return str(Checkpoint.open(reference).folder) if pinned else reference

@@ -6,7 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # more only stall tiny models beside other tests
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ COLOURS = ("red", "green", "blue")
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Factors go to a folder of the tests, not to the user's."""
+    """Factors and logs go to folders of the tests, not to the user's."""
     os.environ["MERGEKIT_CYCLEQD_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["TRACKIO_DIR"] = str(tmp_path_factory.mktemp("trackio"))  # read on its import
 
 
 def save_tokenizer(folder: Path) -> None:
@@ -46,7 +47,37 @@ def save_tokenizer(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-def make_family(folder: Path, *, dtype: torch.dtype = torch.float32, tied: bool = True) -> Family:
+@torch.no_grad()
+def shake(model: Any, by: float) -> None:
+    """Move every weight that is trained, as training would."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.add_(by * torch.randn_like(parameter))
+
+
+def save_versions(
+    model: Any,
+    folder: Path,
+    experts: Sequence[str],
+    *,
+    dtype: torch.dtype = torch.float32,
+    **settings: Any,
+) -> Family:
+    """Save a model as base, and versions of it with every weight moved as experts."""
+    base = {name: value.clone() for name, value in model.state_dict().items()}
+    for name in ("base", *experts):
+        model.load_state_dict(base)
+        if name != "base":
+            shake(model, 0.05)
+        model.to(dtype).save_pretrained(folder / name, **settings)
+        save_tokenizer(folder / name)
+        model.float()
+    return Family(str(folder / "base"), tuple(str(folder / name) for name in experts))
+
+
+def make_family(
+    folder: Path, *, dtype: torch.dtype = torch.float32, tied: bool = True, **settings: int
+) -> Family:
     """Save a Llama of 20,000 parameters and three versions of it with every weight moved."""
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -61,19 +92,9 @@ def make_family(folder: Path, *, dtype: torch.dtype = torch.float32, tied: bool 
         bos_token_id=1,
         eos_token_id=2,
         pad_token_id=2,
+        **settings,
     )
-    model = LlamaForCausalLM(config)
-    base = {name: value.clone() for name, value in model.state_dict().items()}
-    for name in ("base", *COLOURS):
-        model.load_state_dict(base)
-        if name != "base":
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    parameter.add_(0.05 * torch.randn_like(parameter))
-        model.to(dtype).save_pretrained(folder / name)
-        save_tokenizer(folder / name)
-        model.float()
-    return Family(str(folder / "base"), tuple(str(folder / name) for name in COLOURS))
+    return save_versions(LlamaForCausalLM(config), folder, COLOURS, dtype=dtype)
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from huggingface_hub import CommitOperationAdd
 
-from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.genome import Family, Genome
 from mergekit_cycleqd.hub_commands import main_hf
 from mergekit_cycleqd.journal import FILE, Journal, read_header
 from mergekit_cycleqd.journal_lines import encode
+from mergekit_cycleqd.lora import open_expert
+from mergekit_cycleqd.models import parts
 from mergekit_cycleqd.outputs import compared_models, write_outputs
 from mergekit_cycleqd.recipe_file import load_recipe
 from mergekit_cycleqd.records import Record
@@ -38,7 +39,7 @@ def make_run(folder: Path, family: Family, change: Change = lambda content: None
     content["evolution"]["lag"] = recipe.lag
     header = {
         "recipe": content,
-        "fingerprints": {model: Checkpoint.open(model).fingerprint() for model in models},
+        "fingerprints": {model: open_expert(model).fingerprint() for model in models},
         "versions": {"mergekit-cycleqd": "0.1.0"},
     }
     out = folder / "run"
@@ -61,17 +62,18 @@ def make_run(folder: Path, family: Family, change: Change = lambda content: None
 
 def put_on_hub(hub: Hub, family: Family, licence: str = "apache-2.0") -> Family:
     """Publish base and experts as ordinary models, and give the family with their ids."""
-    ids = []
-    for folder in (family.base_model, *family.experts):
-        repo = f"lab/{Path(folder).name}"
+    models = (family.base_model, *family.experts)
+    ids = {part: f"lab/{Path(part).name}" for model in models for part in parts(model)}
+    for folder, repo in ids.items():
         hub.api().create_repo(repo)
-        files = [CommitOperationAdd(p.name, str(p)) for p in sorted(Path(folder).iterdir())]
+        paths = (path for path in sorted(Path(folder).iterdir()) if path.name != "README.md")
+        files = [CommitOperationAdd(path.name, str(path)) for path in paths]
         card = f"---\nlicense: {licence}\n---\n".encode()
         hub.api().create_commit(
             repo, [*files, CommitOperationAdd("README.md", card)], commit_message="a model"
         )
-        ids.append(repo)
-    return Family(ids[0], tuple(ids[1:]))
+    base, *experts = ("+".join(ids[part] for part in parts(model)) for model in models)
+    return Family(base, tuple(experts))
 
 
 def over(run: Path, family: Family) -> Path:

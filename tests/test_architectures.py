@@ -18,7 +18,7 @@ from mergekit_cycleqd.factors import FactorCache
 from mergekit_cycleqd.genome import Family, Genome, Term
 from mergekit_cycleqd.materialize import ResidentModel
 from mergekit_cycleqd.outputs import recipe_text
-from tests.conftest import save_tokenizer
+from tests.conftest import save_versions
 from tests.test_merge_method import run_main
 
 TINY: dict[str, Any] = {
@@ -87,16 +87,9 @@ DECODERS: dict[str, Callable[[], Any]] = {
 }
 
 
-def save_versions(model: Any, folder: Path, **settings: Any) -> Family:
-    """Save a random model as base, and two with every weight moved as experts."""
+def family_of(model: Any, folder: Path, **settings: Any) -> Family:
     torch.manual_seed(0)
-    for name in ("base", "a", "b"):
-        model.save_pretrained(folder / name, **settings)
-        save_tokenizer(folder / name)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(0.05 * torch.randn_like(parameter))
-    return Family(str(folder / "base"), (str(folder / "a"), str(folder / "b")))
+    return save_versions(model, folder, ("a", "b"), **settings)
 
 
 def genome_of(family: Family) -> Genome:
@@ -132,7 +125,7 @@ def test_a_decoder_merges_alike_in_place_and_on_disk_and_generates(
     name: str, tmp_path: Path
 ) -> None:
     model = transformers.AutoModelForCausalLM.from_config(DECODERS[name]())
-    family = save_versions(model, tmp_path)
+    family = family_of(model, tmp_path)
     resident, merged = merged_both_ways(type(model), family, tmp_path)
     assert_equal_weights(resident, merged, family.base_model)
     tokens = torch.tensor([[5, 6, 7]])
@@ -145,14 +138,14 @@ def test_a_decoder_merges_alike_in_place_and_on_disk_and_generates(
 
 def test_an_encoder_merges_alike_in_place_and_on_disk(tmp_path: Path) -> None:
     model = transformers.BertForSequenceClassification(transformers.BertConfig(**TINY))
-    family = save_versions(model, tmp_path)
+    family = family_of(model, tmp_path)
     resident, merged = merged_both_ways(type(model), family, tmp_path)
     assert_equal_weights(resident, merged, family.base_model)
 
 
 def test_a_vision_model_merges_alike_in_place_and_on_disk(tmp_path: Path) -> None:
     model = transformers.SamModel(transformers.SamConfig(**SAM))
-    family = save_versions(model, tmp_path)
+    family = family_of(model, tmp_path)
     resident, merged = merged_both_ways(type(model), family, tmp_path)
     assert_equal_weights(resident, merged, family.base_model)
 
@@ -163,7 +156,7 @@ def llama(layers: int = 2, vocabulary: int = 63) -> Any:
 
 
 def test_sharded_checkpoints_are_read(tmp_path: Path) -> None:
-    family = save_versions(llama(), tmp_path, max_shard_size="20KB")
+    family = family_of(llama(), tmp_path, max_shard_size="20KB")
     assert len(list((tmp_path / "base").glob("model-*.safetensors"))) > 1
     resident, merged = merged_both_ways(transformers.LlamaForCausalLM, family, tmp_path)
     assert_equal_weights(resident, merged, family.base_model)
@@ -175,7 +168,7 @@ def write(recipe: dict[str, Any], folder: Path) -> Path:
 
 
 def test_slices_put_layers_together(tmp_path: Path) -> None:
-    family = save_versions(llama(layers=3), tmp_path)
+    family = family_of(llama(layers=3), tmp_path)
     sources = [
         {"model": model, "layer_range": [1, 3], "parameters": {"weight": 0.5, "mutation": "3:0.2"}}
         for model in family.experts
@@ -191,7 +184,7 @@ def test_slices_put_layers_together(tmp_path: Path) -> None:
 
 
 def test_modules_merge_as_the_whole_model_does(tmp_path: Path) -> None:
-    family = save_versions(llama(), tmp_path)
+    family = family_of(llama(), tmp_path)
     recipe = genome_of(family).to_recipe()
     assert run_main("merge", write(recipe, tmp_path), tmp_path / "whole", "--quiet") == 0
     recipe["modules"] = {"default": {"models": recipe.pop("models")}}
@@ -204,7 +197,7 @@ def test_modules_merge_as_the_whole_model_does(tmp_path: Path) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("option", ["--cuda", "--multi-gpu", "--low-cpu-memory"])
 def test_a_gpu_merges_as_the_cpu_does(option: str, tmp_path: Path) -> None:
-    family = save_versions(llama(), tmp_path)
+    family = family_of(llama(), tmp_path)
     recipe = write(genome_of(family).to_recipe(), tmp_path)
     options = [option] if option != "--low-cpu-memory" else ["--cuda", option]
     assert run_main("merge", recipe, tmp_path / "cpu", "--quiet") == 0
@@ -215,7 +208,7 @@ def test_a_gpu_merges_as_the_cpu_does(option: str, tmp_path: Path) -> None:
 
 
 def test_experts_with_tokens_of_their_own_merge_with_a_tokenizer_source(tmp_path: Path) -> None:
-    family = save_versions(llama(), tmp_path)
+    family = family_of(llama(), tmp_path)
     tokenizer = transformers.AutoTokenizer.from_pretrained(family.experts[0])
     tokenizer.add_tokens(["<tool>"])
     tokenizer.save_pretrained(family.experts[0])
@@ -259,7 +252,7 @@ def test_a_misfit_is_one_line_with_the_tensor_and_leaves_nothing(
 ) -> None:
     from safetensors.torch import save_file
 
-    family = save_versions(llama(), tmp_path)
+    family = family_of(llama(), tmp_path)
     file = Path(family.experts[1]) / "model.safetensors"
     tensors = load_file(file)
     break_expert(tensors)

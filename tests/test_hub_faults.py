@@ -11,6 +11,8 @@ from huggingface_hub import CommitOperationAdd, HfApi
 
 from mergekit_cycleqd.genome import Family
 from mergekit_cycleqd.hub import client
+from mergekit_cycleqd.hub.errors import HubError
+from mergekit_cycleqd.hub.pins import folder_of
 from tests import hub_server, publishing
 from tests.hub_faults import Fault
 from tests.hub_server import Hub
@@ -247,6 +249,42 @@ def test_an_upload_that_xet_may_not_make_is_one_line_and_is_not_tried_again(
     assert publish(run) == 2
     assert "me/tiny-aggregate: this token may not write there" in one_line(capsys)
     assert not without_waiting and not published(hub)
+
+
+@pytest.mark.parametrize("hub", ["xet"], indirect=True)
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_lasting_fault_of_xets_tokens_ends_after_a_bounded_number_of_requests(
+    status: int,
+    run: Path,
+    hub: Hub,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(client, "ATTEMPTS", 2)
+    monkeypatch.setenv("HF_XET_CLIENT_RETRY_BASE_DELAY", "5ms")
+    hub.faults.append(Fault("GET", "xet-write-token", status))
+    assert publish(run) == 2
+    assert f"me/tiny-aggregate: the Hub answered {status} again and again" in one_line(capsys)
+    assert len(hub.calls("GET", "xet-write-token")) == 2 * 3, "two attempts, of two more each"
+    assert not published(hub)
+    hub.faults.clear()
+    assert publish(run) == 0
+    whole(hub)
+
+
+@pytest.mark.parametrize("hub", ["xet"], indirect=True)
+def test_a_lasting_fault_of_xets_tokens_ends_a_download_too(
+    family: Family, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publishing.put_on_hub(hub, family)
+    monkeypatch.setattr(client, "ATTEMPTS", 2)
+    monkeypatch.setenv("HF_XET_CLIENT_RETRY_BASE_DELAY", "5ms")
+    hub.faults.append(Fault("GET", "xet-read-token", 503))
+    client.Hub()
+    with pytest.raises(HubError, match="lab/red: the Hub answered 503 again and again") as error:
+        folder_of("lab/red")
+    assert len(str(error.value).splitlines()) == 1
+    assert len(hub.calls("GET", "xet-read-token")) < 10
 
 
 @pytest.mark.parametrize(

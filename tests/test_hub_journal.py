@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from huggingface_hub import CommitOperationAdd
 
 from mergekit_cycleqd.cli import main
+from mergekit_cycleqd.genome import Family
 from mergekit_cycleqd.journal import FILE, read_header
 from mergekit_cycleqd.journal_lines import encode
+from mergekit_cycleqd.recipe_file import load_recipe
 from tests import hub_server, publishing
+from tests.conftest import COLOURS
 from tests.hub_server import Hub
-from tests.publishing import command, push
+from tests.publishing import command, make_run, over, push, put_on_hub
 
 hub = hub_server.hub
 made, local_run, run = publishing.made, publishing.local_run, publishing.run
@@ -49,6 +54,115 @@ def test_a_second_person_goes_on_with_a_published_run(
     assert command("push", out, "--repo-id", "other/{what}", "--what", "journal") == 0
     again = hub.content("other/journal", "dataset")
     assert again[FILE].startswith(files[FILE]), "the same header, and more lines"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path / "home of me"))
+    (tmp_path / "home of me").mkdir()
+    return tmp_path / "home of me"
+
+
+@pytest.fixture
+def telling(family: Family, hub: Hub, tmp_path: Path, home: Path) -> Path:
+    """A run whose options and failures tell where its files lie."""
+    bench, data = tmp_path / "bench", home / "data.jsonl"
+    bench.mkdir()
+    data.touch()
+
+    def change(content: dict[str, Any]) -> None:
+        red, green, _ = content["tasks"]
+        red["metadata"] = {"agentbench_root": str(bench), "protocol": "tools"}
+        options = {"data_files": {"test": [str(data)]}, "prompt": f"/no_think see {data}, {bench}"}
+        green["metadata"] = {"agentbench_root": str(bench), **options}
+
+    run = make_run(tmp_path / "made", family, change)
+    record = json.loads((run / FILE).read_bytes().splitlines()[8])
+    record |= {"kind": "evaluation", "scores": None, "status": "failed"}
+    record["error"] = f"FileNotFoundError: [Errno 2] No such file: '{bench}/x.sql' of org/model"
+    record["worker"] = "actor 1 on 10.1.2.3"
+    del record["crc32"]
+    with (run / FILE).open("ab") as stream:
+        stream.write(encode(record))
+    return over(run, put_on_hub(hub, family))
+
+
+def test_nothing_published_tells_where_files_lie_on_its_publishers_machine(
+    telling: Path, hub: Hub, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert push(telling, "--what", "aggregate,best,recipes,journal") == 0, capsys.readouterr().err
+    names = [(name, "model") for name in ("aggregate", "recipes", *COLOURS)]
+    for name, kind in (*names, ("journal", "dataset")):
+        for path, content in hub.content(f"me/tiny-{name}", kind).items():
+            for secret in (str(tmp_path), str(home), str(Path(__file__).parent), "10.1.2.3"):
+                assert secret.encode() not in content, (name, path)
+    journal = hub.content("me/tiny-journal", "dataset")[FILE].splitlines()
+    last = json.loads(journal[-1])
+    assert last["error"] == "FileNotFoundError: [Errno 2] No such file: '(path)' of org/model"
+    assert last["worker"] == "actor 1"
+    ours = (telling / FILE).read_bytes().splitlines()
+    assert journal[1:-1] == ours[1:-1] and len(journal) == len(ours)
+    red, green, blue = json.loads(journal[0])["recipe"]["tasks"]
+    assert red["metadata"] == {"agentbench_root": "<path: agentbench_root>", "protocol": "tools"}
+    assert green["metadata"] == {
+        "agentbench_root": "<path: agentbench_root>",
+        "data_files": {"test": ["<path: test>"]},
+        "prompt": "/no_think see <path: test>, <path: agentbench_root>",
+    }
+    assert blue["metadata"] is None
+
+
+def test_who_pulls_a_run_is_asked_for_what_lay_on_the_publishers_machine(
+    telling: Path, hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert push(telling, "--what", "journal") == 0
+    out, mine, data = tmp_path / "pulled", tmp_path / "my bench", tmp_path / "my data"
+    mine.mkdir()
+    data.touch()
+    pull = ("pull-run", "me/tiny-journal", "--out", out)
+    for options, message in (
+        ((), "say where it is on yours: --path agentbench_root=... --path test=..."),
+        (("--path", f"test={data}"), "on yours: --path agentbench_root=..."),
+        (("--path", "test"), "--path: must be NAME=PATH, got 'test'"),
+        (("--path", f"agentbench_root={mine}", "--path", "test=no"), "no such file or folder 'no'"),
+        (
+            ("--path", f"agentbench_root={mine}", "--path", f"test={data}", "--path", "x=/"),
+            "--path x: me/tiny-journal needs no such path; needed: agentbench_root, test",
+        ),
+    ):
+        capsys.readouterr()
+        assert command(*pull, *options) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line and not out.exists()
+    assert command(*pull, "--path", f"agentbench_root={mine}", "--path", f"test={data}") == 0
+    recipe = load_recipe(out / "recipe.yaml")
+    metadata = [task.metadata for task in recipe.tasks]
+    assert metadata[0] == {"agentbench_root": str(mine), "protocol": "tools"}
+    assert metadata[1]["data_files"] == {"test": [str(data)]}
+    assert metadata[1]["prompt"] == f"/no_think see {data}, {mine}"
+    told = read_header(out)["recipe"]
+    assert told == recipe.model_dump(mode="json", exclude={"workers"}) | {
+        "evolution": told["evolution"]
+    }
+    published = hub.content("me/tiny-journal", "dataset")[FILE]
+    assert push(out, "--what", "journal") == 0
+    assert hub.content("me/tiny-journal", "dataset")[FILE] == published
+
+
+def test_a_task_file_that_names_the_publishers_home_is_told(
+    run: Path, hub: Hub, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = tmp_path / "my tasks"
+    tasks.mkdir()
+    (tasks / "own.yaml").write_text(f"task: own\ndataset_path: {home}/data\n")
+    header = read_header(run)
+    header["recipe"]["tasks"][2]["include_path"] = str(tasks)
+    rest = (run / FILE).read_bytes().split(b"\n", 1)[1]
+    (run / FILE).write_bytes(encode(header) + rest)
+    assert push(run, "--what", "journal") == 0
+    said = capsys.readouterr().out
+    assert f"note: tasks/1/own.yaml names {home}, which is published with it" in said
+    assert "docs.py names" not in said
 
 
 def test_pushing_a_run_that_went_on_updates_its_journal(run: Path, hub: Hub) -> None:

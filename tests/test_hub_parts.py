@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import pytest
 import torch
 from huggingface_hub import ModelCard, parse_eval_result_entries
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, LlamaForCausalLM
 
+from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.genome import Family, Genome
 from mergekit_cycleqd.hub import lineage_file
@@ -24,6 +28,7 @@ from mergekit_cycleqd.hub.figure import archive_figure
 from mergekit_cycleqd.hub.licence import Licence, strictest
 from mergekit_cycleqd.hub.options import Publish
 from mergekit_cycleqd.hub.pins import Source, local_genome, sources
+from mergekit_cycleqd.hub.pipelines import Kind
 from mergekit_cycleqd.hub.publications import Publication, chosen, repo_ids
 from mergekit_cycleqd.hub.results import result_files
 from mergekit_cycleqd.hub.run_record import RunRecord
@@ -36,6 +41,7 @@ from tests.conftest import COLOURS, write_run_recipe
 from tests.publishing import command, made_up_scores, make_run
 
 made, local_run = publishing.made, publishing.local_run
+LLAMA = Kind("LlamaForCausalLM")
 
 
 @pytest.fixture
@@ -122,7 +128,9 @@ def test_the_lineage_goes_back_to_the_experts_with_every_seed(
     assert lineage_file.read(b'{"version": 9}') == lineage_file.read(b"no json") == {}
 
 
-def subject(record: RunRecord, models: tuple[Source, ...], name: str) -> Subject:
+def subject(
+    record: RunRecord, models: tuple[Source, ...], name: str, kind: Kind = LLAMA
+) -> Subject:
     model = of(record, name)
     return Subject(
         record,
@@ -132,7 +140,7 @@ def subject(record: RunRecord, models: tuple[Source, ...], name: str) -> Subject
         Licence("mit"),
         {"red": "org/reds"},
         recipe_text(model.genome),
-        "LlamaForCausalLM",
+        kind,
     )
 
 
@@ -151,6 +159,61 @@ def test_the_card_holds_the_scores_of_exactly_this_model_and_valid_metadata(
         pytest.approx(expected[c], abs=6e-4) for c in COLOURS
     ]
     assert "arXiv:2410.14735" in text and "(figures/archives.svg)" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        (LLAMA, 'print(generate("Hello", max_new_tokens=64)[0]["generated_text"])'),
+        (
+            Kind("LlamaForCausalLM", chats=True),
+            'print(generate([{"role": "user", "content": "Hello"}], max_new_tokens=64)[0]'
+            '["generated_text"][-1]["content"])',
+        ),
+    ],
+    ids=["text", "chat"],
+)
+def test_the_card_says_how_to_use_a_model_of_its_kind(
+    kind: Kind, line: str, record: RunRecord, models: tuple[Source, ...]
+) -> None:
+    text = card(subject(record, models, "aggregate", kind))
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert line in code and compile(code, "card", "exec")
+    assert "vllm serve me/aggregate" in text
+
+
+def test_a_models_kind_is_read_from_its_files(family: Family, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(family.base_model, tmp_path / "model"))
+    assert Kind.of(Checkpoint.open(str(model))) == LLAMA
+    (model / "chat_template.jinja").write_text("{{ messages }}")
+    assert Kind.of(Checkpoint.open(str(model))).chats
+
+
+def test_where_a_model_was_loaded_from_once_is_not_published(
+    family: Family, tmp_path: Path
+) -> None:
+    family = Family(str(shutil.copytree(family.base_model, tmp_path / "base")), family.experts)
+    for name, key in (("config.json", "_name_or_path"), ("tokenizer_config.json", "name_or_path")):
+        content = json.loads((tmp_path / "base" / name).read_text())
+        content |= {key: "/home/me/base", "tokenizer_file": "/home/me/tokenizer.json"}
+        (tmp_path / "base" / name).write_text(json.dumps(content))
+    folder = build(Genome.uniform(family), tmp_path / "built")
+    for path in folder.iterdir():
+        assert b"/home/me" not in path.read_bytes(), path.name
+    LlamaForCausalLM.from_pretrained(folder)
+    assert AutoTokenizer.from_pretrained(folder)("w1")["input_ids"]
+
+
+def test_a_card_without_scores_says_so(record: RunRecord, models: tuple[Source, ...]) -> None:
+    scored = subject(record, models, "aggregate")
+    genome = record.search.aggregate()
+    unscored = replace(genome, weights=tuple(weight / 2 for weight in genome.weights))
+    text = card(replace(scored, model=replace(scored.model, genome=unscored)))
+    assert (
+        "The aggregate of all archives itself was not evaluated." in text
+        and "| uniform merge |" not in text
+    )
+    assert not ModelCard(text).data.eval_results
 
 
 def test_a_card_without_weights_names_no_library(

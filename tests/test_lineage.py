@@ -156,13 +156,13 @@ def test_a_search_with_the_childs_basis_resumes_from_its_journal(
         return dict(zip(recipe.task_names, rng.random(3).tolist(), strict=True))
 
     whole = CycleQD(recipe)
-    journal = Journal.open(tmp_path, header)
+    journal = Journal.open(tmp_path / "run", header)
     while not whole.done:
         candidate = whole.ask()
         journal.append(Record(candidate.genome, "search", scores(candidate), candidate))
         whole.tell(candidate, scores(candidate))
     journal.close()
-    reopened = Journal.open(tmp_path, header)
+    reopened = Journal.open(tmp_path / "run", header)
     again = CycleQD(recipe, reopened.replay(recipe.family))
     reopened.close()
     assert any(elite.genome.lineage for elite in whole.elites("red"))

@@ -25,7 +25,7 @@ from mergekit_cycleqd.lora import LoRAExpert, LowRank, open_expert
 from mergekit_cycleqd.materialize import ResidentModel
 from mergekit_cycleqd.outputs import recipe_text
 from mergekit_cycleqd.recipe_file import load_recipe
-from tests.conftest import RecipeMaker, make_family
+from tests.conftest import RecipeMaker, make_family, shake
 
 # peft still uses names that transformers has replaced
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -48,10 +48,7 @@ def make_adapter(base: str, folder: Path, seed: int = 0, **settings: Any) -> Pat
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(base)
     adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **(PLAIN | settings)))
-    with torch.no_grad():
-        for parameter in adapted.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.2 * torch.randn_like(parameter))
+    shake(adapted, 0.2)
     adapted.save_pretrained(folder)
     return folder
 

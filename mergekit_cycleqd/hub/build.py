@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError, disk_line
+from mergekit_cycleqd.hub.machine import forget_origins
 from mergekit_cycleqd.hub.remote import digest, git_blob
 from mergekit_cycleqd.hub.verify import verify
 from mergekit_cycleqd.merge_command import merge_recipe
@@ -51,6 +52,7 @@ def build(genome: Genome, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         recipe.write_text(text, encoding="utf-8")
         merge_recipe(recipe, out, MergeOptions(quiet=True, write_model_card=False))
+        forget_origins(out)
         verify(out, genome)
     except OSError as error:
         shutil.rmtree(out, ignore_errors=True)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from huggingface_hub import ModelCardData
 
 from mergekit_cycleqd.hub import card_text
+from mergekit_cycleqd.hub.kept import kept
 from mergekit_cycleqd.hub.licence import Licence
 from mergekit_cycleqd.hub.pins import Source
+from mergekit_cycleqd.hub.pipelines import Kind, pipeline_tag
 from mergekit_cycleqd.hub.publications import Publication
 from mergekit_cycleqd.hub.results import model_index
 from mergekit_cycleqd.hub.run_record import RunRecord
@@ -30,7 +32,7 @@ class Subject:
         licence: The merge's.
         datasets: Hub id of each task's dataset, where it is known.
         recipe: The published recipe's text.
-        architecture: Of the base, such as ``LlamaForCausalLM``; empty if not known.
+        kind: What the base is, and so the model.
     """
 
     run: RunRecord
@@ -40,7 +42,7 @@ class Subject:
     licence: Licence
     datasets: Mapping[str, str]
     recipe: str
-    architecture: str = ""
+    kind: Kind
 
 
 def card(subject: Subject) -> str:
@@ -51,6 +53,7 @@ def card(subject: Subject) -> str:
         card_text.introduction(subject),
         card_text.usage(subject),
         _scores(subject),
+        kept(subject.run, subject.model.scored, subject.model.genome),
         card_text.place(subject, FIGURE),
         card_text.recipe(subject),
         card_text.making(subject),
@@ -68,13 +71,12 @@ def metadata(subject: Subject) -> ModelCardData:
     """
     bases = list(dict.fromkeys(repo for source in subject.sources for repo in source.repos))
     weights = subject.model.weights
-    causal = subject.architecture.endswith("ForCausalLM")
     results = model_index(subject.run, subject.model.genome, subject.datasets)
     return ModelCardData(
         base_model=bases or None,
         base_model_relation="merge" if bases else None,
         library_name="transformers" if weights else None,
-        pipeline_tag="text-generation" if weights and causal else None,
+        pipeline_tag=pipeline_tag(subject.kind.architecture) if weights else None,
         license=subject.licence.id,
         tags=["mergekit", "merge", "cycleqd"],
         datasets=sorted(set(subject.datasets.values())) or None,
@@ -88,7 +90,7 @@ def _scores(subject: Subject) -> str:
     holdout = table(run, model.scored, model.genome, "holdout")
     search = table(run, model.scored, model.genome, "search")
     if not holdout and not search:
-        return ""
+        return f"## Scores\n\nThe {model.scored} itself was not evaluated."
     parts = ["## Scores"]
     if holdout:
         parts.append(f"On holdout samples, which the search never saw:\n\n{holdout}")

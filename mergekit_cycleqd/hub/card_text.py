@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 from huggingface_hub import constants
 
 from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.hub import pipelines
 from mergekit_cycleqd.hub.pins import Source
+from mergekit_cycleqd.hub.scores import count_note
+from mergekit_cycleqd.sample_counts import SPLITS
 
 if TYPE_CHECKING:
     from mergekit_cycleqd.hub.card import Subject
+    from mergekit_cycleqd.recipe import Recipe, Task
 
 _LONGEST_RECIPE = 16_000
 _SHOWN_ELITES = 10
@@ -78,19 +82,7 @@ def usage(subject: Subject) -> str:
 $ pip install mergekit-cycleqd
 $ mergekit-cycleqd merge hf://{repo} model{_other_elite(subject)}
 ```"""
-    return f"""\
-## Use
-
-```python
-from transformers import pipeline
-
-generate = pipeline("text-generation", model="{repo}")
-print(generate("Hello", max_new_tokens=64)[0]["generated_text"])
-```
-
-```console
-$ vllm serve {repo}
-```"""
+    return pipelines.usage(subject.kind, repo)
 
 
 def _other_elite(subject: Subject) -> str:
@@ -105,7 +97,8 @@ def place(subject: Subject, figure: str) -> str:
     run, model = subject.run, subject.model
     text = (
         "## In the archives\n\n"
-        "Each task has an archive: its score is the quality, shown as colour; the scores of the "
+        "Each task has an archive: its score is the quality, shown as colour from dark (low) to "
+        "bright (high); the scores of the "
         f"other tasks say which cell a model belongs to.\n\n![The archives]({figure})"
     )
     if model.what != "recipes":
@@ -152,13 +145,19 @@ def making(subject: Subject) -> str:
     ]
     for task in run.recipe.tasks:
         dataset = subject.datasets.get(task.name)
-        name = f"[{task.task}]({constants.ENDPOINT}/datasets/{dataset})" if dataset else task.task
-        lines.append(
-            f"| {task.name} | {name} | {task.metric} | {task.samples.search} | "
-            f"{task.samples.holdout or 'none'} |"
-        )
+        name = pipelines.public_name(task)
+        if dataset:
+            name = f"[{name}]({constants.ENDPOINT}/datasets/{dataset})"
+        ids = {"search": task.samples.search, "holdout": task.samples.holdout}
+        used = [f"{ids[split] or 'none'}{count_note(run, split, task.name)}" for split in SPLITS]
+        cells = [task.name, name + _origin(task), task.metric, *used]
+        lines.append(f"| {' | '.join(cells)} |")
     versions = ", ".join(f"{name} {version}" for name, version in run.header["versions"].items())
-    told = "; ".join(f"{key}: {_flat(value)}" for key, value in settings.items())
+    told = "; ".join(
+        f"{key}: {_flat(value)}"
+        for key, value in settings.items()
+        if value is not None and value is not False
+    )
     rows = "\n".join(lines)
     return f"""\
 ## How it was made
@@ -166,13 +165,18 @@ def making(subject: Subject) -> str:
 Run `{run.id}`: {run.search.children_told} of {evolution.children} children, seed {evolution.seed}.
 Settings: {told}.
 
-Models were chosen by their scores on the search samples of these tasks, numbered as
-lm-evaluation-harness numbers them:
+Models were chosen by their scores on the search samples of these tasks, {_numbering(run.recipe)}:
 
 {rows}
 
 [lineage.json](lineage.json) has the ancestors back to the experts, with seeds, scores and
 fingerprints. Versions: {versions}."""
+
+
+def _numbering(recipe: Recipe) -> str:
+    if recipe.engine.kind == "vision":
+        return "numbered from 0 in the order of\ntheir files' names or of the dataset"
+    return "numbered as\nlm-evaluation-harness numbers them"
 
 
 def licence(subject: Subject) -> str:
@@ -182,9 +186,15 @@ def licence(subject: Subject) -> str:
             f"## Licence\n\nNot settled: {subject.licence.question} Until its publisher says so, "
             "the licences of base and experts hold, all of them."
         )
+    name = subject.licence.id
+    if subject.licence.stated:
+        return (
+            f"## Licence\n\n{name}, as its publisher states; the licences of base and experts hold "
+            "as well."
+        )
     return (
-        f"## Licence\n\n{subject.licence.id}: the strictest among base and experts, or the "
-        "publisher's own choice within them."
+        f"## Licence\n\n{name}: the strictest of the licences of base and experts, which hold as "
+        "well."
     )
 
 
@@ -196,6 +206,13 @@ def _linked(source: Source) -> str:
         repo, _, commit = pinned.partition("@")
         linked.append(f"[{repo}]({constants.ENDPOINT}/{repo}/tree/{commit})")
     return " + ".join(linked)
+
+
+def _origin(task: Task) -> str:
+    """Whose task it is, where lm-evaluation-harness does not bring it."""
+    if task.include_path:
+        return " (its publisher's own)"
+    return " (of mergekit-cycleqd)" if task.evaluator == "agentbench" else ""
 
 
 def _flat(value: object) -> str:

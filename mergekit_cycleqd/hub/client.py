@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ from mergekit_cycleqd.hub.remote import Content, RemoteFile, RepoState, Target, 
 ATTEMPTS = 6
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 120.0
+# hf_xet tries again by itself too, by its own account for four minutes each time.
+_XET_RETRIES = {
+    "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "2",
+    "HF_XET_CLIENT_RETRY_BASE_DELAY": "1s",
+}
 T = TypeVar("T")
 
 
@@ -40,9 +46,16 @@ class Account:
 class Hub:
     """A client that tries again what passes (429, 5xx, no answer), and says the rest in a line."""
 
-    def __init__(self) -> None:
-        """Talk to the Hub that huggingface_hub is set to, with the user's own token."""
+    def __init__(self, attempts: int | None = None) -> None:
+        """Talk to the Hub that huggingface_hub is set to, with the user's own token.
+
+        Args:
+            attempts: How often what passes is tried; None for `ATTEMPTS`.
+        """
         self.api = HfApi()
+        self._attempts = attempts or ATTEMPTS
+        for name, value in _XET_RETRIES.items():  # read when a transfer starts
+            os.environ.setdefault(name, value)
 
     def call(self, about: str, action: Callable[[], T]) -> T:
         """Do something with the Hub; what passes is tried again, with exponential backoff.
@@ -55,14 +68,14 @@ class Hub:
             HubError: If it fails for good.
         """
         wait = FIRST_WAIT_SECONDS
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, self._attempts + 1):
             try:
                 return action()
             except Exception as error:
                 if not is_from_the_hub(error) or isinstance(error, HubError):
                     raise
                 asked = retry_after(error) or 0.0
-                last = attempt == ATTEMPTS or max(wait, asked) > LONGEST_WAIT_SECONDS
+                last = attempt == self._attempts or max(wait, asked) > LONGEST_WAIT_SECONDS
                 if last or not is_passing(error):
                     raise HubError(one_line(error, about)) from error
                 time.sleep(max(wait, asked))

@@ -12,6 +12,7 @@ from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
     LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -61,6 +62,8 @@ def is_passing(error: BaseException) -> bool:
     status = status_of(error)
     if status is not None:
         return status == 429 or status >= 500
+    if isinstance(error, OfflineModeIsEnabled):
+        return False
     return any(
         isinstance(cause, _HTTPError | ConnectionError | TimeoutError) for cause in _causes(error)
     )
@@ -89,6 +92,8 @@ def _line(error: BaseException, target: str) -> str:
             f"{target}: needs a token of the Hub, got none; log in by `hf auth login`, or set "
             "HF_TOKEN to a token that may write"
         )
+    if isinstance(error, OfflineModeIsEnabled):
+        return f"{target}: the Hub is switched off by HF_HUB_OFFLINE; unset it"
     if isinstance(error, GatedRepoError):
         return f"{target}: is gated; ask for access on its page, with the account of this token"
     if status == 401 and get_token():

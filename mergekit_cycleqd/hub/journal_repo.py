@@ -13,12 +13,14 @@ from huggingface_hub import DatasetCardData
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.licence import Licence
+from mergekit_cycleqd.hub.machine import Placeholders, public_record
 from mergekit_cycleqd.hub.pins import Source
 from mergekit_cycleqd.hub.remote import RepoState, Target
-from mergekit_cycleqd.hub.run_record import SUMMARY, RunRecord
+from mergekit_cycleqd.hub.run_record import RunRecord
 from mergekit_cycleqd.journal import FILE
 from mergekit_cycleqd.journal_lines import decode, encode
 from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.sample_counts import SUMMARY
 
 RECIPE = "recipe.yaml"
 TASKS = "tasks"
@@ -47,6 +49,16 @@ class JournalRepo:
         return {path for path in self.state.files if path.startswith(f"{TASKS}/")} - set(self.texts)
 
     @property
+    def warnings(self) -> list[str]:
+        """Task files in which the user's home stands, a line each."""
+        home = str(Path.home())
+        return [
+            f"{path} names {home}, which is published with it; others can do nothing with it"
+            for path, text in self.texts.items()
+            if path.startswith(f"{TASKS}/") and f"{home}/".encode() in text
+        ]
+
+    @property
     def note(self) -> str:
         """The repo in a line, for a collection."""
         return f"The run: {self.run.search.children_told} evaluated children, to go on from."
@@ -72,18 +84,19 @@ def journal_repo(
         )
     names = {each.reference: each.published for each in sources}
     folders, tasks = _task_files(run.recipe)
+    paths = Placeholders()
     recipe = run.recipe.model_dump(mode="json", exclude_defaults=True)
-    text = yaml.safe_dump(_portable(recipe, names, folders), sort_keys=False, allow_unicode=True)
+    recipe = _portable(recipe, names, folders, paths)
+    text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
     header = {
         **run.header,
-        "recipe": _portable(run.header["recipe"], names, folders),
+        "recipe": _portable(run.header["recipe"], names, folders, paths),
         "fingerprints": {names[key]: each for key, each in run.header["fingerprints"].items()},
     }
-    lines = (run.folder / FILE).read_bytes().split(b"\n", 1)[1]
     texts = {
         "README.md": _card(run, target, licence).encode(),
         RECIPE: text.encode(),
-        FILE: encode(header) + lines,
+        FILE: encode(header) + _public_lines(run.folder / FILE),
         **tasks,
     }
     if (run.folder / SUMMARY).is_file():
@@ -104,6 +117,16 @@ def journal_repo(
     return JournalRepo(run, target, texts, state)
 
 
+def _public_lines(path: Path) -> bytes:
+    """The records of a journal; most lines as they are."""
+    lines = []
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True)[1:], start=2):
+        record = decode(line, path, number)
+        public = public_record(record)
+        lines.append(line if public == record else encode(public))
+    return b"".join(lines)
+
+
 def _task_files(recipe: Recipe) -> tuple[dict[str, str], dict[str, bytes]]:
     """Where the folders of task files go in the repo, and the files."""
     folders: dict[str, str] = {}
@@ -117,12 +140,15 @@ def _task_files(recipe: Recipe) -> tuple[dict[str, str], dict[str, bytes]]:
 
 
 def _portable(
-    recipe: Mapping[str, Any], names: Mapping[str, str], folders: Mapping[str, str]
+    recipe: Mapping[str, Any],
+    names: Mapping[str, str],
+    folders: Mapping[str, str],
+    paths: Placeholders,
 ) -> dict[str, Any]:
-    """A recipe as plain data, with models by commit and the folders of task files beside it."""
+    """A recipe as plain data: models by commit, task files beside it, no path of this machine."""
     experts = [{**expert, "model": names[expert["model"]]} for expert in recipe["experts"]]
     tasks = []
-    for task in recipe["tasks"]:
+    for task in paths.tasks(recipe["tasks"]):
         path = task.get("include_path")
         tasks.append({**task, "include_path": folders[path]} if path else task)
     base = names[recipe["base_model"]]

@@ -23,10 +23,12 @@ class Licence:
     Attributes:
         id: Of the licence, as the Hub names it; ``other`` where it cannot be said.
         question: What the publisher must decide; empty where nothing is open.
+        stated: Whether the publisher named it.
     """
 
     id: str
     question: str = ""
+    stated: bool = False
 
 
 def licence_of(stated: str | None, models: Sequence[Source], hub: Hub) -> Licence:
@@ -36,7 +38,7 @@ def licence_of(stated: str | None, models: Sequence[Source], hub: Hub) -> Licenc
         HubError: If the Hub does not answer.
     """
     if stated:
-        return Licence(stated)
+        return Licence(stated, stated=True)
     found = {model.published: _stated(model, hub) for model in models}
     return strictest(found)
 

@@ -13,6 +13,7 @@ from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.figure import archive_figure
 from mergekit_cycleqd.hub.licence import Licence
 from mergekit_cycleqd.hub.pins import Source, published_genome
+from mergekit_cycleqd.hub.pipelines import Kind
 from mergekit_cycleqd.hub.publications import Publication
 from mergekit_cycleqd.hub.remote import RepoState, Target
 from mergekit_cycleqd.hub.results import reported_split, result_files
@@ -98,7 +99,7 @@ def model_repo(
     target: Target,
     licence: Licence,
     datasets: Mapping[str, str],
-    architecture: str,
+    kind: Kind,
     hub: Hub,
 ) -> ModelRepo:
     """Write all texts of a model's repo, and look at what the Hub has of it.
@@ -112,7 +113,7 @@ def model_repo(
             f"{', '.join(local)}; push those first and name them in the run's recipe"
         )
     recipe = published_recipe(model, sources)
-    subject = Subject(run, model, target.repo_id, sources, licence, datasets, recipe, architecture)
+    subject = Subject(run, model, target.repo_id, sources, licence, datasets, recipe, kind)
     scores = None if model.what == "recipes" else run.scores(model.genome, "search")
     texts = {
         "README.md": card(subject),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -30,6 +31,20 @@ class Publish(BaseModel):
     license: str | None = None
     revision: str = "main"
     datasets: dict[str, str] = Field(default_factory=dict)
+
+    def command(self, folder: Path) -> list[str]:
+        """The words of the command that publishes a run folder so."""
+        words = ["mergekit-cycleqd", "push", str(folder), "--what", ",".join(self.what)]
+        given = {
+            "--repo-id": self.repo_id,
+            "--collection": self.collection,
+            "--license": self.license,
+            "--revision": self.revision,
+        }
+        words += [word for option, value in given.items() if value for word in (option, value)]
+        for task, dataset in self.datasets.items():
+            words += ["--dataset", f"{task}={dataset}"]
+        return [*words, "--private"] if self.private else words
 
     @field_validator("repo_id")
     @classmethod

@@ -21,7 +21,7 @@ from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError, is_from_the_hub, one_line
 from mergekit_cycleqd.lora import open_expert
-from mergekit_cycleqd.recipe import is_adapted
+from mergekit_cycleqd.models import parts
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -59,7 +59,7 @@ class Source:
         return tuple(
             part
             for part, published in zip(
-                _parts(self.reference), self.published.split("+"), strict=True
+                parts(self.reference), self.published.split("+"), strict=True
             )
             if published.startswith("./")
         )
@@ -72,7 +72,7 @@ class Source:
             ModelError: If it cannot be had.
         """
         found = []
-        for part, published in zip(_parts(self.reference), self.published.split("+"), strict=True):
+        for part, published in zip(parts(self.reference), self.published.split("+"), strict=True):
             name = part if published.startswith("./") else published
             found.append(folder_of(name))
         reference = "+".join(found)
@@ -123,17 +123,17 @@ def sources(
         ModelError: If a model cannot be had.
     """
     named = [(None, base_model), *experts]
-    folders = _folder_names([part for _, ref in named for part in _parts(ref)])
+    folders = _folder_names([part for _, ref in named for part in parts(ref)])
     found = []
     for task, reference in named:
         fingerprint = fingerprints[reference]
         commits = _commits(reference, fingerprint)
         sure = commits is not None
         if commits is None:
-            commits = [_commit_now(part, hub) for part in _parts(reference)]
+            commits = [_commit_now(part, hub) for part in parts(reference)]
         published = "+".join(
             folders[part] if commit is None else f"{part.partition('@')[0]}@{commit}"
-            for part, commit in zip(_parts(reference), commits, strict=True)
+            for part, commit in zip(parts(reference), commits, strict=True)
         )
         source = Source(task, reference, published, fingerprint)
         if download and not sure:
@@ -161,17 +161,13 @@ def local_genome(genome: Genome, models: Sequence[Source]) -> Genome:
     return replace(genome, family=family)
 
 
-def _parts(reference: str) -> list[str]:
-    return reference.split("+") if is_adapted(reference) else [reference]
-
-
 def _commits(reference: str, fingerprint: str) -> list[str | None] | None:
     """The commit of each part, None for a folder; None if that cannot be told from here."""
-    parts = _parts(reference)
-    stated = [part.partition("@")[2] for part in parts]
+    named = parts(reference)
+    stated = [part.partition("@")[2] for part in named]
     if all(_COMMIT.fullmatch(commit) for commit in stated):
         return list(stated)
-    for folders in itertools.product(*(list(_snapshots(part)) for part in parts)):
+    for folders in itertools.product(*(list(_snapshots(part)) for part in named)):
         try:
             same = open_expert("+".join(map(str, folders))).fingerprint() == fingerprint
         except (ModelError, OSError):  # a snapshot that was downloaded in part
@@ -179,9 +175,9 @@ def _commits(reference: str, fingerprint: str) -> list[str | None] | None:
         if same:
             return [
                 None if Path(part).is_dir() else folder.name
-                for part, folder in zip(parts, folders, strict=True)
+                for part, folder in zip(named, folders, strict=True)
             ]
-    if all(Path(part).is_dir() for part in parts):
+    if all(Path(part).is_dir() for part in named):
         raise HubError(
             f"{reference}: is not what the run was made with any more (its files have another "
             f"fingerprint than {fingerprint}); bring the old ones back"
@@ -211,10 +207,10 @@ def _commit_now(part: str, hub: Hub) -> str | None:
     return str(info.sha)
 
 
-def _folder_names(parts: Sequence[str]) -> dict[str, str]:
+def _folder_names(references: Sequence[str]) -> dict[str, str]:
     """A short name for each folder, since where it lies is nobody's business."""
     names: dict[str, str] = {}
-    for part in dict.fromkeys(part for part in parts if Path(part).is_dir()):
+    for part in dict.fromkeys(part for part in references if Path(part).is_dir()):
         name = f"./{Path(part).resolve().name}"
         while name in names.values():
             name += "-"

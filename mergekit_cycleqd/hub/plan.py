@@ -15,6 +15,7 @@ from mergekit_cycleqd.hub.licence import licence_of
 from mergekit_cycleqd.hub.model_repo import ModelRepo, model_repo
 from mergekit_cycleqd.hub.options import Publish, publish_faults
 from mergekit_cycleqd.hub.pins import Source, sources
+from mergekit_cycleqd.hub.pipelines import Kind
 from mergekit_cycleqd.hub.publications import chosen, repo_ids
 from mergekit_cycleqd.hub.remote import Target
 from mergekit_cycleqd.hub.run_record import RunRecord
@@ -70,17 +71,17 @@ def make_plan(
         download=download,
     )
     licence = licence_of(options.license, found, hub)
-    architecture = _architecture(found[0])
+    kind = _kind(found[0])
     targets = [Target(repo_id, "model", options.revision) for repo_id in ids[: len(models)]]
     repos = [
-        model_repo(run, model, found, target, licence, options.datasets, architecture, hub)
+        model_repo(run, model, found, target, licence, options.datasets, kind, hub)
         for model, target in zip(models, targets, strict=True)
     ]
     journal = None
     if "journal" in options.what:
         target = Target(ids[-1], "dataset", options.revision)
         journal = journal_repo(run, found, target, licence, hub)
-    warnings = []
+    warnings = journal.warnings if journal else []
     if licence.question:
         warnings.append(f"{licence.question} (--license, or license in the recipe's publish)")
     if local := [each.published for each in found if each.folders]:
@@ -116,11 +117,9 @@ def check_account(account: Account, ids: Sequence[str]) -> None:
             )
 
 
-def _architecture(base: Source) -> str:
-    """The architecture of the base, where its config is here."""
+def _kind(base: Source) -> Kind:
+    """What the base is, where its files are here."""
     try:
-        reference = base.reference if base.folders else base.published
-        config = Checkpoint.open(reference).config
-        return str((config.get("architectures") or [""])[0])
+        return Kind.of(Checkpoint.open(base.reference if base.folders else base.published))
     except ModelError:
-        return ""
+        return Kind()

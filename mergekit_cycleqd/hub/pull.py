@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
+
+import yaml
 
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.journal_repo import RECIPE, TASKS
+from mergekit_cycleqd.hub.machine import chosen_paths, filled, placeholders
 from mergekit_cycleqd.hub.remote import Target
 from mergekit_cycleqd.journal import FILE, Journal, read_header
 from mergekit_cycleqd.journal_lines import encode
-from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.recipe_file import load_recipe, read_yaml
 
 
-def pull_run(reference: str, out: Path, say: Callable[[str], None]) -> None:
+def pull_run(
+    reference: str, out: Path, say: Callable[[str], None], paths: Mapping[str, Path]
+) -> None:
     """Make a run folder of a published run.
 
     Args:
         reference: ``org/name`` or ``org/name@revision`` of a dataset repo.
         out: The folder; must not exist, or be empty.
         say: Shows a line.
+        paths: Where on this machine is what lay on the publisher's, by its placeholder.
 
     Raises:
-        HubError: If there is no such repo, or it holds no run, or the folder is taken.
+        HubError: If there is no such repo, or it holds no run, or the folder is taken, or a path is
+            missing.
         JournalError: If the journal is damaged.
         RecipeError: If the recipe is.
     """
@@ -50,7 +57,7 @@ def pull_run(reference: str, out: Path, say: Callable[[str], None]) -> None:
             place = folder / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(hub.read(target, path, state.head))
-        told = _adopt(folder, out)
+        told = _adopt(folder, out, reference, paths)
         if out.exists():
             out.rmdir()
         os.replace(folder, out)
@@ -60,10 +67,17 @@ def pull_run(reference: str, out: Path, say: Callable[[str], None]) -> None:
     say(f"to go on: mergekit-cycleqd {out / RECIPE} --out {out}")
 
 
-def _adopt(folder: Path, out: Path) -> int:
-    """Let the header name the task files where they will lie; how many candidates were told."""
+def _adopt(folder: Path, out: Path, reference: str, paths: Mapping[str, Path]) -> int:
+    """Let the run name files where they lie here; how many candidates were told."""
     path = folder / FILE
     header = read_header(folder)
+    needed = placeholders(header)
+    here = chosen_paths(needed, paths, reference)
+    header = filled(header, here)
+    if needed:
+        content = filled(read_yaml(folder / RECIPE), here)
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        (folder / RECIPE).write_text(text, encoding="utf-8")
     recipe = load_recipe(folder / RECIPE)
     for task in header["recipe"]["tasks"]:
         if (inside := task.get("include_path")) is None:

@@ -20,8 +20,8 @@ from mergekit_cycleqd.hub.model_repo import RECIPE
 from mergekit_cycleqd.hub.pins import folder_of
 from mergekit_cycleqd.hub.remote import Target, digest
 from mergekit_cycleqd.merge_command import merge_recipe
+from mergekit_cycleqd.models import with_folders
 from mergekit_cycleqd.outputs import write_atomically
-from mergekit_cycleqd.recipe import is_adapted
 from mergekit_cycleqd.recipe_file import read_yaml
 
 _REFERENCE = re.compile(
@@ -78,7 +78,7 @@ def rebuild(
     with tempfile.TemporaryDirectory(prefix="cycleqd-") as scratch:
         local = Path(scratch) / "recipe.yaml"
         local.write_text(text, encoding="utf-8")
-        content = with_folders(read_yaml(local))
+        content = with_folders(read_yaml(local), _folder)
         local.write_text(yaml.safe_dump(content, sort_keys=False, width=2**31), encoding="utf-8")
         quiet = options.model_copy(update={"write_model_card": False})
         merge_recipe(local, out, quiet)
@@ -90,34 +90,13 @@ def rebuild(
         say(f"{out}: {_compared(out, weights)}")
 
 
-def with_folders(content: Any) -> Any:
-    """A recipe with a folder in the place of every Hub id of base and experts.
-
-    mergekit 0.1.5 reads the revision of a model and then downloads the newest weights; here they
-    are those of the revision.
+def _folder(reference: str) -> str:
+    """The folder of a model, of the revision that is named.
 
     Raises:
-        HubError: If a model is a folder that is not here.
-        ModelError: If a model cannot be had.
+        HubError: If it is a folder that is not here.
+        ModelError: If it cannot be had.
     """
-    if not isinstance(content, Mapping):
-        return content
-    changed = dict(content)
-    if isinstance(base := content.get("base_model"), str):
-        changed["base_model"] = _folder(base)
-    if isinstance(models := content.get("models"), list):
-        changed["models"] = [
-            {**entry, "model": _folder(entry["model"])}
-            if isinstance(entry, Mapping) and isinstance(entry.get("model"), str)
-            else entry
-            for entry in models
-        ]
-    return changed
-
-
-def _folder(reference: str) -> str:
-    if is_adapted(reference):
-        return "+".join(map(_folder, reference.split("+")))
     if is_hub_id(reference):
         return folder_of(reference)
     if not Path(reference).is_dir():

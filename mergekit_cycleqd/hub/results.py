@@ -8,6 +8,7 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml
 
 from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.hub.pipelines import public_name
 from mergekit_cycleqd.hub.run_record import RunRecord
 from mergekit_cycleqd.hub.scores import count_note, scores_of
 from mergekit_cycleqd.records import Split
@@ -28,11 +29,12 @@ def model_index(run: RunRecord, genome: Genome, datasets: Mapping[str, str]) -> 
     """
     split = reported_split(run, genome)
     scores = scores_of(run, genome, split)
+    kind = "image-segmentation" if run.recipe.engine.kind == "vision" else "text-generation"
     return [
         EvalResult(
-            task_type="text-generation",
-            dataset_type=datasets.get(task.name, task.task),
-            dataset_name=task.task,
+            task_type=kind,
+            dataset_type=datasets.get(task.name, public_name(task)),
+            dataset_name=public_name(task),
             dataset_split=split,
             metric_type=task.metric.partition(",")[0],
             metric_name=_note(run, split, task.name),
@@ -52,7 +54,7 @@ def result_files(run: RunRecord, genome: Genome, datasets: Mapping[str, str]) ->
         if task.name in datasets and task.name in scores:
             entry = EvalResultEntry(
                 dataset_id=datasets[task.name],
-                task_id=task.task,
+                task_id=public_name(task),
                 value=round(scores[task.name].value, 6),
                 notes=_note(run, split, task.name),
             )

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError
-from mergekit_cycleqd.journal import Journal, read_header
+from mergekit_cycleqd.journal import Journal, read_header, read_recipe
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.records import Split
+from mergekit_cycleqd.sample_counts import sample_counts
 from mergekit_cycleqd.search import CycleQD, Scores, Told
-
-SUMMARY = "summary.md"
 
 
 @dataclass(frozen=True)
@@ -55,10 +51,7 @@ class RunRecord:
             JournalError: If it is none, or the journal is damaged, or the run is going on.
         """
         header = read_header(folder)
-        try:
-            recipe = Recipe.model_validate(header["recipe"])
-        except (KeyError, ValidationError) as error:
-            raise HubError(f"{folder}: its journal holds no recipe of a run: {error}") from None
+        recipe = read_recipe(folder)
         journal = Journal.open(folder, header)
         try:
             told = {item.candidate.index: item for item in journal.replay(recipe.family)}
@@ -71,7 +64,8 @@ class RunRecord:
                 f"{folder}: needs a run whose experts were evaluated, got {search.told_count} of "
                 f"{len(search.tasks)}; run its recipe first"
             )
-        return cls(folder, _id(header), header, recipe, search, told, journal, _sizes(folder))
+        sizes = sample_counts(folder, recipe)
+        return cls(folder, _id(header), header, recipe, search, told, journal, sizes)
 
     def scores(self, genome: Genome, split: Split) -> Scores | None:
         """The scores of exactly this genome on a split, if it was evaluated."""
@@ -89,15 +83,3 @@ def _id(header: Mapping[str, Any]) -> str:
     models = list(header["fingerprints"].values())
     content = json.dumps([tasks, evolution, models], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:12]
-
-
-def _sizes(folder: Path) -> dict[Split, dict[str, int]]:
-    """How many samples the run's own summary says that each score rests on."""
-    sizes: dict[Split, dict[str, int]] = {"search": {}, "holdout": {}}
-    path = folder / SUMMARY
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    splits: tuple[Split, ...] = ("search", "holdout")
-    for split in splits:
-        for task, count in re.findall(rf"([^\s|]+) \({split}, n=(\d+)\)", text):
-            sizes[split][task] = int(count)
-    return sizes

@@ -1,4 +1,4 @@
-"""How many samples each score rests on."""
+"""How many samples each score of a run rests on."""
 
 from __future__ import annotations
 

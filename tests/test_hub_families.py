@@ -1,0 +1,75 @@
+"""Runs over adapters and mixtures of experts: pushed, used, and rebuilt from their recipes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard
+from mergekit.options import MergeOptions
+from transformers import AutoModelForCausalLM
+
+from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.hub.rebuild import PublishedRecipe, rebuild
+from mergekit_cycleqd.hub.run_record import RunRecord
+from tests import hub_server
+from tests.conftest import COLOURS, save_versions
+from tests.hub_server import Hub
+from tests.publishing import make_run, over, push, put_on_hub
+from tests.test_architectures import DECODERS
+from tests.test_lora import make_adapter
+
+# peft still uses names that transformers has replaced
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+hub = hub_server.hub
+
+
+@pytest.fixture(params=["adapters", "qwen2 moe", "mixtral"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def run(kind: str, family: Family, hub: Hub, tmp_path: Path) -> Path:
+    """A finished run over models that are on the Hub."""
+    if kind == "adapters":
+        adapters = (make_adapter(family.base_model, tmp_path / c, k) for k, c in enumerate("ab"))
+        experts = [f"{family.base_model}+{adapter}" for adapter in adapters]
+        family = replace(family, experts=(*experts, family.experts[2]))
+    else:
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(DECODERS[kind]())
+        family = save_versions(model, tmp_path, COLOURS)
+    return over(make_run(tmp_path / "made", family), put_on_hub(hub, family))
+
+
+def test_it_is_published_used_and_rebuilt_byte_for_byte(
+    run: Path, kind: str, hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert push(run, "--what", "aggregate,recipes,journal") == 0, capsys.readouterr().err
+    pushed = hub.content("me/tiny-aggregate")
+    data = ModelCard(pushed["README.md"].decode()).data
+    commits = {name: hub.repo(name).find("main").oid for name in data.base_model}
+    recipe = pushed["mergekit_config.yml"].decode()
+    assert all(f"{name}@{commit}" in recipe for name, commit in commits.items())
+    assert len(commits) == 4 and ("lab/base+" not in recipe)
+    if kind == "adapters":
+        assert f"lab/base@{commits['lab/base']}+lab/a@{commits['lab/a']}" in recipe
+    loaded, told = AutoModelForCausalLM.from_pretrained(
+        "me/tiny-aggregate", output_loading_info=True
+    )
+    assert not any(told.values()) and loaded.config.vocab_size == 63
+    for number, name in enumerate(("aggregate", "recipes")):
+        said: list[str] = []
+        out = tmp_path / f"rebuilt{number}"
+        published = PublishedRecipe(f"me/tiny-{name}", None, "mergekit_config.yml")
+        rebuild(published, out, MergeOptions(quiet=True), said.append)
+        assert (out / "model.safetensors").read_bytes() == pushed["model.safetensors"]
+    together = RunRecord.open(run).search.aggregate()
+    assert Genome.from_mergekit(yaml.safe_load(recipe)).weights == together.weights
+    before = len(hub.calls("POST", "/commit/"))
+    assert push(run, "--what", "aggregate,recipes,journal") == 0, capsys.readouterr().err
+    assert len(hub.calls("POST", "/commit/")) == before
