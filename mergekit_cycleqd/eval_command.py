@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lm_eval
-from lm_eval.tasks import TaskManager
 from lm_eval.utils import handle_non_serializable, make_table
 from pydantic import ValidationError
 
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.hf import HFEngine, load_lm
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.evaluators.episode_task import evals_folder
+from mergekit_cycleqd.eval_tasks import TaskOptions, load, sample_numbers, task_manager
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.lora import open_expert
 from mergekit_cycleqd.models import BASE, family_faults
 from mergekit_cycleqd.outputs import write_atomically
-from mergekit_cycleqd.recipe import Engine, nearest
+from mergekit_cycleqd.recipe import Engine
 from mergekit_cycleqd.recipe_file import read_yaml
 from mergekit_cycleqd.samples import SampleIds
 
@@ -30,11 +28,7 @@ def evaluate(
     model: str,
     tasks: Sequence[str],
     engine: Engine,
-    *,
-    metadata: Mapping[str, Any],
-    include_path: str | None = None,
-    samples: SampleIds | None = None,
-    apply_chat_template: bool = False,
+    options: TaskOptions,
     out: Path | None = None,
 ) -> str:
     """Score one model, and give lm-eval's table.
@@ -43,59 +37,32 @@ def evaluate(
         model: A Hub id, a folder, or the recipe of a model such as an elite's.
         tasks: Names of lm-eval tasks, ours among them.
         engine: What runs it.
-        metadata: Options of the tasks.
-        include_path: Folder with more task files.
-        samples: Which documents of every task; None for all.
-        apply_chat_template: Whether lm-eval renders its own tasks by the model's chat template;
-            episodes always are.
+        options: What the command says about tasks.
         out: Where to write all results with every sample, as JSON.
 
     Raises:
         RecipeError: If a task is not known, or the recipe is not a genome's.
         CycleQDError: If the model or what a task needs cannot be had.
     """
-    manager = _manager(tasks, include_path, metadata)
-    objects = manager.load(list(tasks))["tasks"]
-    ids = None
-    if samples is not None:
-        ids = {name: _ids(name, samples, len(task.eval_docs)) for name, task in objects.items()}
+    if not tasks:
+        raise RecipeError([f"--tasks: a model needs some; {model} is no folder of a run"])
+    manager = task_manager(tasks, options)
+    objects: dict[str, Any] = {}
+    for name in tasks:
+        objects |= load(manager, name, options)["tasks"]
     results = lm_eval.simple_evaluate(
         model=_loaded(model, engine),
         tasks=list(objects.values()),
         task_manager=manager,
-        samples=ids,
-        apply_chat_template=apply_chat_template,
+        samples=options.samples and sample_numbers(objects, options.samples),
+        apply_chat_template=options.apply_chat_template,
         log_samples=out is not None,
+        confirm_run_unsafe_code=options.run_unsafe_code,
     )
     if out is not None:
         text = json.dumps(results, indent=1, default=handle_non_serializable, ensure_ascii=False)
         write_atomically(out, text + "\n")
     return str(make_table(results))
-
-
-def _manager(
-    tasks: Sequence[str], include_path: str | None, metadata: Mapping[str, Any]
-) -> TaskManager:
-    for name in ("lm_eval.tasks", "lm_eval.api.task", "lm_eval.evaluator"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    paths = [str(evals_folder()), *([include_path] if include_path else [])]
-    for defaults in (False, True):  # indexing lm-eval's own takes seconds
-        manager = TaskManager(
-            include_path=paths, include_defaults=defaults, metadata=dict(metadata)
-        )
-        unknown = [name for name in tasks if name not in manager.all_tasks]
-        if not unknown:
-            return manager
-    raise RecipeError(
-        [f"--tasks: no task {name!r}{nearest(name, manager.all_tasks)}" for name in unknown]
-    )
-
-
-def _ids(name: str, samples: SampleIds, documents: int) -> list[int]:
-    try:
-        return samples.resolve(documents)
-    except ValueError as error:
-        raise RecipeError([f"--samples: for {name}: {error}"]) from None
 
 
 def _loaded(model: str, engine: Engine) -> Any:
@@ -114,16 +81,21 @@ def _loaded(model: str, engine: Engine) -> Any:
     return loaded.model
 
 
-def engine(settings: Mapping[str, Any]) -> Engine:
+def engine(settings: Mapping[str, str | None], of: Engine | None = None) -> Engine:
     """The options of the command as a recipe's section.
+
+    Args:
+        settings: By the section's keys; None where the user gave none.
+        of: The section that they change; the defaults if None.
 
     Raises:
         RecipeError: If one is wrong.
     """
-    size = settings["batch_size"]
-    numbers = {"batch_size": int(size)} if size.isdecimal() else {}
+    given: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
+    if given.get("batch_size", "").isdecimal():
+        given["batch_size"] = int(given["batch_size"])
     try:
-        return Engine.model_validate({**settings, **numbers})
+        return Engine.model_validate({**(of or Engine()).model_dump(), **given})
     except ValidationError as error:
         raise RecipeError(
             [

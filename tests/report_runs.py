@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,8 @@ def write_run(
             if candidate.index % 50 == 49:
                 scores, error = None, EVIL
             seconds = 1 + candidate.index % 7 / 10
-            keep(Record(candidate.genome, "search", scores, candidate, error, seconds, worker))
+            told = Record(candidate.genome, "search", scores, candidate, error)
+            keep(replace(told, seconds=seconds, worker=worker))
             search.tell(candidate, scores)
         if search.done:
             for genome in {genome.id: genome for _, genome in compared_models(search)}.values():

@@ -211,6 +211,29 @@ def test_a_run_in_progress_is_read_without_its_lock_and_left_as_it_is(tmp_path: 
     assert page.data["elites"] == indices(search)
 
 
+@pytest.mark.parametrize("left", ["first byte", "half", "all but its end", "zeros"])
+def test_a_last_line_that_is_half_written_is_left_out_of_the_report(
+    left: str, made: Made, tmp_path: Path
+) -> None:
+    *lines, last = (made[0] / FILE).read_bytes().splitlines(keepends=True)[:40]
+    torn = {
+        "first byte": last[:1],
+        "half": last[: len(last) // 2],
+        "all but its end": last[:-1],
+        "zeros": last[:20] + bytes(len(last) - 21) + b"\n",
+    }[left]
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    (whole / FILE).write_bytes(b"".join(lines))
+    (tmp_path / FILE).write_bytes(b"".join([*lines, torn]))
+    shown, expected = (Page(write_report(run, None, ["html"])[0]) for run in (tmp_path, whole))
+    assert "in progress" in shown.text
+    assert shown.data == expected.data
+    (tmp_path / FILE).write_bytes(b"".join([*lines[:20], last[:-9] + b"\n", *lines[20:]]))
+    with pytest.raises(JournalError, match="line 21 is damaged"):
+        write_report(tmp_path, None, ["html"])
+
+
 @pytest.mark.parametrize("lines", [1, 3, 4, 5])
 def test_a_run_whose_experts_are_not_all_evaluated_has_a_report_too(
     lines: int, made: Made, tmp_path: Path

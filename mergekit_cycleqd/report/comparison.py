@@ -1,4 +1,4 @@
-"""Base, experts, uniform merge, best elites and aggregate, on search and holdout samples."""
+"""Base, experts, uniform merge, elites and aggregate, on search and holdout samples."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mergekit_cycleqd.chosen_models import Named, more_elites
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.hub.scores import Score, wilson
 from mergekit_cycleqd.outputs import compared_models
 from mergekit_cycleqd.records import Split
 from mergekit_cycleqd.report.run_view import RunView
-from mergekit_cycleqd.report.samples import SPLITS
+from mergekit_cycleqd.sample_counts import SPLITS
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ def comparison(run: RunView) -> dict[Split, list[Row]]:
         for task, value in (evaluation.scores or {}).items():
             if not _is_share(value, run.counts[evaluation.split].get(task)):
                 shares.discard((evaluation.split, task))
-    models = _models(run)
+    models = known_models(run)
+    if run.search.archives_ready:  # elites that `mergekit-cycleqd eval` scored besides
+        models += more_elites(run.search, lambda _, elite: _on_holdout(run, elite.genome))
     table: dict[Split, list[Row]] = {}
     for split in SPLITS:
         rows = [_row(run, name, genome, split, shares) for name, genome in models]
@@ -49,7 +52,8 @@ def comparison(run: RunView) -> dict[Split, list[Row]]:
     return table
 
 
-def _models(run: RunView) -> list[tuple[str, Genome]]:
+def known_models(run: RunView) -> Named:
+    """The models that every run compares; before all its experts were told, base and experts."""
     search = run.search
     if search.archives_ready:
         return compared_models(search)
@@ -58,6 +62,10 @@ def _models(run: RunView) -> list[tuple[str, Genome]]:
         for k, task in enumerate(search.tasks)
     ]
     return [("base", Genome.from_base(search.family)), *experts]
+
+
+def _on_holdout(run: RunView, genome: Genome) -> bool:
+    return run.scores(genome, "holdout") is not None
 
 
 def _row(

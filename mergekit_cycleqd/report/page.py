@@ -76,11 +76,8 @@ def _policy(scripts: Sequence[str]) -> str:
 def _population(run: RunView) -> dict[str, Any]:
     """The elites, and every candidate that is one or an ancestor of one."""
     told: Mapping[int | None, Evaluation] = {e.index: e for e in run.told}
-    elites = {
-        task: [elite.index for elite in archive.elites]
-        for task, archive in run.search.archives.items()
-    }
     tasks = run.search.tasks
+    elites = {task: [elite.index for elite in run.search.elites(task)] for task in tasks}
     candidates: dict[int, Any] = {}
     waiting = [index for found in elites.values() for index in found]
     while waiting:

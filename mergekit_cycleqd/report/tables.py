@@ -11,25 +11,31 @@ from mergekit_cycleqd.outputs import write_atomically
 from mergekit_cycleqd.report.comparison import comparison
 from mergekit_cycleqd.report.curves import Curves
 from mergekit_cycleqd.report.needs import load
+from mergekit_cycleqd.report.others import others
 from mergekit_cycleqd.report.run_view import RunView
+from mergekit_cycleqd.report.similarity import similarity_rows
 from mergekit_cycleqd.report.spent import by_part, by_worker
 
 Rows = list[dict[str, Any]]
 
 
 def tables(run: RunView, found: Curves | None) -> dict[str, Rows]:
-    """Every table by its name.
+    """Every table by its name; one of other tasks only where some were evaluated.
 
     Args:
         run: The run.
         found: Its curves.
     """
+    alike = similarity_rows(run)
+    kept = _others(run)
     return {
         "comparison": _comparison(run),
+        **({"others": kept} if kept else {}),
         "elites": _elites(run),
         "curves": _curves(found) if found else [],
         "evaluations": _evaluations(run),
         "time": _time(run),
+        **({"similarity": alike} if alike else {}),
     }
 
 
@@ -65,6 +71,30 @@ def _comparison(run: RunView) -> Rows:
     ]
 
 
+def _others(run: RunView) -> Rows:
+    found = others(run)
+    rows = []
+    for column in found.columns:
+        for model, genome in found.models:
+            if (measured := column.measured.get(genome.id)) is not None:
+                low, high = measured.score.interval or (None, None)
+                rows.append(
+                    {
+                        "model": model,
+                        "id": genome.id,
+                        "task": column.task,
+                        "metric": column.metric,
+                        "score": measured.score.value,
+                        "error": measured.error,
+                        "samples": column.samples,
+                        "low": low,
+                        "high": high,
+                        "of_base": column.relative(genome.id, found.base),
+                    }
+                )
+    return rows
+
+
 def _elites(run: RunView) -> Rows:
     return [
         {
@@ -76,7 +106,7 @@ def _elites(run: RunView) -> Rows:
             **{f"score_{name}": elite.scores[name] for name in run.search.tasks},
         }
         for task, archive in run.search.archives.items()
-        for elite in archive.elites
+        for elite in run.search.elites(task)
     ]
 
 
