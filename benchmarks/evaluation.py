@@ -1,32 +1,41 @@
 """Where the time of an evaluation goes, on the quickstart's models and tasks.
 
     python recipes/quickstart/make_models.py        # once: trains them
-    python benchmarks/evaluation.py [--children 20]
+    python benchmarks/evaluation.py [--children 10] [--repeats 3]
 
-Every child of a row has weights and terms of its own. Generation is the time inside the model's
-`generate_until`; requests and metrics is the rest of lm-eval's `evaluate`; the last row is
-`lm_eval.simple_evaluate` called afresh with the same model object, as a driver without an engine of
-its own would do it.
+Every child of a row has weights and terms of its own. The same children go through this package's
+engine and through lm-eval's own `HFLM` around the same model object, in turn; shown is the median
+of the repeats. Parts: generation is transformers' `generate`, less what it spends in our or
+lm-eval's stopping rule; tokens and text is the rest of `generate_until` (tokenising, padding,
+stopping, decoding); requests and metrics is the rest of lm-eval's `evaluate`. The last row is
+`lm_eval.simple_evaluate` called afresh with that `HFLM`, as a driver without an engine of its own
+would do it.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 import lm_eval
+from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils_hf import MultiTokenEOSCriteria
 from lm_eval.tasks import TaskManager
 
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.hf import HFEngine
+from mergekit_cycleqd.engines.stopping import StopRows
 from mergekit_cycleqd.evaluators.lm_harness import LMHarness
 from mergekit_cycleqd.genome import Genome, Term
 from mergekit_cycleqd.journal import Journal
@@ -34,62 +43,108 @@ from mergekit_cycleqd.recipe_file import load_recipe
 from mergekit_cycleqd.records import Record
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart.yaml"
+PARTS = ("generation", "tokens and text", "requests and metrics", "weights", "journal", "all")
 
 
 class Clock:
-    """Seconds by part, summed over calls."""
+    """Seconds by the name of a function, summed over its calls."""
 
     def __init__(self) -> None:
         """Nothing yet."""
         self.spent: dict[str, float] = {}
 
-    def timed(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The call, with its time counted for a part."""
+    @contextmanager
+    def over(self, place: Any, name: str) -> Iterator[None]:
+        """Time all calls of a function of an object or a class while this lasts."""
+        call: Callable[..., Any] = getattr(place, name)
+        own = name in vars(place)
 
-        def wrapped(*args: Any, **settings: Any) -> Any:
+        def timed(*args: Any, **settings: Any) -> Any:
             start = time.perf_counter()
             try:
                 return call(*args, **settings)
             finally:
-                self.spent[part] = self.spent.get(part, 0.0) + time.perf_counter() - start
+                self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - start
 
-        return wrapped
+        setattr(place, name, timed)
+        yield
+        if own:
+            setattr(place, name, call)
+        else:
+            delattr(place, name)
+
+    def parts(self) -> dict[str, float]:
+        """Seconds of each of `PARTS`."""
+        spent = self.spent
+        generation = spent["generate"] - spent["__call__"]
+        found = {
+            "generation": generation,
+            "tokens and text": spent["generate_until"] - generation,
+            "requests and metrics": spent["evaluate"] - spent["generate_until"],
+            "weights": spent["load"],
+            "journal": spent["append"],
+        }
+        return found | {"all": sum(found.values())}
 
 
 def main() -> None:
     """Evaluate children, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--children", type=int, default=20)
-    children = parser.parse_args().children
+    parser.add_argument("--children", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    for name in ("lm_eval.evaluator", "lm_eval.models.huggingface"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     recipe = load_recipe(RECIPE)
     family = recipe.family
     base, *experts = (Checkpoint.open(name) for name in (family.base_model, *family.experts))
     engine, harness = HFEngine(recipe.engine, base, experts), LMHarness(recipe.tasks)
+    plain = HFLM(
+        pretrained=engine.model.model,
+        tokenizer=engine.model.tokenizer,
+        batch_size=recipe.engine.batch_size,
+        backend="causal",
+    )
+    plain.generate_until = partial(plain.generate_until, disable_tqdm=True)
+    taken: dict[str, list[dict[str, float]]] = {"HFLM": [], "engine": []}
+    afresh: list[float] = []
+    for repeat in range(-1, options.repeats):  # -1 also builds what is kept
+        for name, lm in (("HFLM", plain), ("engine", engine.model)):
+            first = (repeat + 1) * options.children
+            genomes = [_genome(family, first + child) for child in range(options.children)]
+            parts = _evaluated(genomes, engine, lm, harness).parts()
+            if repeat >= 0:
+                taken[name].append(parts)
+        if repeat >= 0:
+            afresh.append(_afresh(plain, recipe, harness))
+    _print(taken, options.children, statistics.median(afresh))
+
+
+def _genome(family: Any, child: int) -> Genome:
+    terms = tuple(Term(k, 100 + child + j, 0.1) for k in range(3) for j in range(8))
+    return Genome(family, (0.4, 0.3 + child / 1000, 0.3), terms)
+
+
+def _evaluated(genomes: list[Genome], engine: HFEngine, lm: Any, harness: LMHarness) -> Clock:
     clock = Clock()
-    load = clock.timed("weights", engine.load)
-    evaluate = clock.timed("evaluation", harness.evaluate)
-    engine.model.generate_until = clock.timed("generation", engine.model.generate_until)
-    with tempfile.TemporaryDirectory() as folder:
-        header = {"recipe": recipe.model_dump(mode="json"), "fingerprints": {}, "versions": {}}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        header = {"recipe": {}, "fingerprints": {}, "versions": {}}
         journal = Journal.open(Path(folder), header)
-        append = clock.timed("journal", journal.append)
-        for child in range(-2, children):  # the first ones also build what is kept
-            if child == 0:
-                clock.spent.clear()
-            terms = tuple(Term(k, 100 + child + j, 0.1) for k in range(3) for j in range(8))
-            genome = Genome(family, (0.4, 0.3 + child / 1000, 0.3), terms)
-            load(genome)
-            append(Record(genome, "search", evaluate(engine.model, "search")))
+        for place, name in (
+            (StopRows, "__call__"),
+            (MultiTokenEOSCriteria, "__call__"),
+            (engine.model.model, "generate"),
+            (lm, "generate_until"),
+            (harness, "evaluate"),
+            (engine, "load"),
+            (journal, "append"),
+        ):
+            stack.enter_context(clock.over(place, name))
+        for genome in genomes:
+            engine.load(genome)
+            journal.append(Record(genome, "search", harness.evaluate(lm, "search")))
         journal.close()
-    spent = clock.spent
-    spent["requests and metrics"] = spent.pop("evaluation") - spent["generation"]
-    total = sum(spent.values())
-    print("| part | ms per child | share |\n| --- | ---: | ---: |")
-    for part in ("generation", "weights", "requests and metrics", "journal"):
-        print(f"| {part} | {1e3 * spent[part] / children:.1f} | {spent[part] / total:.1%} |")
-    print(f"| all | {1e3 * total / children:.1f} | |")
-    afresh = statistics.median(_afresh(engine.model, recipe, harness) for _ in range(3))
-    print(f"| simple_evaluate afresh | {1e3 * afresh:.1f} | {afresh * children / total:.1f} x |")
+    return clock
 
 
 def _afresh(lm: Any, recipe: Any, harness: LMHarness) -> float:
@@ -104,6 +159,22 @@ def _afresh(lm: Any, recipe: Any, harness: LMHarness) -> float:
         },
     )
     return time.perf_counter() - start
+
+
+def _print(taken: dict[str, list[dict[str, float]]], children: int, afresh: float) -> None:
+    columns = " | ".join(f"{name}, ms per child | share" for name in taken)
+    print(f"| part | {columns} |\n| --- |" + " ---: | ---: |" * len(taken))
+    for part in PARTS:
+        row = [part]
+        for repeats in taken.values():
+            row.append(f"{1e3 * statistics.median(r[part] for r in repeats) / children:.1f}")
+            row.append(f"{statistics.median(r[part] / r['all'] for r in repeats):.1%}")
+        print(f"| {' | '.join(row)} |")
+    row = ["simple_evaluate afresh"]
+    for repeats in taken.values():
+        all_of_it = statistics.median(r["all"] for r in repeats) / children
+        row += [f"{1e3 * afresh:.1f}", f"{afresh / all_of_it:.1f} x"]
+    print(f"| {' | '.join(row)} |")
 
 
 if __name__ == "__main__":

@@ -7,45 +7,44 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lm_eval.models.huggingface import HFLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines import ModelEngine
+from mergekit_cycleqd.engines.causal_lm import CausalLM
+from mergekit_cycleqd.engines.continuous import Continuous, faster
+from mergekit_cycleqd.engines.memory import OutOfMemory, Trial, too_large
+from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.factors import FactorCache
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.materialize import ResidentModel
 from mergekit_cycleqd.recipe import Engine
 
-CPU_BATCH_SIZE = 64
+CPU_ROWS = 64
+GPU_ROWS = 256
+"""The first batch size by `batch_size: auto`; it is halved where memory runs out."""
 
 
-class _QuietLM(HFLM):  # type: ignore[misc]
-    """HFLM without a progress bar per batch, which would bury the run's own."""
-
-    def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
-        texts: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
-        return texts
-
-    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[Any]:
-        pairs: list[Any] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
-        return pairs
-
-    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = True) -> list[float]:
-        values: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=disable_tqdm)
-        return values
-
-
-def load_lm(engine: Engine, base: Checkpoint) -> _QuietLM:
+def load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
     """Load a causal language model as lm-eval sees it; its `model` is transformers' own.
 
     Args:
         engine: A recipe's section.
         base: The model.
+
+    Raises:
+        OutOfMemory: If it does not fit on the device.
+        ModelError: If the model cannot be batched as the recipe says.
     """
-    device = engine.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    with Trial() as trial:
+        return _load_lm(engine, base)
+    raise OutOfMemory(
+        f"{base.name} does not fit ({trial.ran_out}): {too_large(_device(engine), base, ())}"
+    )
+
+
+def _load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
+    device = _device(engine)
     model = AutoModelForCausalLM.from_pretrained(
         base.folder, dtype=engine.dtype, trust_remote_code=engine.trust_remote_code
     )
@@ -53,18 +52,35 @@ def load_lm(engine: Engine, base: Checkpoint) -> _QuietLM:
     tokenizer = AutoTokenizer.from_pretrained(
         base.folder, trust_remote_code=engine.trust_remote_code
     )
-    batch_size = engine.batch_size
-    if batch_size == "auto" and device == "cpu":
-        batch_size = CPU_BATCH_SIZE
+    rows = engine.batch_size
+    if rows == "auto":
+        rows = CPU_ROWS if device.type == "cpu" else GPU_ROWS
     log = logging.getLogger("lm_eval.models.huggingface")
     level = log.level
     log.setLevel(logging.ERROR)  # it warns of every model that it did not load itself
     try:
-        return _QuietLM(
-            pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal"
-        )
+        return CausalLM(model, tokenizer, rows, _continuous(engine, model))
     finally:
         log.setLevel(level)
+
+
+def _device(engine: Engine) -> torch.device:
+    if engine.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(engine.device)
+
+
+def _continuous(engine: Engine, model: Any) -> Continuous | None:
+    if engine.batching == "padded" or (engine.batching == "auto" and not faster(model)):
+        return None
+    try:
+        return Continuous(model)
+    except CycleQDError as error:
+        if engine.batching == "auto":
+            return None
+        raise ModelError(
+            f"engine.batching: continuous does not go with this model: {error}; try padded"
+        ) from error
 
 
 class HFEngine(ModelEngine):
@@ -79,11 +95,32 @@ class HFEngine(ModelEngine):
             experts: The experts, in the order of a genome's weights.
 
         Raises:
+            OutOfMemory: If they do not fit on the device.
             ModelError: If a tensor is missing, or not finite.
         """
-        self.model = load_lm(engine, base)
-        self._resident = ResidentModel(self.model.model, base, experts, FactorCache.default())
+        self._checkpoints = (base, tuple(experts))
+        with Trial() as trial:
+            self.model = _load_lm(engine, base)
+            self._resident = ResidentModel(self.model.model, base, experts, FactorCache.default())
+        if trial.ran_out is not None:
+            raise OutOfMemory(self._does_not_fit("the models do", trial.ran_out, _device(engine)))
 
     def load(self, genome: Genome) -> None:
-        """Replace the weights by those of `genome`."""
-        self._resident.load(genome)
+        """Replace the weights by those of `genome`.
+
+        Where memory runs out, caches are given back and it is tried once more; it starts from the
+        base again, so that nothing is left of the first try.
+
+        Raises:
+            OutOfMemory: If it runs out again.
+        """
+        for _ in range(2):
+            with Trial() as trial:
+                self._resident.load(genome)
+                return
+        raise OutOfMemory(
+            self._does_not_fit("the weights of a genome do", str(trial.ran_out), self.model.device)
+        )
+
+    def _does_not_fit(self, what: str, reason: str, device: torch.device) -> str:
+        return f"{what} not fit in memory ({reason}): {too_large(device, *self._checkpoints)}"

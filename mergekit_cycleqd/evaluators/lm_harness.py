@@ -7,6 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class LMHarness(Harness):
         faults: list[str] = []
         self._ids: dict[Split, dict[str, list[int]]] = {"search": {}, "holdout": {}}
         self._objects: dict[Split, dict[str, Any]] = {"search": {}, "holdout": {}}
-        self._built: set[Split] = set()
+        self._built: set[tuple[str, Split]] = set()
         loader = _TaskLoader(self._tasks)
         for i, task in enumerate(self._tasks):
             try:
@@ -75,48 +76,37 @@ class LMHarness(Harness):
     def evaluate(self, model: Any, split: Split, floors: Floors | None = None) -> dict[str, float]:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
-        Floors are looked at after every batch of lm-eval's own tasks, and after each group of
-        tasks with equal settings; not before a split's requests were built by a first evaluation.
+        Floors are looked at after every batch of lm-eval's own tasks.
         """
         from lm_eval.evaluator import evaluate
 
-        scores: dict[str, float] = {}
-        watch = Watch(floors if split in self._built else None, self._tasks)
-        for tasks in self._batches(split):
-            objects = {task.name: self._objects[split][task.name] for task in tasks}
-            if split in self._built:
-                for loaded in objects.values():
-                    _keep_requests(loaded)
-            with watch.over(model, objects):
-                results = evaluate(
-                    model,
-                    {"tasks": objects},
-                    samples={task.name: self._ids[split][task.name] for task in tasks},
-                    bootstrap_iters=0,
-                    log_samples=False,
-                    apply_chat_template=tasks[0].apply_chat_template,
-                    system_instruction=tasks[0].system_instruction,
-                    fewshot_as_multiturn=tasks[0].fewshot_as_multiturn,
-                    confirm_run_unsafe_code=tasks[0].confirm_run_unsafe_code,
-                )["results"]
-            scores |= {task.name: _number(task, results[task.name]) for task in tasks}
-            watch.settle(scores)
-        self._built.add(split)
-        return {task.name: scores[task.name] for task in self._tasks if task.name in scores}
+        tasks = [task for task in self._tasks if task.name in self._objects[split]]
+        objects = {task.name: self._ready(task, model, split) for task in tasks}
+        watch = Watch(floors, self._tasks)
+        with watch.over(model, objects):
+            results = evaluate(
+                model,
+                {"tasks": objects},
+                samples={task.name: self._ids[split][task.name] for task in tasks},
+                bootstrap_iters=0,
+                log_samples=False,
+                confirm_run_unsafe_code=True,  # _prepare: by the task's own setting
+            )["results"]
+        return {task.name: _number(task, results[task.name]) for task in tasks}
 
-    def _batches(self, split: Split) -> list[list[Task]]:
-        """The tasks of a split; those with equal settings together, to share lm-eval's batches."""
-        batches: dict[tuple[Any, ...], list[Task]] = {}
-        for task in self._tasks:
-            if task.name in self._objects[split]:
-                settings = (
-                    task.apply_chat_template,
-                    task.system_instruction,
-                    task.fewshot_as_multiturn,
-                    task.confirm_run_unsafe_code,
-                )
-                batches.setdefault(settings, []).append(task)
-        return list(batches.values())
+    def _ready(self, task: Task, model: Any, split: Split) -> Any:
+        """A task whose requests are there, without answers.
+
+        Its own settings render them, so that tasks of other settings still share its batches.
+        """
+        loaded = self._objects[split][task.name]
+        if (task.name, split) not in self._built:
+            _build_requests(loaded, task, self._ids[split][task.name], model)
+            self._built.add((task.name, split))
+        for request in loaded.instances:
+            request.resps.clear()
+            request.filtered_resps.clear()
+        return loaded
 
 
 def _number(task: Task, results: Mapping[str, Any]) -> float:
@@ -215,10 +205,19 @@ def _check_metric(task: Task, loaded: Any) -> None:
         raise _Fault(f"metric: {task.metric!r} is better when lower; quality must be maximised")
 
 
-def _keep_requests(loaded: Any) -> None:
-    """Let lm-eval find the requests that it built last time, without their answers."""
-    requests = loaded.instances
-    for request in requests:
-        request.resps.clear()
-        request.filtered_resps.clear()
+def _build_requests(loaded: Any, task: Task, ids: list[int], model: Any) -> None:
+    """Render the requests of a task as lm-eval's `evaluate` does, which will only find them."""
+    chat = bool(task.apply_chat_template)
+    loaded.build_all_requests(
+        samples=ids,
+        rank=model.rank,
+        world_size=model.world_size,
+        system_instruction=task.system_instruction,
+        apply_chat_template=chat,
+        fewshot_as_multiturn=task.fewshot_as_multiturn,
+        chat_template=model.apply_chat_template if chat else None,
+        tokenizer_name=model.tokenizer_name if chat else "",
+    )
+    documents = list(loaded.doc_iterator(rank=model.rank, world_size=model.world_size, samples=ids))
     loaded.build_all_requests = lambda **_: None
+    loaded.doc_iterator = lambda **_: ((i, copy(doc)) for i, doc in documents)

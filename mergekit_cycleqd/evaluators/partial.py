@@ -13,7 +13,6 @@ from typing import Any
 
 from mergekit_cycleqd.floors import Floors
 from mergekit_cycleqd.recipe import Task
-from mergekit_cycleqd.search import Scores
 
 BOUNDED = frozenset({"acc", "acc_norm", "acc_bytes", "exact_match"})
 """Metrics of lm-eval that lie between 0 and 1 for every sample."""
@@ -128,16 +127,6 @@ class Watch:
             for request in sample.requests:
                 waiting = self._waiting.setdefault(_key(request.args), deque())
                 waiting.extend([(sample, request)] * request.repeats)
-
-    def settle(self, scores: Scores) -> None:
-        """Take the final scores of tasks that are done.
-
-        Raises:
-            Hopeless: If the candidate cannot be kept whatever the others give.
-        """
-        if self._floors is not None and len(scores) < len(self._tasks):
-            self._bounds.update((task, (score, score)) for task, score in scores.items())
-            self._floors.check(self._bounds)
 
     def add_partial(self, kind: str, asked: Sequence[Any], answer: Any) -> None:
         """Take an answer; the name is lm-eval's.
