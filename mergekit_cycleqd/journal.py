@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -12,13 +13,16 @@ from filelock import FileLock, Timeout
 
 from mergekit_cycleqd.errors import GenomeError, JournalError
 from mergekit_cycleqd.genome import Family, Genome
-from mergekit_cycleqd.journal_lines import decode, encode
-from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.journal_header import differences
+from mergekit_cycleqd.journal_lines import decode, encode, torn
+from mergekit_cycleqd.recipe import Recipe, cross_checks
 from mergekit_cycleqd.records import Record, Split
 from mergekit_cycleqd.search import Scores, Told
 
 VERSION = 1
 FILE = "journal.jsonl"
+LOCK = ".lock"
+_START = b'{"kind":"header",'
 
 
 @dataclass
@@ -50,29 +54,43 @@ class Journal:
             JournalError: If the folder is in use, or holds a run of another recipe or of other
                 models.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = _acquire(folder)
+        try:
+            if not (folder / FILE).exists() and _filled(folder):
+                raise _foreign(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _acquire(folder)
+        except OSError as error:
+            raise JournalError(
+                f"{folder}: cannot hold a run: {error.strerror}; choose another --out"
+            ) from error
         journal = cls(folder / FILE, {"version": VERSION, **header}, _lock=lock)
         try:
             journal._start()
+        except OSError as error:
+            journal.close()
+            raise JournalError(f"{journal.path}: cannot be used: {error.strerror}") from error
         except BaseException:
             journal.close()
             raise
         return journal
 
     def _start(self) -> None:
+        end = end_of_last_line(self.path) if self.path.exists() else 0
+        if not end and self.path.exists() and not _empty_or_torn(self.path):
+            raise _foreign(self.path.parent)
         self._stream = self.path.open("ab")
-        self._stream.truncate(_end_of_last_line(self.path))
-        if not self.path.stat().st_size:
+        if not end:
+            self._stream.truncate(0)
             self._write({"kind": "header", **self.header})
             _sync_folder(self.path.parent)
             return
         was = read_header(self.path.parent)
-        if differences := list(_differences(was, self.header)):
+        if found := list(differences(was, self.header)):
             raise JournalError(
                 f"{self.path.parent}: holds another run; choose another --out, or undo:\n"
-                + "\n".join(differences)
+                + "\n".join(found)
             )
+        self._stream.truncate(end)
 
     def replay(self, family: Family) -> Iterator[Told]:
         """What the search was told before, line by line; read it to the end once.
@@ -95,20 +113,32 @@ class Journal:
             self._scores[record.genome.id, record.split] = record.scores
 
     def append(self, record: Record) -> None:
-        """Keep a record; when this returns, it is on disk."""
+        """Keep a record; when this returns, it is on disk.
+
+        Raises:
+            JournalError: If it cannot be written, as on a full disk; what was written before is
+                safe, and half a line is dropped by who goes on.
+        """
         self._write(record.to_json())
         self._remember(record)
 
     def _write(self, content: Mapping[str, Any]) -> None:
         assert self._stream is not None
-        self._stream.write(encode(content))
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        try:
+            self._stream.write(encode(content))
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            raise JournalError(
+                f"{self.path}: cannot be written: {error.strerror}; mend that and run the same "
+                "command: nothing that was evaluated before is lost"
+            ) from error
 
     def close(self) -> None:
         """Give the run folder free."""
         if self._stream is not None:
-            self._stream.close()
+            with suppress(OSError):  # of a line that could not be written, as was said
+                self._stream.close()
         if self._lock is not None:
             self._lock.release()
 
@@ -134,6 +164,8 @@ def read_header(folder: Path) -> dict[str, Any]:
             f"{path}: needs a header of version {VERSION}, got {header.get('version')!r}: take the "
             "version of mergekit-cycleqd that the run was started with"
         )
+    if not all(isinstance(header.get(key), dict) for key in ("recipe", "fingerprints")):
+        raise JournalError(f"{path}: line 1 is damaged: it lacks recipe or fingerprints")
     return header
 
 
@@ -144,10 +176,13 @@ def read_recipe(folder: Path) -> Recipe:
         JournalError: If there is no run, or its first line is damaged or holds no recipe.
     """
     try:
-        return Recipe.model_validate(read_header(folder)["recipe"])
-    except (KeyError, ValueError) as error:
+        recipe = Recipe.model_validate(read_header(folder)["recipe"])
+        if fault := next(cross_checks(recipe), None):
+            raise ValueError(fault)
+    except (ValueError, GenomeError) as error:
         reason = str(error).splitlines()[0]
         raise JournalError(f"{folder / FILE}: line 1 holds no recipe: {reason}") from None
+    return recipe
 
 
 def read_records(path: Path, family: Family) -> Iterator[Record]:
@@ -163,7 +198,7 @@ def read_records(path: Path, family: Family) -> Iterator[Record]:
     with path.open("rb") as lines:
         next(lines)
         for number, line in enumerate(lines, start=2):
-            if not line.endswith(b"\n"):
+            if torn(line) and not lines.peek(1):
                 return
             content = decode(line, path, number)
             try:
@@ -173,12 +208,12 @@ def read_records(path: Path, family: Family) -> Iterator[Record]:
 
 
 def _acquire(folder: Path) -> FileLock:
-    path = folder / ".lock"
-    holder = path.read_text().strip() if path.exists() else ""
+    path = folder / LOCK
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout:
+        holder = path.read_text(errors="replace").strip()
         raise JournalError(
             f"{folder}: is in use by another process ({holder or 'unknown'}); wait for it or end it"
         ) from None
@@ -186,38 +221,41 @@ def _acquire(folder: Path) -> FileLock:
     return lock
 
 
-def _end_of_last_line(path: Path, block: int = 1 << 16) -> int:
-    """Where the last whole line of a file ends, in bytes."""
+def _filled(folder: Path) -> bool:
+    return folder.is_dir() and any(file.name != LOCK for file in folder.iterdir())
+
+
+def _empty_or_torn(path: Path) -> bool:
+    """Whether a journal without a whole line is what a crash left of a new one."""
     with path.open("rb") as stream:
-        end = stream.seek(0, os.SEEK_END)
-        while end > 0:
-            start = max(0, end - block)
-            stream.seek(start)
-            newline = stream.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                return start + newline + 1
-            end = start
+        return _START.startswith(stream.read(len(_START)).rstrip(b"\0"))
+
+
+def _foreign(folder: Path) -> JournalError:
+    return JournalError(
+        f"{folder}: is not empty and holds no run; choose a new or an empty folder as --out"
+    )
+
+
+def end_of_last_line(path: Path, block: int = 1 << 16) -> int:
+    """Where the last line of a file that is not torn ends, in bytes."""
+    with path.open("rb") as stream:
+        last = _line_start(stream, stream.seek(0, os.SEEK_END), block)
+        start = _line_start(stream, last - 1, block)
+        stream.seek(start)
+        return start if torn(stream.read(last - start)) else last
+
+
+def _line_start(stream: IO[bytes], end: int, block: int) -> int:
+    """Where the line begins that goes on until `end`."""
+    while end > 0:
+        start = max(0, end - block)
+        stream.seek(start)
+        newline = stream.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
     return 0
-
-
-def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """What keeps a run from being resumed; more or fewer children do not."""
-    before, after = _flat(was["recipe"], "recipe"), _flat(now["recipe"], "recipe")
-    before |= _flat(was["fingerprints"], "models")
-    after |= _flat(now["fingerprints"], "models")
-    for key in sorted(before.keys() | after.keys()):
-        if key != "recipe.evolution.children" and before.get(key) != after.get(key):
-            yield f"  {key}: was {before.get(key)!r}, is {after.get(key)!r}"
-
-
-def _flat(content: Any, prefix: str) -> dict[str, Any]:
-    if isinstance(content, Mapping):
-        items = ((f"{prefix}.{key}", value) for key, value in content.items())
-    elif isinstance(content, list | tuple):
-        items = ((f"{prefix}[{i}]", value) for i, value in enumerate(content))
-    else:
-        return {prefix: content}
-    return {key: leaf for where, value in items for key, leaf in _flat(value, where).items()}
 
 
 def _sync_folder(folder: Path) -> None:

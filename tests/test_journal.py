@@ -11,7 +11,7 @@ import pytest
 
 from mergekit_cycleqd.errors import JournalError
 from mergekit_cycleqd.genome import Family, Genome, Term, mutate
-from mergekit_cycleqd.journal import FILE, Journal, _end_of_last_line
+from mergekit_cycleqd.journal import FILE, Journal, end_of_last_line
 from mergekit_cycleqd.journal_check import check_journal
 from mergekit_cycleqd.journal_lines import encode
 from mergekit_cycleqd.recipe_file import load_recipe
@@ -32,7 +32,7 @@ def record(
 ) -> Record:
     genome = mutate(Genome.uniform(FAMILY), Term(0, index, 0.1 + 0.2))
     candidate = Candidate(index, "a", genome, parents)
-    return Record(genome, "search", scores, candidate, None if scores else "broke", 1.5)
+    return Record(genome, "search", scores, candidate, None if scores else "broke", seconds=1.5)
 
 
 def written(folder: Path, count: int = 4) -> list[Record]:
@@ -114,6 +114,18 @@ def test_more_children_are_no_other_recipe(tmp_path: Path) -> None:
     assert read(tmp_path, longer) == told(records)
 
 
+def test_a_run_goes_on_with_keys_that_came_later(make_recipe: RecipeMaker, tmp_path: Path) -> None:
+    recipe = load_recipe(make_recipe()).model_dump(mode="json", exclude={"workers"})
+    now = HEADER | {"recipe": recipe}
+    before = json.loads(json.dumps(now))
+    del before["recipe"]["evolution"]["early_stop"], before["recipe"]["engine"]["batching"]
+    Journal.open(tmp_path / "run", before).close()
+    assert read(tmp_path / "run", now) == []
+    recipe["evolution"]["early_stop"] = True
+    with pytest.raises(JournalError, match="early_stop: was False, is True"):
+        read(tmp_path / "run", now)
+
+
 def test_a_second_process_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from mergekit_cycleqd.errors import JournalError\n"
@@ -151,7 +163,7 @@ def test_the_last_whole_line_is_found_across_blocks(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     for content, end in ((b"", 0), (b"ab", 0), (b"ab\n", 3), (b"ab\ncdefghij", 3), (b"\n" * 9, 9)):
         path.write_bytes(content)
-        assert _end_of_last_line(path, block=4) == end
+        assert end_of_last_line(path, block=4) == end
 
 
 def test_any_flipped_bit_is_found_and_its_line_named(tmp_path: Path) -> None:
