@@ -1,0 +1,79 @@
+"""Grids of numbers as block characters, with colours or without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from rich.color import Color
+from rich.style import Style
+from rich.text import Text
+
+Level = float | None
+"""How good the elite of a cell is, from 0 to 1 within its archive; None where there is none."""
+
+EMPTY = "·"
+_BARS = "▁▂▃▄▅▆▇█"
+_SHADES = "░▒▓█"
+_HALF = "▀"
+_STOPS = ((72, 84, 170), (33, 145, 140), (94, 201, 98), (253, 231, 37))
+_NOTHING = Color.from_rgb(48, 48, 48)
+
+
+def colour(level: Level) -> Color:
+    """From blue (0) over green to yellow (1); grey for an empty cell."""
+    if level is None:
+        return _NOTHING
+    place = level * (len(_STOPS) - 1)
+    first = min(int(place), len(_STOPS) - 2)
+    share = place - first
+    pairs = zip(_STOPS[first], _STOPS[first + 1], strict=True)
+    return Color.from_rgb(*(round(a + share * (b - a)) for a, b in pairs))
+
+
+def strip(levels: Sequence[Level]) -> Text:
+    """One axis: a bar per cell, the higher the better."""
+    text = Text(no_wrap=True)
+    for level in levels:
+        if level is None:
+            text.append(EMPTY, Style(dim=True))
+        else:
+            text.append(_pick(_BARS, level), Style(color=colour(level)))
+    return text
+
+
+def height(rows: int, scale: int, coloured: bool) -> int:
+    """Lines that a picture of so many rows takes."""
+    return -(-rows * scale // 2) if coloured else rows
+
+
+def picture(rows: Sequence[Sequence[Level]], scale: int, coloured: bool) -> list[Text]:
+    """Two axes, a line of text per line.
+
+    With colours a line holds two rows of pixels, as upper and lower half blocks, and a cell is a
+    square of `scale` by `scale` of them. Without, a cell is `scale` shaded characters of a line.
+
+    Args:
+        rows: From the top row down, each from the left.
+        scale: Columns per cell, 1 or 2.
+        coloured: Whether the terminal shows colours.
+    """
+    wide = [[level for level in row for _ in range(scale)] for row in rows]
+    if not coloured:
+        return [
+            Text("".join(EMPTY if v is None else _pick(_SHADES, v) for v in row), no_wrap=True)
+            for row in wide
+        ]
+    pixels = [row for row in wide for _ in range(scale)]
+    lines = []
+    for upper, lower in zip_longest(pixels[::2], pixels[1::2]):
+        line = Text(no_wrap=True)
+        for i, level in enumerate(upper):
+            below = None if lower is None else colour(lower[i])
+            line.append(_HALF, Style(color=colour(level), bgcolor=below))
+        lines.append(line)
+    return lines
+
+
+def _pick(ramp: str, level: float) -> str:
+    return ramp[min(int(level * len(ramp)), len(ramp) - 1)]
