@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
-from mergekit_cycleqd import hub_commands
+from mergekit_cycleqd import eval_cli, hub_commands
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
+from mergekit_cycleqd.interrupts import EXIT_INTERRUPTED
 
+if TYPE_CHECKING:
+    from mergekit_cycleqd.tracker import Kind
+
+EXIT_CANNOT_WORK = 1
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 
 class _Commands(click.Group):
@@ -52,7 +58,14 @@ def merge(args: tuple[str, ...]) -> None:
     type=click.Path(path_type=Path),
     help="Folder of the run or the model.  [default: runs/<name of the recipe>]",
 )
-def run(recipe: Path, out: Path | None) -> None:
+@click.option(
+    "--tracker",
+    type=click.Choice(["trackio", "wandb", "none"]),
+    default="none",
+    show_default=True,
+    help="Log the run there besides.",
+)
+def run(recipe: Path, out: Path | None, tracker: Kind) -> None:
     """Run RECIPE, or go on with it; a model recipe is merged into the folder."""
     from mergekit_cycleqd.recipe_file import read_yaml
 
@@ -61,7 +74,7 @@ def run(recipe: Path, out: Path | None) -> None:
     if isinstance(content, Mapping) and "merge_method" in content:
         _merge(recipe, out)
     else:
-        _search(recipe, out)
+        _search(recipe, out, tracker)
 
 
 def _merge(recipe: Path, out: Path) -> None:
@@ -72,15 +85,20 @@ def _merge(recipe: Path, out: Path) -> None:
     merge_recipe(recipe, out, MergeOptions())
 
 
-def _search(recipe: Path, out: Path) -> None:
+def _search(recipe: Path, out: Path, tracker: Kind) -> None:
+    from mergekit_cycleqd.tracker.sinks import check as check_tracker
+
+    check_tracker(tracker)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TQDM_DISABLE", "1")  # a bar per task would bury the one of the run
     from mergekit_cycleqd.preparing import prepare
     from mergekit_cycleqd.run import Run
 
     console = Console()
-    prepared = prepare(recipe)
-    with Run(prepared, out, console) as current:
+    prepared = prepare(recipe, out)
+    for line in prepared.warnings:
+        console.print(f"warning: {line}", highlight=False, markup=False, soft_wrap=True)
+    with Run(prepared, out, console, tracker) as current:
         try:
             current.go()
         except KeyboardInterrupt:
@@ -96,9 +114,46 @@ def _search(recipe: Path, out: Path) -> None:
             sys.exit(EXIT_INTERRUPTED)
     console.print(f"files of the run: {out}", highlight=False, markup=False, soft_wrap=True)
     if prepared.recipe.publish is not None:
-        from mergekit_cycleqd.hub.push import push
+        hub_commands.publish_run(out, prepared.recipe.publish)
 
-        push(out, prepared.recipe.publish, click.echo)
+
+@commands.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder that the run will have.  [default: runs/<name of the recipe>]",
+)
+@click.option("--download", is_flag=True, help="Download models that are not here, to measure.")
+def plan(recipe: Path, out: Path | None, download: bool) -> None:
+    """Check what RECIPE needs, and forecast its run; exit code 1 where it cannot work."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    began = time.monotonic()  # what is imported now, a run imports as well
+    from mergekit_cycleqd.plan.command import plan as made
+
+    out, console = out or Path("runs") / recipe.stem, Console()
+    try:
+        works = made(recipe, out, download=download, console=console, began=began)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    if not works:
+        sys.exit(EXIT_CANNOT_WORK)
+
+
+@commands.command("import-evolve")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="New file.  [default: print it]")
+def import_evolve(file: Path, out: Path | None) -> None:
+    """Make the recipe of a run from FILE, a configuration of mergekit-evolve."""
+    from mergekit_cycleqd.import_evolve import convert, read_evolve, write_new
+
+    text = convert(read_evolve(file), file.name)
+    if out is None:
+        print(text, end="")
+    else:
+        write_new(text, out)
+        print(f"{out}: look for FILL IN, then: mergekit-cycleqd plan {shlex.quote(str(out))}")
 
 
 @commands.command()
@@ -121,47 +176,6 @@ def factorize(recipe: Path, device: str | None, prune: bool) -> None:
     except KeyboardInterrupt:
         console.print("\nstopped; what was made is kept: run the same command to go on")
         sys.exit(EXIT_INTERRUPTED)
-
-
-@commands.command("eval")
-@click.argument("model")
-@click.option("--tasks", required=True, help="Names of lm-eval tasks, with commas between.")
-@click.option("--samples", help='Which documents of every task, such as "0-19".  [default: all]')
-@click.option("--metadata", default="{}", help="Options of the tasks, as a JSON mapping.")
-@click.option("--include-path", type=click.Path(exists=True, file_okay=False), help="More tasks.")
-@click.option("--apply-chat-template", is_flag=True, help="For lm-eval's own tasks.")
-@click.option("--device", default="auto", show_default=True)
-@click.option("--dtype", default="auto", show_default=True)
-@click.option("--batch-size", default="auto", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="All results and samples, as JSON.")
-def evaluate(
-    model: str,
-    tasks: str,
-    samples: str | None,
-    metadata: str,
-    include_path: str | None,
-    apply_chat_template: bool,
-    device: str,
-    dtype: str,
-    batch_size: str,
-    out: Path | None,
-) -> None:
-    """Score MODEL on lm-eval's tasks and ours: a Hub id, a folder, or an elite's recipe."""
-    from mergekit_cycleqd import eval_command
-
-    settings = {"device": device, "dtype": dtype, "batch_size": batch_size}
-    print(
-        eval_command.evaluate(
-            model,
-            [name.strip() for name in tasks.split(",")],
-            eval_command.engine(settings),
-            metadata=eval_command.options(metadata),
-            include_path=include_path,
-            samples=eval_command.sample_ids(samples),
-            apply_chat_template=apply_chat_template,
-            out=out,
-        )
-    )
 
 
 @commands.command()
@@ -201,6 +215,7 @@ def check(run: Path) -> None:
     print(check_journal(run))
 
 
+commands.add_command(eval_cli.evaluate)
 commands.add_command(hub_commands.push)
 commands.add_command(hub_commands.pull_run)
 

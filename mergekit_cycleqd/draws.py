@@ -45,4 +45,5 @@ def normal(seed: int, tensor: str, size: int) -> NDArray[np.float64]:
     u = _stream(seed, tensor, "normal", 2 * ((size + 1) // 2)).reshape(2, -1)
     radius = np.sqrt(-2.0 * np.log1p(-u[0]))
     angle = 2.0 * np.pi * u[1]
-    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:size]
+    normal: NDArray[np.float64] = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
+    return normal[:size]

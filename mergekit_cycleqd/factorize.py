@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,17 +10,13 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.factors import Basis, FactorCache, as_matrix
+from mergekit_cycleqd.family_tensors import FamilyTensors
 from mergekit_cycleqd.genome import Family
-from mergekit_cycleqd.kernel import compute_dtype
-from mergekit_cycleqd.loaded_layout import LoadedLayout, floating_tensors
 from mergekit_cycleqd.lora import LowRank
-from mergekit_cycleqd.materialize import expert_changes
 from mergekit_cycleqd.models import BASE, family_faults, in_task_order, open_models, references
 from mergekit_cycleqd.recipe_evolution import SvdMutation
 from mergekit_cycleqd.recipe_file import load_recipe
@@ -102,9 +98,9 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
     experts = in_task_order(recipe, checkpoints)
     cache = FactorCache.default()
     spectra = [Spectrum() for _ in experts]
-    reading = _Matrices(checkpoints[BASE], experts, recipe.engine.trust_remote_code)
+    reading = FamilyTensors(checkpoints[BASE], experts, recipe.engine.trust_remote_code)
     with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("matrices", total=len(reading.names) * len(experts))
+        task = bar.add_task("matrices", total=len(reading.matrices) * len(experts))
         for name, base in reading:
             for spectrum, change in zip(spectra, reading.changes, strict=True):
                 found = change(name)
@@ -119,34 +115,6 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
     if prune:
         needed = set().union(*(spectrum.files for spectrum in spectra))
         console.print(f"pruned: {cache.prune(needed)} bytes freed", highlight=False)
-
-
-class _Matrices:
-    """The matrices of a family, one after the other, as a loaded model has them."""
-
-    def __init__(self, base: Checkpoint, experts: Sequence[Checkpoint], trust: bool) -> None:
-        """Lay out the model without its weights.
-
-        Args:
-            base: The base model.
-            experts: The experts.
-            trust: transformers' `trust_remote_code`.
-        """
-        config = AutoConfig.from_pretrained(base.folder, trust_remote_code=trust)
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
-        tensors: Mapping[str, Tensor] = floating_tensors(model, base)
-        self.names = [name for name, tensor in tensors.items() if tensor.ndim >= 2]
-        self.changes: list[Callable[[str], Tensor | LowRank | None]] = [
-            expert_changes(expert, model, tensors) for expert in experts
-        ]
-        self._base = LoadedLayout(base, model)
-
-    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
-        """Name and base tensor of each, in the dtype of the arithmetic."""
-        for name in self.names:
-            tensor = self._base.tensor(name)
-            yield name, tensor.to(compute_dtype(tensor.dtype))
 
 
 def _table(family: Family, experts: Sequence[Checkpoint], spectra: Sequence[Spectrum]) -> Table:

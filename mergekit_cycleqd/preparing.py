@@ -6,52 +6,54 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.engines import engine_faults
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.evaluators.harness import Harness, open_harness
+from mergekit_cycleqd.evaluators.harness import Harness
 from mergekit_cycleqd.models import (
     BASE,
     family_faults,
     in_task_order,
-    is_remote,
     open_models,
     references,
 )
+from mergekit_cycleqd.plan.preflight import preflight
 from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.recipe_file import load_recipe
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A recipe that was checked against its models and tasks."""
+    """A recipe that was checked against its models and tasks.
+
+    Attributes beside the obvious: `warnings` are what the user should know, a line each.
+    """
 
     recipe: Recipe
     base: Checkpoint
     experts: tuple[Checkpoint, ...]
     harness: Harness
+    warnings: tuple[str, ...] = ()
 
 
-def prepare(path: Path) -> Prepared:
+def prepare(path: Path, out: Path | None = None) -> Prepared:
     """Read a run recipe and check all that can be known before a model is loaded.
 
+    Args:
+        path: The recipe of a run.
+        out: The folder of the run; None for the default one.
+
     Raises:
-        RecipeError: With one line per fault; nothing was written.
+        RecipeError: With one line per fault; nothing was written, and nothing downloaded.
     """
-    recipe = load_recipe(path)
-    faults: list[str] = []
-    models = references(recipe)
-    remote = {key: model for key, model in models.items() if is_remote(model)}
-    here = {key: model for key, model in models.items() if key not in remote}
-    checkpoints = open_models(here, faults)
-    harness = None
-    try:
-        harness = open_harness(recipe)
-    except RecipeError as error:
-        faults += error.faults
-    faults += engine_faults(recipe.engine)
-    if not faults:  # nothing is downloaded for a recipe that cannot work
-        checkpoints |= open_models(remote, faults)
+    seen = preflight(path, out or Path("runs") / path.stem)
+    if seen.faults or seen.recipe is None or seen.harness is None:
+        raise RecipeError(seen.faults)
+    recipe, harness, faults = seen.recipe, seen.harness, list[str]()
+    here = seen.models.here
+    away = {key: model for key, model in references(recipe).items() if key not in here}
+    checkpoints = here | open_models(away, faults)
     faults += family_faults(checkpoints)
-    if faults or harness is None:
+    if faults:
         raise RecipeError([f"{path}: {fault}" for fault in faults])
-    return Prepared(recipe, checkpoints[BASE], in_task_order(recipe, checkpoints), harness)
+    warnings = tuple(each.text for each in seen.findings if each.level == "warning")
+    return Prepared(
+        recipe, checkpoints[BASE], in_task_order(recipe, checkpoints), harness, warnings
+    )

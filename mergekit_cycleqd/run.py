@@ -14,10 +14,12 @@ from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.interrupts import Interrupts
 from mergekit_cycleqd.journal import Journal
 from mergekit_cycleqd.outputs import compared_models, summary, write_outputs
+from mergekit_cycleqd.pictures import draw
 from mergekit_cycleqd.preparing import Prepared
 from mergekit_cycleqd.progress import Display
 from mergekit_cycleqd.records import Record, Split
 from mergekit_cycleqd.search import CycleQD
+from mergekit_cycleqd.tracker import Kind, Tracker
 from mergekit_cycleqd.workers import Job, Pool
 from mergekit_cycleqd.workers.evaluator import Evaluator, InProcess
 
@@ -28,13 +30,16 @@ _PACKAGES = ("mergekit-cycleqd", "mergekit", "lm-eval", "transformers", "torch",
 class Run:
     """One run in one folder; ended at any moment, it goes on from there."""
 
-    def __init__(self, prepared: Prepared, folder: Path, console: Console) -> None:
+    def __init__(
+        self, prepared: Prepared, folder: Path, console: Console, tracker: Kind = "none"
+    ) -> None:
         """Open the run folder.
 
         Args:
             prepared: The checked recipe.
             folder: Where the run is kept; made if need be.
             console: Where progress is shown.
+            tracker: Where it is logged besides.
 
         Raises:
             JournalError: If the folder holds another run, or is in use.
@@ -43,6 +48,7 @@ class Run:
         recipe = prepared.recipe
         self.folder = folder
         self._console = console
+        self._tracked_by: Kind = tracker
         self._interrupts = Interrupts()
         self._written = time.monotonic()
         self._sizes: dict[Split, dict[str, int]] = {
@@ -77,17 +83,25 @@ class Run:
         """
         with self._interrupts:
             try:
-                with Display(self.search, self._console) as display:
+                with (
+                    Tracker(self._tracked_by, self.search, self.folder, self._say) as self._tracker,
+                    Display(self.search, self._console) as display,
+                ):
                     display.say(self._greeting())
                     pool = _pool(self._prepared, display.say)
                     try:
                         self._go(pool, display)
                     finally:
                         pool.close()
+                    self._draw(pool, display)
+                self._compare_experts()
             finally:
                 if self.search.archives_ready:
                     self._write()
-        self._console.print(self.summary(), highlight=False, markup=False, soft_wrap=True)
+        self._say(self.summary())
+
+    def _say(self, message: str) -> None:
+        self._console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def _go(self, pool: Pool, display: Display) -> None:
         family = self.search.family
@@ -98,6 +112,36 @@ class Run:
         for split, sizes in self._sizes.items():
             if sizes:
                 self._compare(pool, display, models, split)
+        self._tracker.models(self._journal.scores)
+
+    def _draw(self, pool: Pool, display: Display) -> None:
+        """Keep example masks for the report, where the run's tasks have any."""
+        prepared = self._prepared
+        if not prepared.harness.illustrated:
+            return
+        if prepared.recipe.workers.kind == "ray":
+            display.say(
+                "no masks in the report: models are not on this machine for certain; run the same "
+                "recipe with workers of kind local for them"
+            )
+            return
+        evaluator = pool.evaluator if isinstance(pool, InProcess) else _evaluator(prepared)
+        with self._interrupts.welcome():
+            draw(self.folder, self.search, evaluator.examples)
+
+    def _compare_experts(self) -> None:
+        """Keep for the report how alike the experts are."""
+        from mergekit_cycleqd.similarity.measure import keep_for_run
+
+        prepared = self._prepared
+        with self._interrupts.welcome():
+            keep_for_run(
+                self.folder,
+                prepared.base,
+                prepared.experts,
+                self.search.tasks,
+                trust=prepared.recipe.engine.trust_remote_code,
+            )
 
     def summary(self) -> str:
         """The table of the run as it is now."""
@@ -148,6 +192,7 @@ class Run:
         if record.error is not None:
             display.say(f"candidate {candidate.index} failed: {record.error}")
         display.update(candidate.task)
+        self._tracker.candidate(record)
         if time.monotonic() - self._written > OUTPUT_SECONDS and self.search.archives_ready:
             self._write()
 
@@ -164,8 +209,7 @@ class Run:
 def _pool(prepared: Prepared, say: Callable[[str], None]) -> Pool:
     recipe = prepared.recipe
     if recipe.workers.kind == "local" and recipe.workers.count == 1:
-        evaluator = Evaluator(recipe, prepared.base, prepared.experts, prepared.harness)
-        return InProcess(evaluator)
+        return InProcess(_evaluator(prepared))
     from mergekit_cycleqd.workers.crew import Crew
 
     if recipe.workers.kind == "local":
@@ -175,6 +219,10 @@ def _pool(prepared: Prepared, say: Callable[[str], None]) -> Pool:
     from mergekit_cycleqd.workers.ray_cluster import RayCluster
 
     return Crew(recipe.family, RayCluster(recipe), say)
+
+
+def _evaluator(prepared: Prepared) -> Evaluator:
+    return Evaluator(prepared.recipe, prepared.base, prepared.experts, prepared.harness)
 
 
 def _header(prepared: Prepared) -> dict[str, object]:

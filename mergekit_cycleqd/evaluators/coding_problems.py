@@ -59,7 +59,7 @@ def load_dataset(name: str) -> list[CodingProblem]:
     Raises:
         ProblemError: If it cannot be had, as without a network.
     """
-    import datasets  # type: ignore[import-untyped]
+    import datasets
 
     try:
         splits = datasets.load_dataset(name, "full")

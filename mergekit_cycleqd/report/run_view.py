@@ -11,7 +11,7 @@ from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.journal import FILE, read_header, read_recipe, read_records
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.records import Record, Split, Status
-from mergekit_cycleqd.report.samples import sample_counts
+from mergekit_cycleqd.sample_counts import sample_counts
 from mergekit_cycleqd.search import Candidate, CycleQD, Scores, Told
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import yaml
@@ -13,9 +14,12 @@ from mergekit_cycleqd.hub.scores import Score
 from mergekit_cycleqd.report.comparison import Row, comparison
 from mergekit_cycleqd.report.curves import Curves
 from mergekit_cycleqd.report.markup import Markup, element, inside, table
+from mergekit_cycleqd.report.masks import masks
+from mergekit_cycleqd.report.others import others, others_table
 from mergekit_cycleqd.report.panels import panels, qualities
 from mergekit_cycleqd.report.plots import curve_figures, heatmap, lines
 from mergekit_cycleqd.report.run_view import RunView
+from mergekit_cycleqd.report.similarity import similarity_parts
 from mergekit_cycleqd.report.spent import Spent, by_part, by_worker, pace
 
 FAILURES = 50
@@ -34,6 +38,9 @@ def sections(run: RunView, found: Curves | None, figures: Figures) -> Markup:
         [
             _overview(run),
             _compared(run),
+            _others(run),
+            _similarity(run, figures),
+            _masks(run),
             _archives(run, figures),
             _curves(found, figures),
             _time(run, figures),
@@ -110,6 +117,20 @@ def _compared(run: RunView) -> Markup:
     )
 
 
+def _others(run: RunView) -> Markup:
+    found = others(run)
+    if not found.columns:
+        return Markup("")
+    metrics = ", ".join(f"{column.task} {column.metric}" for column in found.columns)
+    note = (
+        "What the merges kept of the base, as mergekit-cycleqd eval measured it: below each score "
+        "its 95 % interval, and the score in units of the base's, where above 1 is better than the "
+        "base (turned round where lower is better). The mean is over the tasks on which the base "
+        f"scores above 0. Metrics: {metrics}."
+    )
+    return _section("others", "Retention", others_table(found), element("p", note))
+
+
 def _cells(row: Row, tasks: tuple[str, ...]) -> list[str]:
     cells = [_score(row.scores[task]) if task in row.scores else "–" for task in tasks]
     return [row.model, *cells, "–" if row.mean is None else f"{row.mean:.3f}"]
@@ -121,6 +142,16 @@ def _score(score: Score) -> Markup:
         return value
     low, high = score.interval
     return inside([value, Markup(" "), element("small", f"[{low:.3f}, {high:.3f}]")])
+
+
+def _masks(run: RunView) -> Markup:
+    parts = masks(run)
+    return _section("masks", "Masks", *parts) if parts else Markup("")
+
+
+def _similarity(run: RunView, figures: Figures) -> Markup:
+    parts = similarity_parts(run, partial(_figure, figures=figures))
+    return _section("similarity", "Expert similarity", *parts)
 
 
 def _archives(run: RunView, figures: Figures) -> Markup:

@@ -29,7 +29,7 @@ function words(index) {
 async function draw(place) {
   const figure = run.figures[place.id];
   const [trace] = figure.data;
-  const cells = trace.type === "heatmap";
+  const cells = trace.customdata !== undefined;
   if (cells) trace.text = trace.customdata.map((row) => row.map(words));
   const config = { responsive: true, displaylogo: false, displayModeBar: cells ? false : "hover" };
   if (!matchMedia("(pointer: fine)").matches) figure.layout.dragmode ??= false;

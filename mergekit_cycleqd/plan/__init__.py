@@ -1,0 +1,1 @@
+"""What would fail in the third hour, found in the first minute: checks, and forecast of a run."""

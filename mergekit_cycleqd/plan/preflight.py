@@ -1,0 +1,142 @@
+"""All checks that cost seconds: what a plan and a run begin with, before anything is downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from huggingface_hub import constants
+
+from mergekit_cycleqd.engines import engine_faults
+from mergekit_cycleqd.errors import ModelError, RecipeError
+from mergekit_cycleqd.evaluators.harness import Harness, open_harness
+from mergekit_cycleqd.factors import FactorCache
+from mergekit_cycleqd.models import BASE, family_faults
+from mergekit_cycleqd.plan.findings import Finding, checked, faults
+from mergekit_cycleqd.plan.models import Models, download_finding, look_at_models
+from mergekit_cycleqd.plan.room import Written, disk, memory
+from mergekit_cycleqd.plan.sizes import Sizes, sizes
+from mergekit_cycleqd.plan.surroundings import publishing, workers
+from mergekit_cycleqd.plan.tokenizers import compare_tokenizers
+from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.recipe_file import load_recipe
+
+_CHILD_BYTES = (
+    6_000  # a line of the journal, as benchmarks/search_overhead.py finds it; elites besides
+)
+
+
+@dataclass
+class Preflight:
+    """What is known of a run after its cheap checks.
+
+    Attributes:
+        path: The recipe's file.
+        findings: Everything that was looked at, in order.
+        recipe: The recipe; None where it cannot be read.
+        models: Base and experts, as far as they are here.
+        harness: The tasks; None where one cannot be loaded.
+        needs: What the family takes; None where it is not sound.
+    """
+
+    path: Path
+    findings: list[Finding] = field(default_factory=list)
+    recipe: Recipe | None = None
+    models: Models = field(default_factory=Models)
+    harness: Harness | None = None
+    needs: Sizes | None = None
+
+    @property
+    def faults(self) -> list[str]:
+        """Why the run cannot work, a line each, with the recipe's file."""
+        return [
+            text if text.startswith(f"{self.path}: ") else f"{self.path}: {text}"
+            for text in faults(self.findings)
+        ]
+
+
+def preflight(path: Path, out: Path) -> Preflight:
+    """Check a recipe against its models, tasks and this machine; every fault is found at once.
+
+    Nothing is downloaded but configurations, headers, tokenizers and what lm-eval's tasks load.
+
+    Args:
+        path: The recipe of a run.
+        out: The folder of the run.
+    """
+    seen = Preflight(path)
+    try:
+        recipe = seen.recipe = load_recipe(path)
+    except RecipeError as error:
+        seen.findings += checked("recipe", [f.removeprefix(f"{path}: ") for f in error.faults], "")
+        return seen
+    count = recipe.evolution.children
+    seen.findings.append(
+        Finding("ok", "recipe", f"{count:,} children over {', '.join(recipe.task_names)}")
+    )
+    seen.models = look_at_models(recipe, seen.findings)
+    seen.findings += compare_tokenizers(recipe, seen.models.described)
+    seen.findings += _tasks(recipe, seen)
+    engine = recipe.engine
+    seen.findings += checked("device", engine_faults(engine), f"{engine.kind} on {engine.device}")
+    seen.findings += workers(recipe)
+    seen.findings += publishing(recipe)
+    seen.findings.append(download_finding(seen.models))
+    seen.findings += _room(recipe, seen, out)
+    return seen
+
+
+def _tasks(recipe: Recipe, seen: Preflight) -> Sequence[Finding]:
+    try:
+        harness = seen.harness = open_harness(recipe)
+    except RecipeError as error:
+        return checked("tasks", error.faults, "")
+    searched, held = harness.sizes("search"), harness.sizes("holdout")
+    counts = (
+        f"{task} {searched[task]}" + (f" + {held[task]} holdout" if task in held else "")
+        for task in recipe.task_names
+    )
+    return [Finding("ok", "tasks", f"samples: {', '.join(counts)}")]
+
+
+def _room(recipe: Recipe, seen: Preflight, out: Path) -> list[Finding]:
+    described = seen.models.described
+    if BASE in described and not family_faults(described):
+        experts = {key: each for key, each in described.items() if key != BASE}
+        try:
+            seen.needs = sizes(recipe, described[BASE], experts)
+        except ModelError as error:
+            return [Finding("fault", "memory", str(error))]
+    if seen.needs is None:
+        return [
+            *disk(writes(recipe, out, seen.models, 0)),
+            Finding("skipped", "memory", "needs a base and experts of one family"),
+        ]
+    cache = FactorCache.default().folder
+    kept = sum(file.stat().st_size for file in cache.glob("??/*.safetensors"))
+    lacking = max(0, seen.needs.factors - kept)
+    return [
+        *disk(writes(recipe, out, seen.models, lacking)),
+        *memory(recipe, seen.needs, exact=False),
+    ]
+
+
+def writes(recipe: Recipe, out: Path, models: Models, factors: int) -> list[Written]:
+    """Where a run writes how much.
+
+    Args:
+        recipe: The run.
+        out: Its folder.
+        models: Of which some may have to be downloaded.
+        factors: Bytes of bases that are not in the cache.
+    """
+    found = [Written("the run", out, recipe.evolution.children * _CHILD_BYTES, "--out")]
+    if factors:
+        folder = FactorCache.default().folder
+        name = "MERGEKIT_CYCLEQD_CACHE"
+        found.append(Written("singular directions", folder, factors, name, vital=False))
+    if models.missing:
+        cache = Path(constants.HF_HUB_CACHE)
+        found.append(Written("downloads", cache, models.missing, "HF_HUB_CACHE"))
+    return found

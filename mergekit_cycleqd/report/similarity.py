@@ -1,0 +1,132 @@
+"""How alike the experts are, as matrices of all pairs and a table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from mergekit_cycleqd.report.markup import Markup, element, table
+from mergekit_cycleqd.report.run_view import RunView
+from mergekit_cycleqd.similarity.pairs import FILE, PAPER, Similarity, doubts, place, read
+
+Draw = Callable[[str, str, dict[str, Any]], Markup]
+_MEASURES = {
+    "values": "Cosine of singular values, mean over matrices (the paper's measure)",
+    "vectors": "Cosine of task vectors",
+    "overlap": "Overlap of leading singular directions, mean over matrices",
+}
+
+
+def similarity_of(run: RunView) -> Similarity | None:
+    """What the run folder holds, or else the cache of this machine, where a plan left it."""
+    tasks = run.search.tasks
+    found = read(run.folder / FILE, tasks)
+    prints = run.header.get("fingerprints", {})
+    family = run.search.family
+    models = (family.base_model, *family.experts)
+    if found is None and all(model in prints for model in models):
+        found = read(place([str(prints[model]) for model in models]), tasks)
+    return found
+
+
+def similarity_parts(run: RunView, draw: Draw) -> list[Markup]:
+    """What the page says about the experts.
+
+    Args:
+        run: The run.
+        draw: Makes a figure of its id, its words and its content.
+    """
+    found = similarity_of(run)
+    if found is None:
+        words = (
+            "Not measured yet; `mergekit-cycleqd plan` measures it, and so does the end of a run."
+        )
+        return [element("p", words)]
+    pictures = [
+        draw(f"similarity-{key}", _words(found, key), _heatmap(found, key)) for key in _MEASURES
+    ]
+    names = {task: f"the expert of {task}" for task in found.tasks}
+    warnings = [element("li", line) for line in doubts(found, names)]
+    return [
+        element("p", PAPER),
+        element("div", *pictures, class_="pictures"),
+        *([element("ul", *warnings)] if warnings else []),
+        _table(found),
+    ]
+
+
+def similarity_rows(run: RunView) -> list[dict[str, Any]]:
+    """One row per pair of experts, for CSV and Parquet."""
+    found = similarity_of(run)
+    return [asdict(pair) for pair in found.pairs] if found else []
+
+
+def _heatmap(found: Similarity, key: str) -> dict[str, Any]:
+    count = len(found.tasks)
+    place_of = {task: k for k, task in enumerate(found.tasks)}
+    z: list[list[float | None]] = [[None] * count for _ in range(count)]
+    for k in range(count):
+        z[k][k] = 1.0
+    for first, second, value in _values(found, key):
+        a, b = place_of[first], place_of[second]
+        z[a][b] = z[b][a] = None if value is None else round(value, 4)
+    signed = key == "vectors"
+    cells = {
+        "type": "heatmap",
+        "x": list(found.tasks),
+        "y": list(found.tasks),
+        "z": z,
+        "zmin": -1 if signed else 0,
+        "zmax": 1,
+        "colorscale": "RdBu" if signed else "Viridis",
+        "reversescale": signed,
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+        "texttemplate": "%{z:.2f}",
+        "hovertemplate": "%{y} and %{x}: %{z:.4f}<extra></extra>",
+    }
+    axis = {"type": "category", "fixedrange": True, "automargin": True, "showgrid": False}
+    layout = {
+        "height": 320,
+        "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+        "dragmode": False,
+        "xaxis": axis,
+        "yaxis": {**axis, "autorange": "reversed"},
+    }
+    return {"data": [cells], "layout": layout}
+
+
+def _words(found: Similarity, key: str) -> str:
+    known = [(a, b, value) for a, b, value in _values(found, key) if value is not None]
+    if not known:
+        return f"{_MEASURES[key]}: unknown of all pairs"
+    least, most = (order(known, key=lambda each: each[2]) for order in (min, max))
+    text = f"{_MEASURES[key]}: from {least[2]:.2f} ({least[0]} and {least[1]})"
+    return f"{text} to {most[2]:.2f} ({most[0]} and {most[1]})"
+
+
+def _values(found: Similarity, key: str) -> Iterator[tuple[str, str, float | None]]:
+    for pair in found.pairs:
+        fields: Mapping[str, float | None] = {
+            "values": pair.values,
+            "vectors": pair.vectors,
+            "overlap": pair.overlap,
+        }
+        yield pair.first, pair.second, fields[key]
+
+
+def _table(found: Similarity) -> Markup:
+    def shown(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3f}"
+
+    head = ["experts", "singular values", "task vectors", "directions", "by chance"]
+    rows = [
+        [
+            f"{pair.first} and {pair.second}",
+            *map(shown, (pair.values, pair.vectors, pair.overlap, pair.chance)),
+        ]
+        for pair in found.pairs
+    ]
+    return table("All pairs of experts", head, rows)

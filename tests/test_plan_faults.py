@@ -1,0 +1,78 @@
+"""Every planted fault is named before anything is evaluated, decomposed or downloaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mergekit_cycleqd.cli import main
+from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.genome import Family
+from mergekit_cycleqd.preparing import prepare
+from tests import planted_faults as planted
+from tests.planted_faults import PLANTED, Ground, ground
+
+
+@pytest.fixture
+def at(family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("MERGEKIT_CYCLEQD_CACHE", str(tmp_path / "cache"))
+    return ground(tmp_path, family, monkeypatch)
+
+
+def plan(at: Ground, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Exit code and output of the command, its lines of one finding joined."""
+    with pytest.raises(SystemExit) as exit:
+        main(["plan", str(at.recipe()), "--out", str(at.out)])
+    return int(exit.value.code or 0), capsys.readouterr().out
+
+
+def named(out: str) -> list[str]:
+    """The faults in a table."""
+    return re.findall(r"^│ ✗ │ [\w ]*│ (.*?) *│$", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("plant", "message"), PLANTED, ids=[plant.__name__ for plant, _ in PLANTED]
+)
+def test_a_planted_fault_is_named_and_nothing_costly_is_done(
+    plant: Callable[[Ground], None],
+    message: str,
+    at: Ground,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plant(at)
+    code, out = plan(at, capsys)
+    faults = named(out)
+    assert code == 1 and "cannot work" in out
+    assert any(message in fault for fault in faults), out
+    assert "│ child" not in out and "│ time" not in out
+    assert not (at.folder / "cache").exists(), "nothing was decomposed"
+    if plant is not planted.not_a_number:  # a run finds that one when it loads the models
+        with pytest.raises(RecipeError) as caught:
+            prepare(at.recipe(), at.out)
+        assert any(message in fault for fault in caught.value.faults)
+
+
+def test_faults_of_all_kinds_are_named_at_once(
+    at: Ground, capsys: pytest.CaptureFixture[str]
+) -> None:
+    together = (
+        planted.wrong_tokenizer,
+        planted.missing_tensor,
+        planted.no_device,
+        planted.unknown_metric,
+        planted.disk_too_small,
+        planted.no_cluster,
+        planted.no_chat_template,
+    )
+    for plant in together:
+        plant(at)
+    code, out = plan(at, capsys)
+    faults = named(out)
+    assert code == 1 and f"cannot work: {len(together)} faults" in out
+    for plant, message in PLANTED:
+        assert any(message in fault for fault in faults) == (plant in together), plant.__name__
