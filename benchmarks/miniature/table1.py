@@ -1,0 +1,99 @@
+"""The paper's first table in miniature: what comes of merging, on models trained for it.
+
+    pip install "mergekit-cycleqd[benchmarks]"
+    python benchmarks/miniature/table1.py [--children 300] [--seeds 0 1 2 3 4]
+
+Every seed trains a base and three experts of its own (runs/miniature, some minutes each, once), and
+seeds every search. All searches get the same number of evaluations, of search samples only; the
+settings of mergekit's methods are the best of a grid on the same samples. Scores are shares of
+right answers, mean and 95 % interval over the seeds.
+"""
+
+from __future__ import annotations
+
+import torch
+from family import SKILLS, models
+from safetensors.torch import load_file
+from scoring import Scorer, Scores
+from searches import cma_es, cycleqd, mean, nsga2, population, recipe
+from stock import best, grids
+from tables import Rows, arguments, over_seeds, paired, table
+
+from mergekit_cycleqd.genome import Genome
+
+COLUMNS = {
+    **{f"holdout {skill}": skill for skill in SKILLS},
+    "holdout": "holdout mean",
+    "search": "search mean",
+    "evaluations": "models scored",
+}
+POPULATIONS = {"qd_score": "QD score", "coverage": "coverage", "best": "best search mean"}
+MERGES = (
+    "uniform merge",
+    "task arithmetic, best coefficient",
+    "TIES, best weight and density",
+    "DARE-TIES, best weight and density",
+    "CMA-ES over weights",
+    "NSGA-II over weights",
+)
+
+
+def rows_of(seed: int, children: int) -> Rows:
+    """All models of one seed."""
+    torch.set_num_threads(1)
+    family = models(seed)
+    scorer = Scorer(family)
+    rows: Rows = {}
+
+    def add(name: str, search: Scores, holdout: Scores, evaluations: int) -> None:
+        rows[name] = {f"holdout {skill}": holdout[skill] for skill in SKILLS} | {
+            "holdout": mean(holdout),
+            "search": mean(search),
+            "evaluations": evaluations,
+        }
+
+    def add_genome(name: str, genome: Genome, evaluations: int = 1) -> None:
+        add(name, scorer.score(genome), scorer.score(genome, "holdout"), evaluations)
+
+    add_genome("base", Genome.from_base(scorer.family))
+    for k, skill in enumerate(SKILLS):
+        add_genome(f"expert: {skill}", Genome.from_expert(scorer.family, k))
+    joint = load_file(family.joint / "model.safetensors")
+    joint.setdefault("lm_head.weight", joint["model.embed_tokens.weight"])
+    shares = [scorer.score_weights(joint, split) for split in ("search", "holdout")]
+    add("fine-tuned on all data", *shares, 1)
+    add_genome("uniform merge", Genome.uniform(scorer.family))
+    for name, grid in grids():
+        scores = best(family, scorer, grid, seed)
+        add(name, scores["search"], scores["holdout"], len(grid))
+    searches = {
+        "CMA-ES": cma_es(scorer, seed, children),
+        "NSGA-II": nsga2(scorer, seed, children),
+        "CycleQD": cycleqd(scorer, recipe(scorer, seed, {"children": children - len(SKILLS)})),
+    }
+    for search, found in searches.items():
+        for name, genome in found.ends.items():
+            row = f"CycleQD {name}" if search == "CycleQD" else name
+            add_genome(row, genome, len(found.told))
+        rows[f"population: {search}"] = population(scorer, found)
+    return rows
+
+
+def main() -> None:
+    """Print the tables, and how CycleQD's models stand against the others."""
+    args = arguments(__doc__).parse_args()
+    results = over_seeds(rows_of, args.seeds, args.jobs, args.children)
+    split = "population: "
+    points = [{k: v for k, v in rows.items() if not k.startswith(split)} for rows in results]
+    wholes = [
+        {k.removeprefix(split): v for k, v in rows.items() if k.startswith(split)}
+        for rows in results
+    ]
+    print(table(points, COLUMNS), table(wholes, POPULATIONS), sep="\n\n", end="\n\n")
+    for ours in ("CycleQD best all-round elite", "CycleQD aggregate"):
+        for other in MERGES:
+            print(paired(points, ours, other, "holdout"))
+
+
+if __name__ == "__main__":
+    main()

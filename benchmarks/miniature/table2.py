@@ -1,0 +1,75 @@
+"""The paper's ablation in miniature: what each part of CycleQD adds.
+
+    python benchmarks/miniature/table2.py [--children 300] [--seeds 0 1 2 3 4]
+
+Every row is the section `evolution` (and the bins) of a file in recipes/ablations; models, seeds
+and scores are those of table1.py. Means and 95 % intervals over the seeds; populations are judged
+in archives of the paper's layout, whatever layout the row searched with. `basis: child` takes a
+decomposition of every matrix for every mutation among a child's ancestors, hours in all, and is
+left out unless it is named by `--only`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from family import ROOT, SKILLS, models
+from scoring import Scorer
+from searches import cycleqd, mean, population, recipe
+from tables import Rows, arguments, over_seeds, paired, table
+
+COLUMNS = {
+    "all-round": "best all-round elite, holdout",
+    "aggregate": "aggregate, holdout",
+    "best": "best search mean",
+    "qd_score": "QD score",
+    "coverage": "coverage",
+}
+FULL = "5-elite-sampling"
+SLOW = "6-basis-child"
+
+
+def ablations() -> dict[str, dict[str, Any]]:
+    """Name and content of every recipe."""
+    files = sorted(Path(ROOT, "recipes", "ablations").glob("*.yaml"))
+    return {file.stem: yaml.safe_load(file.read_text()) for file in files}
+
+
+def rows_of(seed: int, children: int, chosen: list[str]) -> Rows:
+    """All ablations of one seed."""
+    torch.set_num_threads(1)
+    scorer = Scorer(models(seed))
+    rows: Rows = {}
+    known = ablations()
+    for name in chosen:
+        content = known[name]
+        evolution = content["evolution"] | {"children": children - len(SKILLS)}
+        run = recipe(scorer, seed, evolution, bins=content["tasks"][0].get("bins", 15))
+        found = cycleqd(scorer, run)
+        rows[name] = {
+            "all-round": mean(scorer.score(found.ends["best all-round elite"], "holdout")),
+            "aggregate": mean(scorer.score(found.ends["aggregate"], "holdout")),
+            **population(scorer, found),
+        }
+    return rows
+
+
+def main() -> None:
+    """Print the table, and each row against the whole of CycleQD."""
+    parser = arguments(__doc__)
+    rows = [name for name in ablations() if name != SLOW]
+    parser.add_argument("--only", nargs="+", default=rows, choices=[*rows, SLOW], metavar="ROW")
+    args = parser.parse_args()
+    results = over_seeds(rows_of, args.seeds, args.jobs, args.children, args.only)
+    print(table(results, COLUMNS), end="\n\n")
+    for name in results[0]:
+        if name != FULL and FULL in results[0]:
+            for column in ("all-round", "aggregate", "qd_score"):
+                print(paired(results, FULL, name, column))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Rows over seeds, as a table with intervals; seeds in parallel, one thread each."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+Row = dict[str, float]
+Rows = dict[str, Row]
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """The options that all tables share."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--children", type=int, default=300, help="evaluations of every search")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--jobs", type=int, default=2, help="seeds at a time")
+    return parser
+
+
+def over_seeds(
+    work: Callable[..., Rows], seeds: Sequence[int], jobs: int, *args: Any
+) -> list[Rows]:
+    """The rows of every seed, in the seeds' order."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["MERGEKIT_CYCLEQD_CACHE"] = os.path.abspath("runs/miniature/cache")
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        results = []
+        found = pool.map(work, seeds, *([argument] * len(seeds) for argument in args))
+        for seed, rows in zip(seeds, found, strict=True):
+            print(f"seed {seed} done", file=sys.stderr, flush=True)
+            results.append(rows)
+    return results
+
+
+def interval(values: Iterable[float]) -> tuple[float, float]:
+    """Mean, and half of its 95 % interval by Student's t."""
+    found = np.array(list(values), dtype=float)
+    if len(found) < 2:
+        return float(found.mean()), float("nan")
+    half = stats.t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found))
+    return float(found.mean()), float(half)
+
+
+def table(results: Sequence[Rows], columns: Mapping[str, str]) -> str:
+    """Markdown: a line per row, mean and 95 % interval over the seeds in every column."""
+    lines = [
+        "| | " + " | ".join(columns.values()) + " |",
+        "| --- |" + " ---: |" * len(columns),
+    ]
+    for name in results[0]:
+        cells = []
+        for column in columns:
+            values = [rows[name][column] for rows in results if column in rows[name]]
+            middle, half = interval(values) if values else (float("nan"), float("nan"))
+            cells.append(f"{middle:.3f} ± {half:.3f}" if values else "")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def paired(results: Sequence[Rows], better: str, worse: str, column: str) -> str:
+    """A sentence on the difference of two rows, seed by seed."""
+    gaps = [rows[better][column] - rows[worse][column] for rows in results]
+    middle, half = interval(gaps)
+    p = stats.ttest_1samp(gaps, 0.0).pvalue if len(gaps) > 1 and np.ptp(gaps) > 0 else float("nan")
+    wins = sum(gap > 0 for gap in gaps)
+    return (
+        f"{better} less {worse}, {column}: {middle:+.3f} ± {half:.3f}, "
+        f"higher for {wins} of {len(gaps)} seeds, paired t-test p = {p:.3f}"
+    )
