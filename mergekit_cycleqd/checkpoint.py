@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -18,8 +19,8 @@ from torch import Tensor
 
 from mergekit_cycleqd.errors import ModelError
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?(@[\w./-]+)?")
-_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
+_HUB_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*(/[\w.-]+)?(@[\w./-]+)?")
+MODEL_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
 _PROBES = 64
 _PROBE_BYTES = 4096
 
@@ -53,7 +54,7 @@ class Checkpoint:
             ModelError: If it is neither a folder here nor a model that the Hub gives us.
         """
         folder = Path(reference)
-        if folder.is_dir():
+        if os.path.isdir(reference):  # and not is_dir, which breaks on a name that is too long
             return cls(reference, folder)
         if not is_hub_id(reference):
             raise ModelError(f"needs a model folder or a Hub id org/name, got {reference!r}")
@@ -61,7 +62,7 @@ class Checkpoint:
 
         repo, _, revision = reference.partition("@")
         try:
-            path = snapshot_download(repo, revision=revision or None, allow_patterns=_FILES)
+            path = snapshot_download(repo, revision=revision or None, allow_patterns=MODEL_FILES)
         except Exception as error:
             reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise ModelError(
@@ -95,14 +96,20 @@ class Checkpoint:
                         headers[name] = TensorHeader(
                             tuple(view.get_shape()), view.get_dtype(), file
                         )
-            except (OSError, SafetensorError) as error:
+            except (OSError, RuntimeError, SafetensorError) as error:
                 raise ModelError(f"{self.name}: cannot read {file}: {error}") from None
         return headers
 
     def _files(self) -> list[str]:
         index = self.folder / "model.safetensors.index.json"
         if index.is_file():
-            return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            shards = read_config(self.name, index).get("weight_map")
+            if not isinstance(shards, dict) or not all(map(_is_shard, shards.values())):
+                raise ModelError(
+                    f"{self.name}: {index.name} must name safetensors files beside it, tensor by "
+                    "tensor, under weight_map"
+                )
+            return sorted(set(shards.values()))
         if (self.folder / "model.safetensors").is_file():
             return ["model.safetensors"]
         raise ModelError(
@@ -132,6 +139,11 @@ class Checkpoint:
         return digest.hexdigest()[:16]
 
 
+def _is_shard(name: Any) -> bool:
+    """Whether it is a file in the folder itself; an index of strangers may name any path."""
+    return isinstance(name, str) and name == os.path.basename(name) and name[-12:] == ".safetensors"
+
+
 def read_config(name: str, path: Path) -> dict[str, Any]:
     """The content of a JSON file that holds a mapping; `name` is the model that needs it.
 
@@ -142,8 +154,10 @@ def read_config(name: str, path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(f"{name}: has no {path.name} in {path.parent}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{name}: {path.name} is not JSON: {error}") from None
+    except OSError as error:
+        raise ModelError(f"{name}: cannot read {path}: {error.strerror}") from None
     if not isinstance(content, dict):
         raise ModelError(f"{name}: {path.name} must hold a mapping")
     return content
@@ -151,7 +165,7 @@ def read_config(name: str, path: Path) -> dict[str, Any]:
 
 def is_hub_id(reference: str) -> bool:
     """Whether a reference means a model on the Hub: the form of an id, and no folder here."""
-    return not Path(reference).is_dir() and _HUB_ID.fullmatch(reference) is not None
+    return not os.path.isdir(reference) and _HUB_ID.fullmatch(reference) is not None
 
 
 def mismatches(base: Checkpoint, expert: Checkpoint) -> list[str]:

@@ -13,6 +13,7 @@ import os
 import tempfile
 import time
 from collections.abc import Set
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,18 @@ def directions(tau: Tensor) -> Basis:
     )
 
 
+def _store(path: Path, basis: Basis) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
+        pass
+    try:
+        save_file({"vectors": basis.vectors.cpu(), "values": basis.values}, partial.name)
+        os.replace(partial.name, path)
+    except BaseException:
+        Path(partial.name).unlink(missing_ok=True)
+        raise
+
+
 class FactorCache:
     """Bases on disk, one safetensors file each, named by the content of the task vector.
 
@@ -118,18 +131,11 @@ class FactorCache:
         try:
             stored = load_file(path)
             return Basis(stored["vectors"].to(tau.device), stored["values"])
-        except (FileNotFoundError, SafetensorError):
+        except (OSError, SafetensorError):
             basis = directions(tau)
         if store:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
-                pass
-            try:
-                save_file({"vectors": basis.vectors.cpu(), "values": basis.values}, partial.name)
-                os.replace(partial.name, path)
-            except BaseException:
-                Path(partial.name).unlink(missing_ok=True)
-                raise
+            with suppress(OSError, SafetensorError):  # a full disk costs time, and no evaluation
+                _store(path, basis)
         return basis
 
     def prune(self, needed: Set[Path]) -> int:

@@ -120,6 +120,6 @@ def cells(
     Returns:
         Shape (n, axes).
     """
-    position = bins * (measures - low) / (high - low)
+    position = bins * (np.clip(measures, low, high) - low) / (high - low)
     numbers: NDArray[np.int32] = np.clip(np.ceil(position - 1e-6) - 1, 0, bins - 1).astype(np.int32)
     return numbers

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mergekit.config import MergeConfiguration
 
 MAX_SEED = 2**64
+MAX_RANK = 10**9
 _TERM = struct.Struct("<qQd")
 
 
@@ -85,8 +86,8 @@ def check_leading(rank: int, energy: float) -> None:
     Raises:
         GenomeError: If one is out of range, or both are given.
     """
-    if rank < 0:
-        raise GenomeError(f"rank must be 0 (all directions) or more, got {rank}")
+    if not 0 <= rank <= MAX_RANK:
+        raise GenomeError(f"rank must be 0 (all directions) to {MAX_RANK}, got {rank}")
     if not 0 <= energy <= 1:
         raise GenomeError(f"energy must be above 0 and at most 1, got {energy}")
     if rank and energy:

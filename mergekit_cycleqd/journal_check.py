@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from mergekit_cycleqd.journal import FILE, read_recipe, read_records
+from mergekit_cycleqd.journal import FILE, end_of_last_line, read_recipe, read_records
 from mergekit_cycleqd.search import CycleQD
 
 
@@ -29,10 +29,10 @@ def check_journal(folder: Path) -> str:
         ends[record.status] += 1
         if record.told is not None:
             told.append(record.told)
-    torn = (folder / FILE).read_bytes().rpartition(b"\n")[2]
+    torn = (folder / FILE).stat().st_size - end_of_last_line(folder / FILE)
     recipe = recipe.holding(max((item.candidate.index for item in told), default=0) + 1)
     search = CycleQD(recipe, told)
-    end = f"; a torn last line of {len(torn)} bytes, which going on drops" if torn else ""
+    end = f"; a torn last line of {torn} bytes, which going on drops" if torn else ""
     early = f", {ends['stopped']} stopped early" if ends["stopped"] else ""
     return (
         f"{folder / FILE}: {lines} lines, every checksum right; {search.children_told} of "

@@ -37,5 +37,16 @@ def decode(line: bytes, path: Path, number: int) -> dict[str, Any]:
         raise JournalError(f"{path}: line {number} is damaged: it does not end with its checksum")
     if tail[len(_MARK) :] != f'{zlib.crc32(body):08x}"}}\n'.encode():
         raise JournalError(f"{path}: line {number} is damaged: its checksum is another")
-    content: dict[str, Any] = json.loads(body + b"}")
+    try:
+        content: dict[str, Any] = json.loads(body + b"}")
+    except (ValueError, RecursionError) as error:
+        raise JournalError(f"{path}: line {number} is damaged: {error}") from None
     return content
+
+
+def torn(line: bytes) -> bool:
+    """Whether a last line is one that was still being written when the power went.
+
+    It lacks its end, or holds zeros where a block of it never reached the disk.
+    """
+    return not line.endswith(b"\n") or b"\0" in line

@@ -5,6 +5,7 @@ Importing this module registers it; importing it again changes nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ from mergekit.merge_methods.base import (
 from mergekit.merge_methods.registry import register, registered_methods
 from torch import Tensor
 
-from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.errors import GenomeError, ModelError
 from mergekit_cycleqd.factors import FactorCache, as_matrix
 from mergekit_cycleqd.genome import check_leading
 from mergekit_cycleqd.kernel import Directions, Share, compute_dtype, merge_into
@@ -61,7 +62,8 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
         Raises:
             ModelError: If the tensor has no name, which keys its draws, or an expert's tensor
                 has NaN or infinite values.
-            GenomeError: If a mutation text is malformed, or rank and energy contradict each other.
+            GenomeError: If a mutation text is malformed, a weight is not finite, or rank and energy
+                contradict each other.
         """
         assert group.base is not None  # the contract requires it
         name = group.metadata.name
@@ -74,6 +76,8 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
         taus: list[Callable[[], Tensor] | None] = []
         for k, entry in enumerate(group.non_base):
             weight = parameters["weight"][entry.id]
+            if not math.isfinite(weight):
+                raise GenomeError(f"{entry.id}: weight must be finite, got {weight}")
             terms = parse_terms(parameters["mutation"][entry.id], expert=k)
             equal = torch.equal(entry.tensor, base)
             if not equal and not torch.isfinite(entry.tensor).all():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mergekit_cycleqd.errors import GenomeError
-from mergekit_cycleqd.genome import Family, Genome, Term
+from mergekit_cycleqd.genome import MAX_SEED, Family, Genome, Term
 from mergekit_cycleqd.lineage import format_lineage, parse_lineage
 
 METHOD = "cycleqd"
@@ -66,16 +68,20 @@ def read(config: Mapping[str, Any]) -> Genome:
     if method not in (METHOD, STOCK_METHOD):
         raise GenomeError(f"merge_method: must be {METHOD} or {STOCK_METHOD}, got {method!r}")
     known = {"merge_method", "base_model", "models", "parameters", "dtype", "out_dtype"}
-    if extra := sorted(set(config) - known):
+    if extra := sorted(map(str, set(config) - known)):
         raise GenomeError(f"{extra[0]}: a genome cannot hold it; merge this recipe as it is")
-    shared = dict(config.get("parameters") or {})
+    shared = _mapping(config.get("parameters"), "parameters")
     weights: list[float] = []
     terms: list[Term] = []
     experts: list[str] = []
-    for k, entry in enumerate(config.get("models") or ()):
+    models = config.get("models") or ()
+    if not isinstance(models, list | tuple):
+        raise GenomeError(f"models: must be a list, got {models!r:.40}")
+    for k, model in enumerate(models):
+        entry = _mapping(model, f"models[{k}]")
         where = f"models[{k}].parameters"
-        parameters = dict(entry.get("parameters") or {})
-        experts.append(str(entry["model"]))
+        parameters = _mapping(entry.get("parameters"), where)
+        experts.append(str(entry.get("model") or ""))
         weights.append(_scalar(parameters.pop("weight", None), float, f"{where}.weight"))
         mutation = _scalar(parameters.pop("mutation", ""), str, f"{where}.mutation")
         terms += parse_terms(mutation, expert=k)
@@ -91,16 +97,28 @@ def read(config: Mapping[str, Any]) -> Genome:
         experts=tuple(experts),
         rank=rank,
         energy=energy,
-        dtype=config.get("dtype"),
-        out_dtype=config.get("out_dtype"),
+        dtype=_dtype(config, "dtype"),
+        out_dtype=_dtype(config, "out_dtype"),
     )
     return Genome(family, tuple(weights), tuple(terms), parse_lineage(lineage, len(weights)))
 
 
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping | None):
+        raise GenomeError(f"{where}: must be a mapping, got {value!r:.40}")
+    return dict(value or {})
+
+
+def _dtype(config: Mapping[str, Any], key: str) -> str | None:
+    value = config.get(key)
+    return None if value is None else str(_scalar(value, str, key))
+
+
 def _scalar(value: Any, kind: type, where: str) -> Any:
     accepted = (int, float) if kind is float else kind
-    if isinstance(value, bool) or not isinstance(value, accepted):
-        raise GenomeError(f"{where}: a genome needs one {kind.__name__}, got {value!r}")
+    wanted = not isinstance(value, bool) and isinstance(value, accepted)
+    if not wanted or (kind is not str and abs(value) > sys.float_info.max):
+        raise GenomeError(f"{where}: a genome needs one {kind.__name__}, got {value!r:.40}")
     return kind(value)
 
 
@@ -124,9 +142,12 @@ def parse_terms(text: str, expert: int | None) -> tuple[Term, ...]:
     for word in text.split():
         seed, colon, scale = word.partition(":")
         try:
-            if not (colon and seed.isdecimal() and seed.isascii()):
+            term = Term(expert, int(seed), float(scale))
+            if not (colon and seed.isdecimal() and seed.isascii() and term.seed < MAX_SEED):
                 raise ValueError
-            terms.append(Term(expert, int(seed), float(scale)))
+            if not math.isfinite(term.scale):
+                raise ValueError
+            terms.append(term)
         except ValueError:
             raise GenomeError(
                 f"mutation and noise are words seed:scale such as 81723:0.15, got {word[:40]!r}"

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mergekit_cycleqd.archive import Elite, TaskArchive
+from mergekit_cycleqd.errors import JournalError
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.records import Split
 from mergekit_cycleqd.search import CycleQD, Scores
+
+_PARTIAL = ".partial"
+_OURS = re.compile(rf"\d{{6,}}\.yaml|\.\d{{6,}}\.yaml{_PARTIAL}")
 
 Find = Callable[[Genome, Split], Scores | None]
 
@@ -42,13 +48,21 @@ def write_outputs(folder: Path, search: CycleQD, find: Find, sizes: Mapping[Spli
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file so that a crash leaves the old one or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(partial, path)
+    partial = path.with_name(f".{path.name}{_PARTIAL}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise JournalError(
+            f"{path}: cannot be written: {error.strerror}; mend that and run the same command: "
+            "nothing that was evaluated is lost"
+        ) from error
 
 
 def recipe_text(genome: Genome) -> str:
@@ -89,11 +103,11 @@ def _write_elites(folder: Path, task: str, elites: Sequence[Elite]) -> None:
         files[f"{elite.index:06d}.yaml"] = note + recipe_text(elite.genome)
     for name, text in files.items():
         path = folder / name
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
+        if not path.exists() or path.read_bytes() != text.encode():
             write_atomically(path, text)
     for path in folder.iterdir():
-        if path.name not in files:  # an elite no more, or a file that a crash left half written
-            path.unlink()
+        if path.name not in files and _OURS.fullmatch(path.name):
+            path.unlink()  # an elite no more, or a file that a crash left half written
 
 
 def compared_models(search: CycleQD) -> list[tuple[str, Genome]]:

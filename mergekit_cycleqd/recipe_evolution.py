@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+MANY = 10**9  # and more is a slip of the hand
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -42,7 +43,7 @@ class SvdMutation(Strict):
     kind: Literal["svd"] = "svd"
     basis: Literal["expert", "child"] = "expert"
     max_scale: _Positive = 0.3
-    rank: int = Field(default=0, ge=0)
+    rank: int = Field(default=0, ge=0, le=MANY)
     energy: float | None = Field(default=None, gt=0, le=1)
 
     @model_validator(mode="after")
@@ -100,12 +101,12 @@ class Evolution(Strict):
     the evaluation of candidates that no archive can take any more, which changes no archive.
     """
 
-    children: int = Field(default=1200, ge=0)
-    cycle: int = Field(default=1, ge=1)
+    children: int = Field(default=1200, ge=0, le=MANY)
+    cycle: int = Field(default=1, ge=1, le=MANY)
     crossover: Crossover = Crossover()
     mutation: Mutation = SvdMutation()
     sampling: Sampling = Sampling()
     quality: str = "cyclic"
     early_stop: bool = False
-    lag: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    lag: Annotated[int, Field(ge=1, le=MANY)] | Literal["auto"] = "auto"
     seed: int = Field(default=0, ge=0, lt=2**63)

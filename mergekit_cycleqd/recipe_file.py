@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,12 +36,18 @@ from mergekit_cycleqd.recipe_evolution import (
     SvdMutation,
 )
 
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without libyaml it is slow
+_LARGEST_COPIES = 1_000_000  # characters
+_DEEPEST = 100
+_MOST_FAULTS = 50
+
 
 def load_recipe(path: str | Path) -> Recipe:
     """Read the recipe of a run.
 
-    Folders of models and `include_path` are looked up beside the recipe first, then from the
-    working directory, and come out absolute; what is no folder is left alone, as a Hub id.
+    Folders of models, of images and `include_path` are looked up beside the recipe first, then from
+    the working directory, and come out absolute, as do files of functions; what is no folder is
+    left alone, as a Hub id.
 
     Raises:
         RecipeError: With one line per fault, each naming file and key.
@@ -58,7 +67,10 @@ def parse_recipe(content: Any, path: Path) -> Recipe:
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError([f"{path}: {_line(e, content)}" for e in error.errors()]) from None
+        faults = [f"{path}: {_line(e, content)}" for e in error.errors()[:_MOST_FAULTS]]
+        if rest := error.error_count() - len(faults):
+            faults.append(f"{path}: and {rest} faults more")
+        raise RecipeError(faults) from None
     if faults := [f"{path}: {fault}" for fault in cross_checks(recipe)]:
         raise RecipeError(faults)
     return _with_folders(recipe, path.parent)
@@ -77,21 +89,62 @@ def read_yaml(path: Path) -> Any:
     except (OSError, UnicodeError) as error:
         raise RecipeError([f"{path}: cannot be read: {error}"]) from None
     try:
-        return _UniqueKeyLoader(text).get_single_data()
-    except yaml.YAMLError as error:
-        raise RecipeError([f"{path}: is not YAML: {' '.join(str(error).split())}"]) from None
+        _refuse_depths(text)
+        return _Loader(text).get_single_data()
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
+        reason = " ".join(str(error).split())  # PyYAML lets errors of Python's own types through
+        raise RecipeError([f"{path}: is not YAML: {reason}"]) from None
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, which besides refuses a key that stands twice."""
+def _refuse_depths(text: str) -> None:
+    """See that composing the nodes, which is recursive, cannot go too deep."""
+    depth = 0
+    for event in yaml.parse(text, _SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise yaml.composer.ComposerError(None, None, f"it is nested more than {_DEEPEST} deep")
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc]
+    """PyYAML's safe loader, which besides refuses keys that stand twice, and endless aliases."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._largest = len(text) + _LARGEST_COPIES
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        if _written_out(node, {}) > self._largest:
+            raise yaml.constructor.ConstructorError(
+                None, None, "its aliases stand for too much text", node.start_mark
+            )
+        return super().construct_document(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in {key for key in keys if keys.count(key) > 1 and key != "<<"}:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} stands twice", node.start_mark
-            )
-        return super().construct_mapping(node, deep)
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, count in keys.items():
+            if count > 1 and key != "<<":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", node.start_mark
+                )
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def _written_out(node: yaml.Node, known: dict[yaml.Node, float]) -> float:
+    """How many characters a node has, about, with its aliases written out; maybe infinite."""
+    if node not in known:
+        known[node] = math.inf  # where it holds itself
+        if isinstance(node, yaml.ScalarNode):
+            known[node] = 1 + len(node.value)
+        else:
+            nodes = [each for item in node.value for each in _parts(item)]
+            known[node] = 1 + sum(_written_out(each, known) for each in nodes)
+    return known[node]
+
+
+def _parts(item: yaml.Node | tuple[yaml.Node, yaml.Node]) -> tuple[yaml.Node, ...]:
+    return item if isinstance(item, tuple) else (item,)
 
 
 def _line(error: ErrorDetails, content: Any) -> str:
@@ -149,12 +202,23 @@ def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
 
 def _with_folders(recipe: Recipe, beside: Path) -> Recipe:
     def found(reference: str) -> str:
-        if is_adapted(reference) and not (beside / reference).is_dir():
+        if is_adapted(reference) and not os.path.isdir(beside / reference):
             return "+".join(map(found, reference.split("+")))
         for candidate in (beside / reference, Path(reference)):
-            if candidate.is_dir():
+            if os.path.isdir(candidate):  # and not is_dir, which breaks on a name that is too long
                 return str(candidate.resolve())
         return reference
+
+    def placed(task: Task) -> Task:
+        if task.include_path:
+            return task.model_copy(update={"include_path": found(task.include_path)})
+        if task.evaluator == "segmentation":
+            return task.model_copy(update={"task": found(task.task)})
+        if task.evaluator == "python":
+            file, _, function = task.task.rpartition(":")
+            if file.endswith(".py") and os.path.isfile(beside / file):
+                return task.model_copy(update={"task": f"{(beside / file).resolve()}:{function}"})
+        return task
 
     return recipe.model_copy(
         update={
@@ -163,11 +227,6 @@ def _with_folders(recipe: Recipe, beside: Path) -> Recipe:
                 expert.model_copy(update={"model": found(expert.model)})
                 for expert in recipe.experts
             ),
-            "tasks": tuple(
-                task.model_copy(update={"include_path": found(task.include_path)})
-                if task.include_path
-                else task
-                for task in recipe.tasks
-            ),
+            "tasks": tuple(placed(task) for task in recipe.tasks),
         }
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,13 +53,13 @@ class SampleIds:
 
     def first_shared(self, other: SampleIds) -> int | None:
         """The smallest number that stands in both sets, or None."""
-        shared = [
-            max(a[0], b[0])
-            for a in self.spans
-            for b in other.spans
-            if max(a[0], b[0]) <= min(_end(a), _end(b))
-        ]
-        return min(shared, default=None)
+        ours, theirs = _joined(self.spans), _joined(other.spans)
+        while ours and theirs:
+            first = max(ours[-1][0], theirs[-1][0])
+            if first <= min(_end(ours[-1]), _end(theirs[-1])):
+                return first
+            (ours if _end(ours[-1]) < first else theirs).pop()
+        return None
 
     def resolve(self, documents: int) -> list[int]:
         """The numbers themselves, ascending, for a task with so many documents.
@@ -75,6 +76,17 @@ class SampleIds:
                 )
             ids.update(range(first, documents if last is None else last + 1))
         return sorted(ids)
+
+
+def _joined(spans: Iterable[tuple[int, int | None]]) -> list[tuple[int, int | None]]:
+    """The same numbers in spans without overlap, in descending order."""
+    joined: list[tuple[int, int | None]] = []
+    for span in sorted(spans, key=lambda span: span[0]):
+        if joined and span[0] <= _end(joined[-1]):
+            span = (joined[-1][0], max(joined[-1], span, key=_end)[1])
+            joined.pop()
+        joined.append(span)
+    return joined[::-1]
 
 
 def _end(span: tuple[int, int | None]) -> float:

@@ -1,0 +1,1 @@
+"""What can go wrong with a run, tried: `python -m benchmarks.faults` prints what was lost of it."""
