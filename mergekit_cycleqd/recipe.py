@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
+import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     PlainSerializer,
     model_validator,
 )
+from pydantic_core import to_jsonable_python
 
 from mergekit_cycleqd.genome import Family
 from mergekit_cycleqd.hub.options import Publish, publish_faults
+from mergekit_cycleqd.recipe_evaluators import Evaluator, misfits, strange_keys
 from mergekit_cycleqd.recipe_evolution import Evolution, Strict, SvdMutation
 from mergekit_cycleqd.samples import SampleIds
 
 MAX_CELLS = 1_000_000
+LARGEST = 1e300  # so that the difference of two is finite
 
 
 def _sample_ids(value: Any) -> SampleIds:
@@ -32,8 +37,8 @@ def _bounds(value: Any) -> Any:
         return value
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise ValueError(f"must be auto or [lowest, highest], got {value!r}")
-    if not all(isinstance(v, int | float) and math.isfinite(v) for v in value):
-        raise ValueError(f"must hold two finite numbers, got {value!r}")
+    if not all(isinstance(v, int | float) and abs(v) <= LARGEST for v in value):
+        raise ValueError("must hold two finite numbers")
     if value[0] >= value[1]:
         raise ValueError(f"is empty: {value[0]} is not below {value[1]}")
     return tuple(float(v) for v in value)
@@ -44,7 +49,17 @@ def _without_secrets(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
     return metadata and {key: "(not kept)" if key == "dsn" else v for key, v in metadata.items()}
 
 
-_Metadata = Annotated[dict[str, Any] | None, PlainSerializer(_without_secrets)]
+def _plain(value: Any) -> Any:
+    """Refuse what the journal could not hold."""
+    try:
+        json.dumps(to_jsonable_python(value), ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"must hold text, finite numbers, lists and mappings: {error}") from None
+    return value
+
+
+_Options = Annotated[dict[str, Any] | None, AfterValidator(_plain)]
+_Metadata = Annotated[_Options, PlainSerializer(_without_secrets)]
 _Ids = Annotated[SampleIds, BeforeValidator(_sample_ids), PlainSerializer(str, return_type=str)]
 _Range = Annotated[Literal["auto"] | tuple[float, float], BeforeValidator(_bounds)]
 
@@ -77,11 +92,12 @@ class Task(Strict):
     """One skill: the quality of one archive and a measure of the others.
 
     Attributes beside the obvious: `bins` and `range` lay out its axis where it is a measure;
-    `evaluator: agentbench` finds `task` among this package's own, whose options are `metadata`.
+    `evaluator: agentbench` finds `task` among this package's own, whose options are `metadata`;
+    `segmentation` takes images and masks for it, and `python` a function.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    evaluator: Literal["lm_eval", "agentbench"] = "lm_eval"
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    evaluator: Evaluator = "lm_eval"
     task: str = Field(min_length=1)
     metric: str = Field(min_length=1)
     samples: Samples
@@ -90,34 +106,45 @@ class Task(Strict):
     include_path: str | None = None
     metadata: _Metadata = None
     num_fewshot: int | None = Field(default=None, ge=0)
-    gen_kwargs: dict[str, Any] | None = None
+    gen_kwargs: _Options = None
     apply_chat_template: bool | str = False
     system_instruction: str | None = None
     fewshot_as_multiturn: bool = False
     confirm_run_unsafe_code: bool = False
 
     @model_validator(mode="after")
-    def _own_tasks_need_no_path(self) -> Task:
-        if self.evaluator == "agentbench" and self.include_path is not None:
-            raise ValueError("include_path: evaluator agentbench has its own tasks; leave it out")
+    def _only_its_evaluators_keys(self) -> Task:
+        if faults := strange_keys(self):
+            raise ValueError(faults[0])
         return self
 
 
 class Engine(Strict):
-    """What runs the models."""
+    """What runs the models; `options` are vLLM's own."""
 
-    kind: Literal["hf"] = "hf"
+    kind: Literal["hf", "vllm", "vision"] = "hf"
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    batching: Literal["auto", "padded", "continuous"] = "auto"
     trust_remote_code: bool = False
+    tensor_parallel_size: Annotated[int, Field(ge=1)] = 1
+    options: _Options = None
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Engine:
+        if self.kind != "vllm" and (self.tensor_parallel_size > 1 or self.options):
+            raise ValueError("tensor_parallel_size and options: are for kind: vllm")
+        if self.kind == "vllm" and self.batching != "auto":
+            raise ValueError("batching: is for kind: hf; vLLM always batches continuously")
+        return self
 
 
 class Workers(Strict):
     """Who evaluates: this process alone, processes of this machine, or a Ray cluster."""
 
     kind: Literal["local", "ray"] = "local"
-    count: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    count: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = 1
     cpus_per_worker: Annotated[float, Field(gt=0)] = 1
     gpus_per_worker: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     address: str = "auto"
@@ -214,6 +241,7 @@ def cross_checks(recipe: Recipe) -> Iterator[str]:
         )
     if recipe.publish is not None:
         yield from publish_faults(recipe.publish, names)
+    yield from misfits(recipe.tasks, recipe.engine)
     quality = recipe.evolution.quality
     if quality != "cyclic" and quality not in names:
         yield f"evolution.quality: must be cyclic or a task's name, got {quality!r}" + nearest(
@@ -228,7 +256,7 @@ def cross_checks(recipe: Recipe) -> Iterator[str]:
 
 def is_adapted(reference: str) -> bool:
     """Whether a reference means ``base+adapter``."""
-    return "+" in reference and not Path(reference).is_dir()
+    return "+" in reference and not os.path.isdir(reference)
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

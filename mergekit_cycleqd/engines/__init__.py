@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome import Genome
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ class ModelEngine(ABC):
 
     Attributes:
         model: What the tasks evaluate, always the same object whatever its weights are: an
-            lm-eval model for language models.
+            lm-eval model for language models, a `Segmenter` for models of images.
     """
 
     model: Any
@@ -42,13 +43,31 @@ def open_engine(engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint])
     Raises:
         ModelError: If the models cannot be loaded.
     """
-    from mergekit_cycleqd.engines.hf import HFEngine
+    try:
+        if engine.kind == "vision":
+            from mergekit_cycleqd.engines.vision import VisionEngine
 
-    return HFEngine(engine, base, experts)
+            return VisionEngine(engine, base, experts)
+        if engine.kind == "vllm":
+            from mergekit_cycleqd.engines.vllm import VLLMEngine
+
+            return VLLMEngine(engine, base, experts)
+        from mergekit_cycleqd.engines.hf import HFEngine
+
+        return HFEngine(engine, base, experts)
+    except (ImportError, LookupError, OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(
+            f"{base.name}: cannot be loaded ({type(error).__name__}: {reason[:400]})"
+        ) from error
 
 
 def engine_faults(engine: Engine) -> list[str]:
     """What is missing here for an engine, a line each, before anything is loaded."""
+    if engine.kind == "vllm":
+        from mergekit_cycleqd.engines.vllm import vllm_faults
+
+        return vllm_faults(engine)
     import torch
 
     try:
@@ -56,4 +75,8 @@ def engine_faults(engine: Engine) -> list[str]:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         return [f"engine.device: cannot use {engine.device!r} here ({reason}); try auto or cpu"]
+    if engine.batching == "continuous":
+        from mergekit_cycleqd.engines.continuous import missing
+
+        return [f"engine.batching: continuous {fault}" for fault in missing()]
     return []

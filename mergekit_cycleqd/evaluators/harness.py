@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mergekit_cycleqd.floors import Floors
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.records import Split
 
+if TYPE_CHECKING:
+    from mergekit_cycleqd.evaluators.examples import Example
+
 
 class Harness(ABC):
-    """The tasks of a recipe, loaded once and scored for any number of genomes."""
+    """The tasks of a recipe, loaded once and scored for any number of genomes.
+
+    Attributes:
+        illustrated: Whether `examples` shows any.
+    """
+
+    illustrated: bool = False
 
     @abstractmethod
     def sizes(self, split: Split) -> dict[str, int]:
@@ -35,6 +44,10 @@ class Harness(ABC):
             CycleQDError: If a task reports no number.
         """
 
+    def examples(self, model: Any) -> list[Example]:
+        """What the model that an engine holds now makes of a few samples, as pictures."""
+        return []
+
 
 def open_harness(recipe: Recipe) -> Harness:
     """Load the tasks of a recipe and check metrics and sample ids, without any model.
@@ -42,6 +55,6 @@ def open_harness(recipe: Recipe) -> Harness:
     Raises:
         RecipeError: With one line per fault, each with the path to its key.
     """
-    from mergekit_cycleqd.evaluators.lm_harness import LMHarness  # seconds to import
+    from mergekit_cycleqd.evaluators.combined import harness_of
 
-    return LMHarness(recipe.tasks)
+    return harness_of(recipe.tasks)

@@ -1,0 +1,192 @@
+"""A resident vision model of transformers that segments images."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.engines import ModelEngine
+from mergekit_cycleqd.errors import CycleQDError, ModelError
+from mergekit_cycleqd.factors import FactorCache
+from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.materialize import ResidentModel
+from mergekit_cycleqd.recipe import Engine
+
+Prompt = Literal["box", "point"]
+BATCH_SIZE = {"cpu": 16, "cuda": 8}
+_SIZES = ("original_sizes", "reshaped_input_sizes")
+_PROMPT_INPUTS = ("input_boxes", "input_points")
+
+
+class Segmenter:
+    """A model and its processor: images in, masks out.
+
+    Attributes:
+        model: transformers' own model.
+        processor: Makes its inputs of images.
+        device: Where it is.
+        batch_size: How many images go through it at a time.
+        prompted: Whether it is asked about one place of an image, as SAM is; else it labels pixels.
+    """
+
+    def __init__(self, engine: Engine, base: Checkpoint) -> None:
+        """Load the model of a checkpoint.
+
+        Args:
+            engine: The recipe's section.
+            base: The model, with the settings of its processor.
+
+        Raises:
+            ModelError: If it is no model that segments images, or has no processor.
+        """
+        kind = _model_class(base)
+        device = engine.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        self.model = kind.from_pretrained(base.folder, dtype=engine.dtype)
+        self.model.to(self.device).eval()
+        self.prompted = "input_boxes" in inspect.signature(self.model.forward).parameters
+        self.processor = _processor(base, prompted=self.prompted)
+        size = engine.batch_size
+        self.batch_size = BATCH_SIZE.get(self.device.type, 8) if size == "auto" else size
+
+    def prepared(
+        self, images: Sequence[Image], prompt: Prompt, places: Sequence[Sequence[int]]
+    ) -> dict[str, Any]:
+        """The inputs of a batch, on the CPU; they can be used for any weights.
+
+        Args:
+            images: RGB.
+            prompt: What a place is; of no effect on a model that is not `prompted`.
+            places: Per image a box (left, top, right, bottom) or a point (x, y), in pixels.
+        """
+        if not self.prompted:
+            inputs = dict(self.processor(images=list(images), return_tensors="pt"))
+            return {**inputs, "original_sizes": [image.size[::-1] for image in images]}
+        asked: dict[str, Any] = {"input_boxes": [[[float(v) for v in p]] for p in places]}
+        if prompt == "point":
+            asked = {
+                "input_points": [[[[float(v) for v in p]]] for p in places],
+                "input_labels": [[[1]] for _ in places],
+            }
+        return dict(self.processor(images=list(images), return_tensors="pt", **asked))
+
+    @torch.no_grad()
+    def masks(self, inputs: Mapping[str, Any], label: int) -> list[NDArray[np.float64]]:
+        """Segment a batch.
+
+        Args:
+            inputs: What `prepared` gave.
+            label: Which of its labels counts, where the model labels pixels.
+
+        Returns:
+            Per image, (height, width) of the original: how likely each pixel is of the object,
+            0 to 1; either of them where the model labels pixels.
+
+        Raises:
+            CycleQDError: If the model gives numbers that are NaN.
+        """
+        on_device = {key: self._moved(key, v) for key, v in inputs.items() if key not in _SIZES}
+        if not self.prompted:
+            output = self.model(**on_device)
+            labels = self.processor.post_process_semantic_segmentation(
+                output, target_sizes=inputs["original_sizes"]
+            )
+            return [(each == label).double().cpu().numpy() for each in labels]
+        output = self.model(**on_device, multimask_output=False)
+        sizes = [inputs[key] for key in _SIZES if key in inputs]
+        found = self.processor.post_process_masks(
+            output.pred_masks.float().cpu(), *sizes, binarize=False
+        )
+        masks = [each[0, 0].double().sigmoid().numpy() for each in found]
+        if any(np.isnan(mask).any() for mask in masks):
+            raise CycleQDError("the model's masks have NaN values")
+        return masks
+
+    def _moved(self, key: str, value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        if not value.is_floating_point():
+            return value.to(self.device)
+        # Places stay exact: in a dtype of 16 bits they would be off by pixels.
+        dtype = torch.float32 if key in _PROMPT_INPUTS else self.model.dtype
+        return value.to(self.device, dtype)
+
+
+def _model_class(base: Checkpoint) -> Any:
+    names = base.config.get("architectures") or ["none"]
+    kind = getattr(transformers, str(names[0]), None)
+    if kind is None or not hasattr(kind, "forward"):
+        raise ModelError(
+            f"{base.name}: engine kind vision needs a model of one of transformers' own classes, "
+            f"got {names[0]!r} as architectures in config.json"
+        )
+    parameters = inspect.signature(kind.forward).parameters
+    if "pixel_values" not in parameters:
+        raise ModelError(f"{base.name}: engine kind vision needs a model of images, got {names[0]}")
+    return kind
+
+
+def _processor(base: Checkpoint, *, prompted: bool) -> Any:
+    auto = transformers.AutoProcessor if prompted else transformers.AutoImageProcessor
+    wanted = "post_process_masks" if prompted else "post_process_semantic_segmentation"
+    try:
+        with _without_advice():
+            processor = auto.from_pretrained(base.folder)
+    except (OSError, ValueError) as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise ModelError(
+            f"{base.name}: needs the settings of its image processor, preprocessor_config.json, "
+            f"beside its weights ({reason[:160]})"
+        ) from None
+    if not hasattr(processor, wanted):
+        raise ModelError(
+            f"{base.name}: engine kind vision needs a model that segments images, got "
+            f"{base.config.get('architectures', ['none'])[0]}"
+        )
+    return processor
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keep transformers from recommending another library to every run on a CPU."""
+    log = logging.getLogger("transformers")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+class VisionEngine(ModelEngine):
+    """A model that segments images; its `model` is a `Segmenter`."""
+
+    def __init__(self, engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> None:
+        """Load the base model and keep the experts' tensors beside it.
+
+        Args:
+            engine: The recipe's section.
+            base: The base model.
+            experts: The experts, in the order of a genome's weights.
+
+        Raises:
+            ModelError: If it does not segment images, or a tensor is missing or not finite.
+        """
+        self.model = Segmenter(engine, base)
+        self._resident = ResidentModel(self.model.model, base, experts, FactorCache.default())
+
+    def load(self, genome: Genome) -> None:
+        """Replace the weights by those of `genome`."""
+        self._resident.load(genome)

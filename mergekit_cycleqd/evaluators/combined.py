@@ -1,0 +1,97 @@
+"""The tasks of a recipe, each with what its evaluator names; several may stand in one run."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.evaluators.examples import Example
+from mergekit_cycleqd.evaluators.harness import Harness
+from mergekit_cycleqd.floors import Floors
+from mergekit_cycleqd.recipe import Task
+from mergekit_cycleqd.records import Split
+
+
+class CombinedHarness(Harness):
+    """Several harnesses as one; each scores its own tasks."""
+
+    def __init__(self, parts: Sequence[Harness], names: Sequence[str]) -> None:
+        """Put `parts` together.
+
+        Args:
+            parts: The harnesses.
+            names: All their tasks, in the order of the recipe.
+        """
+        self._parts = tuple(parts)
+        self._names = tuple(names)
+        self.illustrated = any(part.illustrated for part in parts)
+
+    def sizes(self, split: Split) -> dict[str, int]:
+        """How many samples each task has in a split; tasks without any are left out."""
+        sizes = {name: size for part in self._parts for name, size in part.sizes(split).items()}
+        return {name: sizes[name] for name in self._names if name in sizes}
+
+    def evaluate(self, model: Any, split: Split, floors: Floors | None = None) -> dict[str, float]:
+        """Score the model that an engine holds now: see `Harness.evaluate`.
+
+        Floors are looked at after each of the harnesses.
+        """
+        scores: dict[str, float] = {}
+        for part in self._parts:
+            scores |= part.evaluate(model, split)
+            if floors is not None:
+                floors.check(
+                    {
+                        name: (scores.get(name, -math.inf), scores.get(name, math.inf))
+                        for name in self._names
+                    }
+                )
+        return {name: scores[name] for name in self._names if name in scores}
+
+    def examples(self, model: Any) -> list[Example]:
+        """Those of all parts."""
+        return [example for part in self._parts for example in part.examples(model)]
+
+
+def harness_of(tasks: Sequence[Task]) -> Harness:
+    """Load tasks and check metrics and sample ids, without any model.
+
+    Raises:
+        RecipeError: With one line per fault, each with the path to its key.
+    """
+    groups: dict[str, list[int]] = {}
+    for place, task in enumerate(tasks):
+        kind: str = "lm_eval" if task.evaluator == "agentbench" else task.evaluator
+        groups.setdefault(kind, []).append(place)
+    parts: list[Harness] = []
+    faults: list[str] = []
+    for kind, places in groups.items():
+        try:
+            parts.append(_open(kind, [tasks[place] for place in places]))
+        except RecipeError as error:
+            faults += [_renumbered(fault, places) for fault in error.faults]
+    if faults:
+        raise RecipeError(faults)
+    return parts[0] if len(parts) == 1 else CombinedHarness(parts, [task.name for task in tasks])
+
+
+def _open(kind: str, tasks: Sequence[Task]) -> Harness:
+    if kind == "segmentation":
+        from mergekit_cycleqd.evaluators.segmentation import SegmentationHarness
+
+        return SegmentationHarness(tasks)
+    if kind == "python":
+        from mergekit_cycleqd.evaluators.python_function import PythonHarness
+
+        return PythonHarness(tasks)
+    from mergekit_cycleqd.evaluators.lm_harness import LMHarness  # seconds to import
+
+    return LMHarness(tasks)
+
+
+def _renumbered(fault: str, places: Sequence[int]) -> str:
+    """A fault of a group's task, by its number in the recipe."""
+    return re.sub(r"^tasks\[(\d+)\]", lambda match: f"tasks[{places[int(match[1])]}]", fault)

@@ -1,0 +1,223 @@
+"""Pairs of an image and the mask of what is to be found in it, as `datasets` reads them."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field, ValidationError
+
+from mergekit_cycleqd.recipe import nearest
+from mergekit_cycleqd.recipe_evolution import Strict
+
+IMAGES, MASKS = "images", "masks"
+_OF_LABELS = ("L", "P", "I", "I;16")  # Pillow's modes
+_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+
+
+class DataFault(Exception):
+    """A line about a task's data: the key within the task, and what is wrong."""
+
+
+class MaskOptions(Strict):
+    """What `metadata` of a segmentation task may hold.
+
+    Attributes:
+        prompt: What the model is asked with, of the true mask: the box around it, or the point of
+            it that is farthest from its edge. Of no effect on a model that labels pixels.
+        label: The object's number in masks of many labels, and among a model's own. None: what is
+            brighter than half of a mask's brightest pixel; a model's label 1.
+        split: Of a dataset.
+        revision: Of a dataset on the Hub.
+        image_column: Of a dataset.
+        mask_column: Of a dataset.
+    """
+
+    prompt: Literal["box", "point"] = "box"
+    label: int | None = Field(default=None, ge=0)
+    split: str = "train"
+    revision: str | None = None
+    image_column: str = "image"
+    mask_column: str = "mask"
+
+
+def read_options(metadata: Mapping[str, Any] | None) -> MaskOptions:
+    """The options of a task.
+
+    Raises:
+        DataFault: If one is unknown or wrong.
+    """
+    try:
+        return MaskOptions.model_validate(metadata or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            near = nearest(key, list(MaskOptions.model_fields))
+            raise DataFault(f"metadata.{key}: unknown key{near}") from None
+        message = first["msg"].replace("Input should", "must")
+        raise DataFault(f"metadata.{key}: {message}, got {first['input']!r}") from None
+
+
+class MaskData:
+    """The pairs of one task, numbered from 0; read from disk one by one."""
+
+    def __init__(self, source: str, options: MaskOptions) -> None:
+        """Find the pairs.
+
+        Args:
+            source: A folder with `images` and `masks`, whose files have the same names up to the
+                ending; or whatever else `datasets` loads: a folder with a metadata file, or a Hub
+                id.
+            options: The task's.
+
+        Raises:
+            DataFault: If there is no such data, or an image has no mask.
+        """
+        self._label = options.label
+        folder = Path(source)
+        if (folder / IMAGES).is_dir() or (folder / MASKS).is_dir():
+            self._rows = _paired(folder)
+            self._columns = (IMAGES, MASKS)
+        elif folder.is_dir() and not any((folder / name).is_file() for name in _METADATA):
+            raise DataFault(
+                f"task: {source} must hold the folders {IMAGES} and {MASKS}, or a dataset with one "
+                f"of {', '.join(_METADATA)}"
+            )
+        else:
+            self._rows = _dataset(source, options)
+            self._columns = (options.image_column, options.mask_column)
+
+    def __len__(self) -> int:
+        """How many pairs there are."""
+        return len(self._rows)
+
+    def image(self, number: int) -> Image.Image:
+        """An image, in RGB.
+
+        Raises:
+            DataFault: If it cannot be read.
+        """
+        with self._opened(number, self._columns[0]) as stored:
+            return stored.convert("RGB")
+
+    def mask(self, number: int) -> NDArray[np.bool_]:
+        """What is to be found in an image.
+
+        Returns:
+            (height, width) of the image.
+
+        Raises:
+            DataFault: If it cannot be read, is of another size than the image, or is empty.
+        """
+        with self._opened(number, self._columns[0]) as image:
+            size = image.size
+        with self._opened(number, self._columns[1]) as stored:
+            if stored.size != size:
+                raise DataFault(
+                    f"task: the mask of sample {number} must be of its image's size "
+                    f"{size[0]}x{size[1]}, got {stored.size[0]}x{stored.size[1]}"
+                )
+            if self._label is None or stored.mode not in _OF_LABELS:
+                values = np.asarray(stored.convert("L"))
+            else:
+                values = np.asarray(stored)
+        if self._label is None:
+            mask = values * 2.0 > values.max()
+        else:
+            mask = values == self._label
+        if not mask.any():
+            what = "all black" if self._label is None else f"without the label {self._label}"
+            raise DataFault(
+                f"task: the mask of sample {number} is {what}, so that there is nothing to find; "
+                "leave it out of samples"
+            )
+        return np.asarray(mask)
+
+    @contextmanager
+    def _opened(self, number: int, column: str) -> Iterator[Image.Image]:
+        stored = self._rows[number][column]
+        content = stored["bytes"]
+        try:
+            with Image.open(stored["path"] if content is None else io.BytesIO(content)) as image:
+                yield image
+        except OSError as error:  # Pillow's own among them, also while pixels are read
+            raise DataFault(
+                f"task: the {column} file of sample {number} cannot be read: {error}"
+            ) from None
+
+
+def _paired(folder: Path) -> Any:
+    """The images of a folder and their masks, by name."""
+    from datasets import Dataset  # seconds to import
+    from datasets import Image as ImageFeature
+
+    found: list[dict[str, Path]] = []
+    for part in (IMAGES, MASKS):
+        if not (folder / part).is_dir():
+            raise DataFault(f"task: {folder} has no folder {part}; images need masks beside them")
+        files: dict[str, Path] = {}
+        for path in sorted((folder / part).iterdir()):
+            if path.name.startswith(".") or not path.is_file():
+                continue
+            if path.stem in files:
+                raise DataFault(f"task: {folder / part} has two files named {path.stem}")
+            files[path.stem] = path
+        found.append(files)
+    images, masks = found
+    if lone := sorted(images.keys() - masks.keys()):
+        raise DataFault(
+            f"task: {folder / IMAGES}: {images[lone[0]].name} has no mask of its name in "
+            f"{folder / MASKS}{_more(lone)}"
+        )
+    if lone := sorted(masks.keys() - images.keys()):
+        raise DataFault(
+            f"task: {folder / MASKS}: {masks[lone[0]].name} has no image of its name in "
+            f"{folder / IMAGES}{_more(lone)}"
+        )
+    if not images:
+        raise DataFault(f"task: {folder / IMAGES} is empty")
+    columns = {IMAGES: images, MASKS: masks}
+    rows = Dataset.from_dict(
+        {
+            name: [os.fspath(files[stem]) for stem in sorted(images)]
+            for name, files in columns.items()
+        }
+    )
+    for name in columns:
+        rows = rows.cast_column(name, ImageFeature(decode=False))
+    return rows
+
+
+def _more(names: list[str]) -> str:
+    return f", nor have {len(names) - 1} more" if len(names) > 1 else ""
+
+
+def _dataset(source: str, options: MaskOptions) -> Any:
+    from datasets import Image as ImageFeature
+    from datasets import disable_progress_bars, load_dataset
+
+    disable_progress_bars()
+    try:
+        rows = load_dataset(source, split=options.split, revision=options.revision)
+    except Exception as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise DataFault(
+            f"task: no dataset {source!r} to be had ({type(error).__name__}: {reason[:200]}); name "
+            "a folder with images and masks, or a Hub id"
+        ) from None
+    for key in ("image_column", "mask_column"):
+        name = getattr(options, key)
+        if name not in rows.column_names:
+            raise DataFault(f"metadata.{key}: no column {name!r}{nearest(name, rows.column_names)}")
+        if not isinstance(rows.features[name], ImageFeature):
+            raise DataFault(f"metadata.{key}: the column {name!r} does not hold images")
+        rows = rows.cast_column(name, ImageFeature(decode=False))
+    return rows

@@ -1,0 +1,64 @@
+"""Metrics of masks: those of the field, as PySODMetrics computes them, and as means over images.
+
+Structure measure (Fan et al., ICCV 2017), E-measure (Fan et al., IJCAI 2018) and weighted F-measure
+(Margolin et al., CVPR 2014) are of the likeliness of each pixel; IoU and Dice of the pixels that
+are likelier than not. All lie between 0 and 1, and more is better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+METRICS = ("iou", "dice", "structure", "e_measure", "weighted_f", "1-mae")
+_EXTRA = "pip install 'mergekit-cycleqd[vision]'"
+
+Pair = tuple[NDArray[np.floating], NDArray[np.bool_]]
+"""A mask as a model gives it and the true one, (height, width) both."""
+
+
+def missing_library() -> str | None:
+    """What has to be installed for the metrics, in a line; None where all is there."""
+    try:
+        import py_sod_metrics  # noqa: F401
+    except ImportError as error:
+        return f"the metrics of masks need PySODMetrics ({error}): {_EXTRA}"
+    return None
+
+
+def score(metric: str, pairs: Iterable[Pair]) -> float:
+    """The mean of a metric over images.
+
+    Args:
+        metric: One of `METRICS`.
+        pairs: At least one, each with something in its true mask.
+    """
+    counter = _counter(metric)
+    for found, truth in pairs:
+        counter.step(found, truth, normalize=False)
+    results = counter.get_results()
+    if metric in ("iou", "dice"):
+        return float(results[metric]["binary"])
+    if metric == "e_measure":
+        return float(results["em"]["curve"].mean())  # over the 256 thresholds
+    value = float(next(iter(results.values())))
+    return 1 - value if metric == "1-mae" else value
+
+
+def _counter(metric: str) -> Any:
+    import py_sod_metrics as sod  # a second to import
+
+    if metric in ("iou", "dice"):
+        kind = sod.IOUHandler if metric == "iou" else sod.DICEHandler
+        handler = kind(with_dynamic=False, with_adaptive=False, with_binary=True)
+        return sod.FmeasureV2(metric_handlers={metric: handler})
+    kinds = {
+        "structure": sod.Smeasure,
+        "e_measure": sod.Emeasure,
+        "weighted_f": sod.WeightedFmeasure,
+        "1-mae": sod.MAE,
+    }
+    return kinds[metric]()

@@ -1,0 +1,138 @@
+"""Scoring by a function of the user's: any domain that no other evaluator knows.
+
+The function gets the model that the engine holds, the numbers of the samples, and the task's
+`metadata` as keywords, and returns a number per metric. See ``recipes/python-evaluator/``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mergekit_cycleqd.errors import CycleQDError, RecipeError
+from mergekit_cycleqd.evaluators.harness import Harness
+from mergekit_cycleqd.floors import Floors
+from mergekit_cycleqd.recipe import Task
+from mergekit_cycleqd.records import Split
+from mergekit_cycleqd.samples import SampleIds
+
+Function = Callable[..., Mapping[str, float]]
+
+
+class _Fault(Exception):
+    """A line about one task: the key within it, and what is wrong."""
+
+
+class PythonHarness(Harness):
+    """Tasks that are functions."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        """Import every function that the recipe's user agreed to run.
+
+        Args:
+            tasks: Those of a recipe that are evaluated so.
+
+        Raises:
+            RecipeError: With one line per fault, each with the path to its key.
+        """
+        self._tasks = {task.name: task for task in tasks}
+        self._functions: dict[str, Function] = {}
+        self._ids: dict[Split, dict[str, list[int]]] = {"search": {}, "holdout": {}}
+        faults = []
+        for i, task in enumerate(tasks):
+            try:
+                self._prepare(task)
+            except _Fault as fault:
+                faults.append(f"tasks[{i}].{fault}")
+        if faults:
+            raise RecipeError(faults)
+
+    def _prepare(self, task: Task) -> None:
+        if not task.confirm_run_unsafe_code:
+            raise _Fault(
+                f"confirm_run_unsafe_code: the run would call {task.task}, code of this machine; "
+                "look at it, and set it to true if you accept that"
+            )
+        for split in ("search", "holdout"):
+            ids = task.samples.search if split == "search" else task.samples.holdout
+            if ids is not None:
+                self._ids[split][task.name] = _numbers(ids, split)
+        self._functions[task.name] = _function(task.task)
+
+    def sizes(self, split: Split) -> dict[str, int]:
+        """How many samples each task has in a split; tasks without any are left out."""
+        return {name: len(ids) for name, ids in self._ids[split].items()}
+
+    def evaluate(self, model: Any, split: Split, floors: Floors | None = None) -> dict[str, float]:
+        """Score the model that an engine holds now: see `Harness.evaluate`.
+
+        Floors are not looked at: what a function may still return is not known.
+        """
+        return {
+            name: _score(self._tasks[name], self._functions[name], model, ids)
+            for name, ids in self._ids[split].items()
+        }
+
+
+def _numbers(ids: SampleIds, split: Split) -> list[int]:
+    ends = [last for _, last in ids.spans]
+    if None in ends:
+        raise _Fault(
+            f"samples.{split}: needs an end, such as 0-199, since only the function knows how many "
+            f"samples there are; got {ids}"
+        )
+    return ids.resolve(1 + max(last for last in ends if last is not None))
+
+
+def _function(source: str) -> Function:
+    """Import ``package.module:function`` or ``file.py:function``."""
+    where, colon, name = source.rpartition(":")
+    if not (colon and where and name.isidentifier()):
+        raise _Fault(f"task: must be package.module:function or file.py:function, got {source!r}")
+    try:
+        module = _file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+    except Exception as error:  # it is anybody's code
+        reason = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise _Fault(
+            f"task: {where} cannot be imported ({type(error).__name__}: {reason[:200]})"
+        ) from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise _Fault(f"task: {where} has no function {name!r}")
+    found: Function = function
+    return found
+
+
+def _file(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file, neither beside the recipe nor here: {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None  # the ending is .py
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _score(task: Task, function: Function, model: Any, ids: Sequence[int]) -> float:
+    scores = function(model, list(ids), **(task.metadata or {}))
+    if not isinstance(scores, Mapping):
+        raise CycleQDError(
+            f"task {task.name!r}: {task.task} must return a mapping of metrics to numbers, got "
+            f"{type(scores).__name__}"
+        )
+    if task.metric not in scores:
+        raise CycleQDError(
+            f"task {task.name!r}: {task.task} does not report {task.metric!r}; it reports "
+            f"{', '.join(map(str, scores)) or 'nothing'}"
+        )
+    try:
+        value = float(scores[task.metric])
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise CycleQDError(f"task {task.name!r} reports {scores[task.metric]!r} as {task.metric}")
+    return value

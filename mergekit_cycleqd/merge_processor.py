@@ -1,0 +1,40 @@
+"""What mergekit 0.1.5 leaves out of merged models of images: how inputs are made of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from mergekit.config import MergeConfiguration
+from mergekit.options import MergeOptions
+
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+_TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "vocab.json")
+
+
+def without_tokenizer(config: MergeConfiguration, options: MergeOptions) -> MergeOptions:
+    """Options with which mergekit looks for no tokenizer, where the model has a processor alone."""
+    folder = _base_folder(config, options)
+    images = any((folder / name).is_file() for name in PROCESSOR_FILES)
+    if not images or any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        return options
+    return options.model_copy(update={"copy_tokenizer": False})
+
+
+def copy_processor(config: MergeConfiguration, out: Path, options: MergeOptions) -> None:
+    """Give a merged model the processor of its base, if that has one.
+
+    Args:
+        config: The merge.
+        out: The merged model.
+        options: Of the merge.
+    """
+    folder = _base_folder(config, options)
+    for name in PROCESSOR_FILES:
+        if (folder / name).is_file() and not (out / name).exists():
+            shutil.copyfile(folder / name, out / name)
+
+
+def _base_folder(config: MergeConfiguration, options: MergeOptions) -> Path:
+    donor = config.base_model or config.referenced_models()[0]
+    return Path(donor.local_path(options.transformers_cache, ignore_lora=True))
