@@ -1,10 +1,10 @@
-"""A resident model that becomes the model of any genome in place, without a file or a reload."""
+"""A model that becomes the model of any genome without a file: in place, or tensor by tensor."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.factors import FactorCache, as_matrix
-from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.fingerprint import row_sums
+from mergekit_cycleqd.genome import Genome, Term
 from mergekit_cycleqd.kernel import Directions, Share, compute_dtype, merge_into
 from mergekit_cycleqd.loaded_layout import LoadedLayout, floating_tensors
 from mergekit_cycleqd.lora import LoRAExpert, LowRank
@@ -40,6 +41,11 @@ class _Slot:
             return own.product(exact)
         return own.to(exact) - self.base.to(exact)
 
+    def on(self, device: torch.device) -> _Slot:
+        """The same with the tensors of base and experts on a device; no copy if they are there."""
+        experts = tuple(None if own is None else own.to(device) for own in self.experts)
+        return replace(self, base=self.base.to(device), experts=experts)
+
     def kept_dtype(self) -> torch.dtype:
         """Of directions: half a model's own precision is beyond what it can show of them."""
         narrow = self.parameter.dtype in (torch.bfloat16, torch.float16)
@@ -54,6 +60,9 @@ class ResidentModel:
     checkpoints) and starts from them, so that nothing drifts. The singular directions of an expert
     and their images are made when it is first mutated, and kept: for a matrix of m x n, n <= m, at
     rank R, R * (n + m) numbers of bfloat16 in a model of 16 bits, else of float32.
+
+    A model on the meta device has no weights to replace: base and experts are then kept in main
+    memory, and `tensors` gives those of a genome one after the other.
     """
 
     def __init__(
@@ -66,7 +75,7 @@ class ResidentModel:
         """Take over `model`, on whichever device it is.
 
         Args:
-            model: The base model, loaded by transformers.
+            model: The base model, loaded by transformers, or laid out on the meta device.
             base: Its checkpoint.
             experts: The experts' checkpoints, in the order of a genome's weights.
             cache: Where bases of task vectors are kept.
@@ -82,7 +91,7 @@ class ResidentModel:
         changes = [expert_changes(expert, model, tensors) for expert in experts]
         self._slots = []
         for name, parameter in tensors.items():
-            device = parameter.device
+            device = _home(parameter)
             original = start.tensor(name)
             found = (_unless_equal(change(name), original) for change in changes)
             tuned = tuple(None if own is None else own.to(device) for own in found)
@@ -91,6 +100,24 @@ class ResidentModel:
     @torch.no_grad()
     def load(self, genome: Genome) -> None:
         """Make the resident model the model that `genome` describes."""
+        for slot, merge in self._merging(genome):
+            merge(slot.parameter)
+
+    @torch.no_grad()
+    def tensors(self, genome: Genome, device: torch.device) -> Iterator[tuple[str, Tensor]]:
+        """Name and tensor, one after the other, of the model that `genome` describes.
+
+        Args:
+            genome: The model.
+            device: Where tensors are merged, each a new one in the dtype of the model.
+        """
+        for slot, merge in self._merging(genome):
+            merged = torch.empty_like(slot.parameter, device=device)
+            merge(merged)
+            yield slot.name, merged
+
+    def _merging(self, genome: Genome) -> Iterator[tuple[_Slot, Callable[[Tensor], None]]]:
+        """Each slot, and what writes its merged tensor wherever it is to go."""
         leading = (genome.family.rank, genome.family.energy)
         if leading != self._leading:
             self._leading = leading
@@ -99,19 +126,28 @@ class ResidentModel:
         terms = [genome.terms_of(k) for k in range(len(genome.weights))]
         noise = genome.terms_of(None)
         for slot in self._slots:
-            shares = [
-                Share(weight, terms[k], tuned, partial(self._directions, slot, k, tuned))
-                for k, (tuned, weight) in enumerate(zip(slot.experts, genome.weights, strict=True))
-                if tuned is not None and (weight or terms[k])
-            ]
-            lineage = None
-            if genome.lineage:
-                taus = [
-                    None if own is None else partial(slot.task_vector, own) for own in slot.experts
-                ]
-                exact = slot.base.to(compute_dtype(slot.base.dtype))
-                lineage = replay(slot.name, exact, taus, genome.lineage, *self._leading)
-            merge_into(slot.parameter, slot.name, slot.base, shares, noise, lineage)
+            yield slot, partial(self._merge, slot, genome, terms, noise)
+
+    def _merge(
+        self,
+        kept: _Slot,
+        genome: Genome,
+        terms: Sequence[Sequence[Term]],
+        noise: Sequence[Term],
+        out: Tensor,
+    ) -> None:
+        slot = kept.on(out.device)
+        shares = [
+            Share(weight, terms[k], tuned, partial(self._directions, slot, k, tuned))
+            for k, (tuned, weight) in enumerate(zip(slot.experts, genome.weights, strict=True))
+            if tuned is not None and (weight or terms[k])
+        ]
+        lineage = None
+        if genome.lineage:
+            taus = [None if own is None else partial(slot.task_vector, own) for own in slot.experts]
+            exact = slot.base.to(compute_dtype(slot.base.dtype))
+            lineage = replay(slot.name, exact, taus, genome.lineage, *self._leading)
+        merge_into(out, slot.name, slot.base, shares, noise, lineage)
 
     @torch.no_grad()
     def checksum(self) -> str:
@@ -121,9 +157,7 @@ class ResidentModel:
         """
         digest = hashlib.blake2b(digest_size=8)
         for slot in self._slots:
-            bits = slot.parameter.detach().contiguous().reshape(-1).view(torch.int16)
-            rows = bits.reshape(len(slot.parameter) if slot.parameter.ndim > 1 else 1, -1)
-            digest.update(rows.sum(1, dtype=torch.int64).cpu().numpy().tobytes())
+            digest.update(row_sums(slot.parameter))
         return digest.hexdigest()
 
     def _directions(self, slot: _Slot, k: int, tuned: Tensor | LowRank) -> Directions:
@@ -134,8 +168,13 @@ class ResidentModel:
             else:
                 tau = as_matrix(slot.task_vector(tuned))
                 found = Directions.of(tau, self._cache.directions(tau), *self._leading, kept)
-            slot.directions[k] = found
-        return slot.directions[k]
+            slot.directions[k] = found.to(_home(slot.parameter))
+        return slot.directions[k].to(slot.base.device)
+
+
+def _home(parameter: Tensor) -> torch.device:
+    """Where base and experts are kept: beside the parameter, or in main memory if it is nowhere."""
+    return torch.device("cpu") if parameter.is_meta else parameter.device
 
 
 def _unless_equal(own: Tensor | LowRank | None, base: Tensor) -> Tensor | LowRank | None:

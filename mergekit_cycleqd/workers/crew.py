@@ -104,9 +104,16 @@ class Crew(Pool):
 
     @property
     def state(self) -> str:
-        """How many work, of how many."""
-        ready = sum(place.ready for place in self._places)
-        return f"{ready} of {len(self._places)} workers"
+        """How many are ready, of how many, and what is to be said of the others."""
+        ready = [place for place in self._places if place.ready]
+        words = [f"{len(ready)} of {len(self._places)} workers"]
+        if len(ready) < len(self._places):
+            words.append(f"{len(self._places) - len(ready)} starting")
+        if self._dropped:
+            words.append(f"{self._dropped} dropped")
+        if begun := [place.since for place in ready if place.job is not None]:
+            words.append(f"longest at work {time.monotonic() - min(begun):.0f} s")
+        return ", ".join(words)
 
     def submit(self, job: Job) -> None:
         """Give it to the next worker that has none."""

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines import ModelEngine, open_engine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
+from mergekit_cycleqd.evaluators.examples import Example
 from mergekit_cycleqd.evaluators.harness import Harness, open_harness
 from mergekit_cycleqd.floors import Hopeless
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.lora import open_expert
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.records import Record
@@ -89,6 +91,21 @@ class Evaluator:
             worker=worker,
         )
 
+    def examples(self, genome: Genome) -> list[Example]:
+        """What a model makes of a few samples, as pictures.
+
+        Raises:
+            ModelError: If the models of the run cannot be loaded at all.
+        """
+        engine = self._loaded()
+        engine.load(genome)
+        return self._harness.examples(engine.model)
+
+    def close(self) -> None:
+        """Give free what the engine holds outside this process."""
+        if self._engine is not None:
+            self._engine.close()
+
     def _loaded(self) -> ModelEngine:
         if self._engine is None:
             self._engine = open_engine(self._recipe.engine, *self._checkpoints)
@@ -100,7 +117,7 @@ class InProcess(Pool):
 
     def __init__(self, evaluator: Evaluator) -> None:
         """Evaluate with `evaluator`."""
-        self._evaluator = evaluator
+        self.evaluator = evaluator
         self._jobs: deque[Job] = deque()
 
     @property
@@ -119,7 +136,8 @@ class InProcess(Pool):
 
     def wait(self) -> list[Record]:
         """Do it."""
-        return [self._evaluator.evaluate(self._jobs.popleft(), "local")]
+        return [self.evaluator.evaluate(self._jobs.popleft(), "local")]
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Give free what the engine holds outside this process."""
+        self.evaluator.close()

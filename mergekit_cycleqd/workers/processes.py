@@ -21,7 +21,9 @@ class _Process(Remote):
         self.name = f"process {number}"
         self.line, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(
-            target=_serve, args=(theirs, recipe, self.name, threads), daemon=True
+            target=_serve,
+            args=(theirs, recipe, self.name, threads),
+            daemon=recipe.engine.tensor_parallel_size == 1,  # a daemon may have no processes
         )
         self._process.start()
         theirs.close()  # so that the end of the process is the end of the line

@@ -120,11 +120,12 @@ class RayCluster(Fleet):
 
 
 def _gpus(recipe: Recipe) -> float:
-    """One where the engine runs on a GPU, and by `device: auto` where the cluster has one."""
+    """As many as an engine runs on, if that is GPUs: by `device: auto`, if the cluster has any."""
     device = recipe.engine.device
+    on_gpus = device.startswith("cuda")
     if device == "auto":
-        return 1.0 if ray.cluster_resources().get("GPU") else 0.0
-    return 1.0 if device.startswith("cuda") else 0.0
+        on_gpus = ray.cluster_resources().get("GPU", 0) > 0
+    return float(recipe.engine.tensor_parallel_size) if on_gpus else 0.0
 
 
 def _join(address: str) -> None:
