@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.engines import ModelEngine, open_engine
+from mergekit_cycleqd.engines import ModelEngine, engine_faults, open_engine
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.evaluators.lm_harness import LMHarness
 from mergekit_cycleqd.genome import Family, Genome, Term, mutate
@@ -156,6 +156,14 @@ def test_an_architecture_whose_weights_do_not_arrive_is_refused_at_start(tmp_pat
         opened(family, kind="vllm", dtype="float32", options=EAGER),
     ):
         pass
+
+
+def test_options_that_vllm_lacks_or_the_recipe_has_are_said_at_start() -> None:
+    asked = {"max_model_length": 64, "max_num_seqs": 8, "dtype": "half"}
+    assert engine_faults(Engine(kind="vllm", options=asked)) == [
+        "engine.options: vLLM has no option 'max_model_length'; did you mean 'max_model_len'?",
+        "engine.options.dtype: is set by engine.dtype; leave it out",
+    ]
 
 
 @pytest.fixture(scope="module")

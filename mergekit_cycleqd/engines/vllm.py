@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import gc
 import importlib.util
 import json
@@ -17,7 +18,7 @@ from mergekit_cycleqd.engines import ModelEngine
 from mergekit_cycleqd.engines.swap_check import Report, SwapCheck, check_reach
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome import Family, Genome
-from mergekit_cycleqd.recipe import Engine, nearest
+from mergekit_cycleqd.recipe import Engine
 
 OLDEST = "0.20"
 """The first that works with transformers 5; `reload_weights` takes an iterator since 0.16."""
@@ -33,7 +34,7 @@ _OURS = {
     "tensor_parallel_size": "engine.tensor_parallel_size",
     "data_parallel_size": "workers.count",
     "enable_lora": "experts",
-    "worker_extension_cls": "nothing",
+    "worker_extension_cls": "engine.kind",
 }
 _DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 _ENVIRONMENT = {
@@ -158,6 +159,7 @@ def vllm_faults(engine: Engine) -> list[str]:
 
 
 def _option_faults(options: dict[str, Any]) -> Iterator[str]:
+    _set_environment()
     from vllm.engine.arg_utils import EngineArgs
 
     known = EngineArgs.__dataclass_fields__
@@ -165,13 +167,20 @@ def _option_faults(options: dict[str, Any]) -> Iterator[str]:
         if name in _OURS:
             yield f"engine.options.{name}: is set by {_OURS[name]}; leave it out"
         elif name not in known:
-            yield f"engine.options: vLLM has no option {name!r}" + nearest(name, list(known))
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            yield f"engine.options: vLLM has no option {name!r}{hint}"
+
+
+def _set_environment() -> None:
+    """What vLLM reads when it is imported and started, where the user did not set it."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 def _open_lm(engine: Engine, base: Checkpoint) -> Any:
     """lm-eval's model around a vLLM that holds the base, with `GenomeWorker` in its workers."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    _set_environment()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of vLLM about torch
