@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,10 @@ import pytest
 
 from benchmarks.faults import crashes, disks, journals, numbers, power, safety, soak
 from benchmarks.faults.outcome import Outcome
-from benchmarks.faults.scene import Scene
+from benchmarks.faults.scene import Scene, mock_recipe, mock_run
+from mergekit_cycleqd.errors import SearchError
+from mergekit_cycleqd.journal import FILE
+from mergekit_cycleqd.journal_lines import encode
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +100,19 @@ def test_flipped_bits_and_other_versions_of_a_journal_are_named(scene: Scene) ->
 
 def test_a_journal_with_anything_in_it_never_breaks_who_reads_it(scene: Scene) -> None:
     nothing_is_wrong(journals.strange_fields(scene, 300), told="is damaged: its")
+
+
+def test_a_journal_that_tells_of_a_candidate_twice_or_of_no_task_is_refused(tmp_path: Path) -> None:
+    mock_run(tmp_path / "run", mock_recipe(children=2))
+    lines = (tmp_path / "run" / FILE).read_bytes().splitlines(keepends=True)
+    (tmp_path / "run" / FILE).write_bytes(b"".join([*lines, lines[-1]]))
+    with pytest.raises(SearchError, match="candidate 4 was told twice"):
+        mock_run(tmp_path / "run", mock_recipe(children=2))
+    record = json.loads(lines[-1])
+    del record["crc32"]
+    (tmp_path / "run" / FILE).write_bytes(b"".join([*lines[:-1], encode(record | {"task": "x"})]))
+    with pytest.raises(SearchError, match="candidate 4 is of no task: 'x'"):
+        mock_run(tmp_path / "run", mock_recipe(children=2))
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -189,7 +190,11 @@ def on_hub(finished: Path, sams: Family, hub: Hub) -> Iterator[Path]:
 
 
 def test_a_pushed_sam_comes_back_with_its_processor_and_a_card_that_works(
-    on_hub: Path, hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    on_hub: Path,
+    hub: Hub,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert command("push", on_hub, "--repo-id", "me/sam-{task}") == 0, capsys.readouterr().err
     model = transformers.SamModel.from_pretrained("me/sam-aggregate")
@@ -203,11 +208,11 @@ def test_a_pushed_sam_comes_back_with_its_processor_and_a_card_that_works(
     assert "| discs | discs | structure | 0-5" in card.text
     (snippet,) = re.findall(r"```python\n(.*?)```", card.text, flags=re.DOTALL)
     Image.new("RGB", (32, 24), "grey").save(tmp_path / "image.png")
-    shown = subprocess.run(
-        [sys.executable, "-c", snippet], capture_output=True, text=True, cwd=tmp_path
-    )
-    assert shown.returncode == 0, shown.stderr
-    assert "torch.Size([1, 1, 24, 32])" in shown.stdout
+    (tmp_path / "snippet.py").write_text(snippet)
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    runpy.run_path("snippet.py")
+    assert "torch.Size([1, 1, 24, 32])" in capsys.readouterr().out
 
 
 def test_a_run_on_the_hub_names_no_folder_of_this_machine_and_asks_for_them(
