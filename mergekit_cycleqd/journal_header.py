@@ -14,7 +14,7 @@ from mergekit_cycleqd.recipe import Recipe
 
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     """What keeps a run from being resumed; more or fewer children and moved folders do not."""
-    before, after = _flat(_completed(was["recipe"]), "recipe"), _flat(now["recipe"], "recipe")
+    before, after = (_flat(_completed(header["recipe"]), "recipe") for header in (was, now))
     then, here = was["fingerprints"], now["fingerprints"]
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)
