@@ -113,7 +113,7 @@ def main() -> int:
                 except Exception:
                     outcome = Outcome(f"{group}: {fault}", wrong=[traceback.format_exc()])
                 wrong += len(outcome.wrong)
-                told = outcome.told.replace("|", "\\|")
+                told = outcome.told.replace("|", "\\|").replace("`", "'")
                 told = f"`{told}`" if told and not told.startswith("(") else told or "nothing"
                 line = f"| {outcome.fault} | {outcome.tried:,} | {len(outcome.wrong)} | {told} |"
                 print(line, flush=True)
