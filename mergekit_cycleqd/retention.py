@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
 
 from mergekit_cycleqd.errors import CycleQDError, JournalError
 from mergekit_cycleqd.hub.scores import Score
@@ -69,6 +70,9 @@ class Measured:
         if score.interval is not None or error is None:
             return score
         return Score(value, self.samples, (value - _Z * error, value + _Z * error))
+
+
+_MEASURED = TypeAdapter(Measured)
 
 
 def key(genome: str, task: str, settings: Mapping[str, Any]) -> str:
@@ -167,17 +171,36 @@ def read(folder: Path) -> list[Measured]:
             content = decode(line, path, number)
             try:
                 records.append(_record(content))
-            except (KeyError, TypeError, ValueError) as error:
-                raise JournalError(f"{path}: line {number} is damaged: {error!r}") from None
+            except ValueError as error:
+                raise JournalError(f"{path}: line {number} is damaged: {error}") from None
     return records
 
 
 def _record(content: Mapping[str, Any]) -> Measured:
-    scores = {name: (value, error) for name, (value, error) in content["scores"].items()}
-    if content["metric"] not in scores:
-        raise ValueError(f"it has no score {content['metric']}")
-    names = ("genome", "task", "settings", "metric", "higher_is_better", "samples", "seconds")
-    return Measured(scores=scores, **{name: content[name] for name in names})
+    try:
+        record = _MEASURED.validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if record.metric not in record.scores:
+        raise ValueError(f"it has no score {record.metric}")
+    return record
+
+
+def changed_settings(
+    folder: Path, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> bytes:
+    """The content of a run folder's file with other settings in each record.
+
+    Args:
+        folder: The run folder.
+        change: Gives the settings instead of a record's.
+
+    Raises:
+        JournalError: If a line is damaged.
+    """
+    records = [replace(each, settings=change(each.settings)) for each in read(folder)]
+    return b"".join(encode(asdict(each)) for each in records)
 
 
 class RetentionFile:

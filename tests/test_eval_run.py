@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from mergekit_cycleqd.hub.card import card
 from mergekit_cycleqd.hub.run_record import RunRecord
 from mergekit_cycleqd.journal import FILE as JOURNAL
 from mergekit_cycleqd.journal import read_recipe, read_records
+from mergekit_cycleqd.journal_lines import encode
 from mergekit_cycleqd.outputs import compared_models
 from mergekit_cycleqd.report import write_report
 from mergekit_cycleqd.report.comparison import comparison
@@ -424,6 +425,11 @@ def test_a_damaged_line_of_the_scores_is_named_and_a_torn_one_left_out(local_run
     assert read(local_run) == records
     (local_run / FILE).write_bytes(content[:-1])
     assert read(local_run) == records[:-1]
+    for strange in ({"scores": {"acc,none": "much"}}, {"metric": "f1,none"}, {"samples": None}):
+        line = encode({**asdict(records[0]), **strange})
+        (local_run / FILE).write_bytes(content + line)
+        with pytest.raises(JournalError, match=rf"line {len(records) + 1} is damaged"):
+            read(local_run)
     (local_run / FILE).write_bytes(content.replace(b"0.21", b"0.91", 1))
     with pytest.raises(JournalError, match=r"retention\.jsonl: line 2 is damaged"):
         read(local_run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from mergekit_cycleqd.genome import Family
 from mergekit_cycleqd.journal import FILE, read_header
 from mergekit_cycleqd.journal_lines import encode
 from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.retention import FILE as RETENTION
+from mergekit_cycleqd.retention import Measured, read
 from tests import hub_server, publishing
 from tests.conftest import COLOURS
 from tests.hub_server import Hub
@@ -147,6 +150,44 @@ def test_who_pulls_a_run_is_asked_for_what_lay_on_the_publishers_machine(
     published = hub.content("me/tiny-journal", "dataset")[FILE]
     assert push(out, "--what", "journal") == 0
     assert hub.content("me/tiny-journal", "dataset")[FILE] == published
+
+
+def test_scores_on_other_tasks_go_with_the_run_and_tell_no_path(
+    telling: Path, hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench, other = str(tmp_path / "bench"), str(tmp_path / "other")
+    measured = [
+        Measured(
+            genome="0" * 16,
+            task="gsm8k",
+            settings={"samples": "all", "metadata": metadata},
+            scores={"acc,none": (0.25, 0.04)},
+            metric="acc,none",
+            higher_is_better=True,
+            samples=100,
+            seconds=1.5,
+        )
+        for metadata in ({}, {"agentbench_root": bench}, {"mine": f"{other}/x"})
+    ]
+    (telling / RETENTION).write_bytes(b"".join(encode(asdict(each)) for each in measured))
+    assert push(telling, "--what", "journal") == 0
+    published = hub.content("me/tiny-journal", "dataset")[RETENTION]
+    assert str(tmp_path).encode() not in published
+    assert published.splitlines()[0] == (telling / RETENTION).read_bytes().splitlines()[0]
+    mine, data, out = tmp_path / "my bench", tmp_path / "my data", tmp_path / "pulled"
+    mine.mkdir()
+    data.touch()
+    paths = ("--path", f"agentbench_root={mine}", "--path", f"test={data}")
+    assert command("pull-run", "me/tiny-journal", "--out", out, *paths) == 0
+    pulled = read(out)
+    assert pulled[0] == measured[0]
+    assert [each.settings["metadata"] for each in pulled] == [
+        {},
+        {"agentbench_root": str(mine)},
+        {"mine": "<path: mine>"},
+    ]
+    push(out, "--what", "journal")
+    assert hub.content("me/tiny-journal", "dataset")[RETENTION] == published
 
 
 def test_a_task_file_that_names_the_publishers_home_is_told(

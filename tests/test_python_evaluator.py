@@ -149,11 +149,12 @@ def test_floors_are_looked_at_between_the_parts() -> None:
 
     class Part:
         illustrated = False
+        steady: frozenset[str] = frozenset()
 
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def evaluate(self, model: Any, split: str) -> dict[str, float]:
+        def evaluate(self, model: Any, split: str, repeat: int) -> dict[str, float]:
             asked.append(self.name)
             return {self.name: 0.5}
 

@@ -303,6 +303,9 @@ def test_the_page_fetches_nothing_and_describes_its_pictures(page: Page) -> None
             assert re.match(r"#|data:", attributes.get(key) or "#")
         if attributes.get("role") == "img":
             assert attributes["aria-label"]
+    parts = [f"#{each['id']}" for each in elements.of("section")]
+    linked = [each["href"] for each in elements.of("a")]
+    assert linked == [part for part in parts if part in linked] and "#similarity" in linked
     (policy,) = (each["content"] for each in elements.of("meta") if "http-equiv" in each)
     assert policy is not None and policy.startswith("default-src 'none'")
     assert "unsafe-inline" not in policy.split(";")[1] and policy.count("'sha256-") == 2

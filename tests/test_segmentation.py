@@ -166,6 +166,33 @@ def test_sizes_and_scores_are_of_the_named_samples(
         assert scores["discs"] == pytest.approx(1.0) and scores["bars"] == 0.0
 
 
+def test_repeats_are_on_images_of_their_own(sams: Family, images: Path, tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["evolution"]["reevaluate"] = 2
+        for task in content["tasks"]:
+            task["samples"] = {"search": "0-2", "again": "3-9"}
+
+    tasks = harness(write_vision_recipe(tmp_path / "recipe.yaml", sams, images, change))
+    assert tasks.steady == set(KINDS)
+    seen: list[Any] = []
+
+    class Blind:
+        batch_size = 10
+
+        def prepared(self, pictures: Any, prompt: str, places: Any) -> Any:
+            return {"images": [np.asarray(picture) for picture in pictures]}
+
+        def masks(self, inputs: Any, label: int) -> Any:
+            seen.extend(image.tobytes() for image in inputs["images"])
+            return [np.zeros((24, 32), np.float32) for _ in inputs["images"]]
+
+    for repeat in range(4):
+        tasks.evaluate(Blind(), "search", repeat=repeat)  # type: ignore[arg-type]
+    discs = [drawn("discs", number)[0].tobytes() for number in range(10)]
+    found = [discs.index(image) for image in seen if image in discs]
+    assert found == [0, 1, 2, 3, 4, 5, 6, 7, 8, 3, 4, 5]
+
+
 @pytest.mark.parametrize("prompt", ["box", "point"])
 def test_batches_change_no_mask_and_inputs_are_made_once(
     prompt: str, sams: Family, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

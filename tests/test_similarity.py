@@ -152,13 +152,17 @@ def test_a_run_keeps_it_if_all_bases_are_there_and_its_report_shows_it(
     assert exit.value.code == 0
     similarity = read(run / FILE, COLOURS)
     assert similarity == found(family, cache)
-    page = Page(write_report(run, None, ["html", "csv"])[0])
+    page = Page(write_report(run, None, ["html", "png", "svg", "csv"])[0])
     figure: dict[str, Any] = page.data["figures"]["similarity-values"]["data"][0]
     first = similarity.pairs[0]
     assert figure["z"][0][1] == figure["z"][1][0] == round(first.values or 0, 4)
     assert "red and green" in page.text and f"{first.vectors:.3f}" in page.text
     assert 'aria-label="Cosine of task vectors: from ' in page.text
     assert len((run / "report" / "similarity.csv").read_text().splitlines()) == 4
+    assert (run / "report" / "similarity.png").read_bytes().startswith(b"\x89PNG")
+    drawn = (run / "report" / "similarity.svg").read_text()
+    shown = [pair.vectors for pair in similarity.pairs] + [first.values, first.overlap]
+    assert all(f">{value:.2f}</text>" in drawn for value in shown)
     (run / FILE).unlink()
     assert Page(write_report(run, None, ["html"])[0]).data == page.data, "found in the cache"
     shutil.rmtree(cache.folder.parent)

@@ -16,6 +16,7 @@ from lm_eval.models.utils import postprocess_generated_text
 
 from mergekit_cycleqd.engines.continuous import Continuous
 from mergekit_cycleqd.engines.memory import OutOfMemory, Trial
+from mergekit_cycleqd.engines.quiet_scores import QuietScores
 from mergekit_cycleqd.engines.sampling import Answers, Prompts, Sampling
 from mergekit_cycleqd.engines.stopping import StopRows, StopTexts
 
@@ -28,7 +29,7 @@ _T = TypeVar("_T")
 _Kind = Literal["generate", "score"]
 
 
-class CausalLM(HFLM):  # type: ignore[misc]
+class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
     """HFLM that tokenises a request once, and takes batches as large as memory allows.
 
     Batches are sorted by length, longest first, so that padding is least and a batch that is too
@@ -80,16 +81,6 @@ class CausalLM(HFLM):  # type: ignore[misc]
     def _as_text(self, tokens: tuple[int, ...], until: tuple[str, ...]) -> str:
         text: str = postprocess_generated_text(self.tok_decode(tokens), list(until), None)
         return text
-
-    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[Any]:
-        """Score continuations, as in lm-eval, without a progress bar."""
-        pairs: list[Any] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
-        return pairs
-
-    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = True) -> list[float]:
-        """Score whole texts, as in lm-eval, without a progress bar."""
-        values: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=disable_tqdm)
-        return values
 
     def _loglikelihood_tokens(
         self, requests: Sequence[Any], disable_tqdm: bool = True, override_bs: int | None = None
@@ -161,9 +152,15 @@ class CausalLM(HFLM):  # type: ignore[misc]
     def _padded(self, prompts: Prompts, sampling: Sampling) -> Answers:
         order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), prompts[i]))
         for places, answers in self._in_batches(
-            "generate", order, lambda batch: self._generate([prompts[i] for i in batch], sampling)
+            "generate", order, lambda batch: self._drawn(prompts, batch, sampling)
         ):
             yield from zip(places, answers, strict=True)
+
+    def _drawn(self, prompts: Prompts, batch: Sequence[int], sampling: Sampling) -> list[list[int]]:
+        chosen = [prompts[i] for i in batch]
+        content = [[i, list(prompts[i])] for i in batch]
+        with sampling.drawn_for(content, self.device):
+            return self._generate(chosen, sampling)
 
     def _generate(self, prompts: Prompts, sampling: Sampling) -> list[list[int]]:
         """One padded batch; answers are padded too."""

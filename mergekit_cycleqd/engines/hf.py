@@ -13,6 +13,7 @@ from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines import ModelEngine
 from mergekit_cycleqd.engines.causal_lm import CausalLM
 from mergekit_cycleqd.engines.continuous import Continuous, faster
+from mergekit_cycleqd.engines.device import device_of
 from mergekit_cycleqd.engines.memory import OutOfMemory, Trial, too_large
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.factors import FactorCache
@@ -39,12 +40,12 @@ def load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
     with Trial() as trial:
         return _load_lm(engine, base)
     raise OutOfMemory(
-        f"{base.name} does not fit ({trial.ran_out}): {too_large(_device(engine), base, ())}"
+        f"{base.name} does not fit ({trial.ran_out}): {too_large(device_of(engine), base, ())}"
     )
 
 
 def _load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
-    device = _device(engine)
+    device = device_of(engine)
     model = AutoModelForCausalLM.from_pretrained(
         base.folder, dtype=engine.dtype, trust_remote_code=engine.trust_remote_code
     )
@@ -62,12 +63,6 @@ def _load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
         return CausalLM(model, tokenizer, rows, _continuous(engine, model))
     finally:
         log.setLevel(level)
-
-
-def _device(engine: Engine) -> torch.device:
-    if engine.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(engine.device)
 
 
 def _continuous(engine: Engine, model: Any) -> Continuous | None:
@@ -103,7 +98,7 @@ class HFEngine(ModelEngine):
             self.model = _load_lm(engine, base)
             self._resident = ResidentModel(self.model.model, base, experts, FactorCache.default())
         if trial.ran_out is not None:
-            raise OutOfMemory(self._does_not_fit("the models do", trial.ran_out, _device(engine)))
+            raise OutOfMemory(self._does_not_fit("the models do", trial.ran_out, device_of(engine)))
 
     def load(self, genome: Genome) -> None:
         """Replace the weights by those of `genome`.

@@ -16,6 +16,7 @@ from PIL.Image import Image
 
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines import ModelEngine
+from mergekit_cycleqd.engines.device import device_of
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.factors import FactorCache
 from mergekit_cycleqd.genome import Genome
@@ -50,10 +51,7 @@ class Segmenter:
             ModelError: If it is no model that segments images, or has no processor.
         """
         kind = _model_class(base)
-        device = engine.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
+        self.device = device_of(engine)
         self.model = kind.from_pretrained(base.folder, dtype=engine.dtype)
         self.model.to(self.device).eval()
         self.prompted = "input_boxes" in inspect.signature(self.model.forward).parameters

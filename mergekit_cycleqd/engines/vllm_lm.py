@@ -13,6 +13,9 @@ from typing import Any
 import vllm
 from vllm.platforms import current_platform
 
+from mergekit_cycleqd.engines.quiet_scores import QuietScores
+from mergekit_cycleqd.engines.sampling import with_own_seeds
+
 
 def _spare_llvmlite() -> None:
     """Keep vLLM from looking for its kernels in llvmlite, which ribs has imported.
@@ -59,8 +62,8 @@ with _version_of_vllm():  # lm-eval asks for it on import and later, and keeps t
     from lm_eval.models.vllm_causallms import VLLM
 
 
-class QuietVLLM(VLLM):  # type: ignore[misc]
-    """VLLM without a progress bar per batch, which would bury the run's own.
+class QuietVLLM(QuietScores, VLLM):  # type: ignore[misc]
+    """VLLM without a progress bar per batch.
 
     Its texts hold no special tokens, as those of lm-eval's transformers do and lm-eval's vLLM do
     not, so that both engines give the same texts; stops may be special tokens all the same.
@@ -83,18 +86,9 @@ class QuietVLLM(VLLM):  # type: ignore[misc]
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
         """Answers to prompts, as in lm-eval."""
-        texts: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
+        own = with_own_seeds(requests)
+        texts: list[str] = super().generate_until(own, disable_tqdm=disable_tqdm)
         return texts
-
-    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[Any]:
-        """Scores of continuations, as in lm-eval."""
-        pairs: list[Any] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
-        return pairs
-
-    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = True) -> list[float]:
-        """Scores of whole texts, as in lm-eval."""
-        values: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=disable_tqdm)
-        return values
 
     def _loglikelihood_tokens(self, requests: list[Any], disable_tqdm: bool = True) -> list[Any]:
         pairs: list[Any] = super()._loglikelihood_tokens(requests, disable_tqdm=True)

@@ -14,16 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, ValidationError
 
+from mergekit_cycleqd.evaluators.task_samples import TaskFault
 from mergekit_cycleqd.recipe import nearest
 from mergekit_cycleqd.recipe_evolution import Strict
 
 IMAGES, MASKS = "images", "masks"
 _OF_LABELS = ("L", "P", "I", "I;16")  # Pillow's modes
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-
-
-class DataFault(Exception):
-    """A line about a task's data: the key within the task, and what is wrong."""
 
 
 class MaskOptions(Strict):
@@ -52,7 +49,7 @@ def read_options(metadata: Mapping[str, Any] | None) -> MaskOptions:
     """The options of a task.
 
     Raises:
-        DataFault: If one is unknown or wrong.
+        TaskFault: If one is unknown or wrong.
     """
     try:
         return MaskOptions.model_validate(metadata or {})
@@ -61,9 +58,9 @@ def read_options(metadata: Mapping[str, Any] | None) -> MaskOptions:
         key = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             near = nearest(key, list(MaskOptions.model_fields))
-            raise DataFault(f"metadata.{key}: unknown key{near}") from None
+            raise TaskFault(f"metadata.{key}: unknown key{near}") from None
         message = first["msg"].replace("Input should", "must")
-        raise DataFault(f"metadata.{key}: {message}, got {first['input']!r}") from None
+        raise TaskFault(f"metadata.{key}: {message}, got {first['input']!r}") from None
 
 
 class MaskData:
@@ -79,7 +76,7 @@ class MaskData:
             options: The task's.
 
         Raises:
-            DataFault: If there is no such data, or an image has no mask.
+            TaskFault: If there is no such data, or an image has no mask.
         """
         self._label = options.label
         folder = Path(source)
@@ -87,7 +84,7 @@ class MaskData:
             self._rows = _paired(folder)
             self._columns = (IMAGES, MASKS)
         elif folder.is_dir() and not any((folder / name).is_file() for name in _METADATA):
-            raise DataFault(
+            raise TaskFault(
                 f"task: {source} must hold the folders {IMAGES} and {MASKS}, or a dataset with one "
                 f"of {', '.join(_METADATA)}"
             )
@@ -103,7 +100,7 @@ class MaskData:
         """An image, in RGB.
 
         Raises:
-            DataFault: If it cannot be read.
+            TaskFault: If it cannot be read.
         """
         with self._opened(number, self._columns[0]) as stored:
             return stored.convert("RGB")
@@ -115,13 +112,13 @@ class MaskData:
             (height, width) of the image.
 
         Raises:
-            DataFault: If it cannot be read, is of another size than the image, or is empty.
+            TaskFault: If it cannot be read, is of another size than the image, or is empty.
         """
         with self._opened(number, self._columns[0]) as image:
             size = image.size
         with self._opened(number, self._columns[1]) as stored:
             if stored.size != size:
-                raise DataFault(
+                raise TaskFault(
                     f"task: the mask of sample {number} must be of its image's size "
                     f"{size[0]}x{size[1]}, got {stored.size[0]}x{stored.size[1]}"
                 )
@@ -135,7 +132,7 @@ class MaskData:
             mask = values == self._label
         if not mask.any():
             what = "all black" if self._label is None else f"without the label {self._label}"
-            raise DataFault(
+            raise TaskFault(
                 f"task: the mask of sample {number} is {what}, so that there is nothing to find; "
                 "leave it out of samples"
             )
@@ -149,7 +146,7 @@ class MaskData:
             with Image.open(stored["path"] if content is None else io.BytesIO(content)) as image:
                 yield image
         except OSError as error:  # Pillow's own among them, also while pixels are read
-            raise DataFault(
+            raise TaskFault(
                 f"task: the {column} file of sample {number} cannot be read: {error}"
             ) from None
 
@@ -162,28 +159,28 @@ def _paired(folder: Path) -> Any:
     found: list[dict[str, Path]] = []
     for part in (IMAGES, MASKS):
         if not (folder / part).is_dir():
-            raise DataFault(f"task: {folder} has no folder {part}; images need masks beside them")
+            raise TaskFault(f"task: {folder} has no folder {part}; images need masks beside them")
         files: dict[str, Path] = {}
         for path in sorted((folder / part).iterdir()):
             if path.name.startswith(".") or not path.is_file():
                 continue
             if path.stem in files:
-                raise DataFault(f"task: {folder / part} has two files named {path.stem}")
+                raise TaskFault(f"task: {folder / part} has two files named {path.stem}")
             files[path.stem] = path
         found.append(files)
     images, masks = found
     if lone := sorted(images.keys() - masks.keys()):
-        raise DataFault(
+        raise TaskFault(
             f"task: {folder / IMAGES}: {images[lone[0]].name} has no mask of its name in "
             f"{folder / MASKS}{_more(lone)}"
         )
     if lone := sorted(masks.keys() - images.keys()):
-        raise DataFault(
+        raise TaskFault(
             f"task: {folder / MASKS}: {masks[lone[0]].name} has no image of its name in "
             f"{folder / IMAGES}{_more(lone)}"
         )
     if not images:
-        raise DataFault(f"task: {folder / IMAGES} is empty")
+        raise TaskFault(f"task: {folder / IMAGES} is empty")
     columns = {IMAGES: images, MASKS: masks}
     rows = Dataset.from_dict(
         {
@@ -209,15 +206,15 @@ def _dataset(source: str, options: MaskOptions) -> Any:
         rows = load_dataset(source, split=options.split, revision=options.revision)
     except Exception as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), "")
-        raise DataFault(
+        raise TaskFault(
             f"task: no dataset {source!r} to be had ({type(error).__name__}: {reason[:200]}); name "
             "a folder with images and masks, or a Hub id"
         ) from None
     for key in ("image_column", "mask_column"):
         name = getattr(options, key)
         if name not in rows.column_names:
-            raise DataFault(f"metadata.{key}: no column {name!r}{nearest(name, rows.column_names)}")
+            raise TaskFault(f"metadata.{key}: no column {name!r}{nearest(name, rows.column_names)}")
         if not isinstance(rows.features[name], ImageFeature):
-            raise DataFault(f"metadata.{key}: the column {name!r} does not hold images")
+            raise TaskFault(f"metadata.{key}: the column {name!r} does not hold images")
         rows = rows.cast_column(name, ImageFeature(decode=False))
     return rows

@@ -9,22 +9,19 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.errors import CycleQDError, RecipeError
+from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.evaluators.harness import Harness
+from mergekit_cycleqd.evaluators.task_samples import TaskFault, TaskSamples, prepare_all
 from mergekit_cycleqd.floors import Floors
 from mergekit_cycleqd.recipe import Task
 from mergekit_cycleqd.records import Split
 from mergekit_cycleqd.samples import SampleIds
 
 Function = Callable[..., Mapping[str, float]]
-
-
-class _Fault(Exception):
-    """A line about one task: the key within it, and what is wrong."""
 
 
 class PythonHarness(Harness):
@@ -41,49 +38,46 @@ class PythonHarness(Harness):
         """
         self._tasks = {task.name: task for task in tasks}
         self._functions: dict[str, Function] = {}
-        self._ids: dict[Split, dict[str, list[int]]] = {"search": {}, "holdout": {}}
-        faults = []
-        for i, task in enumerate(tasks):
-            try:
-                self._prepare(task)
-            except _Fault as fault:
-                faults.append(f"tasks[{i}].{fault}")
-        if faults:
-            raise RecipeError(faults)
+        self._samples = TaskSamples()
+        prepare_all(tasks, self._prepare)
 
-    def _prepare(self, task: Task) -> None:
+    def _prepare(self, task: Task) -> Iterator[str]:
+        yield from self._samples.add(task, _numbers)
         if not task.confirm_run_unsafe_code:
-            raise _Fault(
+            raise TaskFault(
                 f"confirm_run_unsafe_code: the run would call {task.task}, code of this machine; "
                 "look at it, and set it to true if you accept that"
             )
-        for split in ("search", "holdout"):
-            ids = task.samples.search if split == "search" else task.samples.holdout
-            if ids is not None:
-                self._ids[split][task.name] = _numbers(ids, split)
         self._functions[task.name] = _function(task.task)
 
     def sizes(self, split: Split) -> dict[str, int]:
         """How many samples each task has in a split; tasks without any are left out."""
-        return {name: len(ids) for name, ids in self._ids[split].items()}
+        return self._samples.sizes(split)
 
-    def evaluate(self, model: Any, split: Split, floors: Floors | None = None) -> dict[str, float]:
+    def evaluate(
+        self, model: Any, split: Split, floors: Floors | None = None, repeat: int = 0
+    ) -> dict[str, float]:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
         Floors are not looked at: what a function may still return is not known.
         """
         return {
-            name: _score(self._tasks[name], self._functions[name], model, ids)
-            for name, ids in self._ids[split].items()
+            name: _score(
+                self._tasks[name],
+                self._functions[name],
+                model,
+                self._samples.of(name, split, repeat),
+            )
+            for name in self._samples.tasks(split)
         }
 
 
-def _numbers(ids: SampleIds, split: Split) -> list[int]:
+def _numbers(ids: SampleIds) -> list[int]:
     ends = [last for _, last in ids.spans]
     if None in ends:
-        raise _Fault(
-            f"samples.{split}: needs an end, such as 0-199, since only the function knows how many "
-            f"samples there are; got {ids}"
+        raise ValueError(
+            "needs an end, such as 0-199, since only the function knows how many samples there "
+            f"are; got {ids}"
         )
     return ids.resolve(1 + max(last for last in ends if last is not None))
 
@@ -92,17 +86,19 @@ def _function(source: str) -> Function:
     """Import ``package.module:function`` or ``file.py:function``."""
     where, colon, name = source.rpartition(":")
     if not (colon and where and name.isidentifier()):
-        raise _Fault(f"task: must be package.module:function or file.py:function, got {source!r}")
+        raise TaskFault(
+            f"task: must be package.module:function or file.py:function, got {source!r}"
+        )
     try:
         module = _file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
     except Exception as error:  # it is anybody's code
         reason = next((line for line in str(error).splitlines() if line.strip()), "")
-        raise _Fault(
+        raise TaskFault(
             f"task: {where} cannot be imported ({type(error).__name__}: {reason[:200]})"
         ) from error
     function = getattr(module, name, None)
     if not callable(function):
-        raise _Fault(f"task: {where} has no function {name!r}")
+        raise TaskFault(f"task: {where} has no function {name!r}")
     found: Function = function
     return found
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mergekit_cycleqd.engines.vision import Prompt, Segmenter
-from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.evaluators.examples import Example, png
 from mergekit_cycleqd.evaluators.harness import Harness
-from mergekit_cycleqd.evaluators.mask_data import DataFault, MaskData, MaskOptions, read_options
+from mergekit_cycleqd.evaluators.mask_data import MaskData, MaskOptions, read_options
 from mergekit_cycleqd.evaluators.mask_metrics import METRICS, Pair, missing_library, score
+from mergekit_cycleqd.evaluators.task_samples import TaskSamples, prepare_all
 from mergekit_cycleqd.floors import Floors
 from mergekit_cycleqd.recipe import Task, nearest
 from mergekit_cycleqd.records import Split
@@ -65,55 +65,42 @@ class SegmentationHarness(Harness):
         self._tasks = {task.name: task for task in tasks}
         self._data: dict[str, MaskData] = {}
         self._options: dict[str, MaskOptions] = {}
-        self._ids: dict[Split, dict[str, list[int]]] = {"search": {}, "holdout": {}}
+        self._samples = TaskSamples()
+        self.steady = frozenset(self._tasks)
         self._truths: dict[str, dict[int, _Truth]] = {}
         self._inputs: dict[tuple[str, tuple[int, ...]], Any] = {}
         self._room = KEPT_BYTES
-        faults = []
-        for i, task in enumerate(tasks):
-            try:
-                self._prepare(task)
-            except DataFault as fault:
-                faults.append(f"tasks[{i}].{fault}")
-        if missing := missing_library():
-            faults.append(f"tasks: {missing}")
-        if faults:
-            raise RecipeError(faults)
+        missing = missing_library()
+        prepare_all(tasks, self._prepare, [f"tasks: {missing}"] if missing else [])
 
-    def _prepare(self, task: Task) -> None:
+    def _prepare(self, task: Task) -> Iterator[str]:
         if task.metric not in METRICS:
             known = nearest(task.metric, METRICS)
-            raise DataFault(f"metric: no metric of masks is named {task.metric!r}{known}")
+            yield f"metric: no metric of masks is named {task.metric!r}{known}"
         options = read_options(task.metadata)
         data = MaskData(task.task, options)
-        truths: dict[int, _Truth] = {}
-        for split in ("search", "holdout"):
-            ids = task.samples.search if split == "search" else task.samples.holdout
-            if ids is None:
-                continue
-            try:
-                self._ids[split][task.name] = ids.resolve(len(data))
-            except ValueError as error:
-                raise DataFault(f"samples.{split}: {error}") from None
-            for number in self._ids[split][task.name]:
-                truths[number] = _Truth.of(data.mask(number), options.prompt)
+        yield from self._samples.add(task, lambda ids: ids.resolve(len(data)))
         self._data[task.name] = data
         self._options[task.name] = options
-        self._truths[task.name] = truths
+        self._truths[task.name] = {
+            number: _Truth.of(data.mask(number), options.prompt)
+            for number in sorted(self._samples.used(task.name))
+        }
 
     def sizes(self, split: Split) -> dict[str, int]:
         """How many samples each task has in a split; tasks without any are left out."""
-        return {name: len(ids) for name, ids in self._ids[split].items()}
+        return self._samples.sizes(split)
 
     def evaluate(
-        self, model: Segmenter, split: Split, floors: Floors | None = None
+        self, model: Segmenter, split: Split, floors: Floors | None = None, repeat: int = 0
     ) -> dict[str, float]:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
         Floors are looked at after each task.
         """
         scores: dict[str, float] = {}
-        for name, ids in self._ids[split].items():
+        for name in self._samples.tasks(split):
+            ids = self._samples.of(name, split, repeat)
             scores[name] = score(self._tasks[name].metric, self._pairs(model, name, ids))
             if floors is not None:
                 floors.check(
@@ -125,9 +112,8 @@ class SegmentationHarness(Harness):
         """The first few samples of each task, of its holdout where it has one."""
         shown = []
         for name, task in self._tasks.items():
-            ids = self._ids["holdout" if name in self._ids["holdout"] else "search"][name][
-                :EXAMPLES
-            ]
+            split: Split = "holdout" if task.samples.holdout is not None else "search"
+            ids = self._samples.of(name, split)[:EXAMPLES]
             for number, pair in zip(ids, self._pairs(model, name, ids), strict=True):
                 image = np.asarray(self._data[name].image(number))
                 value = score(task.metric, [pair])

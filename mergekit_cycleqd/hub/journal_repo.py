@@ -20,6 +20,8 @@ from mergekit_cycleqd.hub.run_record import RunRecord
 from mergekit_cycleqd.journal import FILE
 from mergekit_cycleqd.journal_lines import decode, encode
 from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.retention import FILE as RETENTION
+from mergekit_cycleqd.retention import changed_settings
 from mergekit_cycleqd.sample_counts import SUMMARY
 
 RECIPE = "recipe.yaml"
@@ -101,6 +103,8 @@ def journal_repo(
     }
     if (run.folder / SUMMARY).is_file():
         texts[SUMMARY] = (run.folder / SUMMARY).read_bytes()
+    if (run.folder / RETENTION).is_file():
+        texts[RETENTION] = changed_settings(run.folder, lambda each: _public(each, paths))
     state = hub.state(target)
     if FILE in state.files:
         first = hub.read(target, FILE, state.head).split(b"\n", 1)[0] + b"\n"
@@ -125,6 +129,11 @@ def _public_lines(path: Path) -> bytes:
         public = public_record(record)
         lines.append(line if public == record else encode(public))
     return b"".join(lines)
+
+
+def _public(settings: Mapping[str, Any], paths: Placeholders) -> dict[str, Any]:
+    """What an evaluation on other tasks depended on, without a path of this machine."""
+    return {**settings, "metadata": paths.options(settings.get("metadata", {}))}
 
 
 def _task_files(recipe: Recipe) -> tuple[dict[str, str], dict[str, bytes]]:
@@ -173,6 +182,7 @@ $ mergekit-cycleqd pull-run {target.repo_id} --out run
 $ mergekit-cycleqd run/{RECIPE} --out run
 ```
 
-`{FILE}` has a line per evaluation, `{RECIPE}` the recipe with base and experts by commit, and
-`{TASKS}/` the task files that lm-evaluation-harness needs.
+`{FILE}` has a line per evaluation, `{RECIPE}` the recipe with base and experts by commit,
+`{TASKS}/` the task files that lm-evaluation-harness needs, and `{RETENTION}` scores on other tasks,
+where there are any.
 """

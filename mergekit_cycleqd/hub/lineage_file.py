@@ -11,7 +11,9 @@ from mergekit_cycleqd.hub.pins import Source
 from mergekit_cycleqd.hub.publications import Publication
 from mergekit_cycleqd.hub.run_record import RunRecord
 from mergekit_cycleqd.lineage import in_order
+from mergekit_cycleqd.population import gathered, mean_scores
 from mergekit_cycleqd.records import Split
+from mergekit_cycleqd.search import Scores
 
 FILE = "lineage.json"
 VERSION = 1
@@ -50,6 +52,7 @@ def content(
             "index": model.index,
             "genome": model.genome.id,
             "parents": list(model.parents),
+            **_evaluations(() if model.index is None else _scores(run).get(model.index, ())),
             "scores": {split: run.scores(model.genome, split) for split in splits},
             "samples": {split: run.sizes[split] for split in splits},
         },
@@ -95,10 +98,10 @@ def ancestors(run: RunRecord, index: int | None, parents: Sequence[int]) -> list
         if number not in known:
             known.add(number)
             waiting += run.told[number].candidate.parents
+    evaluated = _scores(run)
     found = []
     for number in sorted(known):
-        told = run.told[number]
-        candidate = told.candidate
+        candidate, scores = run.told[number].candidate, evaluated.get(number)
         inherited = set[int]().union(
             *(_seeds(run.told[parent].candidate.genome) for parent in candidate.parents)
         )
@@ -110,10 +113,22 @@ def ancestors(run: RunRecord, index: int | None, parents: Sequence[int]) -> list
                 "parents": list(candidate.parents),
                 "weights": list(candidate.genome.weights),
                 "seeds": sorted(_seeds(candidate.genome) - inherited),
-                "scores": None if told.scores is None else dict(told.scores),
+                **_evaluations(scores or ()),
+                "scores": mean_scores(scores) if scores else None,
             }
         )
     return found
+
+
+def _scores(run: RunRecord) -> dict[int, list[Scores]]:
+    return gathered(
+        (told.candidate.index, told.candidate.again, told.scores) for told in run.told.values()
+    )
+
+
+def _evaluations(found: Sequence[Scores]) -> dict[str, int]:
+    """How many evaluations scores are the means of, where those are several."""
+    return {"evaluations": len(found)} if len(found) > 1 else {}
 
 
 def _seeds(genome: Genome) -> set[int]:

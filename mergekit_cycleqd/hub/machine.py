@@ -41,6 +41,11 @@ class Placeholders:
             for task in tasks
         ]
 
+    def options(self, options: Mapping[str, Any]) -> Any:
+        """Options of a task, as a recipe's `metadata`, without the paths in them."""
+        self._name(options, "metadata")
+        return self._without(options, "metadata")
+
     def _name(self, value: Any, key: str) -> None:
         if isinstance(value, Mapping):
             for name, each in value.items():

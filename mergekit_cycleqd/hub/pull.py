@@ -17,6 +17,8 @@ from mergekit_cycleqd.hub.remote import Target
 from mergekit_cycleqd.journal import FILE, Journal, read_header
 from mergekit_cycleqd.journal_lines import encode
 from mergekit_cycleqd.recipe_file import load_recipe, read_yaml
+from mergekit_cycleqd.retention import FILE as RETENTION
+from mergekit_cycleqd.retention import changed_settings
 
 
 def pull_run(
@@ -33,7 +35,7 @@ def pull_run(
     Raises:
         HubError: If there is no such repo, or it holds no run, or the folder is taken, or a path is
             missing.
-        JournalError: If the journal is damaged.
+        JournalError: If the journal is damaged, or the scores on other tasks are.
         RecipeError: If the recipe is.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -48,7 +50,7 @@ def pull_run(
     wanted = [
         path
         for path in state.files
-        if path in (FILE, RECIPE) or PurePosixPath(path).parts[0] == TASKS
+        if path in (FILE, RECIPE, RETENTION) or PurePosixPath(path).parts[0] == TASKS
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as partial:
@@ -87,4 +89,6 @@ def _adopt(folder: Path, out: Path, reference: str, paths: Mapping[str, Path]) -
         task["include_path"] = str((out / inside).resolve())
     rest = path.read_bytes().partition(b"\n")[2]
     path.write_bytes(encode(header) + rest)
+    if (folder / RETENTION).exists():
+        (folder / RETENTION).write_bytes(changed_settings(folder, lambda each: filled(each, here)))
     return sum(1 for _ in Journal(path, header).replay(recipe.family))

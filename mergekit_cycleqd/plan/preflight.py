@@ -10,7 +10,7 @@ from huggingface_hub import constants
 
 from mergekit_cycleqd.engines import engine_faults
 from mergekit_cycleqd.errors import ModelError, RecipeError
-from mergekit_cycleqd.evaluators.harness import Harness, open_harness
+from mergekit_cycleqd.evaluators.harness import Harness, open_harness, repeat_faults
 from mergekit_cycleqd.factors import FactorCache
 from mergekit_cycleqd.models import BASE, family_faults
 from mergekit_cycleqd.plan.findings import Finding, checked, faults
@@ -92,6 +92,8 @@ def _tasks(recipe: Recipe, seen: Preflight) -> Sequence[Finding]:
         harness = seen.harness = open_harness(recipe)
     except RecipeError as error:
         return checked("tasks", error.faults, "")
+    if alike := repeat_faults(recipe, harness):
+        return checked("tasks", alike, "")
     searched, held = harness.sizes("search"), harness.sizes("holdout")
     counts = (
         f"{task} {searched[task]}" + (f" + {held[task]} holdout" if task in held else "")

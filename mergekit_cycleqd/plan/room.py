@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -89,54 +90,113 @@ def _unwritable(folder: Path) -> str | None:
         return f"{folder} does not take files ({error.strerror})"
 
 
+@dataclass(frozen=True)
+class Demand:
+    """What the engines of this machine take of its memory or of one of its GPUs.
+
+    Attributes:
+        part: `memory` or `device memory`.
+        certain: Bytes without which nothing runs.
+        likely: Bytes when all is there, as far as it is known.
+        parts: What they are for.
+        mend: What of the recipe to change for less.
+    """
+
+    part: str
+    certain: int
+    likely: int
+    parts: str
+    mend: str
+
+
 def memory(recipe: Recipe, needs: Sizes, *, exact: bool) -> list[Finding]:
     """Whether the models fit, in memory and on the device.
-
-    On a CPU the weights of base and experts are read through the page cache, which may drop them
-    again at the cost of time, so only the resident model and the directions must fit; on a GPU all
-    must.
 
     Args:
         recipe: The run.
         needs: Of one engine.
         exact: Whether it is known in which tensors the experts differ from the base.
     """
-    parts = (
-        f"model {size(needs.model)}, base and experts {size(needs.base + needs.experts)}, "
-        f"directions {size(needs.directions)}"
-    )
     engines = recipe.workers.count
     if recipe.workers.kind == "ray" or engines == "auto":
-        text = f"not looked at on a cluster's machines; each worker holds {parts}"
+        text = f"not looked at on a cluster's machines; each worker holds {_parts(needs)}"
         return [Finding("skipped", "memory", text)]
-    parts += f"; {engines} workers" if engines > 1 else ""
+    device, gpus = _device(recipe), 0
+    free = {"memory": available_memory()}
+    if device is not None:
+        import torch
+
+        free["device memory"], _ = torch.cuda.mem_get_info(device)
+        gpus = torch.cuda.device_count() if device == "cuda" else 1
+    demands = demanded(recipe, needs, engines, exact=exact, gpus=gpus)
+    return [_verdict(each, free[each.part]) for each in demands]
+
+
+def demanded(recipe: Recipe, needs: Sizes, engines: int, *, exact: bool, gpus: int) -> list[Demand]:
+    """What so many engines need.
+
+    On a CPU the weights of base and experts are read through the page cache, which may drop them
+    again at the cost of time, so only the resident model and the directions must fit; on a GPU all
+    must. vLLM has a part of the model in each of its workers, and besides all of base, experts and
+    directions in main memory for each of them.
+
+    Args:
+        recipe: The run.
+        needs: Of one engine.
+        engines: How many.
+        exact: As for `memory`.
+        gpus: Which they share; 0 for engines on the CPU.
+    """
+    parts = _parts(needs) + (f"; {engines} workers" if engines > 1 else "")
     mutation = recipe.evolution.mutation
     by_energy = isinstance(mutation, SvdMutation) and mutation.energy is not None
     directions = needs.directions if exact and not by_energy else 0
-    mend, likely, free = "engine.dtype and evolution.mutation", needs.together, available_memory()
-    device = _device(recipe)
-    if device is None:
-        certain = needs.model + directions
-        return [_verdict("memory", engines * certain, engines * likely, free, parts, mend)]
-    import torch
-
-    on_device, _ = torch.cuda.mem_get_info(device)
+    mend, held = "engine.dtype and evolution.mutation", needs.together - needs.model
+    if recipe.engine.kind == "vllm":
+        each = recipe.engine.tensor_parallel_size
+        parts += f"; held by each of vLLM's {each} workers" if each > 1 else ""
+        certain, likely = engines * each * directions, engines * each * held
+        if not gpus:
+            model = engines * needs.model
+            return [Demand("memory", model + certain, model + likely, parts, mend)]
+        model = _on_one(engines, max(1, gpus // each)) * needs.model // each
+        return [
+            Demand("device memory", model, model, f"model {size(needs.model)}", "engine.dtype"),
+            Demand("memory", certain, likely, parts, "evolution.mutation and workers.count"),
+        ]
+    if not gpus:
+        certain, likely = needs.model + directions, needs.together
+        return [Demand("memory", engines * certain, engines * likely, parts, mend)]
     certain = needs.model + needs.base + directions + (needs.experts if exact else 0)
-    loading, once = engines * needs.model, "models while they are loaded"
+    here, loading = _on_one(engines, gpus), engines * needs.model
     return [
-        _verdict("device memory", engines * certain, engines * likely, on_device, parts, mend),
-        _verdict("memory", loading, loading, free, once, "workers.count"),
+        Demand("device memory", here * certain, here * needs.together, parts, mend),
+        Demand("memory", loading, loading, "models while they are loaded", "workers.count"),
     ]
 
 
-def _verdict(part: str, certain: int, likely: int, free: int, parts: str, mend: str) -> Finding:
-    if certain > free:
+def _on_one(engines: int, places: int) -> int:
+    """How many engines at most are in one place, where they take turns."""
+    return math.ceil(engines / places)
+
+
+def _parts(needs: Sizes) -> str:
+    return (
+        f"model {size(needs.model)}, base and experts {size(needs.base + needs.experts)}, "
+        f"directions {size(needs.directions)}"
+    )
+
+
+def _verdict(demand: Demand, free: int) -> Finding:
+    part, parts, mend = demand.part, demand.parts, demand.mend
+    if demand.certain > free:
         text = (
-            f"{mend}: needs {size(certain)} of {part} or more, and {size(free)} are free ({parts})"
+            f"{mend}: needs {size(demand.certain)} of {part} or more, and {size(free)} are free "
+            f"({parts})"
         )
         return Finding("fault", part, text)
-    text = f"{size(likely)} of {size(free)} free ({parts}), and what batches take"
-    if likely > free:
+    text = f"{size(demand.likely)} of {size(free)} free ({parts}), and what batches take"
+    if demand.likely > free:
         return Finding("warning", part, f"may need {text}; a smaller {mend} needs less")
     return Finding("ok", part, text)
 

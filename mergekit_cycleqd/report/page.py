@@ -76,7 +76,7 @@ def _policy(scripts: Sequence[str]) -> str:
 def _population(run: RunView) -> dict[str, Any]:
     """The elites, and every candidate that is one or an ancestor of one."""
     told: Mapping[int | None, Evaluation] = {e.index: e for e in run.told}
-    tasks = run.search.tasks
+    tasks, means = run.search.tasks, run.told_scores
     elites = {task: [elite.index for elite in run.search.elites(task)] for task in tasks}
     candidates: dict[int, Any] = {}
     waiting = [index for found in elites.values() for index in found]
@@ -84,8 +84,7 @@ def _population(run: RunView) -> dict[str, Any]:
         index = waiting.pop()
         if index not in candidates:
             each = told[index]
-            scores = each.scores or {}
-            values = [round(scores[task], 6) for task in tasks]
+            values = [round(means[index][task], 6) for task in tasks]
             candidates[index] = [tasks.index(each.task), each.parents, values]
             waiting += each.parents
     return {"tasks": tasks, "elites": elites, "candidates": dict(sorted(candidates.items()))}

@@ -11,7 +11,7 @@ from mergekit_cycleqd.report.run_view import RunView
 from mergekit_cycleqd.similarity.pairs import FILE, PAPER, Similarity, doubts, place, read
 
 Draw = Callable[[str, str, dict[str, Any]], Markup]
-_MEASURES = {
+MEASURES = {
     "values": "Cosine of singular values, mean over matrices (the paper's measure)",
     "vectors": "Cosine of task vectors",
     "overlap": "Overlap of leading singular directions, mean over matrices",
@@ -44,7 +44,7 @@ def similarity_parts(run: RunView, draw: Draw) -> list[Markup]:
         )
         return [element("p", words)]
     pictures = [
-        draw(f"similarity-{key}", _words(found, key), _heatmap(found, key)) for key in _MEASURES
+        draw(f"similarity-{key}", _words(found, key), _heatmap(found, key)) for key in MEASURES
     ]
     names = {task: f"the expert of {task}" for task in found.tasks}
     warnings = [element("li", line) for line in doubts(found, names)]
@@ -62,7 +62,13 @@ def similarity_rows(run: RunView) -> list[dict[str, Any]]:
     return [asdict(pair) for pair in found.pairs] if found else []
 
 
-def _heatmap(found: Similarity, key: str) -> dict[str, Any]:
+def matrix(found: Similarity, key: str) -> list[list[float | None]]:
+    """A measure of all pairs, shape (K, K), in the order of the tasks; None where it is unknown.
+
+    Args:
+        found: The measures of K experts.
+        key: Which of `MEASURES`.
+    """
     count = len(found.tasks)
     place_of = {task: k for k, task in enumerate(found.tasks)}
     z: list[list[float | None]] = [[None] * count for _ in range(count)]
@@ -71,16 +77,24 @@ def _heatmap(found: Similarity, key: str) -> dict[str, Any]:
     for first, second, value in _values(found, key):
         a, b = place_of[first], place_of[second]
         z[a][b] = z[b][a] = None if value is None else round(value, 4)
-    signed = key == "vectors"
+    return z
+
+
+def signed(key: str) -> bool:
+    """Whether a measure may be below 0."""
+    return key == "vectors"
+
+
+def _heatmap(found: Similarity, key: str) -> dict[str, Any]:
     cells = {
         "type": "heatmap",
         "x": list(found.tasks),
         "y": list(found.tasks),
-        "z": z,
-        "zmin": -1 if signed else 0,
+        "z": matrix(found, key),
+        "zmin": -1 if signed(key) else 0,
         "zmax": 1,
-        "colorscale": "RdBu" if signed else "Viridis",
-        "reversescale": signed,
+        "colorscale": "RdBu" if signed(key) else "Viridis",
+        "reversescale": signed(key),
         "showscale": False,
         "xgap": 1,
         "ygap": 1,
@@ -101,9 +115,9 @@ def _heatmap(found: Similarity, key: str) -> dict[str, Any]:
 def _words(found: Similarity, key: str) -> str:
     known = [(a, b, value) for a, b, value in _values(found, key) if value is not None]
     if not known:
-        return f"{_MEASURES[key]}: unknown of all pairs"
+        return f"{MEASURES[key]}: unknown of all pairs"
     least, most = (order(known, key=lambda each: each[2]) for order in (min, max))
-    text = f"{_MEASURES[key]}: from {least[2]:.2f} ({least[0]} and {least[1]})"
+    text = f"{MEASURES[key]}: from {least[2]:.2f} ({least[0]} and {least[1]})"
     return f"{text} to {most[2]:.2f} ({most[0]} and {most[1]})"
 
 

@@ -62,12 +62,16 @@ def _page(view: RunView, found: Curves | None, out: Path) -> Path:
 
 
 def _figures(view: RunView, found: Curves | None, out: Path, kinds: Sequence[str]) -> list[Path]:
-    if not kinds or found is None:
+    if not kinds:
         return []
+    from mergekit_cycleqd.report.similarity import similarity_of
     from mergekit_cycleqd.report.spent import pace
-    from mergekit_cycleqd.report.static import draw_archive, draw_curves, draw_pace
+    from mergekit_cycleqd.report.static import draw_archive, draw_curves, draw_pace, draw_similarity
 
-    files: list[Path] = []
+    alike = similarity_of(view)
+    files = draw_similarity(alike, out / "similarity", kinds) if alike else []
+    if found is None:
+        return files
     for task, archive in view.search.archives.items():
         files += draw_archive(archive, out / f"archive-{task}", kinds)
     files += draw_curves(found, out / "curves", kinds)

@@ -33,6 +33,11 @@ class Job:
     floors: Floors | None = None
 
     @property
+    def repeat(self) -> int:
+        """0 for a model's first evaluation; later ones are counted from 1."""
+        return self.candidate.repeat if self.candidate else 0
+
+    @property
     def name(self) -> str:
         """The job in a message."""
         return f"candidate {self.candidate.index}" if self.candidate else f"model {self.genome.id}"

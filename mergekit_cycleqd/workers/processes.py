@@ -10,19 +10,20 @@ from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 
 from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.recipe import Engine, Recipe
 from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Remote, answer
 
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 _SPAWN = get_context("spawn")  # a fork of a process with threads and a GPU would hang
 
 
 class _Process(Remote):
-    def __init__(self, recipe: Recipe, number: int, threads: int) -> None:
+    def __init__(self, recipe: Recipe, number: int, threads: int, devices: str | None) -> None:
         self.name = f"process {number}"
         self.line, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(
             target=_serve,
-            args=(theirs, recipe, self.name, threads),
+            args=(theirs, recipe, self.name, threads, devices),
             daemon=recipe.engine.tensor_parallel_size == 1,  # a daemon may have no processes
         )
         self._process.start()
@@ -39,17 +40,20 @@ class _Process(Remote):
 
 
 class Processes(Fleet):
-    """So many processes, each with an engine and a share of the cores."""
+    """So many processes, each with an engine, a share of the cores, and GPUs in turn."""
 
     def __init__(self, recipe: Recipe) -> None:
         """Workers for a run."""
         self._recipe = recipe
         assert recipe.workers.count != "auto"  # the schema
         self._count = recipe.workers.count
+        self._visible = visible_devices(recipe.engine)
 
     def start(self, number: int) -> Remote:
         """A new process."""
-        return _Process(self._recipe, number, max(1, (os.cpu_count() or 1) // self._count))
+        threads = max(1, (os.cpu_count() or 1) // self._count)
+        devices = devices_of(number, self._visible, self._recipe.engine.tensor_parallel_size)
+        return _Process(self._recipe, number, threads, devices)
 
     def wait(self, remotes: Sequence[Remote], seconds: float) -> list[tuple[Remote, str | None]]:
         """Wait for lines, and for ends of processes."""
@@ -71,9 +75,44 @@ class Processes(Fleet):
         """Nothing besides the processes."""
 
 
-def _serve(line: Connection, recipe: Recipe, name: str, threads: int) -> None:
+def visible_devices(engine: Engine) -> tuple[str, ...]:
+    """The GPUs that workers are given in turn, as `CUDA_VISIBLE_DEVICES` names them.
+
+    There are none where the recipe names the engine's own, or the engine runs on the CPU.
+    """
+    if engine.device not in ("auto", "cuda"):
+        return ()
+    import torch
+
+    count = torch.cuda.device_count()
+    named = os.environ.get(_VISIBLE)
+    names = map(str, range(count)) if named is None else named.split(",")
+    return tuple(name.strip() for name in names)[:count]
+
+
+def devices_of(number: int, visible: Sequence[str], each: int) -> str | None:
+    """What one worker sees of the GPUs: a share of its own, while there is one.
+
+    Args:
+        number: Of the worker, from 1; one that takes a lost one's place has its number.
+        visible: All GPUs, by `visible_devices`.
+        each: How many a worker needs.
+
+    Returns:
+        The value of `CUDA_VISIBLE_DEVICES`; None to leave it, where there are not enough for one.
+    """
+    shares = len(visible) // each
+    if not shares:
+        return None
+    first = (number - 1) % shares * each
+    return ",".join(visible[first : first + each])
+
+
+def _serve(line: Connection, recipe: Recipe, name: str, threads: int, devices: str | None) -> None:
     """The life of a worker: it ends with the line, as when the main process is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the main process decides
+    if devices is not None:
+        os.environ[_VISIBLE] = devices  # CUDA reads it when it is first used
     import torch
 
     from mergekit_cycleqd.workers.evaluator import Evaluator

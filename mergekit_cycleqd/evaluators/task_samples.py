@@ -1,0 +1,97 @@
+"""What all harnesses have of their tasks: the samples of each, and lines about what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.recipe import Task
+from mergekit_cycleqd.records import Split
+from mergekit_cycleqd.repeats import blocks, ids_of
+from mergekit_cycleqd.samples import SampleIds
+
+
+class TaskFault(Exception):
+    """A line about one task: the key within it, and what is wrong, so that it ends there."""
+
+
+def prepare_all(
+    tasks: Sequence[Task], prepare: Callable[[Task], Iterable[str]], besides: Sequence[str] = ()
+) -> None:
+    """Prepare every task, and tell the faults of all of them together.
+
+    Args:
+        tasks: Those of a recipe, in its order.
+        prepare: Gives the faults of one, each as ``key: what is wrong``, and may raise a TaskFault.
+        besides: Lines of other faults.
+
+    Raises:
+        RecipeError: With one line per fault, each with the path to its key.
+    """
+    faults: list[str] = []
+    for i, task in enumerate(tasks):
+        try:
+            for fault in prepare(task):
+                faults.append(f"tasks[{i}].{fault}")
+        except TaskFault as last:
+            faults.append(f"tasks[{i}].{last}")
+    if faults := [*faults, *besides]:
+        raise RecipeError(faults)
+
+
+class TaskSamples:
+    """Which samples of each task are used for what."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._first: dict[Split, dict[str, list[int]]] = {"search": {}, "holdout": {}}
+        self._again: dict[str, list[list[int]]] = {}
+
+    def add(self, task: Task, resolve: Callable[[SampleIds], list[int]]) -> Iterator[str]:
+        """Look up the samples of a task.
+
+        Args:
+            task: Of the recipe.
+            resolve: Gives the numbers of some ids; a ValueError says what is wrong with them.
+
+        Returns:
+            Faults, each with its key in the task.
+        """
+        splits: tuple[Split, ...] = ("search", "holdout")
+        for split in splits:
+            ids = task.samples.search if split == "search" else task.samples.holdout
+            if ids is None:
+                continue
+            try:
+                self._first[split][task.name] = resolve(ids)
+            except ValueError as error:
+                yield f"samples.{split}: {error}"
+        searched = self._first["search"].get(task.name)
+        if task.samples.again is not None and searched is not None:
+            try:
+                self._again[task.name] = blocks(resolve(task.samples.again), len(searched))
+            except ValueError as error:
+                yield f"samples.again: {error}"
+
+    def tasks(self, split: Split) -> list[str]:
+        """Names of the tasks that have samples in a split."""
+        return list(self._first[split])
+
+    def sizes(self, split: Split) -> dict[str, int]:
+        """How many samples each task has in a split; tasks without any are left out."""
+        return {name: len(ids) for name, ids in self._first[split].items()}
+
+    def of(self, task: str, split: Split, repeat: int = 0) -> Sequence[int]:
+        """The samples of one evaluation; the same object for the same ones.
+
+        Args:
+            task: Its name.
+            split: One in which it has samples.
+            repeat: 0 for a model's first evaluation.
+        """
+        return ids_of(self._first[split][task], self._again.get(task, ()), repeat)
+
+    def used(self, task: str) -> set[int]:
+        """All samples of a task that are in any use."""
+        found = [each[task] for each in self._first.values() if task in each]
+        return {number for ids in [*found, *self._again.get(task, ())] for number in ids}

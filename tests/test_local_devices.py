@@ -1,0 +1,93 @@
+"""Local workers on several GPUs: each has its own, and a plan counts what is where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mergekit_cycleqd.plan.room import demanded
+from mergekit_cycleqd.plan.sizes import Sizes
+from mergekit_cycleqd.recipe import Engine, Recipe
+from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.workers import processes
+from mergekit_cycleqd.workers.processes import devices_of, visible_devices
+from tests.conftest import RecipeMaker
+from tests.test_python_evaluator import mine
+from tests.test_workers import run_and
+
+SIZES = Sizes(model=100, base=80, experts=40, directions=20, factors=0, largest=0)
+
+
+@pytest.mark.parametrize(
+    ("workers", "visible", "each", "seen"),
+    [
+        (4, "0 1", 1, ["0", "1", "0", "1"]),
+        (2, "3 7 GPU-8a", 1, ["3", "7"]),
+        (3, "0 1 2 3 4", 2, ["0,1", "2,3", "0,1"]),
+        (2, "0", 2, [None, None]),
+        (2, "", 1, [None, None]),
+    ],
+)
+def test_workers_take_gpus_in_turn(
+    workers: int, visible: str, each: int, seen: list[str | None]
+) -> None:
+    assert [devices_of(k + 1, visible.split(), each) for k in range(workers)] == seen
+
+
+def test_gpus_are_those_that_the_user_lets_be_seen_unless_the_engine_names_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_devices(Engine()) == visible_devices(Engine(device="cuda")) == ("0", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, 3,-1,2")
+    assert visible_devices(Engine()) == ("5", "3")
+    assert visible_devices(Engine(device="cuda:1")) == visible_devices(Engine(device="cpu")) == ()
+
+
+CODE = """
+import os
+
+def seen(model, ids):
+    with open(__file__ + "." + os.environ["CUDA_VISIBLE_DEVICES"], "w"):
+        return {"value": float(len(ids))}
+"""
+
+
+def test_every_process_sees_its_own_gpu_alone(
+    make_recipe: RecipeMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(CODE)
+    monkeypatch.setattr(processes, "visible_devices", lambda engine: ("6", "7"))
+
+    def change(content: dict[str, Any]) -> None:
+        mine(content, task="mine.py:seen", metric="value")
+        content["evolution"]["children"] = 4
+        content["workers"] = {"count": 2}
+
+    run_and(lambda out: None, make_recipe(change), tmp_path / "run")
+    assert {path.name for path in tmp_path.glob("mine.py.*")} == {"mine.py.6", "mine.py.7"}
+
+
+def needs(recipe: Recipe, engines: int, gpus: int) -> dict[str, tuple[int, int]]:
+    """Certain and likely bytes by part."""
+    found = demanded(recipe, SIZES, engines, exact=True, gpus=gpus)
+    return {each.part: (each.certain, each.likely) for each in found}
+
+
+def test_a_plan_counts_base_and_experts_where_the_engine_keeps_them(
+    make_recipe: RecipeMaker,
+) -> None:
+    hf = load_recipe(make_recipe())
+    assert needs(hf, 2, 0) == {"memory": (240, 480)}
+    assert needs(hf, 3, 2) == {"device memory": (480, 480), "memory": (300, 300)}
+    engine = {"kind": "vllm", "dtype": "float32", "tensor_parallel_size": 2}
+    vllm = load_recipe(make_recipe(lambda content: content.update(engine=engine)))
+    assert needs(vllm, 1, 0) == {"memory": (140, 380)}
+    assert needs(vllm, 2, 4) == {"device memory": (50, 50), "memory": (80, 560)}
+    (_, memory) = demanded(vllm, SIZES, 1, exact=False, gpus=2)
+    assert (memory.certain, memory.likely) == (0, 280)
+    assert memory.parts.endswith("held by each of vLLM's 2 workers")
