@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,14 +19,17 @@ class Elite:
     Attributes:
         index: Number of the candidate.
         genome: The model.
-        scores: Its score on every task, by the task's name, on search samples.
+        scores: Its score on every task, by the task's name, on search samples; the mean where it
+            was evaluated more than once.
         parents: Numbers of the candidates that it was bred from; empty for an expert.
+        evaluations: How many evaluations its scores are the mean of.
     """
 
     index: int
     genome: Genome
     scores: Mapping[str, float]
     parents: tuple[int, ...]
+    evaluations: int = 1
 
 
 class TaskArchive:
@@ -61,6 +65,19 @@ class TaskArchive:
         info = self._grid.add_single(elite, elite.scores[self.task], measures)
         return bool(info["status"])
 
+    def refill(self, elites: Sequence[Elite]) -> None:
+        """Hold what offering these, in this order, to an empty archive leaves.
+
+        Args:
+            elites: One or more.
+        """
+        self._grid.clear()
+        self._grid.add(  # of equals in a cell the first one, as if they came one by one
+            elites,
+            [elite.scores[self.task] for elite in elites],
+            [[elite.scores[axis] for axis in self.axes] for elite in elites],
+        )
+
     @property
     def elites(self) -> list[Elite]:
         """All elites, best first; of equals the older one first."""
@@ -95,6 +112,12 @@ class TaskArchive:
     def coverage(self) -> float:
         """Share of cells that hold an elite."""
         return float(self._grid.stats.coverage)
+
+    @property
+    def best(self) -> float:
+        """The highest quality; -inf where there is no elite."""
+        highest = self._grid.stats.obj_max
+        return -math.inf if highest is None else float(highest)
 
     @property
     def qd_score(self) -> float:

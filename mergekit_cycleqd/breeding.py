@@ -7,15 +7,26 @@ from collections.abc import Mapping
 import numpy as np
 
 from mergekit_cycleqd.archive import TaskArchive
-from mergekit_cycleqd.genome import Genome, Term, crossover, mutate, mutate_own
+from mergekit_cycleqd.genome import Genome, Term, combine, crossover, mutate, mutate_own, shift
 from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.recipe_evolution import Crossover, GaussianMutation, Mutation, NoMutation
+from mergekit_cycleqd.recipe_evolution import (
+    Crossover,
+    Evolution,
+    GaussianMutation,
+    IsoLine,
+    Mutation,
+    NoMutation,
+)
+from mergekit_cycleqd.repeats import turn
 from mergekit_cycleqd.sampling import choose_parents
+from mergekit_cycleqd.surrogate import most_promising
+
+ALL_ROUND = 10  # of so many screened children one is chosen for its mean over the tasks
 
 
 def breed(
     recipe: Recipe, archives: Mapping[str, TaskArchive], index: int
-) -> tuple[str, Genome, tuple[int, int]]:
+) -> tuple[str, Genome, tuple[int, ...]]:
     """Breed one child; a function of its arguments alone.
 
     Args:
@@ -24,25 +35,49 @@ def breed(
         index: Number of the candidate, K or more.
 
     Returns:
-        The task whose turn as quality it is, the child, and the numbers of its parents.
+        The task whose turn as quality it is, the child, and the numbers of its parents: all
+        experts for a founder, two candidates for others.
     """
     evolution, tasks = recipe.evolution, recipe.task_names
-    task = evolution.quality
-    if task == "cyclic":
-        task = tasks[(index - len(tasks)) // evolution.cycle % len(tasks)]
+    task = turn(recipe, index)
+    child = index - len(tasks)
+    if child < len(evolution.founders):
+        weights = (evolution.founders[child],) * len(tasks)
+        return task, Genome(recipe.family, weights), tuple(range(len(tasks)))
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([evolution.seed, index])))
-    first, second = choose_parents(archives[task].elites, tasks, evolution.sampling, rng)
-    genome = _cross(first.genome, second.genome, evolution.crossover, rng)
+    proposals = [_propose(evolution, tasks, archives[task], rng) for _ in range(evolution.screen)]
+    chosen = 0
+    if len(proposals) > 1:
+        genomes = [genome for genome, _ in proposals]
+        all_round = child % ALL_ROUND == ALL_ROUND - 1
+        chosen = most_promising(genomes, archives, all_round=all_round)
+    return task, *proposals[chosen]
+
+
+def _propose(
+    evolution: Evolution, tasks: tuple[str, ...], archive: TaskArchive, rng: np.random.Generator
+) -> tuple[Genome, tuple[int, int]]:
+    first, second = choose_parents(archive.elites, tasks, evolution.sampling, rng)
+    if isinstance(evolution.crossover, IsoLine):
+        genome = _along(first.genome, second.genome, evolution.crossover, rng)
+    else:
+        genome = _between(first.genome, second.genome, evolution.crossover, rng)
     seed = int(rng.integers(2**32))
-    genome = _mutate(genome, evolution.mutation, tasks.index(task), seed)
-    return task, genome, (first.index, second.index)
+    genome = _mutate(genome, evolution.mutation, tasks.index(archive.task), seed)
+    return genome, (first.index, second.index)
 
 
-def _cross(first: Genome, second: Genome, drawn: Crossover, rng: np.random.Generator) -> Genome:
+def _between(first: Genome, second: Genome, drawn: Crossover, rng: np.random.Generator) -> Genome:
     while True:
         w1, w2 = (float(w) for w in rng.normal(drawn.mean, drawn.std, size=2))
         if w1 + w2 != 0:
             return crossover(first, second, w1, w2)
+
+
+def _along(first: Genome, second: Genome, drawn: IsoLine, rng: np.random.Generator) -> Genome:
+    way = float(rng.normal(0.0, drawn.line))
+    aside = rng.normal(0.0, drawn.iso, size=len(first.weights))
+    return shift(combine((first, second), (1.0 - way, way)), aside.tolist())
 
 
 def _mutate(genome: Genome, mutation: Mutation, expert: int, seed: int) -> Genome:

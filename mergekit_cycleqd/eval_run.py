@@ -10,13 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from lm_eval.api.model import LM
 from rich.console import Console
 
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.chosen_models import Named, distinct, more_elites
 from mergekit_cycleqd.engines import ModelEngine, engine_faults, open_engine
+from mergekit_cycleqd.engines.device import device_of
 from mergekit_cycleqd.errors import CycleQDError, ModelError, RecipeError
 from mergekit_cycleqd.eval_command import engine as changed
 from mergekit_cycleqd.eval_results import Job, Results
@@ -214,10 +214,7 @@ def _checkpoints(run: RunView, faults: list[str]) -> tuple[Checkpoint, ...]:
 
 def _settings(engine: Engine) -> dict[str, Any]:
     """What of engine and versions a score depends on."""
-    device = engine.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     return {
-        "engine": {"kind": engine.kind, "dtype": engine.dtype, "device": device.partition(":")[0]},
+        "engine": {"kind": engine.kind, "dtype": engine.dtype, "device": device_of(engine).type},
         "versions": {package: version(package) for package in _PACKAGES},
     }

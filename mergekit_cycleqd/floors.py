@@ -57,7 +57,8 @@ class Floors:
     """All archives at one moment.
 
     An archive only gets better: a cell stays filled, by an elite that is never worse. What cannot
-    enter now cannot enter later, whatever is told in between.
+    enter now cannot enter later, whatever is told in between. (Not so where elites are evaluated
+    again, which the schema therefore keeps apart from stopping early.)
     """
 
     archives: tuple[Floor, ...]

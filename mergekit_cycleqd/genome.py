@@ -255,6 +255,12 @@ def crossover(first: Genome, second: Genome, w1: float, w2: float) -> Genome:
     return combine((first, second), (a, 1 - a))
 
 
+def shift(genome: Genome, by: Sequence[float]) -> Genome:
+    """The genome with (K,) numbers added to its weights."""
+    weights = tuple(weight + step for weight, step in zip(genome.weights, by, strict=True))
+    return Genome(genome.family, weights, genome.terms, genome.lineage)
+
+
 def mutate(genome: Genome, term: Term) -> Genome:
     """The genome with one more term: SVD-based mutation along an expert's directions, or noise."""
     return Genome(genome.family, genome.weights, (*genome.terms, term), genome.lineage)

@@ -16,7 +16,7 @@ from mergekit_cycleqd.genome import Family, Genome
 from mergekit_cycleqd.journal_header import differences
 from mergekit_cycleqd.journal_lines import decode, encode, torn
 from mergekit_cycleqd.recipe import Recipe, cross_checks
-from mergekit_cycleqd.records import Record, Split
+from mergekit_cycleqd.records import Means, Record, Split
 from mergekit_cycleqd.search import Scores, Told
 
 VERSION = 1
@@ -36,7 +36,7 @@ class Journal:
 
     path: Path
     header: Mapping[str, Any]
-    _scores: dict[tuple[str, Split], Scores] = field(default_factory=dict)
+    _means: Means = field(default_factory=Means)
     _stream: IO[bytes] | None = None
     _lock: FileLock | None = None
 
@@ -104,13 +104,9 @@ class Journal:
             JournalError: If a line is damaged.
         """
         for record in read_records(self.path, family):
-            self._remember(record)
+            self._means.add(record)
             if record.told is not None:
                 yield record.told
-
-    def _remember(self, record: Record) -> None:
-        if record.scores is not None:
-            self._scores[record.genome.id, record.split] = record.scores
 
     def append(self, record: Record) -> None:
         """Keep a record; when this returns, it is on disk.
@@ -120,7 +116,7 @@ class Journal:
                 safe, and half a line is dropped by who goes on.
         """
         self._write(record.to_json())
-        self._remember(record)
+        self._means.add(record)
 
     def _write(self, content: Mapping[str, Any]) -> None:
         assert self._stream is not None
@@ -143,8 +139,8 @@ class Journal:
             self._lock.release()
 
     def scores(self, genome: Genome, split: Split) -> Scores | None:
-        """The scores of a genome on a split, if it was evaluated."""
-        return self._scores.get((genome.id, split))
+        """The scores of a genome on a split, if it was evaluated; means if more than once."""
+        return self._means.scores.get((genome.id, split))
 
 
 def read_header(folder: Path) -> dict[str, Any]:

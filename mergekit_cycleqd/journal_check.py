@@ -22,11 +22,12 @@ def check_journal(folder: Path) -> str:
         JournalError: If a line is damaged, or the search cannot be replayed, with the line.
     """
     recipe = read_recipe(folder)
-    lines, told = 1, []
+    lines, again, told = 1, 0, []
     ends: Counter[str] = Counter()
     for record in read_records(folder / FILE, recipe.family):
         lines += 1
         ends[record.status] += 1
+        again += record.candidate is not None and record.candidate.again is not None
         if record.told is not None:
             told.append(record.told)
     torn = (folder / FILE).stat().st_size - end_of_last_line(folder / FILE)
@@ -34,8 +35,9 @@ def check_journal(folder: Path) -> str:
     search = CycleQD(recipe, told)
     end = f"; a torn last line of {torn} bytes, which going on drops" if torn else ""
     early = f", {ends['stopped']} stopped early" if ends["stopped"] else ""
+    more = f", {again} of them elites evaluated again" if again else ""
     return (
         f"{folder / FILE}: {lines} lines, every checksum right; {search.children_told} of "
-        f"{recipe.evolution.children} children told, {ends['failed']} evaluations failed"
+        f"{recipe.evolution.children} children told{more}, {ends['failed']} evaluations failed"
         f"{early}{end}"
     )

@@ -83,6 +83,7 @@ def _archive(archive: TaskArchive) -> dict[str, Any]:
                 "index": elite.index,
                 "cell": archive.cell_of(elite),
                 "scores": dict(elite.scores),
+                **({"evaluations": elite.evaluations} if elite.evaluations > 1 else {}),
                 "parents": elite.parents,
                 "id": elite.genome.id,
                 "weights": elite.genome.weights,
@@ -99,7 +100,8 @@ def _write_elites(folder: Path, task: str, elites: Sequence[Elite]) -> None:
         scores = ", ".join(f"{name} {score!r}" for name, score in elite.scores.items())
         parents = " and ".join(map(str, elite.parents)) or "none: an expert"
         note = f"# elite of {task}: candidate {elite.index}, parents {parents}\n"
-        note += f"# scores on search samples: {scores}\n"
+        mean = f", means of {elite.evaluations} evaluations" if elite.evaluations > 1 else ""
+        note += f"# scores on search samples{mean}: {scores}\n"
         files[f"{elite.index:06d}.yaml"] = note + recipe_text(elite.genome)
     for name, text in files.items():
         path = folder / name
@@ -108,6 +110,14 @@ def _write_elites(folder: Path, task: str, elites: Sequence[Elite]) -> None:
     for path in folder.iterdir():
         if path.name not in files and _OURS.fullmatch(path.name):
             path.unlink()  # an elite no more, or a file that a crash left half written
+
+
+def _repeated(elites: Sequence[Elite]) -> str:
+    """What to say of elites that were evaluated more than once."""
+    counts = [elite.evaluations for elite in elites if elite.evaluations > 1]
+    if not counts:
+        return ""
+    return f", {len(counts)} evaluated more than once, up to {max(counts)} times"
 
 
 def compared_models(search: CycleQD) -> list[tuple[str, Genome]]:
@@ -144,15 +154,17 @@ def summary(search: CycleQD, find: Find, sizes: Mapping[Split, Mapping[str, int]
     table = "\n".join(f"| {line} |" for line in lines)
     archives = "\n".join(
         f"- {task}: {len(search.elites(task))} elites, coverage {archive.coverage:.1%}, "
-        f"QD score {archive.qd_score:.3f}"
+        f"QD score {archive.qd_score:.3f}{_repeated(search.elites(task))}"
         for task, archive in search.archives.items()
     )
     planned = search.recipe.evolution.children
+    several = any(e.evaluations > 1 for task in search.tasks for e in search.elites(task))
+    means = " Search scores of models that were evaluated more than once are means." * several
     return "\n".join(
         [
             "# Run summary\n",
             f"{search.children_told} of {planned} children evaluated. Elites are chosen on search "
-            f"samples; holdout samples are only reported.\n\n{table}\n",
+            f"samples; holdout samples are only reported.{means}\n\n{table}\n",
             f"## Archives\n\n{archives}\n",
         ]
     )

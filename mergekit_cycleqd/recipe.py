@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -72,19 +73,26 @@ class Expert(Strict):
 
 
 class Samples(Strict):
-    """Which documents of a task are used for what; the two must be disjoint."""
+    """Which documents of a task are used for what; the sets must be disjoint.
+
+    `again` is for `evolution.reevaluate`: each further evaluation of an elite takes as many of its
+    documents as `search` has, the first ones, then the next ones, and in the end the first again.
+    """
 
     search: _Ids
     holdout: _Ids | None = None
+    again: _Ids | None = None
 
     @model_validator(mode="after")
     def _disjoint(self) -> Samples:
-        shared = self.holdout and self.search.first_shared(self.holdout)
-        if shared is not None:
-            raise ValueError(
-                f"search ({self.search}) and holdout ({self.holdout}) must be disjoint, "
-                f"but both hold sample {shared}"
-            )
+        named = {"search": self.search, "holdout": self.holdout, "again": self.again}
+        given = [(name, ids) for name, ids in named.items() if ids is not None]
+        for (one, ours), (other, theirs) in combinations(given, 2):
+            if (shared := ours.first_shared(theirs)) is not None:
+                raise ValueError(
+                    f"{one} ({ours}) and {other} ({theirs}) must be disjoint, "
+                    f"but both hold sample {shared}"
+                )
         return self
 
 
@@ -141,7 +149,10 @@ class Engine(Strict):
 
 
 class Workers(Strict):
-    """Who evaluates: this process alone, processes of this machine, or a Ray cluster."""
+    """Who evaluates: this process alone, processes of this machine, or a Ray cluster.
+
+    Processes of a machine with several GPUs take them in turn, each its own.
+    """
 
     kind: Literal["local", "ray"] = "local"
     count: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = 1
@@ -160,7 +171,7 @@ class Recipe(Strict):
     """Everything that a run depends on."""
 
     base_model: str = Field(min_length=1)
-    experts: tuple[Expert, ...] = Field(min_length=2)
+    experts: tuple[Expert, ...]
     tasks: tuple[Task, ...]
     evolution: Evolution = Evolution()
     engine: Engine = Engine()
@@ -217,6 +228,8 @@ def cross_checks(recipe: Recipe) -> Iterator[str]:
     names = recipe.task_names
     if len(names) < 2:
         yield f"tasks: needs two or more, got {len(names)}"
+    if len(recipe.experts) < 2:
+        yield f"experts: needs two or more, got {len(recipe.experts)}"
     for i, name in enumerate(names):
         if name in names[:i]:
             yield f"tasks[{i}].name: {name!r} stands twice"
@@ -242,6 +255,12 @@ def cross_checks(recipe: Recipe) -> Iterator[str]:
     if recipe.publish is not None:
         yield from publish_faults(recipe.publish, names)
     yield from misfits(recipe.tasks, recipe.engine)
+    for i, task in enumerate(recipe.tasks):
+        if task.samples.again is not None and recipe.evolution.reevaluate is None:
+            yield (
+                f"tasks[{i}].samples.again: is for evolution.reevaluate, which is not set; set it "
+                "or leave this out"
+            )
     quality = recipe.evolution.quality
     if quality != "cyclic" and quality not in names:
         yield f"evolution.quality: must be cyclic or a task's name, got {quality!r}" + nearest(

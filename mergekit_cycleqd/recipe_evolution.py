@@ -22,6 +22,7 @@ class Strict(BaseModel):
 class Crossover(Strict):
     """Weights of two parents: drawn from a normal distribution, then normalised (section 3.2)."""
 
+    kind: Literal["normal"] = "normal"
     mean: _Finite = 1.0
     std: _NotNegative = 0.03
 
@@ -30,6 +31,30 @@ class Crossover(Strict):
         if self.mean == 0 and self.std == 0:
             raise ValueError("mean and std must not both be 0: the weights would cancel")
         return self
+
+
+class IsoLine(Strict):
+    """Along the line through both parents, and aside of it (Iso+LineDD, arXiv:1804.03906).
+
+    ``parent1 + x (parent2 - parent1)`` with x of standard deviation `line`, and a number of
+    standard deviation `iso` added to each expert's weight. Unlike the paper's crossover it may
+    leave the span between the parents, and change how much of the task vectors a child has in all.
+    """
+
+    kind: Literal["iso_line"]
+    iso: _NotNegative = 0.05
+    line: _NotNegative = 0.3
+
+
+def _crossover(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {"kind": "normal", **value}
+    return value
+
+
+AnyCrossover = Annotated[
+    Annotated[Crossover | IsoLine, Field(discriminator="kind")], BeforeValidator(_crossover)
+]
 
 
 class SvdMutation(Strict):
@@ -94,19 +119,79 @@ class Sampling(Strict):
         return self
 
 
+# What each preset sets; the schema's defaults are the paper's.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "paper": {},
+    "released": {
+        "crossover": {"std": 0.01},
+        "mutation": {"kind": "gaussian", "std": 0.0003},
+        "sampling": {"kind": "random"},
+    },
+    "best": {
+        "crossover": {"kind": "iso_line"},
+        "mutation": {"kind": "none"},
+        "founders": (0.3, 0.5, 0.7, 1.0),
+        "screen": 64,
+    },
+}
+
+
+def _over(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's keys over a preset's; a section that names its kind replaces the preset's."""
+    merged = {**preset, **given}
+    for key, section in given.items():
+        if isinstance(section, Mapping) and "kind" not in section and key in preset:
+            merged[key] = {**preset[key], **section}
+    return merged
+
+
 class Evolution(Strict):
     """The search; the defaults are the paper's.
 
+    `preset` names other defaults: `released` those of the authors' code as shipped, `best` what
+    reached most with fewest children in benchmarks/miniature. Keys beside it count more.
+
+    `founders` are the first children: merges of all experts by one coefficient each, as task
+    arithmetic makes them. `screen: N` proposes N children for each one that is evaluated, the one
+    from which the archives expect most by the scores of the elites near it; every tenth is chosen
+    for its expected mean over the tasks.
+
     `lag: auto` is 1 with one worker, and twice the number of workers with more. `early_stop` ends
     the evaluation of candidates that no archive can take any more, which changes no archive.
+
+    `reevaluate: N` is for scores that are noisy: the place of one of every N children goes to an
+    elite, which is evaluated once more, and scores the mean of its evaluations; `children` counts
+    these too. The elites with the fewest evaluations come first, and of them the best. Each task's
+    `samples.again` says on which samples; without it they are the search's own, and answers have to
+    be sampled to differ.
     """
 
+    preset: Literal["paper", "released", "best"] = "paper"
     children: int = Field(default=1200, ge=0, le=MANY)
     cycle: int = Field(default=1, ge=1, le=MANY)
-    crossover: Crossover = Crossover()
+    crossover: AnyCrossover = Crossover()
     mutation: Mutation = SvdMutation()
     sampling: Sampling = Sampling()
     quality: str = "cyclic"
+    founders: tuple[_Finite, ...] = ()
+    screen: int = Field(default=1, ge=1, le=1000)
     early_stop: bool = False
+    reevaluate: int | None = Field(default=None, ge=2, le=MANY)
     lag: Annotated[int, Field(ge=1, le=MANY)] | Literal["auto"] = "auto"
     seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_preset(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or value.get("preset") not in PRESETS:
+            return value
+        return _over(PRESETS[value["preset"]], value)
+
+    @model_validator(mode="after")
+    def _scores_to_come_back_with(self) -> Evolution:
+        if self.early_stop and self.reevaluate is not None:
+            raise ValueError(
+                "early_stop and reevaluate do not go together: a candidate that was stopped has no "
+                "scores to come back with where an elite turns out worse; leave one of them out"
+            )
+        return self

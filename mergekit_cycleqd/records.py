@@ -11,6 +11,7 @@ from mergekit_cycleqd.errors import GenomeError, JournalError
 from mergekit_cycleqd.floors import Bounds
 from mergekit_cycleqd.genome import Family, Genome, Term
 from mergekit_cycleqd.lineage import format_lineage, parse_lineage
+from mergekit_cycleqd.population import mean_scores
 from mergekit_cycleqd.search import Candidate, Scores, Told
 
 Split = Literal["search", "holdout"]
@@ -79,6 +80,8 @@ class Record:
                 "task": candidate.task,
                 "parents": candidate.parents,
             }
+            if candidate.again is not None:
+                content |= {"again": candidate.again, "repeat": candidate.repeat}
         if self.genome.lineage:
             content["lineage"] = format_lineage(self.genome.lineage)
         if self.bounds is not None:
@@ -112,7 +115,12 @@ class Record:
         candidate = None
         if content["kind"] == "candidate":
             candidate = Candidate(
-                content["index"], content["task"], genome, tuple(content["parents"])
+                content["index"],
+                content["task"],
+                genome,
+                tuple(content["parents"]),
+                content.get("again"),
+                content.get("repeat", 0),
             )
         return cls(
             genome=genome,
@@ -126,12 +134,42 @@ class Record:
         )
 
 
+class Means:
+    """The scores of models, gathered from records: means where elites were evaluated again.
+
+    Attributes:
+        scores: By the genome's id and the split.
+    """
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.scores: dict[tuple[str, Split], Scores] = {}
+        self._found: dict[tuple[str, Split], list[Scores]] = {}
+
+    def add(self, record: Record) -> None:
+        """Take one more record; one that failed or was stopped changes nothing."""
+        if record.scores is None:
+            return
+        key = (record.genome.id, record.split)
+        if record.candidate is None or record.candidate.again is None:
+            self._found[key], self.scores[key] = [record.scores], record.scores
+        else:
+            self._found.setdefault(key, []).append(record.scores)
+            self.scores[key] = mean_scores(self._found[key])
+
+
 def _bounds(content: Mapping[str, Sequence[float]] | None) -> Bounds | None:
     return None if content is None else {task: (low, high) for task, (low, high) in content.items()}
 
 
 def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+
+
+def _is_repeat(again: Any, repeat: Any, index: int, parents: list[int]) -> bool:
+    if type(again) is not int or type(repeat) is not int:
+        return False
+    return again < index and repeat >= 1 and parents == [again]
 
 
 def _is_term(value: Any) -> bool:
@@ -176,3 +214,8 @@ def _check(content: Mapping[str, Any]) -> None:
             raise JournalError(f"its candidate is {index!r} of {content.get('task')!r}")
         if not isinstance(parents, list) or not all(type(p) is int and p >= 0 for p in parents):
             raise JournalError(f"its parents are {parents!r}")
+        again, repeat = content.get("again"), content.get("repeat")
+        if (again, repeat) != (None, None) and not _is_repeat(again, repeat, index, parents):
+            raise JournalError(
+                f"it is repeat {repeat!r} of candidate {again!r}, with parents {parents!r}"
+            )

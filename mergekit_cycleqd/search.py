@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mergekit_cycleqd.archive import Elite, TaskArchive, automatic_range
+from mergekit_cycleqd.archive import Elite, TaskArchive
 from mergekit_cycleqd.breeding import breed
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.floors import Floors
 from mergekit_cycleqd.genome import Genome, aggregate
+from mergekit_cycleqd.population import Population
 from mergekit_cycleqd.recipe import LARGEST, Recipe
+from mergekit_cycleqd.repeats import Repeats
 
 Scores = Mapping[str, float]
 
@@ -25,12 +27,17 @@ class Candidate:
         task: The task whose turn as quality it is; an expert's own.
         genome: The model.
         parents: Numbers of the candidates it was bred from; empty for an expert.
+        again: Where it is one more evaluation of an earlier candidate instead of a new model: the
+            number of that one, which then is its only parent.
+        repeat: 0 for a first evaluation; later ones are counted from 1, as they are asked for.
     """
 
     index: int
     task: str
     genome: Genome
     parents: tuple[int, ...] = ()
+    again: int | None = None
+    repeat: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,8 @@ class CycleQD:
         self._experts: list[Told] = []
         self._next = 0
         self._applied = 0
-        self._archives = self._empty_archives()
+        self._population = Population(recipe)
+        self._repeats = Repeats(recipe)
         for item in told:
             if item.candidate.index < self.total:
                 self._replay(item)
@@ -76,6 +84,8 @@ class CycleQD:
             raise SearchError(f"candidate {candidate.index} was told twice")
         if candidate.task not in self.tasks:
             raise SearchError(f"candidate {candidate.index} is of no task: {candidate.task!r}")
+        if candidate.again is not None:
+            self._repeats.note(candidate.index, candidate.again)
         self._waiting[candidate.index] = Told(candidate, self._complete(item.scores))
         self._advance(to=self._next)
 
@@ -121,6 +131,8 @@ class CycleQD:
                 f"{self._needed(self._next)}; tell candidate {self._known()} first"
             )
         candidate = self._asked[self._next] = self._candidate(self._next)
+        if candidate.again is not None:
+            self._repeats.note(candidate.index, candidate.again)
         self._advance(to=self._next + 1)
         return candidate
 
@@ -149,7 +161,11 @@ class CycleQD:
         experts = len(self.tasks)
         if index < experts:
             return Candidate(index, self.tasks[index], Genome.from_expert(self.family, index))
-        task, genome, parents = breed(self.recipe, self._archives, index)
+        if self._repeats.falls_on(index):
+            task, elite, repeat = self._repeats.choose(self.archives, index)
+            again = elite.index
+            return Candidate(index, task, elite.genome, (again,), again, repeat)
+        task, genome, parents = breed(self.recipe, self.archives, index)
         return Candidate(index, task, genome, parents)
 
     # ---- telling ----
@@ -193,14 +209,18 @@ class CycleQD:
                 self._experts.append(told)
                 self._lay_out()
             elif told.scores is not None:
-                self._offer(told)
+                self._take(told.candidate, told.scores)
 
-    def _offer(self, told: Told) -> None:
-        assert told.scores is not None
-        candidate = told.candidate
-        elite = Elite(candidate.index, candidate.genome, told.scores, candidate.parents)
-        for archive in self._archives.values():
-            archive.add(elite)
+    def _take(self, candidate: Candidate, scores: Scores) -> None:
+        if candidate.again is None:
+            self._population.offer(_elite(candidate, scores))
+        elif self._population.has(candidate.again):
+            self._population.correct(candidate.again, scores)
+        else:
+            raise SearchError(
+                f"candidate {candidate.index} evaluates candidate {candidate.again} once more, "
+                "which has no scores"
+            )
 
     def _lay_out(self) -> None:
         """Make the archives for the experts told so far, whose scores set the automatic ranges."""
@@ -210,39 +230,20 @@ class CycleQD:
                     f"the expert {self.family.experts[expert.candidate.index]} could not be "
                     "evaluated; see the journal for the error"
                 )
-        scored = [expert for expert in self._experts if expert.scores is not None]
-        self._archives = self._empty_archives(expert.scores for expert in scored if expert.scores)
-        for expert in scored:
-            self._offer(expert)
-
-    def _empty_archives(self, scores: Iterable[Scores] = ()) -> dict[str, TaskArchive]:
-        known = list(scores)
-        ranges = {}
-        for task in self.recipe.tasks:
-            if task.range == "auto":
-                ranges[task.name] = automatic_range([score[task.name] for score in known])
-            else:
-                ranges[task.name] = task.range
-        bins = {task.name: task.bins for task in self.recipe.tasks}
-        archives = {}
-        for name in self.tasks:
-            axes = [axis for axis in self.tasks if axis != name]
-            archives[name] = TaskArchive(
-                name, axes, [bins[axis] for axis in axes], [ranges[axis] for axis in axes]
-            )
-        return archives
+        scored = [_elite(e.candidate, e.scores) for e in self._experts if e.scores is not None]
+        self._population = Population(self.recipe, scored)
 
     # ---- looking ----
 
     @property
     def archives(self) -> Mapping[str, TaskArchive]:
         """The archive of each task, as the next candidate sees them."""
-        return self._archives
+        return self._population.archives
 
     @property
     def floors(self) -> Floors:
         """What a candidate has to reach to enter one of the archives as they are now."""
-        return Floors(tuple(archive.floor for archive in self._archives.values()))
+        return Floors(tuple(archive.floor for archive in self.archives.values()))
 
     def elites(self, task: str) -> list[Elite]:
         """The elites of one task's archive, best first.
@@ -253,10 +254,10 @@ class CycleQD:
         Raises:
             SearchError: If there is no such task.
         """
-        if task not in self._archives:
+        if task not in self.archives:
             raise SearchError(f"no task is named {task!r}; known: {', '.join(self.tasks)}")
         return sorted(
-            self._archives[task].elites,
+            self.archives[task].elites,
             key=lambda e: (-e.scores[task], -math.fsum(e.scores.values()), e.index),
         )
 
@@ -284,3 +285,7 @@ class CycleQD:
         if not elites:
             raise SearchError("no elites: the archives are empty")
         return min(elites, key=lambda elite: (-math.fsum(elite.scores.values()), elite.index))
+
+
+def _elite(candidate: Candidate, scores: Scores) -> Elite:
+    return Elite(candidate.index, candidate.genome, scores, candidate.parents)

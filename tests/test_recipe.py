@@ -14,6 +14,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from mergekit_cycleqd.cli import main
+from mergekit_cycleqd.recipe_evolution import Crossover, Evolution, IsoLine, SvdMutation
 from mergekit_cycleqd.recipe_file import load_recipe
 from tests.conftest import RecipeMaker
 
@@ -67,6 +68,22 @@ BROKEN: dict[str, tuple[Change, str]] = {
         put("evolution", "mutation", value={"energy": 95}),
         "evolution.mutation.energy: must be less than or equal to 1, got 95",
     ),
+    "unknown preset": (
+        put("evolution", "preset", value="bset"),
+        "evolution.preset: must be 'paper', 'released' or 'best', got 'bset'",
+    ),
+    "screening nothing": (
+        put("evolution", "screen", value=0),
+        "evolution.screen: must be greater than or equal to 1, got 0",
+    ),
+    "a founder that is no number": (
+        put("evolution", "founders", value=[0.3, "x"]),
+        "evolution.founders[1]: must be a valid number, unable to parse string as a number, got",
+    ),
+    "unknown kind of crossover": (
+        put("evolution", "crossover", value={"kind": "line"}),
+        "evolution.crossover: kind must be one of 'normal', 'iso_line', got 'line'",
+    ),
     "unknown kind": (
         put("evolution", "mutation", value={"kind": "svdd"}),
         "evolution.mutation: kind must be one of 'svd', 'gaussian', 'none', got 'svdd'",
@@ -92,6 +109,10 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "one task only": (
         lambda content: (drop("tasks", slice(1, 3))(content), drop("experts", 2)(content)),
         "tasks: needs two or more, got 1",
+    ),
+    "one expert only": (
+        drop("experts", slice(1, 3)),
+        "experts: needs two or more, got 1",
     ),
     "a task twice": (put("tasks", 1, "name", value="red"), "tasks[1].name: 'red' stands twice"),
     "unsafe name": (
@@ -176,6 +197,21 @@ def lines_of(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     return [line for line in captured.err.splitlines() if line.startswith("error: ")]
 
 
+def test_a_preset_sets_defaults_and_the_keys_beside_it_count_more(
+    make_recipe: RecipeMaker,
+) -> None:
+    def evolution(**given: Any) -> Evolution:
+        return load_recipe(make_recipe(put("evolution", value=given))).evolution
+
+    assert evolution(preset="paper", seed=3) == Evolution(seed=3)
+    assert evolution(preset="released").sampling.kind == "random"
+    best = evolution(preset="best", crossover={"line": 0.7}, screen=4)
+    assert best.crossover == IsoLine(kind="iso_line", line=0.7)
+    assert (best.screen, best.mutation.kind, len(best.founders)) == (4, "none", 4)
+    assert evolution(preset="best", mutation={"kind": "svd"}).mutation == SvdMutation()
+    assert evolution(preset="best", crossover={"kind": "normal"}).crossover == Crossover()
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_recipe_is_one_clear_line(
     name: str, make_recipe: RecipeMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -184,7 +220,8 @@ def test_a_broken_recipe_is_one_clear_line(
     path = make_recipe(change)
     lines = lines_of(path, tmp_path, capsys)
     assert any(line.startswith(f"error: {path}: ") and message in line for line in lines), lines
-    if name not in {"unknown key of a mutation", "one model twice", "two experts of a task"}:
+    many = {"unknown key of a mutation", "one model twice", "two experts of a task"}
+    if name not in many | {"one expert only"}:
         assert len(lines) <= 2, lines
 
 
@@ -198,6 +235,32 @@ def test_all_faults_are_reported_together(
 
     lines = lines_of(make_recipe(change), tmp_path, capsys)
     assert len(lines) == 3
+
+
+def test_all_faults_of_one_task_are_reported_together(
+    make_recipe: RecipeMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["tasks"][1]["metric"] = "acc_norm,none"
+        content["tasks"][1]["samples"] = {"search": "0-9999", "holdout": "10000-"}
+
+    path = make_recipe(change)
+    lines = lines_of(path, tmp_path, capsys)
+    for line, key in zip(lines, ("metric", "samples.search", "samples.holdout"), strict=True):
+        assert line.startswith(f"error: {path}: tasks[1].{key}: ")
+
+
+def test_bad_experts_are_told_and_nothing_that_follows_from_them(
+    make_recipe: RecipeMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        for expert in content["experts"]:
+            del expert["model"]
+
+    path = make_recipe(change)
+    assert lines_of(path, tmp_path, capsys) == [
+        f"error: {path}: experts[{k}].model: is required" for k in range(3)
+    ]
 
 
 @pytest.mark.parametrize(

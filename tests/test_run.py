@@ -48,8 +48,8 @@ def start(recipe: Path, out: Path) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+def wait_for(folder: Path, count: int, process: subprocess.Popen[str], within: float = 120) -> None:
+    deadline = time.monotonic() + within
     while lines(folder) < count and process.poll() is None:
         assert time.monotonic() < deadline, "the run does not get on"
         time.sleep(0.002)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 import subprocess
 import sys
 from typing import Any
@@ -196,6 +197,57 @@ def test_gaussian_mutation_adds_noise_terms_and_none_adds_nothing() -> None:
     assert [(t.expert, t.scale) for t in gaussian[3].candidate.genome.terms] == [(None, 0.01)]
     none = finish(CycleQD(recipe(mutation={"kind": "none"}, children=20)))
     assert all(not item.candidate.genome.terms for item in none)
+
+
+def test_founders_are_the_first_children_merges_by_one_coefficient_each() -> None:
+    told = finish(CycleQD(recipe(founders=[0.3, 0.7], children=5)))
+    assert [item.candidate.genome.weights for item in told[3:5]] == [(0.3,) * 3, (0.7,) * 3]
+    assert [item.candidate.parents for item in told[3:5]] == [(0, 1, 2)] * 2
+    assert [item.candidate.task for item in told[3:6]] == list(TASKS)
+    assert len(told[5].candidate.parents) == 2
+
+
+def test_along_a_line_without_noise_children_are_on_the_line_of_their_parents() -> None:
+    on_the_line = {"kind": "iso_line", "iso": 0, "line": 0.5}
+    told = finish(CycleQD(recipe(crossover=on_the_line, mutation={"kind": "none"}, children=40)))
+    outside = 0
+    for item in told[3:]:
+        first, second = (told[p].candidate.genome.weights for p in item.candidate.parents)
+        pairs = zip(item.candidate.genome.weights, first, second, strict=True)
+        steps = [(w - a) / (b - a) for w, a, b in pairs if abs(b - a) > 1e-6]
+        assert max(steps) - min(steps) < 1e-6
+        outside += not 0 <= steps[0] <= 1
+    assert 0 < outside < 40
+
+
+def test_noise_aside_of_the_line_changes_how_much_of_the_task_vectors_a_child_has() -> None:
+    aside = {"kind": "iso_line", "iso": 0.1, "line": 0}
+    told = finish(CycleQD(recipe(crossover=aside, mutation={"kind": "none"}, children=200)))
+    steps = []
+    for item in told[3:]:
+        first = told[item.candidate.parents[0]].candidate.genome.weights
+        pairs = zip(item.candidate.genome.weights, first, strict=True)
+        steps += [w - a for w, a in pairs]
+    assert 0.08 < statistics.pstdev(steps) < 0.12
+
+
+def test_screening_evaluates_one_of_the_children_that_are_proposed() -> None:
+    told = finish(CycleQD(recipe(screen=8, children=30)))
+    search = CycleQD(recipe(screen=8, children=30))
+    for item in told:
+        again = search.ask()
+        assert again == item.candidate
+        search.tell(again, item.scores)
+    assert history(finished(recipe(children=30))) != history(search)
+
+
+def test_screening_finds_better_models_with_as_many_evaluations() -> None:
+    def found(screen: int) -> float:
+        best = {"preset": "best", "screen": screen, "children": 60}
+        searches = [finished(recipe(**best, seed=seed)) for seed in range(3)]
+        return sum(a.qd_score for search in searches for a in search.archives.values())
+
+    assert found(16) > found(1)
 
 
 @pytest.mark.parametrize("tasks", [("a", "b"), TASKS])

@@ -28,20 +28,23 @@ class CombinedHarness(Harness):
         self._parts = tuple(parts)
         self._names = tuple(names)
         self.illustrated = any(part.illustrated for part in parts)
+        self.steady = frozenset[str]().union(*(part.steady for part in parts))
 
     def sizes(self, split: Split) -> dict[str, int]:
         """How many samples each task has in a split; tasks without any are left out."""
         sizes = {name: size for part in self._parts for name, size in part.sizes(split).items()}
         return {name: sizes[name] for name in self._names if name in sizes}
 
-    def evaluate(self, model: Any, split: Split, floors: Floors | None = None) -> dict[str, float]:
+    def evaluate(
+        self, model: Any, split: Split, floors: Floors | None = None, repeat: int = 0
+    ) -> dict[str, float]:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
         Floors are looked at after each of the harnesses.
         """
         scores: dict[str, float] = {}
         for part in self._parts:
-            scores |= part.evaluate(model, split)
+            scores |= part.evaluate(model, split, repeat=repeat)
             if floors is not None:
                 floors.check(
                     {

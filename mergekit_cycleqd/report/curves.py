@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mergekit_cycleqd.archive import Elite, TaskArchive
+from mergekit_cycleqd.archive import Elite
 from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.population import Population
 from mergekit_cycleqd.report.run_view import RunView
 
 POINTS = 500
@@ -40,27 +40,29 @@ def curves(run: RunView) -> Curves | None:
     search = run.search
     if not search.archives_ready:
         return None
-    archives = [
-        TaskArchive(task, archive.axes, archive.bins, archive.ranges)
-        for task, archive in search.archives.items()
-    ]
     told = run.told
     shown = {len(search.tasks) + n for n in spaced(len(told) - len(search.tasks))}
     unneeded = Genome.from_base(search.family)
     found = Curves((), *({task: [] for task in search.tasks} for _ in range(3)))
-    children, best = [], dict.fromkeys(search.tasks, -math.inf)
+    children: list[int] = []
+    experts: list[Elite] = []
+    population = Population(run.recipe)
     for count, evaluation in enumerate(told, start=1):
         if evaluation.scores is not None and evaluation.index is not None:
             elite = Elite(evaluation.index, unneeded, evaluation.scores, evaluation.parents)
-            for archive in archives:
-                archive.add(elite)
-                best[archive.task] = max(best[archive.task], evaluation.scores[archive.task])
+            if count <= len(search.tasks):
+                experts.append(elite)
+                population = Population(run.recipe, experts)
+            elif evaluation.again is None:
+                population.offer(elite)
+            else:
+                population.correct(evaluation.again, evaluation.scores)
         if count in shown:
             children.append(count - len(search.tasks))
-            for archive in archives:
-                found.qd_score[archive.task].append(archive.qd_score)
-                found.coverage[archive.task].append(archive.coverage)
-                found.best[archive.task].append(best[archive.task])
+            for task, archive in population.archives.items():
+                found.qd_score[task].append(archive.qd_score)
+                found.coverage[task].append(archive.coverage)
+                found.best[task].append(archive.best)
     return Curves(tuple(children), found.qd_score, found.coverage, found.best)
 
 

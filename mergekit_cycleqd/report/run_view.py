@@ -9,8 +9,9 @@ from typing import Any
 
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.journal import FILE, read_header, read_recipe, read_records
+from mergekit_cycleqd.population import gathered, mean_scores
 from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.records import Record, Split, Status
+from mergekit_cycleqd.records import Means, Record, Split, Status
 from mergekit_cycleqd.sample_counts import sample_counts
 from mergekit_cycleqd.search import Candidate, CycleQD, Scores, Told
 
@@ -29,6 +30,7 @@ class Evaluation:
         error: Why it failed.
         seconds: Wall time of the evaluation.
         worker: Which worker did it.
+        again: Number of the candidate that it evaluates once more; None for a first evaluation.
     """
 
     index: int | None
@@ -40,6 +42,7 @@ class Evaluation:
     error: str | None
     seconds: float
     worker: str
+    again: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class RunView:
         recipe: The run's recipe, with as many children as the journal holds if those are more.
         search: The search as it is after all that it was told.
         evaluations: Every line of the journal, in its order.
-        found: Scores by genome id and split.
+        found: Scores by genome id and split; means where elites were evaluated again.
         counts: Number of samples per split and task, where it is known.
     """
 
@@ -77,25 +80,29 @@ class RunView:
         header = read_header(folder)
         recipe = read_recipe(folder)
         evaluations: list[Evaluation] = []
-        found: dict[tuple[str, Split], Scores] = {}
+        means = Means()
         told: dict[int, Told] = {}
         for record in read_records(folder / FILE, recipe.family):
             evaluations.append(_light(record))
-            if record.scores is not None:
-                found[record.genome.id, record.split] = record.scores
+            means.add(record)
             if record.told is not None:
                 told[record.told.candidate.index] = record.told
         recipe = recipe.holding(max(told, default=0) + 1)
         search = CycleQD(recipe, told.values())
-        return cls(
-            folder, header, recipe, search, tuple(evaluations), found, sample_counts(folder, recipe)
-        )
+        counts = sample_counts(folder, recipe)
+        return cls(folder, header, recipe, search, tuple(evaluations), means.scores, counts)
 
     @property
     def told(self) -> list[Evaluation]:
         """The candidates that the search was told, by number."""
         by_index = {e.index: e for e in self.evaluations if e.index is not None}
         return [by_index[i] for i in sorted(by_index) if by_index[i].scores or by_index[i].parents]
+
+    @property
+    def told_scores(self) -> dict[int, Scores]:
+        """The scores of every candidate that has any; means where it was evaluated again."""
+        told = ((e.index, e.again, e.scores) for e in self.told if e.index is not None)
+        return {number: mean_scores(scores) for number, scores in gathered(told).items()}
 
     @property
     def finished(self) -> bool:
@@ -119,4 +126,5 @@ def _light(record: Record) -> Evaluation:
         record.error,
         record.seconds,
         record.worker,
+        None if candidate is None else candidate.again,
     )

@@ -103,6 +103,7 @@ def _elites(run: RunView) -> Rows:
             "cell": " ".join(map(str, archive.cell_of(elite))),
             "parents": " ".join(map(str, elite.parents)),
             "id": elite.genome.id,
+            "evaluations": elite.evaluations,
             **{f"score_{name}": elite.scores[name] for name in run.search.tasks},
         }
         for task, archive in run.search.archives.items()
@@ -130,6 +131,7 @@ def _evaluations(run: RunView) -> Rows:
             "index": each.index,
             "task": each.task,
             "parents": " ".join(map(str, each.parents)),
+            "again": each.again,
             "split": each.split,
             "status": each.status,
             "seconds": each.seconds,

@@ -67,7 +67,9 @@ class Evaluator:
         for _ in range(ATTEMPTS):
             try:
                 engine.load(job.genome)
-                scores = self._harness.evaluate(engine.model, job.split, job.floors)
+                scores = self._harness.evaluate(
+                    engine.model, job.split, job.floors, repeat=job.repeat
+                )
                 error = None
                 break
             except Hopeless as stop:
