@@ -1,12 +1,12 @@
 """How busy the search keeps many workers, and that their number changes nothing.
 
-    python benchmarks/scaling.py [--children 6400]
+    python benchmarks/scaling.py [--children 6400] [--figure benchmarks/scaling.svg]
 
 The search is the real one; workers and their clock are simulated. An evaluation takes a time drawn
 from [1, 4], so that the slowest takes four times the fastest. Utilisation is the share of the
 workers' time that is spent evaluating, from the first child to the last, and until the first worker
 finds nothing more to do. The same archives: every row of one lag must end with the same elites,
-down to the last bit of every genome.
+down to the last bit of every genome. The figure shows the rows of equal lag.
 """
 
 from __future__ import annotations
@@ -15,10 +15,38 @@ import argparse
 import hashlib
 import heapq
 import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 
 from search_overhead import TASKS, recipe, scores
 
+from mergekit_cycleqd.report.plots import COLOURS
+from mergekit_cycleqd.report.static import new_figure, save
 from mergekit_cycleqd.search import Candidate, CycleQD
+
+WORKERS = (1, 4, 16, 64)
+LAG = 128
+_DASHES = ("-", "--", "-.", ":")
+_PARTS = 40
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What came of a simulated run.
+
+    Attributes:
+        utilisation: To the end.
+        before: The same, while there is work for all.
+        archives: Digest of the elites.
+        spans: Start and end of each child's evaluation, seconds.
+    """
+
+    utilisation: float
+    before: float
+    archives: str
+    spans: list[tuple[float, float]]
 
 
 def seconds(candidate: Candidate) -> float:
@@ -26,12 +54,13 @@ def seconds(candidate: Candidate) -> float:
     return random.Random(candidate.index).uniform(1.0, 4.0)
 
 
-def simulate(children: int, workers: int, lag: int) -> tuple[float, float, str]:
-    """Utilisation to the end, utilisation while there is work for all, digest of the elites."""
+def simulate(children: int, workers: int, lag: int) -> Simulated:
+    """The real search with simulated workers."""
     run = recipe(children)
     run = run.model_copy(update={"evolution": run.evolution.model_copy(update={"lag": lag})})
     search = CycleQD(run)
     now, began, full, busy = 0.0, 0.0, 0.0, 0.0
+    spans = []
     ending: list[tuple[float, int, Candidate]] = []
     while not search.done:
         while len(ending) < workers and search.ready:
@@ -41,6 +70,7 @@ def simulate(children: int, workers: int, lag: int) -> tuple[float, float, str]:
                 continue
             spent = seconds(candidate)
             busy += spent
+            spans.append((now, now + spent))
             heapq.heappush(ending, (now + spent, candidate.index, candidate))
             if candidate.index == search.total - 1:
                 full = busy - sum(end - now for end, _, _ in ending)
@@ -50,21 +80,68 @@ def simulate(children: int, workers: int, lag: int) -> tuple[float, float, str]:
             search.tell(candidate, scores(candidate))
     found = [(e.index, e.genome.id) for task in TASKS for e in search.elites(task)]
     digest = hashlib.sha256(repr(found).encode()).hexdigest()[:12]
-    return busy / (workers * now), full / (workers * began), digest
+    return Simulated(busy / (workers * now), full / (workers * began), digest, spans)
+
+
+def utilisation(spans: list[tuple[float, float]], workers: int) -> list[float]:
+    """The share of the workers' time that is spent evaluating, in equal parts of the run."""
+    whole = max(end for _, end in spans)
+    edges = [whole * k / _PARTS for k in range(_PARTS + 1)]
+    busy = [
+        sum(max(0.0, min(end, last) - max(start, first)) for start, end in spans)
+        for first, last in pairwise(edges)
+    ]
+    return [each * _PARTS / whole / workers for each in busy]
+
+
+def draw(found: Mapping[int, Simulated], path: Path) -> None:
+    """Children over time, and utilisation over the course of the run, for each number of workers.
+
+    Args:
+        found: Simulated runs, by their workers.
+        path: An svg or png file.
+    """
+    figure, (left, right) = new_figure(1, 2, (10.0, 3.8))
+    for (workers, run), colour, dash in zip(found.items(), COLOURS, _DASHES, strict=False):
+        style = {"color": colour, "linestyle": dash, "label": str(workers)}
+        ends = sorted(end for _, end in run.spans)
+        step = max(1, len(ends) // 60)
+        done = range(step, len(ends) + 1, step)
+        left.plot([ends[k - 1] for k in done], done, **style)
+        shares = utilisation(run.spans, workers)
+        right.stairs(shares, [k / _PARTS for k in range(_PARTS + 1)], baseline=None, **style)
+    axes = {"xscale": "log", "yscale": "log"}
+    left.set(xlabel="simulated seconds", ylabel="children finished", **axes)
+    right.set(xlabel="share of the run", ylabel="utilisation", ylim=(0, 1.05), xlim=(0, 1))
+    for place in (left, right):
+        place.grid(alpha=0.3)
+    left.legend(title="workers")
+    save(figure, path.with_suffix(""), [path.suffix[1:]])
 
 
 def main() -> None:
     """Print a row per number of workers, with equal lags and with the default ones."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--children", type=int, default=6400)
-    children = parser.parse_args().children
+    parser.add_argument("--figure", type=Path, help="an svg or png file to draw")
+    options = parser.parse_args()
     print("| workers | lag | utilisation | before the last child starts | archives |")
     print("| ---: | ---: | ---: | ---: | --- |")
-    rows = [(workers, 128) for workers in (1, 4, 16, 64)]
-    rows += [(workers, 2 * workers) for workers in (4, 16)]
-    for workers, lag in rows:
-        whole, before, digest = simulate(children, workers, lag)
-        print(f"| {workers} | {lag} | {whole:.1%} | {before:.1%} | {digest} |", flush=True)
+    found = {}
+    for workers in WORKERS:
+        found[workers] = row(options.children, workers, LAG)
+    for workers in WORKERS[1:-1]:
+        row(options.children, workers, 2 * workers)
+    if options.figure:
+        draw(found, options.figure)
+
+
+def row(children: int, workers: int, lag: int) -> Simulated:
+    """Simulate a run, and print its row."""
+    run = simulate(children, workers, lag)
+    shares = f"{run.utilisation:.1%} | {run.before:.1%}"
+    print(f"| {workers} | {lag} | {shares} | {run.archives} |", flush=True)
+    return run
 
 
 if __name__ == "__main__":

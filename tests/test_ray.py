@@ -2,56 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from mergekit_cycleqd.cli import main
 from tests.conftest import RecipeMaker
+from tests.ray_nodes import TwoNodes, ray
 from tests.test_run import derived
 from tests.test_workers import alone, run_and, when, with_workers  # noqa: F401
-
-ray = pytest.importorskip("ray")
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 RAY = {"kind": "ray", "count": 4}
 
 
-class TwoNodes:
-    """A cluster of two raylets with two processors each."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        self.cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
-        )
-        self.second = self.cluster.add_node(num_cpus=2)
-        ray.init(address=self.cluster.address, log_to_driver=False)
-
-    def workers(self) -> dict[int, str]:
-        """Process ids of the actors at work, and their nodes."""
-        from ray.util.state import list_actors
-
-        return {
-            actor.pid: actor.node_id
-            for actor in list_actors(filters=[("state", "=", "ALIVE")], detail=True)
-            if actor.pid
-        }
-
-    def close(self) -> None:
-        ray.shutdown()
-        self.cluster.shutdown()
-
-
 @pytest.fixture
 def nodes() -> Iterator[TwoNodes]:
+    """Two nodes that this process has joined."""
     found = TwoNodes()
+    ray.init(address=found.address, log_to_driver=False)
     yield found
     found.close()
 
@@ -75,11 +46,9 @@ def test_a_killed_actor_and_then_a_killed_node_lose_nothing(
 ) -> None:
     def kill(out: Path) -> None:
         when(out, 9)
-        actors = psutil.Process().children(recursive=True)
-        serving = [child for child in actors if "_Serving" in " ".join(child.cmdline())]
-        os.kill(serving[0].pid, signal.SIGKILL)
+        nodes.kill_worker()
         when(out, 13)
-        nodes.cluster.remove_node(nodes.second, allow_graceful=False)
+        nodes.kill_second_raylet()
 
     said = run_and(kill, make_recipe(with_workers(**RAY)), tmp_path / "run")
     assert derived(tmp_path / "run") == derived(alone)

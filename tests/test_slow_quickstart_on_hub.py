@@ -16,11 +16,11 @@ from mergekit_cycleqd.hub.run_record import RunRecord
 from tests import hub_server
 from tests.hub_server import Hub
 from tests.publishing import over, push, put_on_hub
+from tests.quickstart import make_quickstart
 
 pytestmark = pytest.mark.slow
 hub = hub_server.hub
 
-RECIPES = Path(__file__).parents[1] / "recipes"
 COMMAND = [sys.executable, "-c", "from mergekit_cycleqd.cli import main; main()"]
 WEIGHTS = "model.safetensors"
 
@@ -28,12 +28,9 @@ WEIGHTS = "model.safetensors"
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The quickstart's run, as its user gets it."""
-    recipes = tmp_path_factory.mktemp("recipes")
-    shutil.copytree(RECIPES / "quickstart", recipes / "quickstart")
-    shutil.copy(RECIPES / "quickstart.yaml", recipes)
-    subprocess.run([sys.executable, recipes / "quickstart" / "make_models.py"], check=True)
-    out = recipes / "run"
-    subprocess.run([*COMMAND, recipes / "quickstart.yaml", "--out", out], check=True)
+    recipe = make_quickstart(tmp_path_factory.mktemp("recipes"))
+    out = recipe.parent / "run"
+    subprocess.run([*COMMAND, recipe, "--out", out], check=True)
     return out
 
 
