@@ -1,8 +1,14 @@
-"""Real trained models for the tables: the quickstart's family, trained anew for every seed."""
+"""Real trained models for the tables: tiny families, trained anew for every seed.
+
+The gentle family is the quickstart's: every expert is trained so briefly that a third of each is
+too little of it. In the uneven one, on the same base, they are trained for different times at
+different rates, as experts of different authors are: no single coefficient suits them all.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +25,10 @@ import skills
 ROOT = Path(__file__).parents[2]
 FAMILIES = ROOT / "runs" / "miniature"
 SKILLS = skills.SKILLS
+
+# Steps and peak learning rate of each expert of the uneven family, and the rate of its joint model.
+UNEVEN = {"coding": (200, 1e-3), "db": (150, 5e-4), "os": (60, 2.5e-4)}
+UNEVEN_JOINT_RATE = 5e-4
 
 
 @dataclass(frozen=True)
@@ -37,31 +47,58 @@ class Models:
     joint: Path
 
 
-def models(seed: int) -> Models:
-    """The family of a seed; trained when it is first asked for, in a few minutes."""
-    folder = FAMILIES / f"family-{seed}"
-    stamp = folder / make_models.STAMP
-    if not stamp.is_file() or stamp.read_text() != make_models.fingerprint(seed):
-        disable_progress_bar()
-        folder.mkdir(parents=True, exist_ok=True)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(make_models.THREADS)
-        make_models.make_family(folder, seed)
-        _train_jointly(folder, seed)
-        torch.set_num_threads(threads)
-        stamp.write_text(make_models.fingerprint(seed))
+def models(seed: int, family: str = "gentle") -> Models:
+    """A family of a seed; trained when it is first asked for, in a few minutes.
+
+    Args:
+        seed: Of weights and batches.
+        family: `gentle` or `uneven`.
+    """
+    gentle = FAMILIES / f"family-{seed}"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(make_models.THREADS)
+    disable_progress_bar()
+    made_by = make_models.fingerprint(seed)
+    _once(gentle, made_by, lambda: _train_gently(gentle, seed))
+    folder = gentle if family == "gentle" else FAMILIES / f"uneven-{seed}"
+    if folder is not gentle:
+        made_by = f"{made_by}{UNEVEN} {UNEVEN_JOINT_RATE}\n"
+        _once(folder, made_by, lambda: _train_unevenly(gentle / "base", folder, seed))
+    torch.set_num_threads(threads)
     experts = tuple(str(folder / skill) for skill in SKILLS)
-    return Models(folder, Family(str(folder / "base"), experts), folder / "joint")
+    return Models(folder, Family(str(gentle / "base"), experts), folder / "joint")
 
 
-def _train_jointly(folder: Path, seed: int) -> None:
-    torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_pretrained(folder / "base")
-    tokenizer = AutoTokenizer.from_pretrained(folder / "base")
-    docs = [doc for skill in SKILLS for doc in skills.docs(skill, "train")]
+def _once(folder: Path, made_by: str, train: Callable[[], None]) -> None:
+    """Train what a folder should hold, unless its stamp says that it does."""
+    stamp = folder / make_models.STAMP
+    if stamp.is_file() and stamp.read_text() == made_by:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    train()
+    stamp.write_text(made_by)
+
+
+def _train_gently(folder: Path, seed: int) -> None:
+    make_models.make_family(folder, seed)
     steps = len(SKILLS) * make_models.EXPERT_STEPS
+    _tune(folder / "base", folder / "joint", SKILLS, steps, make_models.EXPERT_RATE, seed)
+
+
+def _train_unevenly(base: Path, folder: Path, seed: int) -> None:
+    for skill, (steps, rate) in UNEVEN.items():
+        _tune(base, folder / skill, [skill], steps, rate, seed)
+    steps = sum(steps for steps, _ in UNEVEN.values())
+    _tune(base, folder / "joint", SKILLS, steps, UNEVEN_JOINT_RATE, seed)
+
+
+def _tune(base: Path, out: Path, on: Sequence[str], steps: int, rate: float, seed: int) -> None:
+    """Fine-tune a base on the training examples of some skills."""
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    docs = [doc for skill in on for doc in skills.docs(skill, "train")]
     generator = torch.Generator().manual_seed(seed)
-    pairs = make_models.encode(tokenizer, docs)
-    make_models.train(model, pairs, steps, make_models.EXPERT_RATE, generator)
-    model.save_pretrained(folder / "joint")
-    tokenizer.save_pretrained(folder / "joint")
+    make_models.train(model, make_models.encode(tokenizer, docs), steps, rate, generator)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)

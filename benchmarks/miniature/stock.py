@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,23 @@ DENSITIES = (0.2, 0.4, 0.6, 0.8, 1.0)
 WEIGHTS = (0.3, 0.5, 0.7, 1.0, 1.3)
 
 
-def grids() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Name of a row, and the settings that it may choose from."""
+def grids(
+    coefficients: Sequence[float] = COEFFICIENTS,
+    weights: Sequence[float] = WEIGHTS,
+    densities: Sequence[float] = DENSITIES,
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Name of a row, and the settings that it may choose from.
+
+    Args:
+        coefficients: Of task arithmetic.
+        weights: Of TIES and DARE-TIES, each with each density.
+        densities: The shares of the task vectors that these two keep.
+    """
     yield (
         "task arithmetic, best coefficient",
-        [{"method": "task_arithmetic", "weight": weight} for weight in COEFFICIENTS],
+        [{"method": "task_arithmetic", "weight": weight} for weight in coefficients],
     )
-    sparse = [{"weight": w, "density": d} for w, d in product(WEIGHTS, DENSITIES)]
+    sparse = [{"weight": w, "density": d} for w, d in product(weights, densities)]
     yield "TIES, best weight and density", [{"method": "ties", **each} for each in sparse]
     yield "DARE-TIES, best weight and density", [{"method": "dare_ties", **each} for each in sparse]
 
@@ -38,12 +48,10 @@ def best(
     models: Models, scorer: Scorer, grid: list[dict[str, Any]], seed: int
 ) -> dict[str, Scores]:
     """Scores of the setting with the highest mean on search samples, on both splits."""
-    found: list[tuple[float, dict[str, Scores]]] = []
-    for settings in grid:
-        weights = merged(models, settings, seed)
-        scores = {split: scorer.score_weights(weights, split) for split in ("search", "holdout")}
-        found.append((mean(scores["search"]), scores))
-    return max(found, key=lambda pair: pair[0])[1]
+    found = [scorer.score_weights(merged(models, settings, seed)) for settings in grid]
+    first = max(range(len(grid)), key=lambda i: mean(found[i]))
+    holdout = scorer.score_weights(merged(models, grid[first], seed), "holdout")
+    return {"search": found[first], "holdout": holdout}
 
 
 def merged(models: Models, settings: Mapping[str, Any], seed: int) -> dict[str, Tensor]:

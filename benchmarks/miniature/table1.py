@@ -1,9 +1,9 @@
 """The paper's first table in miniature: what comes of merging, on models trained for it.
 
     pip install "mergekit-cycleqd[benchmarks]"
-    python benchmarks/miniature/table1.py [--children 300] [--seeds 0 1 2 3 4]
+    python benchmarks/miniature/table1.py [--family uneven] [--children 300] [--seeds 0 1 2 3 4]
 
-Every seed trains a base and three experts of its own (runs/miniature, some minutes each, once), and
+Every seed trains a base and three experts of its own (family.py; some minutes each, once), and
 seeds every search. All searches get the same number of evaluations, of search samples only; the
 settings of mergekit's methods are the best of a grid on the same samples. Scores are shares of
 right answers, mean and 95 % interval over the seeds.
@@ -11,8 +11,11 @@ right answers, mean and 95 % interval over the seeds.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import torch
-from family import SKILLS, models
+from family import SKILLS, Models, models
 from safetensors.torch import load_file
 from scoring import Scorer, Scores
 from searches import cma_es, cycleqd, mean, nsga2, population, recipe
@@ -38,11 +41,29 @@ MERGES = (
 )
 
 
-def rows_of(seed: int, children: int) -> Rows:
-    """All models of one seed."""
+def rows_of(seed: int, children: int, family: str) -> Rows:
+    """All models of one seed of a tiny family."""
     torch.set_num_threads(1)
-    family = models(seed)
-    scorer = Scorer(family)
+    found = models(seed, family)
+    return rows_over(found, Scorer(found), grids(), seed, children)
+
+
+def rows_over(
+    family: Models,
+    scorer: Scorer,
+    settings: Iterable[tuple[str, list[dict[str, Any]]]],
+    seed: int,
+    children: int,
+) -> Rows:
+    """All models of one family.
+
+    Args:
+        family: Base, experts and the model of all data.
+        scorer: Scores genomes and weights of that family.
+        settings: What the rows of mergekit's methods may choose from; as of `stock.grids`.
+        seed: Of the searches.
+        children: Evaluations of every search.
+    """
     rows: Rows = {}
 
     def add(name: str, search: Scores, holdout: Scores, evaluations: int) -> None:
@@ -63,26 +84,34 @@ def rows_of(seed: int, children: int) -> Rows:
     shares = [scorer.score_weights(joint, split) for split in ("search", "holdout")]
     add("fine-tuned on all data", *shares, 1)
     add_genome("uniform merge", Genome.uniform(scorer.family))
-    for name, grid in grids():
+    for name, grid in settings:
         scores = best(family, scorer, grid, seed)
         add(name, scores["search"], scores["holdout"], len(grid))
     searches = {
         "CMA-ES": cma_es(scorer, seed, children),
         "NSGA-II": nsga2(scorer, seed, children),
-        "CycleQD": cycleqd(scorer, recipe(scorer, seed, {"children": children - len(SKILLS)})),
     }
+    for name, preset in {"CycleQD": "paper", "CycleQD, preset best": "best"}.items():
+        evolution = {"preset": preset, "children": children - len(SKILLS)}
+        searches[name] = cycleqd(scorer, recipe(scorer, seed, evolution))
     for search, found in searches.items():
         for name, genome in found.ends.items():
-            row = f"CycleQD {name}" if search == "CycleQD" else name
+            row = f"{search}: {name}" if search.startswith("CycleQD") else name
             add_genome(row, genome, len(found.told))
         rows[f"population: {search}"] = population(scorer, found)
     return rows
 
 
 def main() -> None:
-    """Print the tables, and how CycleQD's models stand against the others."""
-    args = arguments(__doc__).parse_args()
-    results = over_seeds(rows_of, args.seeds, args.jobs, args.children)
+    """Print the tables of a tiny family."""
+    parser = arguments(__doc__)
+    parser.add_argument("--family", choices=["gentle", "uneven"], default="gentle")
+    args = parser.parse_args()
+    show(over_seeds(rows_of, args.seeds, args.jobs, args.children, args.family))
+
+
+def show(results: Sequence[Rows]) -> None:
+    """Print rows of seeds, and how CycleQD's models stand against the others."""
     split = "population: "
     points = [{k: v for k, v in rows.items() if not k.startswith(split)} for rows in results]
     wholes = [
@@ -90,9 +119,10 @@ def main() -> None:
         for rows in results
     ]
     print(table(points, COLUMNS), table(wholes, POPULATIONS), sep="\n\n", end="\n\n")
-    for ours in ("CycleQD best all-round elite", "CycleQD aggregate"):
-        for other in MERGES:
-            print(paired(points, ours, other, "holdout"))
+    for search in ("CycleQD", "CycleQD, preset best"):
+        for ours in (f"{search}: best all-round elite", f"{search}: aggregate"):
+            for other in MERGES:
+                print(paired(points, ours, other, "holdout"))
 
 
 if __name__ == "__main__":

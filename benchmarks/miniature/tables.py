@@ -17,14 +17,21 @@ Row = dict[str, float]
 Rows = dict[str, Row]
 
 
-def arguments(description: str | None) -> argparse.ArgumentParser:
-    """The options that all tables share."""
+def arguments(
+    description: str | None,
+    children: int = 300,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    jobs: int = 2,
+) -> argparse.ArgumentParser:
+    """The options that all tables share, with their defaults."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--children", type=int, default=300, help="evaluations of every search")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--jobs", type=int, default=2, help="seeds at a time")
+    parser.add_argument(
+        "--children", type=int, default=children, help="evaluations of every search"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
+    parser.add_argument("--jobs", type=int, default=jobs, help="seeds at a time")
     return parser
 
 

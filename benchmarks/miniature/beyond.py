@@ -1,0 +1,74 @@
+"""What `preset: best` adds to the paper's search, part by part, with half the children.
+
+    pip install "mergekit-cycleqd[benchmarks]"
+    python benchmarks/miniature/beyond.py [--family uneven] [--children 300] [--seeds 0 1 2 3 4]
+
+The paper's search runs with all children, the others with half of them; models, seeds and scores
+are those of table1.py. Each part of the preset is left out once, and mutation, which the preset
+leaves out, is put back. Populations are judged in archives of the paper's layout.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from family import SKILLS, models
+from scoring import Scorer
+from searches import cycleqd, mean, population, recipe
+from tables import Rows, arguments, over_seeds, paired, table
+
+COLUMNS = {
+    "all-round": "best all-round elite, holdout",
+    "aggregate": "aggregate, holdout",
+    "best": "best search mean",
+    "qd_score": "QD score",
+    "coverage": "coverage",
+    "evaluations": "evaluations",
+}
+PAPER = "preset: paper"
+BEST = "preset: best"
+WIDER: dict[str, dict[str, Any]] = {
+    BEST: {"preset": "best"},
+    "best, without founders": {"preset": "best", "founders": []},
+    "best, without screening": {"preset": "best", "screen": 1},
+    "best, the paper's crossover": {"preset": "best", "crossover": {"kind": "normal"}},
+    "best, with SVD mutation": {"preset": "best", "mutation": {"kind": "svd"}},
+}
+
+
+def rows_of(seed: int, children: int, family: str, chosen: list[str]) -> Rows:
+    """All searches of one seed."""
+    torch.set_num_threads(1)
+    scorer = Scorer(models(seed, family))
+    searches = {PAPER: ({"preset": "paper"}, children)}
+    searches |= {name: (WIDER[name], children // 2) for name in chosen}
+    rows: Rows = {}
+    for name, (evolution, evaluations) in searches.items():
+        run = recipe(scorer, seed, evolution | {"children": evaluations - len(SKILLS)})
+        found = cycleqd(scorer, run)
+        rows[name] = {
+            "all-round": mean(scorer.score(found.ends["best all-round elite"], "holdout")),
+            "aggregate": mean(scorer.score(found.ends["aggregate"], "holdout")),
+            "evaluations": len(found.told),
+            **population(scorer, found),
+        }
+    return rows
+
+
+def main() -> None:
+    """Print the table, and the preset against every other row."""
+    parser = arguments(__doc__)
+    parser.add_argument("--family", choices=["gentle", "uneven"], default="gentle")
+    parser.add_argument("--only", nargs="+", default=list(WIDER), choices=WIDER, metavar="ROW")
+    args = parser.parse_args()
+    results = over_seeds(rows_of, args.seeds, args.jobs, args.children, args.family, args.only)
+    print(table(results, COLUMNS), end="\n\n")
+    for name in results[0]:
+        if name != BEST and BEST in results[0]:
+            for column in ("all-round", "aggregate", "qd_score"):
+                print(paired(results, BEST, name, column))
+
+
+if __name__ == "__main__":
+    main()

