@@ -96,7 +96,7 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(
 
     said = run_and(kill, make_recipe(with_workers(count=2)), tmp_path / "run")
     assert derived(tmp_path / "run") == derived(alone)
-    assert "was lost; another takes its place" in said
+    assert "was lost (ended by SIGKILL); another takes its place" in said
 
 
 def test_a_worker_that_hangs_is_replaced(

@@ -27,6 +27,17 @@ _KNOWN = 5
 _LOOK_SECONDS = 5.0
 
 
+@dataclass(frozen=True)
+class Gone:
+    """Instead of an answer: the worker is no more.
+
+    Attributes:
+        why: What is known of its end, on one line.
+    """
+
+    why: str
+
+
 class Remote(ABC):
     """One worker elsewhere. What it is sent and what it answers are lines of text."""
 
@@ -49,8 +60,8 @@ class Fleet(ABC):
         """A new worker, which will answer `READY`, or `FATAL` and a reason, and then jobs."""
 
     @abstractmethod
-    def wait(self, remotes: Sequence[Remote], seconds: float) -> list[tuple[Remote, str | None]]:
-        """Wait until some of them answered, for so long; None is for one that is gone."""
+    def wait(self, remotes: Sequence[Remote], seconds: float) -> list[tuple[Remote, str | Gone]]:
+        """Wait until some of them answered or are gone, for so long."""
 
     @abstractmethod
     def size(self) -> int:
@@ -131,8 +142,8 @@ class Crew(Pool):
         records = []
         for remote, answer in self._fleet.wait(list(remotes), _LOOK_SECONDS):
             place = remotes[remote]
-            if answer is None:
-                records += self._lose(place, "was lost")
+            if isinstance(answer, Gone):
+                records += self._lose(place, f"was lost ({answer.why})")
             elif answer.startswith(FATAL):
                 raise ModelError(answer.removeprefix(FATAL))
             elif answer == READY:
@@ -196,7 +207,7 @@ class Crew(Pool):
         records = [] if job is None else self._put_back(job, what)
         self._say(message if job is None or records else f"{message}, and {job.name} starts anew")
         if not self._places:
-            raise WorkerError(f"no worker is left; the last one {what}: see what it printed")
+            raise WorkerError(f"no worker is left; the last one {what}; see what it printed")
         return records
 
     def _put_back(self, job: Job, what: str) -> list[Record]:

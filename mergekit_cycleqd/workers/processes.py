@@ -11,8 +11,9 @@ from multiprocessing.connection import Connection
 
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.recipe import Engine, Recipe
-from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Remote, answer
+from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Gone, Remote, answer
 
+_END_SECONDS = 5.0
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _SPAWN = get_context("spawn")  # a fork of a process with threads and a GPU would hang
 
@@ -32,6 +33,14 @@ class _Process(Remote):
     def send(self, message: str) -> None:
         with suppress(OSError):  # its end is seen by who waits for the answer
             self.line.send(message)
+
+    def end(self) -> str:
+        """How the process ended, whose line is at its end."""
+        self._process.join(_END_SECONDS)
+        code = self._process.exitcode
+        if code is None:
+            return "it closed its line"
+        return f"exit code {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
 
     def stop(self) -> None:
         self._process.kill()
@@ -55,16 +64,17 @@ class Processes(Fleet):
         devices = devices_of(number, self._visible, self._recipe.engine.tensor_parallel_size)
         return _Process(self._recipe, number, threads, devices)
 
-    def wait(self, remotes: Sequence[Remote], seconds: float) -> list[tuple[Remote, str | None]]:
+    def wait(self, remotes: Sequence[Remote], seconds: float) -> list[tuple[Remote, str | Gone]]:
         """Wait for lines, and for ends of processes."""
         lines = {remote.line: remote for remote in remotes if isinstance(remote, _Process)}
-        answers: list[tuple[Remote, str | None]] = []
+        answers: list[tuple[Remote, str | Gone]] = []
         for line in connection.wait(list(lines), seconds):
             assert isinstance(line, Connection)
+            remote = lines[line]
             try:
-                answers.append((lines[line], line.recv()))
+                answers.append((remote, line.recv()))
             except (EOFError, OSError):
-                answers.append((lines[line], None))
+                answers.append((remote, Gone(remote.end())))
         return answers
 
     def size(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.workers import WorkerError
-from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Remote, answer
+from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Gone, Remote, answer
 
 try:
     import ray
@@ -87,16 +87,16 @@ class RayCluster(Fleet):
         """A new actor; it waits for room where there is none."""
         return _Actor(self._recipe, number, self._cpus, self._gpus)
 
-    def wait(self, remotes: Sequence[Remote], seconds: float) -> list[tuple[Remote, str | None]]:
+    def wait(self, remotes: Sequence[Remote], seconds: float) -> list[tuple[Remote, str | Gone]]:
         """Wait for answers of actors."""
         pending = {remote.pending: remote for remote in remotes if isinstance(remote, _Actor)}
         ended, _ = ray.wait(list(pending), num_returns=1, timeout=seconds)
-        answers: list[tuple[Remote, str | None]] = []
+        answers: list[tuple[Remote, str | Gone]] = []
         for reference in ended:
             try:
                 answers.append((pending[reference], ray.get(reference)))
-            except RayError:
-                answers.append((pending[reference], None))
+            except RayError as error:
+                answers.append((pending[reference], Gone(_why(error))))
         return answers
 
     def size(self) -> int:
@@ -117,6 +117,11 @@ class RayCluster(Fleet):
         """Leave the cluster."""
         if self._joined:
             ray.shutdown()
+
+
+def _why(error: RayError) -> str:
+    """What Ray says of an end, less its list of ids, which is indented."""
+    return " ".join(line for line in str(error).splitlines() if not line.startswith("\t"))
 
 
 def _gpus(recipe: Recipe) -> float:
