@@ -25,6 +25,7 @@ from benchmarks.faults import (
     journals,
     numbers,
     power,
+    quickstart,
     recipes,
     safety,
     soak,
@@ -46,6 +47,7 @@ FAULTS: dict[str, list[tuple[Fault, int]]] = {
         (crashes.other_workers, 2),
         (crashes.clock_jumps, 2),
     ],
+    "quickstart": [(quickstart.killed, 100)],
     "power": [
         (power.cut_journal, 10_000),
         (power.unwritten_blocks, 200),
@@ -87,8 +89,8 @@ Written by `make faults`, which tries each fault so many times on the machine th
 each try the run is gone on with, and its archives and elites must be those of a run to which
 nothing happened, byte for byte; what a run cannot survive must be refused in one line before
 anything is changed. The runs are those of the tests: 12 children over three experts of 20,000
-parameters, or a search whose scores come from a function. Folders stand as `...` here; what is in
-brackets was measured, and is not shown to the user.
+parameters, or a search whose scores come from a function; the quickstart's where it is named.
+Folders stand as `...` here; what is in brackets was measured, and is not shown to the user.
 
 Known faults of the pinned packages are no part of this, since that asks a server:
 `pip-audit --requirement constraints.txt --no-deps`.
