@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from family import SKILLS, models
+from figure import draw
 from scoring import Scorer
 from searches import cycleqd, mean, population, recipe
 from tables import Rows, arguments, over_seeds, paired, table
@@ -26,6 +27,7 @@ COLUMNS = {
     "coverage": "coverage",
     "evaluations": "evaluations",
 }
+COMPARED = ("all-round", "aggregate", "qd_score")
 PAPER = "preset: paper"
 BEST = "preset: best"
 WIDER: dict[str, dict[str, Any]] = {
@@ -64,9 +66,11 @@ def main() -> None:
     args = parser.parse_args()
     results = over_seeds(rows_of, args.seeds, args.jobs, args.children, args.family, args.only)
     print(table(results, COLUMNS), end="\n\n")
+    if args.figure:
+        draw(results, {name: COLUMNS[name] for name in COMPARED}, args.figure)
     for name in results[0]:
         if name != BEST and BEST in results[0]:
-            for column in ("all-round", "aggregate", "qd_score"):
+            for column in COMPARED:
                 print(paired(results, BEST, name, column))
 
 

@@ -12,10 +12,12 @@ right answers, mean and 95 % interval over the seeds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from family import SKILLS, Models, models
+from figure import draw
 from safetensors.torch import load_file
 from scoring import Scorer, Scores
 from searches import cma_es, cycleqd, mean, nsga2, population, recipe
@@ -107,11 +109,11 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--family", choices=["gentle", "uneven"], default="gentle")
     args = parser.parse_args()
-    show(over_seeds(rows_of, args.seeds, args.jobs, args.children, args.family))
+    show(over_seeds(rows_of, args.seeds, args.jobs, args.children, args.family), args.figure)
 
 
-def show(results: Sequence[Rows]) -> None:
-    """Print rows of seeds, and how CycleQD's models stand against the others."""
+def show(results: Sequence[Rows], figure: Path | None) -> None:
+    """Print rows of seeds, and how CycleQD's models stand against the others; draw their means."""
     split = "population: "
     points = [{k: v for k, v in rows.items() if not k.startswith(split)} for rows in results]
     wholes = [
@@ -119,6 +121,8 @@ def show(results: Sequence[Rows]) -> None:
         for rows in results
     ]
     print(table(points, COLUMNS), table(wholes, POPULATIONS), sep="\n\n", end="\n\n")
+    if figure:
+        draw(points, {name: COLUMNS[name] for name in ("search", "holdout")}, figure)
     for search in ("CycleQD", "CycleQD, preset best"):
         for ours in (f"{search}: best all-round elite", f"{search}: aggregate"):
             for other in MERGES:

@@ -33,7 +33,7 @@ def rows_of(seed: int, children: int) -> Rows:
 def main() -> None:
     """Print the tables."""
     args = arguments(__doc__, children=60, seeds=(0,), jobs=1).parse_args()
-    show(over_seeds(rows_of, args.seeds, args.jobs, args.children))
+    show(over_seeds(rows_of, args.seeds, args.jobs, args.children), args.figure)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import yaml
 from family import ROOT, SKILLS, models
+from figure import draw
 from scoring import Scorer
 from searches import cycleqd, mean, population, recipe
 from tables import Rows, arguments, over_seeds, paired, table
@@ -28,6 +29,7 @@ COLUMNS = {
     "qd_score": "QD score",
     "coverage": "coverage",
 }
+COMPARED = ("all-round", "aggregate", "qd_score")
 FULL = "5-elite-sampling"
 SLOW = "6-basis-child"
 
@@ -65,9 +67,11 @@ def main() -> None:
     args = parser.parse_args()
     results = over_seeds(rows_of, args.seeds, args.jobs, args.children, args.only)
     print(table(results, COLUMNS), end="\n\n")
+    if args.figure:
+        draw(results, {name: COLUMNS[name] for name in COMPARED}, args.figure)
     for name in results[0]:
         if name != FULL and FULL in results[0]:
-            for column in ("all-round", "aggregate", "qd_score"):
+            for column in COMPARED:
                 print(paired(results, FULL, name, column))
 
 

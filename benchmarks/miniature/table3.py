@@ -12,6 +12,7 @@ table1.py it would mean nothing, since its base has read no text but its three s
 from __future__ import annotations
 
 from family import SKILLS
+from figure import draw
 from safetensors.torch import load_file
 from searches import cycleqd, recipe
 from smollm2.general_text import perplexity
@@ -52,7 +53,10 @@ def rows_of(seed: int, children: int) -> Rows:
 def main() -> None:
     """Print the table."""
     args = arguments(__doc__, children=60, seeds=(0,), jobs=1).parse_args()
-    print(table(over_seeds(rows_of, args.seeds, args.jobs, args.children), COLUMNS))
+    results = over_seeds(rows_of, args.seeds, args.jobs, args.children)
+    print(table(results, COLUMNS))
+    if args.figure:
+        draw(results, COLUMNS, args.figure)
 
 
 if __name__ == "__main__":
