@@ -13,21 +13,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from ablation import row, show
 from family import SKILLS, models
-from figure import draw
 from scoring import Scorer
-from searches import cycleqd, mean, population, recipe
-from tables import Rows, arguments, over_seeds, paired, table
+from searches import cycleqd, recipe
+from tables import Rows, arguments, over_seeds
 
-COLUMNS = {
-    "all-round": "best all-round elite, holdout",
-    "aggregate": "aggregate, holdout",
-    "best": "best search mean",
-    "qd_score": "QD score",
-    "coverage": "coverage",
-    "evaluations": "evaluations",
-}
-COMPARED = ("all-round", "aggregate", "qd_score")
 PAPER = "preset: paper"
 BEST = "preset: best"
 WIDER: dict[str, dict[str, Any]] = {
@@ -49,12 +40,7 @@ def rows_of(seed: int, children: int, family: str, chosen: list[str]) -> Rows:
     for name, (evolution, evaluations) in searches.items():
         run = recipe(scorer, seed, evolution | {"children": evaluations - len(SKILLS)})
         found = cycleqd(scorer, run)
-        rows[name] = {
-            "all-round": mean(scorer.score(found.ends["best all-round elite"], "holdout")),
-            "aggregate": mean(scorer.score(found.ends["aggregate"], "holdout")),
-            "evaluations": len(found.told),
-            **population(scorer, found),
-        }
+        rows[name] = row(scorer, found)
     return rows
 
 
@@ -65,13 +51,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(WIDER), choices=WIDER, metavar="ROW")
     args = parser.parse_args()
     results = over_seeds(rows_of, args.seeds, args.jobs, args.children, args.family, args.only)
-    print(table(results, COLUMNS), end="\n\n")
-    if args.figure:
-        draw(results, {name: COLUMNS[name] for name in COMPARED}, args.figure)
-    for name in results[0]:
-        if name != BEST and BEST in results[0]:
-            for column in COMPARED:
-                print(paired(results, BEST, name, column))
+    show(results, BEST, args.figure)
 
 
 if __name__ == "__main__":

@@ -16,20 +16,12 @@ from typing import Any
 
 import torch
 import yaml
+from ablation import row, show
 from family import ROOT, SKILLS, models
-from figure import draw
 from scoring import Scorer
-from searches import cycleqd, mean, population, recipe
-from tables import Rows, arguments, over_seeds, paired, table
+from searches import cycleqd, recipe
+from tables import Rows, arguments, over_seeds
 
-COLUMNS = {
-    "all-round": "best all-round elite, holdout",
-    "aggregate": "aggregate, holdout",
-    "best": "best search mean",
-    "qd_score": "QD score",
-    "coverage": "coverage",
-}
-COMPARED = ("all-round", "aggregate", "qd_score")
 FULL = "5-elite-sampling"
 SLOW = "6-basis-child"
 
@@ -51,11 +43,7 @@ def rows_of(seed: int, children: int, chosen: list[str]) -> Rows:
         evolution = content["evolution"] | {"children": children - len(SKILLS)}
         run = recipe(scorer, seed, evolution, bins=content["tasks"][0].get("bins", 15))
         found = cycleqd(scorer, run)
-        rows[name] = {
-            "all-round": mean(scorer.score(found.ends["best all-round elite"], "holdout")),
-            "aggregate": mean(scorer.score(found.ends["aggregate"], "holdout")),
-            **population(scorer, found),
-        }
+        rows[name] = row(scorer, found)
     return rows
 
 
@@ -66,13 +54,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=rows, choices=[*rows, SLOW], metavar="ROW")
     args = parser.parse_args()
     results = over_seeds(rows_of, args.seeds, args.jobs, args.children, args.only)
-    print(table(results, COLUMNS), end="\n\n")
-    if args.figure:
-        draw(results, {name: COLUMNS[name] for name in COMPARED}, args.figure)
-    for name in results[0]:
-        if name != FULL and FULL in results[0]:
-            for column in COMPARED:
-                print(paired(results, FULL, name, column))
+    show(results, FULL, args.figure)
 
 
 if __name__ == "__main__":
