@@ -71,8 +71,7 @@ def table(results: Sequence[Rows], columns: Mapping[str, str]) -> str:
         cells = []
         for column in columns:
             values = [rows[name][column] for rows in results if column in rows[name]]
-            middle, half = interval(values) if values else (float("nan"), float("nan"))
-            cells.append(f"{middle:.3f} ± {half:.3f}" if values else "")
+            cells.append(_with_interval(values, "") if values else "")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -80,10 +79,16 @@ def table(results: Sequence[Rows], columns: Mapping[str, str]) -> str:
 def paired(results: Sequence[Rows], better: str, worse: str, column: str) -> str:
     """A sentence on the difference of two rows, seed by seed."""
     gaps = [rows[better][column] - rows[worse][column] for rows in results]
-    middle, half = interval(gaps)
-    p = stats.ttest_1samp(gaps, 0.0).pvalue if len(gaps) > 1 and np.ptp(gaps) > 0 else float("nan")
     wins = sum(gap > 0 for gap in gaps)
-    return (
-        f"{better} less {worse}, {column}: {middle:+.3f} ± {half:.3f}, "
-        f"higher for {wins} of {len(gaps)} seeds, paired t-test p = {p:.3f}"
+    found = (
+        f"{better} less {worse}, {column}: {_with_interval(gaps, '+')}, "
+        f"higher for {wins} of {len(gaps)} seeds"
     )
+    if len(gaps) > 1 and np.ptp(gaps) > 0:
+        found += f", paired t-test p = {stats.ttest_1samp(gaps, 0.0).pvalue:.3f}"
+    return found
+
+
+def _with_interval(values: Sequence[float], sign: str) -> str:
+    middle, half = interval(values)
+    return f"{middle:{sign}.3f}" + (f" ± {half:.3f}" if len(values) > 1 else "")
