@@ -21,7 +21,7 @@ from mergekit_cycleqd.repeats import turn
 from mergekit_cycleqd.sampling import choose_parents
 from mergekit_cycleqd.surrogate import most_promising
 
-ALL_ROUND = 10  # of so many screened children one is chosen for its mean over the tasks
+ALL_ROUND = 20  # of so many screened children one is chosen for its mean over the tasks
 
 
 def breed(

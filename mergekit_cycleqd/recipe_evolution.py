@@ -131,7 +131,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "crossover": {"kind": "iso_line"},
         "mutation": {"kind": "none"},
         "founders": (0.3, 0.5, 0.7, 1.0),
-        "screen": 64,
+        "screen": 256,
     },
 }
 
@@ -153,8 +153,8 @@ class Evolution(Strict):
 
     `founders` are the first children: merges of all experts by one coefficient each, as task
     arithmetic makes them. `screen: N` proposes N children for each one that is evaluated, the one
-    from which the archives expect most by the scores of the elites near it; every tenth is chosen
-    for its expected mean over the tasks.
+    from which the archives expect most by the scores of the elites near it; every twentieth is
+    chosen for its expected mean over the tasks.
 
     `lag: auto` is 1 with one worker, and twice the number of workers with more. `early_stop` ends
     the evaluation of candidates that no archive can take any more, which changes no archive.

@@ -2,7 +2,8 @@
 
 Surrogate-assisted illumination (SAIL; Gaier, Asteroth and Mouret 2017, arXiv:1702.03713) with what
 a genome offers: it lies at one factor per expert, and models that lie near each other score alike.
-A Gaussian process over these factors, fitted to the elites, predicts the scores of a proposal.
+A Gaussian process over these factors, fitted to the elites, predicts the scores of a proposal. It
+predicts log-odds, since a skill is there, is gone, and changes within a narrow span of factors.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mergekit_cycleqd.genome import Genome
 # of the elites' scores is 1. The likeliest pair is taken.
 LENGTHS = (0.5, 1.0, 2.0)
 NOISES = (0.003, 0.03)
+MARGIN = 0.01  # by so much of the elites' range may a score be beyond it: log-odds 4.6 at its ends
 DRAWS = 32  # outcomes of a proposal that are looked at
 MOST = 1000  # elites that are looked at: the cost grows with the cube of their number
 
@@ -85,20 +87,25 @@ def _outcomes(
 ) -> NDArray[np.float64]:
     """Scores that the proposals may have, of shape (DRAWS, proposals, tasks)."""
     # Here, since scikit-learn takes a second to import and few searches screen.
+    from scipy.special import expit, logit
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 
     places = np.array([position(genome) for genome in known])
+    lowest, highest = scores.min(axis=0), scores.max(axis=0)
+    spans = np.where(highest > lowest, highest - lowest, 1.0)
+    low, wide = lowest - MARGIN * spans, (1 + 2 * MARGIN) * spans
+    odds = logit((scores - low) / wide)
     kernels = (
         Matern(length, nu=1.5) + WhiteKernel(noise) for length in LENGTHS for noise in NOISES
     )
     fitted = [
-        GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True).fit(places, scores)
+        GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True).fit(places, odds)
         for kernel in kernels
     ]
     process = max(fitted, key=lambda each: each.log_marginal_likelihood_value_)
     proposed = np.array([position(genome) for genome in proposals])
     means, deviations = process.predict(proposed, return_std=True)
     draws = np.random.Generator(np.random.Philox(0)).normal(size=(DRAWS, 1, scores.shape[1]))
-    found: NDArray[np.float64] = means + deviations * draws
+    found: NDArray[np.float64] = low + wide * expit(means + deviations * draws)
     return found

@@ -40,8 +40,17 @@ def test_a_genome_lies_at_the_mean_factors_of_its_experts_directions() -> None:
     assert position(genome) == [0.5, 0.5]
 
 
-def test_the_proposal_towards_better_scores_is_chosen(archives: dict[str, TaskArchive]) -> None:
-    proposals = [model(-0.9, -0.9), model(0.55, 0.55), model(0.1, -0.4)]
+def test_of_empty_cells_the_one_with_better_scores_is_chosen() -> None:
+    archives = {
+        "one": TaskArchive("one", ["two"], [10], [(0.0, 1.0)]),
+        "two": TaskArchive("two", ["one"], [10], [(0.0, 1.0)]),
+    }
+    steps = np.linspace(-1, 0.8, 10)
+    for index, at in enumerate(steps):  # good at one task, or at the other
+        for genome in (model(at, -1 - at / 2), model(-1 - at / 2, at)):
+            for archive in archives.values():
+                archive.add(Elite(index, genome, score(genome), ()))
+    proposals = [model(-1.2, -1.2), model(0.3, 0.3), model(0.1, -1.05)]
     assert most_promising(proposals, archives) == 1
 
 
