@@ -1,6 +1,6 @@
 """What the search itself costs: time per child as the archives fill, and replay of a journal.
 
-    python benchmarks/search_overhead.py [--children 100000]
+    python benchmarks/search_overhead.py [--children 100000] [--preset best]
 
 Scores come from a formula over the genome's weights, so that nothing but the search is measured:
 asking, telling, and a journal line per child (written without fsync, which measures the disk).
@@ -19,14 +19,15 @@ from mergekit_cycleqd.journal import FILE, Journal
 from mergekit_cycleqd.journal_lines import encode
 from mergekit_cycleqd.outputs import recipe_text
 from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.recipe_evolution import PRESETS
 from mergekit_cycleqd.records import Record
 from mergekit_cycleqd.search import Candidate, CycleQD
 
 TASKS = ("coding", "db", "os")
 
 
-def recipe(children: int) -> Recipe:
-    """Three tasks, 15 bins an axis, the paper's settings."""
+def recipe(children: int, preset: str = "paper") -> Recipe:
+    """Three tasks, 15 bins an axis, the paper's settings or another preset's."""
     return Recipe.model_validate(
         {
             "base_model": "base",
@@ -41,7 +42,7 @@ def recipe(children: int) -> Recipe:
                 }
                 for t in TASKS
             ],
-            "evolution": {"children": children},
+            "evolution": {"children": children, "preset": preset},
         }
     )
 
@@ -60,8 +61,9 @@ def main() -> None:
     """Run the search, then replay its journal, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--children", type=int, default=100_000)
-    children = parser.parse_args().children
-    run = recipe(children)
+    parser.add_argument("--preset", choices=PRESETS, default="paper")
+    args = parser.parse_args()
+    children, run = args.children, recipe(args.children, args.preset)
     header = {"recipe": run.model_dump(mode="json"), "fingerprints": {}, "versions": {}}
     search = CycleQD(run)
     print("| children | ms per child | elites | coverage | most terms | largest recipe, KB |")
