@@ -68,6 +68,14 @@ BROKEN: dict[str, tuple[Change, str]] = {
         put("evolution", "mutation", value={"energy": 95}),
         "evolution.mutation.energy: must be less than or equal to 1, got 95",
     ),
+    "unknown key of a crossover": (
+        put("evolution", "crossover", value={"meen": 1.0}),
+        "evolution.crossover.meen: unknown key; did you mean 'mean'?",
+    ),
+    "key of another crossover": (
+        put("evolution", "crossover", value={"kind": "iso_line", "std": 0.1}),
+        "evolution.crossover.std: unknown key; known: kind, iso, line",
+    ),
     "unknown preset": (
         put("evolution", "preset", value="bset"),
         "evolution.preset: must be 'paper', 'released' or 'best', got 'bset'",

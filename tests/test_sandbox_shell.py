@@ -191,6 +191,7 @@ def test_a_time_out_as_another_user_gives_a_new_shell_of_root(shell: Shell) -> N
 
 
 def test_run_and_shell_share_the_box(box: Box, shell: Shell) -> None:
-    shell.run("echo one > /tmp/x; sleep 1001 &")
+    begun = "until [ $(ps -o comm= $!) = sleep ]; do :; done"  # a fork is not a sleep yet
+    shell.run(f"echo one > /tmp/x; sleep 1001 & {begun}")
     assert box.run(["cat", "/tmp/x"]).output == "one\n"
     assert box.run(["pgrep", "-c", "sleep"]).output == "1\n"
