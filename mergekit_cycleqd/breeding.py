@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mergekit_cycleqd.archive import TaskArchive
+from mergekit_cycleqd.archive import Elite, TaskArchive
 from mergekit_cycleqd.genome import Genome, Term, combine, crossover, mutate, mutate_own, shift
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.recipe_evolution import (
     Crossover,
-    Evolution,
     GaussianMutation,
     IsoLine,
     Mutation,
@@ -45,7 +44,8 @@ def breed(
         weights = (evolution.founders[child],) * len(tasks)
         return task, Genome(recipe.family, weights), tuple(range(len(tasks)))
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([evolution.seed, index])))
-    proposals = [_propose(evolution, tasks, archives[task], rng) for _ in range(evolution.screen)]
+    elites, expert = archives[task].elites, tasks.index(task)
+    proposals = [_propose(recipe, elites, expert, rng) for _ in range(evolution.screen)]
     chosen = 0
     if len(proposals) > 1:
         genomes = [genome for genome, _ in proposals]
@@ -55,15 +55,16 @@ def breed(
 
 
 def _propose(
-    evolution: Evolution, tasks: tuple[str, ...], archive: TaskArchive, rng: np.random.Generator
+    recipe: Recipe, elites: Sequence[Elite], expert: int, rng: np.random.Generator
 ) -> tuple[Genome, tuple[int, int]]:
-    first, second = choose_parents(archive.elites, tasks, evolution.sampling, rng)
+    evolution = recipe.evolution
+    first, second = choose_parents(elites, recipe.task_names, evolution.sampling, rng)
     if isinstance(evolution.crossover, IsoLine):
         genome = _along(first.genome, second.genome, evolution.crossover, rng)
     else:
         genome = _between(first.genome, second.genome, evolution.crossover, rng)
     seed = int(rng.integers(2**32))
-    genome = _mutate(genome, evolution.mutation, tasks.index(archive.task), seed)
+    genome = _mutate(genome, evolution.mutation, expert, seed)
     return genome, (first.index, second.index)
 
 
