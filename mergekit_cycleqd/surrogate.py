@@ -60,8 +60,7 @@ def most_promising(
     elites = _elites(archives)
     scores = np.array([[elite.scores[task] for task in archives] for elite in elites])
     outcomes = _outcomes([elite.genome for elite in elites], scores, proposals)
-    lowest, highest = scores.min(axis=0), scores.max(axis=0)
-    spans = np.where(highest > lowest, highest - lowest, 1.0)
+    lowest, spans = _range(scores)
     if all_round:
         best = (scores / spans).mean(axis=1).max()
         expected = np.maximum((outcomes / spans).mean(axis=2) - best, 0.0).mean(axis=0)
@@ -82,6 +81,13 @@ def _elites(archives: Mapping[str, TaskArchive]) -> list[Elite]:
     return [found[index] for index in sorted(found)[-MOST:]]
 
 
+def _range(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each task the lowest score, and how far above it the highest is; 1 if they are equal."""
+    lowest = scores.min(axis=0)
+    spans = scores.max(axis=0) - lowest
+    return lowest, np.where(spans > 0, spans, 1.0)
+
+
 def _outcomes(
     known: Sequence[Genome], scores: NDArray[np.float64], proposals: Sequence[Genome]
 ) -> NDArray[np.float64]:
@@ -92,8 +98,7 @@ def _outcomes(
     from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 
     places = np.array([position(genome) for genome in known])
-    lowest, highest = scores.min(axis=0), scores.max(axis=0)
-    spans = np.where(highest > lowest, highest - lowest, 1.0)
+    lowest, spans = _range(scores)
     low, wide = lowest - MARGIN * spans, (1 + 2 * MARGIN) * spans
     odds = logit((scores - low) / wide)
     kernels = (
