@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -219,3 +221,26 @@ def test_auto_is_bubblewrap_where_no_engine_answers(
 
 def test_auto_is_docker_where_an_engine_answers(docker_engine: None, sandbox_root: Path) -> None:
     assert isinstance(open_backend("auto", root=sandbox_root), docker.DockerBackend)
+
+
+def test_a_container_that_ends_while_it_is_killed_is_still_removed(
+    docker_engine: None, sandbox_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from docker import APIClient
+    from docker.errors import APIError
+
+    remove, refusals = APIClient.remove_container, ["is not running", "is already in progress"]
+
+    def refuse_at_first(client: APIClient, *arguments: Any, **options: Any) -> None:
+        if refusals:
+            raise APIError(refusals.pop())
+        remove(client, *arguments, **options)
+
+    monkeypatch.setattr(APIClient, "remove_container", refuse_at_first)
+    box = open_backend("docker", root=sandbox_root).open()
+    assert isinstance(box, docker.DockerBox)
+    with contextlib.closing(APIClient(os.environ.get("DOCKER_HOST"))) as client:
+        assert len(client.containers(all=True, filters={"id": box._container})) == 1
+        box.close()
+        assert not client.containers(all=True, filters={"id": box._container})
+    assert not refusals

@@ -42,7 +42,7 @@ _DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 _REPOSITORY = "mergekit-cycleqd-box"
 _PING_SECONDS = 5
 _CALL_SECONDS = 120
-_CONFLICT = 409
+_PAUSE_SECONDS = 0.05
 _MENDING = "start the engine, or name its socket by DOCKER_HOST"
 
 
@@ -149,16 +149,24 @@ class DockerBox(AgentBox):
             self._remove(client)
 
     def _remove(self, client: APIClient) -> None:
-        """Remove the container, which does so itself where it has ended."""
+        """Remove the container, which does so itself where it has ended.
+
+        The engine refuses while it is at that, and where the container ends between its looking
+        and its killing.
+        """
         import docker
 
-        with contextlib.suppress(docker.errors.NotFound):
+        until = time.monotonic() + _CALL_SECONDS
+        while True:
             try:
                 client.remove_container(self._container, force=True, v=True)
-            except docker.errors.APIError as error:
-                if error.status_code != _CONFLICT:
+                return
+            except docker.errors.NotFound:
+                return
+            except docker.errors.APIError:
+                if time.monotonic() > until:
                     raise
-                client.wait(self._container, condition="removed")
+                time.sleep(_PAUSE_SECONDS)
 
 
 def _host_config(client: APIClient, limits: Limits) -> HostConfig:
