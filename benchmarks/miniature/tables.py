@@ -62,7 +62,10 @@ def interval(values: Iterable[float]) -> tuple[float, float]:
 
 
 def table(results: Sequence[Rows], columns: Mapping[str, str]) -> str:
-    """Markdown: a line per row, mean and 95 % interval over the seeds in every column."""
+    """Markdown: a line per row, mean and 95 % interval over the seeds in every column.
+
+    A number of pieces that is the same for all seeds stands alone.
+    """
     lines = [
         "| | " + " | ".join(columns.values()) + " |",
         "| --- |" + " ---: |" * len(columns),
@@ -71,7 +74,8 @@ def table(results: Sequence[Rows], columns: Mapping[str, str]) -> str:
         cells = []
         for column in columns:
             values = [rows[name][column] for rows in results if column in rows[name]]
-            cells.append(_with_interval(values, "") if values else "")
+            same = len(set(values)) == 1 and isinstance(values[0], int)
+            cells.append(str(values[0]) if same else _with_interval(values, "") if values else "")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -85,7 +89,8 @@ def paired(results: Sequence[Rows], better: str, worse: str, column: str) -> str
         f"higher for {wins} of {len(gaps)} seeds"
     )
     if len(gaps) > 1 and np.ptp(gaps) > 0:
-        found += f", paired t-test p = {stats.ttest_1samp(gaps, 0.0).pvalue:.3f}"
+        p = stats.ttest_1samp(gaps, 0.0).pvalue
+        found += ", paired t-test p " + (f"= {p:.3f}" if p >= 0.0005 else "< 0.001")
     return found
 
 
