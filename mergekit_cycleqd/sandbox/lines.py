@@ -7,7 +7,10 @@ import select
 import socket
 import struct
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from requests import Response
 
 _PIECE = 1 << 16
 _SEND_SECONDS = 60.0
@@ -73,8 +76,8 @@ class DockerLine(SocketLine):
 
     def __init__(self, stream: socket.SocketIO) -> None:
         """Take the stream that `attach_socket` returns."""
-        # The stream owns the connection, and closes it when it is forgotten.
-        self._stream = stream
+        # It owns the connection and the stream, and closes them when it is forgotten.
+        self._response: Response = stream._response  # type: ignore[attr-defined]
         connection: socket.socket = stream._sock  # type: ignore[attr-defined]
         super().__init__(connection)
         self._kind = 0
@@ -111,4 +114,4 @@ class DockerLine(SocketLine):
     def close(self) -> None:
         """End the line."""
         super().close()
-        self._stream.close()
+        self._response.close()
