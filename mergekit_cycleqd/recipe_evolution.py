@@ -139,9 +139,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 def _over(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's keys over a preset's; a section that names its kind replaces the preset's."""
     merged = {**preset, **given}
-    for key, section in given.items():
-        if isinstance(section, Mapping) and "kind" not in section and key in preset:
-            merged[key] = {**preset[key], **section}
+    for key, section in preset.items():
+        own = given.get(key)
+        if isinstance(section, Mapping) and isinstance(own, Mapping) and "kind" not in own:
+            merged[key] = {**section, **own}
     return merged
 
 
@@ -183,9 +184,10 @@ class Evolution(Strict):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_preset(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping) or value.get("preset") not in PRESETS:
+        preset = value.get("preset") if isinstance(value, Mapping) else None
+        if not isinstance(preset, str) or preset not in PRESETS:
             return value
-        return _over(PRESETS[value["preset"]], value)
+        return _over(PRESETS[preset], value)
 
     @model_validator(mode="after")
     def _scores_to_come_back_with(self) -> Evolution:

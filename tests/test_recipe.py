@@ -80,6 +80,14 @@ BROKEN: dict[str, tuple[Change, str]] = {
         put("evolution", "preset", value="bset"),
         "evolution.preset: must be 'paper', 'released' or 'best', got 'bset'",
     ),
+    "a preset that is no word": (
+        put("evolution", "preset", value=[]),
+        "evolution.preset: must be 'paper', 'released' or 'best', got []",
+    ),
+    "a section where a preset has a list": (
+        put("evolution", value={"preset": "best", "founders": {}}),
+        "evolution.founders: must be a valid tuple, got {}",
+    ),
     "screening nothing": (
         put("evolution", "screen", value=0),
         "evolution.screen: must be greater than or equal to 1, got 0",
