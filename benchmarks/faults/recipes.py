@@ -91,7 +91,8 @@ def run_recipes(scene: Scene, tries: int) -> Outcome:
     """Read run recipes with anything in the place of anything (hypothesis)."""
     outcome = Outcome("run recipe with any value at any place")
     whole = yaml.safe_load(scene.recipe.read_text())
-    whole["evolution"] |= {"mutation": {"rank": 3}, "crossover": {"mean": 1.0, "std": 0.1}}
+    whole["evolution"] |= {"preset": "best", "founders": [0.3, 1.0], "screen": 4}
+    whole["evolution"] |= {"mutation": {"kind": "svd", "rank": 3}, "crossover": {"line": 0.1}}
     whole["evolution"] |= {"sampling": {"low": 0.5, "high": 0.8}, "quality": "cyclic", "lag": 2}
     whole |= {"workers": {"count": 2}, "publish": {"repo_id": "me/x-{task}", "what": "best"}}
     whole["tasks"][0] |= {"metadata": {"a": [1]}, "gen_kwargs": {"b": 2}, "range": [0, 1]}
