@@ -119,7 +119,9 @@ class Runner:
         return box
 
     def close(self) -> None:
-        """Give back what makes the boxes."""
+        """Give back the databases, and what makes the boxes."""
+        for database in self._databases:
+            database.close()
         if self._backend is not None:
             self._backend.close()
 
