@@ -87,16 +87,17 @@ def test_two_processes_find_what_one_finds(
     assert not children()
 
 
+@pytest.mark.parametrize("sent, name", [(signal.SIGKILL, "SIGKILL"), (40, "signal 40")])
 def test_a_killed_worker_is_replaced_and_nothing_is_lost(
-    alone: Path, make_recipe: RecipeMaker, tmp_path: Path
+    alone: Path, make_recipe: RecipeMaker, tmp_path: Path, sent: int, name: str
 ) -> None:
     def kill(out: Path) -> None:
         when(out, 10)
-        children()[0].kill()
+        children()[0].send_signal(sent)
 
     said = run_and(kill, make_recipe(with_workers(count=2)), tmp_path / "run")
     assert derived(tmp_path / "run") == derived(alone)
-    assert "was lost (ended by SIGKILL); another takes its place" in said
+    assert f"was lost (ended by {name}); another takes its place" in said
 
 
 def test_a_worker_that_hangs_is_replaced(

@@ -40,7 +40,10 @@ class _Process(Remote):
         code = self._process.exitcode
         if code is None:
             return "it closed its line"
-        return f"exit code {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
+        if code >= 0:
+            return f"exit code {code}"
+        names = {int(each): each.name for each in signal.Signals}  # not of every signal
+        return f"ended by {names.get(-code, f'signal {-code}')}"
 
     def stop(self) -> None:
         self._process.kill()
