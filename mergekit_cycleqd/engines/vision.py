@@ -142,11 +142,11 @@ def _processor(base: Checkpoint, *, prompted: bool) -> Any:
     try:
         with _without_advice():
             processor = auto.from_pretrained(base.folder)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise ModelError(
             f"{base.name}: needs the settings of its image processor, preprocessor_config.json, "
-            f"beside its weights ({reason[:160]})"
+            f"beside its weights ({reason[:500]})"
         ) from None
     if not hasattr(processor, wanted):
         raise ModelError(
