@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
 import pytest
 from huggingface_hub import constants, hf_api
+from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import close_session
+
+# The httpx, or httpx2, that the installed huggingface_hub uses.
+httpx = importlib.import_module(HfHubHTTPError.__mro__[1].__module__)
 
 UNSET = (
     "HF_ASSETS_CACHE",

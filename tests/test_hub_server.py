@@ -7,7 +7,6 @@ import subprocess
 import threading
 from pathlib import Path
 
-import httpx2
 import pytest
 from huggingface_hub import (
     CommitOperationAdd,
@@ -27,6 +26,7 @@ from huggingface_hub.errors import (
 )
 
 from tests import hub_server
+from tests.hub_client import httpx
 from tests.hub_server import Fault, Hub
 
 hub, repo = hub_server.hub, hub_server.repo
@@ -138,9 +138,9 @@ def test_a_range_of_a_file_can_be_read(hub: Hub, repo: str) -> None:
         ("51190-", slice(51190, None)),
         ("-3", slice(-3, None)),
     ):
-        answer = httpx2.get(url, headers={"Range": f"bytes={span}"})
+        answer = httpx.get(url, headers={"Range": f"bytes={span}"})
         assert (answer.status_code, answer.content) == (206, WEIGHTS[part])
-    assert httpx2.get(url, headers={"Range": "bytes=99999-"}).status_code == 416
+    assert httpx.get(url, headers={"Range": "bytes=99999-"}).status_code == 416
 
 
 def test_a_private_repo_does_not_exist_for_others(hub: Hub) -> None:

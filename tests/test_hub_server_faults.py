@@ -7,12 +7,12 @@ import threading
 import time
 from urllib.parse import urlsplit
 
-import httpx2
 import pytest
 from huggingface_hub import model_info
 from huggingface_hub.errors import HfHubHTTPError
 
 from tests import hub_server
+from tests.hub_client import httpx
 from tests.hub_server import Fault, Hub
 
 hub, repo = hub_server.hub, hub_server.repo
@@ -49,7 +49,7 @@ def test_a_429_says_when_to_come_back(hub: Hub, repo: str) -> None:
 @pytest.mark.parametrize("action", ["drop", "cut"])
 def test_a_connection_that_ends_leaves_nothing_done(hub: Hub, repo: str, action: str) -> None:
     hub.faults.append(Fault("POST", "/commit/", action, nth=(1,)))
-    with pytest.raises(httpx2.TransportError):
+    with pytest.raises(httpx.TransportError):
         hub.commit(repo, {"a.txt": b"a" * 300_000})
     assert "a.txt" not in hub.content(repo)
     (call,) = hub.calls("POST", "/commit/")
@@ -86,7 +86,7 @@ def test_the_third_upload_is_cut_and_sent_again_by_the_client(hub: Hub, repo: st
 
 def test_a_lost_answer_leaves_the_commit_done(hub: Hub, repo: str) -> None:
     hub.faults.append(Fault("POST", "/commit/", "lose"))
-    with pytest.raises(httpx2.TransportError):
+    with pytest.raises(httpx.TransportError):
         hub.commit(repo, {"a.txt": b"a"})
     assert hub.content(repo)["a.txt"] == b"a"
 

@@ -18,7 +18,7 @@ from mergekit_cycleqd.engines.sampling import Answers, Prompts, Sampling
 from mergekit_cycleqd.engines.stopping import StopTexts
 from mergekit_cycleqd.errors import CycleQDError
 
-NEEDS = "5.23"
+NEEDS = "5.20"
 """The first version of transformers that this was tried with."""
 
 _CPU_PAGE, _CPU_BATCH_TOKENS = 16, 1024  # elsewhere transformers' own, which suit its kernels
