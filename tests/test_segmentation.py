@@ -240,13 +240,17 @@ def test_a_sam_gives_the_masks_that_its_processor_gives(sams: Family, images: Pa
     assert np.array_equal(mask > 0.5, expected[0, 0].numpy())
 
 
+def need_torchvision_before(version: str) -> None:
+    if Version(transformers.__version__) < Version(version) and not is_torchvision_available():
+        pytest.skip(f"transformers before {version} reads these settings with torchvision only")
+
+
 def segformer() -> tuple[Any, Any]:
     from transformers.models.segformer.image_processing_pil_segformer import (
         SegformerImageProcessorPil,
     )
 
-    if Version(transformers.__version__) < Version("5.22") and not is_torchvision_available():
-        pytest.skip("transformers before 5.22 reads SegFormer's settings with torchvision only")
+    need_torchvision_before("5.22")
     config = transformers.SegformerConfig(
         num_encoder_blocks=2,
         depths=[1, 1],
@@ -269,6 +273,7 @@ def mask2former() -> tuple[Any, Any]:
         Mask2FormerImageProcessorPil,
     )
 
+    need_torchvision_before("5.20")
     backbone = transformers.SwinConfig(
         embed_dim=8,
         depths=[1, 1, 1, 1],
