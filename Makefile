@@ -1,16 +1,18 @@
 PYTHON ?= python3
-BIN := .venv/bin
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13
+VENV := .venv
+BIN := $(VENV)/bin
 VLLM := .venv-vllm/bin
 TORCH ?= torch==2.13.0
 
 .PHONY: install demo demo-segmentation test test-slow check clean
-.PHONY: faults test-versions test-lowest test-highest test-vllm
+.PHONY: faults test-versions test-lowest test-highest test-pythons test-vllm
 
-install: .venv/installed
+install: $(VENV)/installed
 
 # torch first and pinned: what comes after must not pull another build of it.
-.venv/installed: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
@@ -55,6 +57,13 @@ test-lowest test-highest: install
 		--resolution $(RESOLUTION) --override .venv-$(RESOLUTION)/torch.txt --editable '.[dev]'
 	.venv-$(RESOLUTION)/bin/python -m pytest
 
+# The tests on every Python that is allowed and found, each in an environment of its own.
+test-pythons:
+	for python in $(PYTHONS); do \
+		"$$python" -c pass || continue; \
+		$(MAKE) test PYTHON="$$python" VENV=".venv-$$(basename "$$python")" || exit 1; \
+	done
+
 # vLLM for real, on a CPU, in an environment of its own (Python 3.11 or newer). Of what it wants,
 # four packages are built for CUDA, and break its import beside a torch for CPUs.
 test-vllm: .venv-vllm/installed
@@ -71,4 +80,4 @@ test-vllm: .venv-vllm/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-lowest-direct .venv-highest .venv-vllm runs recipes/quickstart/models recipes/segmentation-quickstart/models
+	rm -rf .venv .venv-* runs recipes/quickstart/models recipes/segmentation-quickstart/models
