@@ -250,8 +250,7 @@ ATTACKS = {
     "SELECT " + ", ".join(["REPEAT('a', 1000000)"] * 50): r"^(1153|1[0-9]{3}) ",
     "SELECT * FROM information_schema.columns a, information_schema.columns b": r"TRUNCATED\]$",
     "CREATE TABLE big AS SELECT a.City, REPEAT('a', 60000) FROM t a"
-    # The disk's limit, or on a slow machine the time's.
-    + "".join(f", t t{i}" for i in range(12)): r"^(1[0-9]{3}|3024) ",
+    + "".join(f", t t{i}" for i in range(12)): r"^1[0-9]{3} ",
     "SELECT GROUP_CONCAT(a.City, b.City) FROM t a" + "".join(f", t b{i}" for i in range(20)): r".",
     "KILL CONNECTION_ID()": r"^(1927|1317|2013) ",
     "KILL USER root": r".",
