@@ -41,7 +41,7 @@ def write_outputs(folder: Path, search: CycleQD, find: Find, sizes: Mapping[Spli
     write_atomically(folder / "archives.json", json.dumps(content, indent=1) + "\n")
     for task in search.tasks:
         _write_elites(folder / "elites" / task, task, search.elites(task))
-    note = "# aggregate: softmax-weighted sum of the best elite of each archive\n"
+    note = f"# aggregate: {search.recipe.evolution.aggregation}\n"
     write_atomically(folder / "aggregate.yaml", note + recipe_text(search.aggregate()))
     write_atomically(folder / "summary.md", summary(search, find, sizes))
 

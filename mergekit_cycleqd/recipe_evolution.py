@@ -119,6 +119,39 @@ class Sampling(Strict):
         return self
 
 
+class BestOfEach(Strict):
+    """The best elite of each archive, by softmax of their qualities (section 3.4)."""
+
+    kind: Literal["best"] = "best"
+
+    def __str__(self) -> str:
+        """In words."""
+        return "the best elite of each archive, weighted by softmax"
+
+
+class Recombination(Strict):
+    """The best all-round elites, weighted as CMA-ES recombines parents (arXiv:1604.00772)."""
+
+    kind: Literal["recombination"]
+    elites: int = Field(default=8, ge=2, le=MANY)
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"the {self.elites} best all-round elites, weighted as CMA-ES recombines parents"
+
+
+def _aggregation(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {"kind": "best", **value}
+    return value
+
+
+Aggregation = Annotated[
+    Annotated[BestOfEach | Recombination, Field(discriminator="kind")],
+    BeforeValidator(_aggregation),
+]
+
+
 # What each preset sets; the schema's defaults are the paper's.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {},
@@ -132,6 +165,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "mutation": {"kind": "none"},
         "founders": (0.3, 0.5, 0.7, 1.0),
         "screen": 256,
+        "aggregation": {"kind": "recombination"},
     },
 }
 
@@ -176,6 +210,7 @@ class Evolution(Strict):
     quality: str = "cyclic"
     founders: tuple[_Finite, ...] = ()
     screen: int = Field(default=1, ge=1, le=1000)
+    aggregation: Aggregation = BestOfEach()
     early_stop: bool = False
     reevaluate: int | None = Field(default=None, ge=2, le=MANY)
     lag: Annotated[int, Field(ge=1, le=MANY)] | Literal["auto"] = "auto"

@@ -28,11 +28,13 @@ from mergekit_cycleqd.recipe import (
     nearest,
 )
 from mergekit_cycleqd.recipe_evolution import (
+    BestOfEach,
     Crossover,
     Evolution,
     GaussianMutation,
     IsoLine,
     NoMutation,
+    Recombination,
     Sampling,
     SvdMutation,
 )
@@ -190,6 +192,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "gaussian": GaussianMutation,
     "none": NoMutation,
     "sampling": Sampling,
+    "best": BestOfEach,
+    "recombination": Recombination,
     "engine": Engine,
     "workers": Workers,
     "publish": Publish,

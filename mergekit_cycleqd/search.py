@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from mergekit_cycleqd.aggregation import all_rounders, best_first, one_of_all, parents
 from mergekit_cycleqd.archive import Elite, TaskArchive
 from mergekit_cycleqd.breeding import breed
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.floors import Floors
-from mergekit_cycleqd.genome import Genome, aggregate
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.population import Population
 from mergekit_cycleqd.recipe import LARGEST, Recipe
 from mergekit_cycleqd.repeats import Repeats
@@ -246,34 +246,30 @@ class CycleQD:
         return Floors(tuple(archive.floor for archive in self.archives.values()))
 
     def elites(self, task: str) -> list[Elite]:
-        """The elites of one task's archive, best first.
-
-        Of equals at the task the one that is better at all others together comes first, and then
-        the older one: an expert that has nothing but its own skill is not the best that there is.
+        """The elites of one task's archive, best first; see `best_first` for equals.
 
         Raises:
             SearchError: If there is no such task.
         """
         if task not in self.archives:
             raise SearchError(f"no task is named {task!r}; known: {', '.join(self.tasks)}")
-        return sorted(
-            self.archives[task].elites,
-            key=lambda e: (-e.scores[task], -math.fsum(e.scores.values()), e.index),
-        )
+        return best_first(self.archives[task])
 
     def aggregate(self) -> Genome:
-        """One model out of all archives: the best elite of each, by softmax (section 3.4).
+        """One model out of all archives, as `evolution.aggregation` says; see `one_of_all`.
 
         Raises:
             SearchError: If the archives are empty.
         """
-        best = [(task, self.elites(task)) for task in self.tasks]
-        if not all(elites for _, elites in best):
-            raise SearchError("nothing to aggregate: the archives are empty")
-        return aggregate(
-            [elites[0].genome for _, elites in best],
-            [elites[0].scores[task] for task, elites in best],
-        )
+        return one_of_all(self.recipe.evolution.aggregation, self.archives)
+
+    def aggregated(self) -> list[Elite]:
+        """The elites that the aggregate is made of; see `parents`.
+
+        Raises:
+            SearchError: If the archives are empty.
+        """
+        return parents(self.recipe.evolution.aggregation, self.archives)
 
     def best_all_round(self) -> Elite:
         """The elite of any archive with the highest mean score over the tasks.
@@ -281,10 +277,7 @@ class CycleQD:
         Raises:
             SearchError: If the archives are empty.
         """
-        elites = [elite for task in self.tasks for elite in self.elites(task)]
-        if not elites:
-            raise SearchError("no elites: the archives are empty")
-        return min(elites, key=lambda elite: (-math.fsum(elite.scores.values()), elite.index))
+        return all_rounders(self.archives)[0]
 
 
 def _elite(candidate: Candidate, scores: Scores) -> Elite:

@@ -100,6 +100,18 @@ BROKEN: dict[str, tuple[Change, str]] = {
         put("evolution", "crossover", value={"kind": "line"}),
         "evolution.crossover: kind must be one of 'normal', 'iso_line', got 'line'",
     ),
+    "recombining one elite": (
+        put("evolution", "aggregation", value={"kind": "recombination", "elites": 1}),
+        "evolution.aggregation.elites: must be greater than or equal to 2, got 1",
+    ),
+    "key of another aggregation": (
+        put("evolution", "aggregation", value={"kind": "best", "elites": 4}),
+        "evolution.aggregation.elites: unknown key; known: kind",
+    ),
+    "unknown kind of aggregation": (
+        put("evolution", "aggregation", value={"kind": "mean"}),
+        "evolution.aggregation: kind must be one of 'best', 'recombination', got 'mean'",
+    ),
     "unknown kind": (
         put("evolution", "mutation", value={"kind": "svdd"}),
         "evolution.mutation: kind must be one of 'svd', 'gaussian', 'none', got 'svdd'",
@@ -224,6 +236,7 @@ def test_a_preset_sets_defaults_and_the_keys_beside_it_count_more(
     best = evolution(preset="best", crossover={"line": 0.7}, screen=4)
     assert best.crossover == IsoLine(kind="iso_line", line=0.7)
     assert (best.screen, best.mutation.kind, len(best.founders)) == (4, "none", 4)
+    assert evolution(preset="best", aggregation={"elites": 4}).aggregation.kind == "recombination"
     assert evolution(preset="best", mutation={"kind": "svd"}).mutation == SvdMutation()
     assert evolution(preset="best", crossover={"kind": "normal"}).crossover == Crossover()
 

@@ -280,6 +280,33 @@ def test_aggregation_is_the_softmax_of_the_best_of_each_archive() -> None:
     assert search.aggregate().weights == pytest.approx(expected)
 
 
+def test_recombination_weighs_the_best_all_round_elites_by_their_ranks() -> None:
+    search = finished(recipe(children=40, aggregation={"kind": "recombination", "elites": 3}))
+    everything = {e.index: e for t in TASKS for e in search.elites(t)}.values()
+    best = sorted(everything, key=lambda e: (-sum(e.scores.values()), e.index))[:3]
+    assert search.aggregated() == best
+    shares = [math.log(3.5) - math.log(i) for i in (1, 2, 3)]
+    expected = [
+        sum(s * e.genome.weights[k] for s, e in zip(shares, best, strict=True)) / sum(shares)
+        for k in range(3)
+    ]
+    assert search.aggregate().weights == pytest.approx(expected)
+    assert len(search.aggregate().terms) > len(best[0].genome.terms)
+
+
+def test_fewer_elites_than_asked_for_are_recombined_all() -> None:
+    search = finished(recipe(children=0, aggregation={"kind": "recombination", "elites": 9}))
+    assert len(search.aggregated()) == 3
+    assert sum(search.aggregate().weights) == pytest.approx(1.0)
+
+
+def test_the_aggregate_says_of_what_it_is() -> None:
+    of_each = recipe().evolution.aggregation
+    assert str(of_each) == "the best elite of each archive, weighted by softmax"
+    of_all = recipe(aggregation={"kind": "recombination", "elites": 3}).evolution.aggregation
+    assert str(of_all).startswith("the 3 best all-round elites, weighted as")
+
+
 def test_automatic_ranges_are_85_percent_of_the_weakest_to_115_of_the_strongest() -> None:
     assert automatic_range([0.2, 0.6, 0.4]) == pytest.approx((0.17, 0.69))
     assert automatic_range([-2.0, -1.0]) == pytest.approx((-2.3, -0.85))

@@ -57,11 +57,11 @@ def introduction(subject: Subject) -> str:
         return text + (
             f"This repo holds the recipes of all {elites} elites, a few KB each and no weights; "
             "any of them can be rebuilt. `mergekit_config.yml` is the aggregate of all archives: "
-            "the best elite of each, weighted by softmax."
+            f"{subject.run.recipe.evolution.aggregation}."
         )
     if subject.model.what == "aggregate":
         text += (
-            "This is the aggregate of all archives: the best elite of each, weighted by softmax."
+            f"This is the aggregate of all archives: {subject.run.recipe.evolution.aggregation}."
         )
     else:
         text += f"This is the {subject.model.title}."

@@ -49,17 +49,18 @@ def chosen(run: RunRecord, whats: Sequence[What]) -> list[Publication]:
     """
     search = run.search
     found: list[Publication] = []
-    best = [(task, search.elites(task)[0]) for task in search.tasks]
-    of_best = tuple(elite.index for _, elite in best)
-    together = search.aggregate()
+    together, origin = search.aggregate(), tuple(elite.index for elite in search.aggregated())
     if "aggregate" in whats:
         found.append(
             Publication(
-                "aggregate", "aggregate", "aggregate of all archives", together, None, None, of_best
+                "aggregate", "aggregate", "aggregate of all archives", together, None, None, origin
             )
         )
     if "best" in whats:
-        found += [_of_elite("best", task, f"best elite of {task}", task, e) for task, e in best]
+        found += [
+            _of_elite("best", task, f"best elite of {task}", task, search.elites(task)[0])
+            for task in search.tasks
+        ]
     if "elites" in whats:
         found += [
             _of_elite("elites", f"{task}-{e.index:06d}", f"elite {e.index} of {task}", task, e)
@@ -69,7 +70,7 @@ def chosen(run: RunRecord, whats: Sequence[What]) -> list[Publication]:
     if "recipes" in whats:
         title = "recipes of all elites"
         found.append(
-            Publication("recipes", "recipes", title, together, None, None, of_best, weights=False)
+            Publication("recipes", "recipes", title, together, None, None, origin, weights=False)
         )
     return found
 
