@@ -25,6 +25,7 @@ WIDER: dict[str, dict[str, Any]] = {
     BEST: {"preset": "best"},
     "best, without founders": {"preset": "best", "founders": []},
     "best, without screening": {"preset": "best", "screen": 1},
+    "best, the paper's aggregation": {"preset": "best", "aggregation": {"kind": "best"}},
     "best, the paper's crossover": {"preset": "best", "crossover": {"kind": "normal"}},
     "best, with SVD mutation": {"preset": "best", "mutation": {"kind": "svd"}},
 }

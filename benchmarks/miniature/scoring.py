@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from family import SKILLS, Models, make_models, skills
+from kept import Kept, Scores
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -21,7 +23,6 @@ from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.materialize import ResidentModel
 
 SPLITS = {"search": skills.SEARCH_IDS, "holdout": skills.HOLDOUT_IDS}
-Scores = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,14 @@ class _Batch:
 
 
 class Scorer:
-    """One resident model that becomes any genome of a family, or any checkpoint of its shape.
-
-    Attributes:
-        evaluations: How many models were scored on search samples.
-    """
+    """One resident model that becomes any genome of a family, or any checkpoint of its shape."""
 
     def __init__(self, models: Models) -> None:
         """Load the base, and keep the experts beside it."""
         folder = models.genomes.base_model
         self.family = models.genomes
-        self.evaluations = 0
+        deciding = (Path(__file__), Path(skills.__file__), Path(make_models.__file__))
+        self._kept = Kept(models.folder, deciding)
         self._model = AutoModelForCausalLM.from_pretrained(folder)
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         base, *experts = map(Checkpoint.open, (folder, *models.genomes.experts))
@@ -74,7 +72,9 @@ class Scorer:
         return self._shares(split)
 
     def _shares(self, split: str) -> Scores:
-        self.evaluations += split == "search"
+        return self._kept.scores(self._resident.checksum(), split, lambda: self._scored(split))
+
+    def _scored(self, split: str) -> Scores:
         return {skill: self._right(split, skill).float().mean().item() for skill in SKILLS}
 
     @torch.inference_mode()

@@ -10,10 +10,11 @@ from typing import Any
 import cma
 import numpy as np
 from family import SKILLS
+from kept import Scores
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.problem import ElementwiseProblem
 from pymoo.optimize import minimize
-from scoring import Scorer, Scores
+from scoring import Scorer
 
 from mergekit_cycleqd.archive import Elite
 from mergekit_cycleqd.genome import Genome

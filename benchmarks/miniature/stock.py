@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from family import Models
+from kept import Scores
 from mergekit.config import MergeConfiguration
 from mergekit.merge import run_merge
 from mergekit.options import MergeOptions
 from safetensors.torch import load_file
-from scoring import Scorer, Scores
+from scoring import Scorer
 from searches import mean
 from torch import Tensor
 

@@ -6,7 +6,8 @@
 Every seed trains a base and three experts of its own (family.py; some minutes each, once), and
 seeds every search. All searches get the same number of evaluations, of search samples only; the
 settings of mergekit's methods are the best of a grid on the same samples. Scores are shares of
-right answers, mean and 95 % interval over the seeds.
+right answers, mean and 95 % interval over the seeds. What was trained and scored is kept in
+runs/miniature.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Any
 import torch
 from family import SKILLS, Models, models
 from figure import draw
+from kept import Scores
 from safetensors.torch import load_file
-from scoring import Scorer, Scores
+from scoring import Scorer
 from searches import cma_es, cycleqd, mean, nsga2, population, recipe
 from stock import best, grids
 from tables import Rows, arguments, over_seeds, paired, table

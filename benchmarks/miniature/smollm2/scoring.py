@@ -1,21 +1,18 @@
 """Scores of a model: greedy answers, run.
 
 Questions go in batches of 100, those of all skills together, and a row leaves its batch with the
-end of its answer: an end token, or a line's, since answers have one line. What was scored is kept
-beside the models (scores-*.jsonl, by a checksum of the weights), so that a table that was stopped
-goes on where it was; without that file all is scored anew.
+end of its answer: an end token, or a line's, since answers have one line.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from family import Models
+from kept import Kept, Scores
 from smollm2.running import Runner
 from smollm2.skills import SKILLS, Question, questions
 from torch import Tensor
@@ -28,7 +25,7 @@ from mergekit_cycleqd.materialize import ResidentModel
 
 NEW_TOKENS = 40
 ROWS = 100  # of a batch
-Scores = dict[str, float]
+_DECIDING = ("scoring.py", "running.py", "skills.py")
 
 
 class Scorer:
@@ -44,11 +41,7 @@ class Scorer:
         """Load the base, and keep the experts beside it."""
         folder = models.genomes.base_model
         self.family = models.genomes
-        self._file = models.folder / f"scores-{_version()}.jsonl"
-        lines = self._file.read_text().splitlines() if self._file.is_file() else []
-        self._known: dict[str, Scores] = {
-            k: v for line in lines for k, v in json.loads(line).items()
-        }
+        self._kept = Kept(models.folder, (Path(__file__).with_name(name) for name in _DECIDING))
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         base, *experts = map(Checkpoint.open, (folder, *models.genomes.experts))
@@ -87,12 +80,7 @@ class Scorer:
         return self._shares(split)
 
     def _shares(self, split: str) -> Scores:
-        key = f"{self._resident.checksum()} {split}"
-        if key not in self._known:
-            self._known[key] = self._scored(split)
-            with self._file.open("a") as file:
-                file.write(json.dumps({key: self._known[key]}) + "\n")
-        return self._known[key]
+        return self._kept.scores(self._resident.checksum(), split, lambda: self._scored(split))
 
     def _scored(self, split: str) -> Scores:
         asked = self._asked[split]
@@ -137,12 +125,6 @@ class Scorer:
             rows, tokens, mask = rows[going], chosen[going, None], mask[going]
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
         return found
-
-
-def _version() -> str:
-    """Of what decides the scores of given weights, less the libraries."""
-    files = [Path(__file__).with_name(name) for name in ("scoring.py", "running.py", "skills.py")]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
 
 def _ends(tokenizer: Any) -> Tensor:
