@@ -68,7 +68,7 @@ def read(config: Mapping[str, Any]) -> Genome:
     if method not in (METHOD, STOCK_METHOD):
         raise GenomeError(f"merge_method: must be {METHOD} or {STOCK_METHOD}, got {method!r}")
     known = {"merge_method", "base_model", "models", "parameters", "dtype", "out_dtype"}
-    if extra := sorted(map(str, set(config) - known)):
+    if extra := sorted(str(key) or "''" for key in set(config) - known):
         raise GenomeError(f"{extra[0]}: a genome cannot hold it; merge this recipe as it is")
     shared = _mapping(config.get("parameters"), "parameters")
     weights: list[float] = []

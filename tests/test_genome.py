@@ -153,6 +153,7 @@ def test_mutation_text_is_exact() -> None:
     [
         ({"merge_method": "ties"}, "merge_method: must be cycleqd"),
         ({"slices": []}, "slices: a genome cannot hold it"),
+        ({"": 1}, "'': a genome cannot hold it"),
         ({"parameters": {"rank": 0, "lambda": 2}}, r"parameters.lambda: a genome cannot hold it"),
         ({"parameters": {"rank": 1, "energy": 0.5}}, "give rank or energy, not both"),
         ({"parameters": {"rank": 1.5}}, "parameters.rank: a genome needs one int"),

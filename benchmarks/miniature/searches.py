@@ -104,6 +104,7 @@ def cma_es(scorer: Scorer, seed: int, evaluations: int) -> Found:
                 break
             strategy.tell(asked, scored)
     found.ends["CMA-ES over weights"] = found.best()
+    found.ends["CMA-ES over weights, its last mean"] = weighted(scorer, strategy.result.xfavorite)
     return found
 
 

@@ -41,6 +41,7 @@ MERGES = (
     "TIES, best weight and density",
     "DARE-TIES, best weight and density",
     "CMA-ES over weights",
+    "CMA-ES over weights, its last mean",
     "NSGA-II over weights",
 )
 
