@@ -191,6 +191,8 @@ class Evolution(Strict):
     from which the archives expect most by the scores of the elites near it; every twentieth is
     chosen for its expected mean over the tasks.
 
+    `aggregation` says of which elites the one model of `aggregate.yaml` is made.
+
     `lag: auto` is 1 with one worker, and twice the number of workers with more. `early_stop` ends
     the evaluation of candidates that no archive can take any more, which changes no archive.
 
