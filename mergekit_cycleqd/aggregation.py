@@ -63,4 +63,5 @@ def one_of_all(how: BestOfEach | Recombination, archives: Mapping[str, TaskArchi
         qualities = [e.scores[task] for e, task in zip(elites, archives, strict=True)]
         return aggregate(genomes, qualities)
     weights = [math.log(len(genomes) + 0.5) - math.log(i + 1) for i in range(len(genomes))]
-    return combine(genomes, [weight / math.fsum(weights) for weight in weights])
+    total = math.fsum(weights)
+    return combine(genomes, [weight / total for weight in weights])
