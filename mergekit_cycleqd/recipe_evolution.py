@@ -19,6 +19,11 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _if_unsaid(kind: str) -> BeforeValidator:
+    """The kind of a section that names none."""
+    return BeforeValidator(lambda v: {"kind": kind, **v} if isinstance(v, Mapping) else v)
+
+
 class Crossover(Strict):
     """Weights of two parents: drawn from a normal distribution, then normalised (section 3.2)."""
 
@@ -46,14 +51,8 @@ class IsoLine(Strict):
     line: _NotNegative = 0.3
 
 
-def _crossover(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {"kind": "normal", **value}
-    return value
-
-
 AnyCrossover = Annotated[
-    Annotated[Crossover | IsoLine, Field(discriminator="kind")], BeforeValidator(_crossover)
+    Annotated[Crossover | IsoLine, Field(discriminator="kind")], _if_unsaid("normal")
 ]
 
 
@@ -93,15 +92,9 @@ class NoMutation(Strict):
     kind: Literal["none"]
 
 
-def _mutation(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {"kind": "svd", **value}
-    return value
-
-
 Mutation = Annotated[
     Annotated[SvdMutation | GaussianMutation | NoMutation, Field(discriminator="kind")],
-    BeforeValidator(_mutation),
+    _if_unsaid("svd"),
 ]
 
 
@@ -140,15 +133,9 @@ class Recombination(Strict):
         return f"the {self.elites} best all-round elites, weighted as CMA-ES recombines parents"
 
 
-def _aggregation(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {"kind": "best", **value}
-    return value
-
-
 Aggregation = Annotated[
     Annotated[BestOfEach | Recombination, Field(discriminator="kind")],
-    BeforeValidator(_aggregation),
+    _if_unsaid("best"),
 ]
 
 
