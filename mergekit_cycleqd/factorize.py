@@ -20,6 +20,7 @@ from mergekit_cycleqd.lora import LowRank
 from mergekit_cycleqd.models import BASE, family_faults, in_task_order, open_models, references
 from mergekit_cycleqd.recipe_evolution import SvdMutation
 from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.separation import kept
 
 RANKS = (32, 64, 128, 256)
 
@@ -45,7 +46,9 @@ class Spectrum:
     def add(self, basis: Basis, family: Family) -> None:
         """Count one matrix."""
         squares = basis.values.square()
+        side = len(basis.vectors)
         lead = basis.leading(family.rank, family.energy)
+        lead = kept(family.tsv, side) if family.tsv else lead
         self.matrices += 1
         self.leading += lead
         self.total += float(squares.sum())
@@ -79,10 +82,14 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
     """
     recipe = load_recipe(path)
     faults: list[str] = []
-    if not isinstance(recipe.evolution.mutation, SvdMutation):
-        kind = recipe.evolution.mutation.kind
-        faults.append(f"evolution.mutation: must be of kind svd to need directions, got {kind}")
-    elif recipe.evolution.mutation.basis == "child":
+    mutation = recipe.evolution.mutation
+    if recipe.family.tsv:
+        pass  # task singular vectors are made of them, whatever mutation is
+    elif not isinstance(mutation, SvdMutation):
+        faults.append(
+            f"evolution.mutation: must be of kind svd to need directions, got {mutation.kind}"
+        )
+    elif mutation.basis == "child":
         faults.append(
             "evolution.mutation.basis: must be expert for directions made ahead, got child"
         )
@@ -119,6 +126,7 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
 
 def _table(family: Family, experts: Sequence[Checkpoint], spectra: Sequence[Spectrum]) -> Table:
     own = f"energy {family.energy}" if family.energy else f"rank {family.rank or 'all'}"
+    own = f"tsv {family.tsv:.3g}" if family.tsv else own
     table = Table(title="share of each expert's energy in its leading directions")
     table.add_column("expert", overflow="fold")
     columns = ("matrices", *map(str, RANKS), f"recipe: {own}", "directions", "bytes in cache")

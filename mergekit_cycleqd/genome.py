@@ -15,7 +15,7 @@ import hashlib
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mergekit_cycleqd.errors import GenomeError
@@ -54,6 +54,8 @@ class Family:
         rank: Leading singular directions that mutation scales one by one; 0 for all of them.
         energy: In place of `rank`, the share of the squared singular values that the leading
             directions must hold, tensor by tensor; 0 for `rank`.
+        tsv: Share of directions that each expert keeps where task singular vectors take the place
+            of task vectors (see `mergekit_cycleqd.separation`); 0 for task vectors as they are.
         dtype: mergekit's `dtype`, to which inputs are cast; None for the checkpoints' own.
         out_dtype: mergekit's `out_dtype`; None for `dtype`.
     """
@@ -62,6 +64,7 @@ class Family:
     experts: tuple[str, ...]
     rank: int = 0
     energy: float = 0.0
+    tsv: float = 0.0
     dtype: str | None = None
     out_dtype: str | None = None
 
@@ -69,22 +72,26 @@ class Family:
         """Refuse an empty or ambiguous family.
 
         Raises:
-            GenomeError: If there is no expert, one is named twice, or `rank` and `energy` are
-                out of range or both given.
+            GenomeError: If no expert is named, or one twice, or `check_directions` refuses it.
         """
         if not self.experts:
             raise GenomeError("a family needs at least one expert, got none")
         models = (self.base_model, *self.experts)
         if len(set(models)) < len(models):
             raise GenomeError(f"base and experts must be different models, got {', '.join(models)}")
-        check_leading(self.rank, self.energy)
+        check_directions(self.rank, self.energy, self.tsv)
+
+    @property
+    def plain(self) -> Family:
+        """The same models, with task vectors as they are."""
+        return replace(self, tsv=0.0)
 
 
-def check_leading(rank: int, energy: float) -> None:
-    """Refuse a `rank` and an `energy` that do not say which singular directions lead.
+def check_directions(rank: int, energy: float, tsv: float) -> None:
+    """Refuse settings of a `Family` that do not say which singular directions are meant.
 
     Raises:
-        GenomeError: If one is out of range, or both are given.
+        GenomeError: If one is out of range, or both `rank` and `energy` are given.
     """
     if not 0 <= rank <= MAX_RANK:
         raise GenomeError(f"rank must be 0 (all directions) to {MAX_RANK}, got {rank}")
@@ -92,6 +99,8 @@ def check_leading(rank: int, energy: float) -> None:
         raise GenomeError(f"energy must be above 0 and at most 1, got {energy}")
     if rank and energy:
         raise GenomeError(f"give rank or energy, not both, got rank {rank} and energy {energy}")
+    if not 0 <= tsv <= 1:
+        raise GenomeError(f"tsv must be above 0 and at most 1, or 0 for none, got {tsv}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,22 +151,24 @@ class Genome:
     @classmethod
     def from_base(cls, family: Family) -> Genome:
         """The base model itself: every weight zero."""
-        return cls(family, (0.0,) * len(family.experts))
+        return cls(family.plain, (0.0,) * len(family.experts))
 
     @classmethod
     def from_expert(cls, family: Family, expert: int) -> Genome:
-        """Expert number `expert` itself: its weight one, the others zero."""
+        """Expert number `expert` alone, itself in a plain family: its weight one, others zero."""
         return cls(family, tuple(float(k == expert) for k in range(len(family.experts))))
 
     @classmethod
     def uniform(cls, family: Family) -> Genome:
         """The plain average of the experts: every weight 1/K."""
-        return cls(family, (1.0 / len(family.experts),) * len(family.experts))
+        return cls(family.plain, (1.0 / len(family.experts),) * len(family.experts))
 
     @property
     def id(self) -> str:
         """16 hex digits from the numbers alone, not from where models lie."""
         digest = hashlib.sha256()
+        if tsv := self.family.tsv:
+            digest.update(struct.pack("<qd", -2, tsv))
         if energy := self.family.energy:
             digest.update(struct.pack("<qdq", -1, energy, len(self.weights)))
         else:
@@ -290,6 +301,5 @@ def aggregate(genomes: Sequence[Genome], qualities: Sequence[float]) -> Genome:
     """
     if not genomes:
         raise GenomeError("aggregation needs at least one genome, got none")
-    top = max(qualities)
-    powers = [math.exp(quality - top) for quality in qualities]
+    powers = [math.exp(quality - max(qualities)) for quality in qualities]
     return combine(genomes, [power / math.fsum(powers) for power in powers])

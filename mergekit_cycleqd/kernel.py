@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mergekit_cycleqd import draws
-from mergekit_cycleqd.factors import Basis, as_matrix
+from mergekit_cycleqd.factors import Basis, FactorCache, as_matrix
 from mergekit_cycleqd.genome import Term
 from mergekit_cycleqd.lora import LowRank
 
@@ -177,6 +177,35 @@ def merge_into(
         for tensor in added:
             merged += tensor[where]
         target[where] = merged
+
+
+def task_vector(base: Tensor, own: Tensor | LowRank) -> Tensor:
+    """What an expert has less the base, like the base, in the dtype of the arithmetic.
+
+    Args:
+        base: The base's tensor, of any shape and floating dtype.
+        own: The expert's own tensor, or its task vector in thin factors.
+    """
+    exact = compute_dtype(base.dtype)
+    if isinstance(own, LowRank):
+        return own.product(exact).reshape(base.shape)
+    return own.to(exact) - base.to(exact)
+
+
+def directions_of(base: Tensor, own: Tensor | LowRank, rank: int, energy: float) -> Directions:
+    """The directions of an expert that lead, for one use; nothing is written to the cache.
+
+    Args:
+        base: As in `task_vector`.
+        own: As in `task_vector`.
+        rank: As in `Basis.leading`.
+        energy: As in `Basis.leading`.
+    """
+    if isinstance(own, LowRank):
+        return Directions.of(own, own.basis(), rank, energy, compute_dtype(base.dtype))
+    tau = task_vector(base, own)
+    basis = FactorCache.default().directions(as_matrix(tau), store=False)
+    return Directions.of(tau, basis, rank, energy, tau.dtype)
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -60,9 +60,9 @@ class LowRank:
     down: Tensor
     scaling: float
 
-    def to(self, device: torch.device) -> LowRank:
-        """The same on another device."""
-        return LowRank(self.up.to(device), self.down.to(device), self.scaling)
+    def to(self, where: torch.device | torch.dtype) -> LowRank:
+        """The same on another device, or in another dtype."""
+        return LowRank(self.up.to(where), self.down.to(where), self.scaling)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +16,11 @@ from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.factors import FactorCache, as_matrix
 from mergekit_cycleqd.fingerprint import row_sums
 from mergekit_cycleqd.genome import Genome, Term
-from mergekit_cycleqd.kernel import Directions, Share, compute_dtype, merge_into
+from mergekit_cycleqd.kernel import Directions, Share, compute_dtype, merge_into, task_vector
 from mergekit_cycleqd.loaded_layout import LoadedLayout, floating_tensors
 from mergekit_cycleqd.lora import LoRAExpert, LowRank
 from mergekit_cycleqd.replay import replay
+from mergekit_cycleqd.separation import separate
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,14 @@ class _Slot:
     parameter: Tensor
     base: Tensor
     experts: tuple[Tensor | LowRank | None, ...]
-    directions: dict[int, Directions]
+    directions: dict[int, Directions] = field(default_factory=dict)
 
-    def task_vector(self, own: Tensor | LowRank) -> Tensor:
-        """An expert's task vector, in the dtype of the arithmetic."""
-        exact = compute_dtype(self.base.dtype)
-        if isinstance(own, LowRank):
-            return own.product(exact)
-        return own.to(exact) - self.base.to(exact)
+    def apart(self, share: float, cache: FactorCache) -> _Slot:
+        """The same with task singular vectors in the place of the experts' task vectors."""
+        kept = self.kept_dtype()
+        found = separate(self.base, self.experts, share, cache.directions)
+        experts = tuple(own.to(kept) if isinstance(own, LowRank) else own for own in found)
+        return replace(self, experts=experts, directions={})
 
     def on(self, device: torch.device) -> _Slot:
         """The same with the tensors of base and experts on a device; no copy if they are there."""
@@ -59,7 +61,9 @@ class ResidentModel:
     tensors that an expert shares with the base; arithmetic is in float32 (float64 for float64
     checkpoints) and starts from them, so that nothing drifts. The singular directions of an expert
     and their images are made when it is first mutated, and kept: for a matrix of m x n, n <= m, at
-    rank R, R * (n + m) numbers of bfloat16 in a model of 16 bits, else of float32.
+    rank R, R * (n + m) numbers of bfloat16 in a model of 16 bits, else of float32. Task singular
+    vectors are made with the first genome of a family that has them, and kept likewise: with the
+    share R / n, R * (n + m) numbers for each expert.
 
     A model on the meta device has no weights to replace: base and experts are then kept in main
     memory, and `tensors` gives those of a genome one after the other.
@@ -95,7 +99,8 @@ class ResidentModel:
             original = start.tensor(name)
             found = (_unless_equal(change(name), original) for change in changes)
             tuned = tuple(None if own is None else own.to(device) for own in found)
-            self._slots.append(_Slot(name, parameter, original.to(device), tuned, {}))
+            self._slots.append(_Slot(name, parameter, original.to(device), tuned))
+        self._apart = {0.0: self._slots}
 
     @torch.no_grad()
     def load(self, genome: Genome) -> None:
@@ -118,14 +123,17 @@ class ResidentModel:
 
     def _merging(self, genome: Genome) -> Iterator[tuple[_Slot, Callable[[Tensor], None]]]:
         """Each slot, and what writes its merged tensor wherever it is to go."""
-        leading = (genome.family.rank, genome.family.energy)
-        if leading != self._leading:
+        family = genome.family
+        if family.tsv not in self._apart:
+            self._apart[family.tsv] = [slot.apart(family.tsv, self._cache) for slot in self._slots]
+        slots = self._apart[family.tsv]
+        if (leading := (family.rank, family.energy)) != self._leading:
             self._leading = leading
-            for slot in self._slots:
+            for slot in chain.from_iterable(self._apart.values()):
                 slot.directions.clear()
         terms = [genome.terms_of(k) for k in range(len(genome.weights))]
         noise = genome.terms_of(None)
-        for slot in self._slots:
+        for slot in slots:
             yield slot, partial(self._merge, slot, genome, terms, noise)
 
     def _merge(
@@ -144,7 +152,10 @@ class ResidentModel:
         ]
         lineage = None
         if genome.lineage:
-            taus = [None if own is None else partial(slot.task_vector, own) for own in slot.experts]
+            taus = [
+                None if own is None else partial(task_vector, slot.base, own)
+                for own in slot.experts
+            ]
             exact = slot.base.to(compute_dtype(slot.base.dtype))
             lineage = replay(slot.name, exact, taus, genome.lineage, *self._leading)
         merge_into(out, slot.name, slot.base, shares, noise, lineage)
@@ -166,7 +177,7 @@ class ResidentModel:
             if isinstance(tuned, LowRank):
                 found = Directions.of(tuned, tuned.basis(), *self._leading, kept)
             else:
-                tau = as_matrix(slot.task_vector(tuned))
+                tau = as_matrix(task_vector(slot.base, tuned))
                 found = Directions.of(tau, self._cache.directions(tau), *self._leading, kept)
             slot.directions[k] = found.to(_home(slot.parameter))
         return slot.directions[k].to(slot.base.device)

@@ -24,12 +24,14 @@ from mergekit.merge_methods.registry import register, registered_methods
 from torch import Tensor
 
 from mergekit_cycleqd.errors import GenomeError, ModelError
-from mergekit_cycleqd.factors import FactorCache, as_matrix
-from mergekit_cycleqd.genome import check_leading
-from mergekit_cycleqd.kernel import Directions, Share, compute_dtype, merge_into
+from mergekit_cycleqd.factors import Basis, FactorCache
+from mergekit_cycleqd.genome import check_directions
+from mergekit_cycleqd.kernel import Share, compute_dtype, directions_of, merge_into, task_vector
 from mergekit_cycleqd.lineage import parse_lineage
+from mergekit_cycleqd.lora import LowRank
 from mergekit_cycleqd.model_recipe import METHOD, parse_terms
 from mergekit_cycleqd.replay import replay
+from mergekit_cycleqd.separation import separate
 
 
 class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
@@ -37,7 +39,8 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
 
     Parameters in a recipe: `weight` (per model, float, takes filters and gradients), `mutation`
     (per model, text ``"seed:scale ..."``), `rank` (shared, int), `energy` (shared, float),
-    `noise` (shared, text), `lineage` (shared, text; see `mergekit_cycleqd.lineage`).
+    `tsv` (shared, float; see `mergekit_cycleqd.separation`), `noise` (shared, text), `lineage`
+    (shared, text; see `mergekit_cycleqd.lineage`).
     Source: arXiv:2410.14735, sections 3.2 and 3.3.
     """
 
@@ -48,6 +51,7 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
         parameters=(
             ParameterSpec("rank", int, ParameterScope.SHARED, default=0),
             ParameterSpec("energy", float, ParameterScope.SHARED, default=0.0),
+            ParameterSpec("tsv", float, ParameterScope.SHARED, default=0.0),
             ParameterSpec("noise", str, ParameterScope.SHARED, default=""),
             ParameterSpec("lineage", str, ParameterScope.SHARED, default=""),
             ParameterSpec("weight", float, ParameterScope.NON_BASE),
@@ -62,30 +66,36 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
         Raises:
             ModelError: If the tensor has no name, which keys its draws, or an expert's tensor
                 has NaN or infinite values.
-            GenomeError: If a mutation text is malformed, a weight is not finite, or rank and energy
-                contradict each other.
+            GenomeError: If a mutation text is malformed, a weight is not finite, or rank, energy
+                and tsv do not say which directions are meant.
         """
         assert group.base is not None  # the contract requires it
         name = group.metadata.name
         if name is None:
             raise ModelError("cycleqd needs the name of each tensor, which keys its random draws")
-        rank, energy = parameters["rank"], parameters["energy"]
-        check_leading(rank, energy)
+        rank, energy, tsv = (parameters[key] for key in ("rank", "energy", "tsv"))
+        check_directions(rank, energy, tsv)
         base = group.base.tensor
+        changing = [not torch.equal(entry.tensor, base) for entry in group.non_base]
+        for entry, changes in zip(group.non_base, changing, strict=True):
+            if changes and not torch.isfinite(entry.tensor).all():
+                raise ModelError(f"{entry.id}: tensor {name} has NaN or infinite values")
+        experts: list[Tensor | LowRank | None] = [
+            entry.tensor if changes else None
+            for entry, changes in zip(group.non_base, changing, strict=True)
+        ]
+        experts = separate(base, experts, tsv, _basis)
         shares = []
         taus: list[Callable[[], Tensor] | None] = []
-        for k, entry in enumerate(group.non_base):
+        for k, (entry, own) in enumerate(zip(group.non_base, experts, strict=True)):
             weight = parameters["weight"][entry.id]
             if not math.isfinite(weight):
                 raise GenomeError(f"{entry.id}: weight must be finite, got {weight}")
             terms = parse_terms(parameters["mutation"][entry.id], expert=k)
-            equal = torch.equal(entry.tensor, base)
-            if not equal and not torch.isfinite(entry.tensor).all():
-                raise ModelError(f"{entry.id}: tensor {name} has NaN or infinite values")
-            taus.append(None if equal else partial(_task_vector, base, entry.tensor))
-            if (weight or terms) and not equal:
-                directions = partial(_directions, base, entry.tensor, rank, energy)
-                shares.append(Share(weight, terms, entry.tensor, directions))
+            taus.append(None if own is None else partial(task_vector, base, own))
+            if (weight or terms) and own is not None:
+                directions = partial(directions_of, base, own, rank, energy)
+                shares.append(Share(weight, terms, own, directions))
         lineage = None
         if parts := parse_lineage(parameters["lineage"], len(taus)):
             exact = base.to(compute_dtype(base.dtype))
@@ -96,15 +106,8 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
         return merged
 
 
-def _task_vector(base: Tensor, expert: Tensor) -> Tensor:
-    exact = compute_dtype(base.dtype)
-    return expert.to(exact) - base.to(exact)
-
-
-def _directions(base: Tensor, expert: Tensor, rank: int, energy: float) -> Directions:
-    tau = _task_vector(base, expert)
-    basis = FactorCache.default().directions(as_matrix(tau), store=False)
-    return Directions.of(tau, basis, rank, energy, tau.dtype)
+def _basis(tau: Tensor) -> Basis:
+    return FactorCache.default().directions(tau, store=False)
 
 
 if METHOD not in {method.spec.name for method in registered_methods()}:

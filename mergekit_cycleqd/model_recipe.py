@@ -23,14 +23,19 @@ def write(genome: Genome, *, stock: bool = False) -> dict[str, Any]:
         stock: Emit mergekit's own `task_arithmetic`, which plain `mergekit-yaml` runs.
 
     Raises:
-        GenomeError: If `stock` is asked of a genome with mutation terms.
+        GenomeError: If `stock` is asked of a genome with mutation terms or task singular vectors.
     """
+    family = genome.family
     if stock and (mutated := len(genome.terms) + len(genome.lineage)):
         raise GenomeError(
             f"stock task_arithmetic cannot hold mutation; this genome has {mutated} "
             "terms: leave out stock=True to get a cycleqd recipe"
         )
-    family = genome.family
+    if stock and family.tsv:
+        raise GenomeError(
+            f"stock task_arithmetic cannot hold task singular vectors, tsv {family.tsv}: leave out "
+            "stock=True to get a cycleqd recipe"
+        )
     models: list[dict[str, Any]] = []
     for k, (model, weight) in enumerate(zip(family.experts, genome.weights, strict=True)):
         parameters: dict[str, Any] = {"weight": weight}
@@ -45,6 +50,8 @@ def write(genome: Genome, *, stock: bool = False) -> dict[str, Any]:
     shared: dict[str, Any] = {}
     if not stock:
         shared = {"energy": family.energy} if family.energy else {"rank": family.rank}
+    if family.tsv:
+        shared["tsv"] = family.tsv
     if noise := genome.terms_of(None):
         shared["noise"] = format_terms(noise)
     if genome.lineage:
@@ -88,6 +95,7 @@ def read(config: Mapping[str, Any]) -> Genome:
         _refuse_rest(parameters, where)
     rank = _scalar(shared.pop("rank", 0), int, "parameters.rank")
     energy = _scalar(shared.pop("energy", 0.0), float, "parameters.energy")
+    tsv = _scalar(shared.pop("tsv", 0.0), float, "parameters.tsv")
     noise = _scalar(shared.pop("noise", ""), str, "parameters.noise")
     terms += parse_terms(noise, expert=None)
     lineage = _scalar(shared.pop("lineage", ""), str, "parameters.lineage")
@@ -97,6 +105,7 @@ def read(config: Mapping[str, Any]) -> Genome:
         experts=tuple(experts),
         rank=rank,
         energy=energy,
+        tsv=tsv,
         dtype=_dtype(config, "dtype"),
         out_dtype=_dtype(config, "out_dtype"),
     )

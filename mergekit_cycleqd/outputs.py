@@ -120,14 +120,18 @@ def _repeated(elites: Sequence[Elite]) -> str:
     return f", {len(counts)} evaluated more than once, up to {max(counts)} times"
 
 
-def compared_models(search: CycleQD) -> list[tuple[str, Genome]]:
-    """The models of the summary, each with its name, from the base to the aggregate."""
-    family = search.family
-    rows = [("base", Genome.from_base(family))]
-    rows += [
+def originals(search: CycleQD) -> list[tuple[str, Genome]]:
+    """What there is without a search, each with its name: base, experts and uniform merge."""
+    family = search.family.plain
+    experts = [
         (f"expert: {task}", Genome.from_expert(family, k)) for k, task in enumerate(search.tasks)
     ]
-    rows.append(("uniform merge", Genome.uniform(family)))
+    return [("base", Genome.from_base(family)), *experts, ("uniform merge", Genome.uniform(family))]
+
+
+def compared_models(search: CycleQD) -> list[tuple[str, Genome]]:
+    """The models of the summary, each with its name, from the base to the aggregate."""
+    rows = originals(search)
     rows += [(f"best elite: {task}", search.elites(task)[0].genome) for task in search.tasks]
     rows.append(("best all-round elite", search.best_all_round().genome))
     rows.append(("aggregate", search.aggregate()))

@@ -22,7 +22,12 @@ from pydantic_core import to_jsonable_python
 from mergekit_cycleqd.genome import Family
 from mergekit_cycleqd.hub.options import Publish, publish_faults
 from mergekit_cycleqd.recipe_evaluators import Evaluator, misfits, strange_keys
-from mergekit_cycleqd.recipe_evolution import Evolution, Strict, SvdMutation
+from mergekit_cycleqd.recipe_evolution import (
+    Evolution,
+    SingularTaskVectors,
+    Strict,
+    SvdMutation,
+)
 from mergekit_cycleqd.samples import SampleIds
 
 MAX_CELLS = 1_000_000
@@ -212,12 +217,15 @@ class Recipe(Strict):
         experts = {expert.task: expert.model for expert in self.experts}
         mutation = self.evolution.mutation
         svd = mutation if isinstance(mutation, SvdMutation) else None
+        vectors = self.evolution.task_vectors
+        singular = vectors if isinstance(vectors, SingularTaskVectors) else None
         dtype = self.engine.dtype
         return Family(
             base_model=self.base_model,
             experts=tuple(experts[name] for name in self.task_names),
             rank=svd.rank if svd else 0,
             energy=(svd.energy or 0.0) if svd else 0.0,
+            tsv=(singular.share or 1 / len(experts)) if singular else 0.0,
             dtype=None if dtype == "auto" else "float32",
             out_dtype=None if dtype in ("auto", "float32") else dtype,
         )

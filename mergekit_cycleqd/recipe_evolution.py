@@ -112,6 +112,29 @@ class Sampling(Strict):
         return self
 
 
+class PlainTaskVectors(Strict):
+    """Each expert less the base, as in the paper."""
+
+    kind: Literal["plain"] = "plain"
+
+
+class SingularTaskVectors(Strict):
+    """Task singular vectors (TSV-Merge, arXiv:2412.00081), for experts that exclude each other.
+
+    Of every matrix, an expert keeps its leading singular directions, and those of all experts are
+    made orthogonal. `share` says how many of the directions: 1 / number of experts if unsaid.
+    """
+
+    kind: Literal["tsv"]
+    share: float | None = Field(default=None, gt=0, le=1)
+
+
+TaskVectors = Annotated[
+    Annotated[PlainTaskVectors | SingularTaskVectors, Field(discriminator="kind")],
+    _if_unsaid("plain"),
+]
+
+
 class BestOfEach(Strict):
     """The best elite of each archive, by softmax of their qualities (section 3.4)."""
 
@@ -173,6 +196,9 @@ class Evolution(Strict):
     `preset` names other defaults: `released` those of the authors' code as shipped, `best` what
     reached most with fewest children in benchmarks/miniature. Keys beside it count more.
 
+    `task_vectors` says what of the experts is merged; with `tsv` the first candidates are what is
+    left of each expert, which may score a little less than the expert.
+
     `founders` are the first children: merges of all experts by one coefficient each, as task
     arithmetic makes them. `screen: N` proposes N children for each one that is evaluated, the one
     from which the archives expect most by the scores of the elites near it; every twentieth is
@@ -193,6 +219,7 @@ class Evolution(Strict):
     preset: Literal["paper", "released", "best"] = "paper"
     children: int = Field(default=1200, ge=0, le=MANY)
     cycle: int = Field(default=1, ge=1, le=MANY)
+    task_vectors: TaskVectors = PlainTaskVectors()
     crossover: AnyCrossover = Crossover()
     mutation: Mutation = SvdMutation()
     sampling: Sampling = Sampling()

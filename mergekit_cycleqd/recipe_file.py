@@ -34,8 +34,10 @@ from mergekit_cycleqd.recipe_evolution import (
     GaussianMutation,
     IsoLine,
     NoMutation,
+    PlainTaskVectors,
     Recombination,
     Sampling,
+    SingularTaskVectors,
     SvdMutation,
 )
 
@@ -186,6 +188,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "tasks": Task,
     "samples": Samples,
     "evolution": Evolution,
+    "plain": PlainTaskVectors,
+    "tsv": SingularTaskVectors,
     "normal": Crossover,
     "iso_line": IsoLine,
     "svd": SvdMutation,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mergekit_cycleqd.errors import GenomeError, JournalError
@@ -82,6 +82,8 @@ class Record:
             }
             if candidate.again is not None:
                 content |= {"again": candidate.again, "repeat": candidate.repeat}
+        if self.genome.family.tsv:
+            content["tsv"] = self.genome.family.tsv
         if self.genome.lineage:
             content["lineage"] = format_lineage(self.genome.lineage)
         if self.bounds is not None:
@@ -109,6 +111,7 @@ class Record:
         _check(content)
         terms = tuple(Term(*term) for term in content["terms"])
         lineage = parse_lineage(content.get("lineage", ""), len(family.experts))
+        family = replace(family, tsv=content.get("tsv", 0.0))  # that of the experts has none
         genome = Genome(family, tuple(content["weights"]), terms, lineage)
         if genome.id != content["id"]:
             raise GenomeError(f"its genome is {genome.id}, not {content['id']} as it says")
@@ -190,6 +193,8 @@ def _check(content: Mapping[str, Any]) -> None:
         raise JournalError(f"its seconds is {content['seconds']!r}")
     if not all(map(_is_finite, content["weights"])) or not all(map(_is_term, content["terms"])):
         raise JournalError("its weights or terms are no numbers")
+    if not _is_finite(content.get("tsv", 0.0)):
+        raise JournalError(f"its tsv is {content['tsv']!r}")
     if not isinstance(content.get("lineage", ""), str):
         raise JournalError(f"its lineage is {content['lineage']!r}")
     if content["kind"] not in ("candidate", "evaluation"):

@@ -58,7 +58,7 @@ def by_mergekit(config: MergeConfiguration, out: Path) -> Weights:
 
 
 def by_numpy(genome: Genome) -> dict[str, np.ndarray]:
-    """Section 1 of the design, to the letter, in float64."""
+    """The formula of `genome`, and of TSV-Merge (arXiv:2412.00081), to the letter, in float64."""
     family = genome.family
     base = load_file(Path(family.base_model) / "model.safetensors")
     experts = [load_file(Path(expert) / "model.safetensors") for expert in family.experts]
@@ -66,8 +66,10 @@ def by_numpy(genome: Genome) -> dict[str, np.ndarray]:
     for name, tensor in base.items():
         start = tensor.double().numpy()
         total = start.copy()
-        for k, expert in enumerate(experts):
-            tau = expert[name].double().numpy() - start
+        taus = [expert[name].double().numpy() - start for expert in experts]
+        if family.tsv:
+            taus = singular_by_numpy(taus, family.tsv)
+        for k, tau in enumerate(taus):
             if tau.ndim < 2:
                 total += genome.weights[k] * tau
                 continue
@@ -89,9 +91,31 @@ def by_numpy(genome: Genome) -> dict[str, np.ndarray]:
     return merged
 
 
+def singular_by_numpy(taus: list[np.ndarray], share: float) -> list[np.ndarray]:
+    """Task singular vectors: the polar factors of all experts' leading ones side by side."""
+    if taus[0].ndim < 2:
+        return [tau / len(taus) for tau in taus]
+    lead = int(share * min(taus[0].shape))
+    parts = [np.linalg.svd(tau, full_matrices=False) for tau in taus]
+    left = polar(np.concatenate([u[:, :lead] for u, _, _ in parts], axis=1))
+    right = polar(np.concatenate([vt[:lead].T for _, _, vt in parts], axis=1))
+    places = [slice(k * lead, (k + 1) * lead) for k in range(len(taus))]
+    return [
+        left[:, place] @ np.diag(s[:lead]) @ right[:, place].T
+        for place, (_, s, _) in zip(places, parts, strict=True)
+    ]
+
+
+def polar(matrix: np.ndarray) -> np.ndarray:
+    u, _, vt = np.linalg.svd(matrix, full_matrices=False)
+    return u @ vt
+
+
 LIMITS = [
     *({"rank": rank} for rank in (0, 1, 5, 20, 1000)),
     *({"energy": energy} for energy in (0.05, 0.5, 0.95)),
+    {"tsv": 1 / 3},
+    {"tsv": 0.1, "rank": 1},
 ]
 
 

@@ -17,7 +17,7 @@ from pymoo.optimize import minimize
 from scoring import Scorer
 
 from mergekit_cycleqd.archive import Elite
-from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.genome import Family, Genome
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.search import CycleQD
 
@@ -88,8 +88,8 @@ def cycleqd(scorer: Scorer, run: Recipe) -> Found:
     return found
 
 
-def cma_es(scorer: Scorer, seed: int, evaluations: int) -> Found:
-    """CMA-ES (pycma) over one weight per expert, for the mean of the skills."""
+def cma_es(scorer: Scorer, family: Family, seed: int, evaluations: int) -> Found:
+    """CMA-ES (pycma) over one weight per expert of a family, for the mean of the skills."""
     found = Found()
     evaluate = found.evaluated(scorer)
     k = len(SKILLS)
@@ -99,12 +99,12 @@ def cma_es(scorer: Scorer, seed: int, evaluations: int) -> Found:
         strategy = cma.CMAEvolutionStrategy(k * [1 / k], 0.3, options)
         while len(found.told) < evaluations:
             asked = strategy.ask()[: evaluations - len(found.told)]
-            scored = [-mean(evaluate(weighted(scorer, weights))) for weights in asked]
+            scored = [-mean(evaluate(weighted(family, weights))) for weights in asked]
             if len(asked) < strategy.popsize:
                 break
             strategy.tell(asked, scored)
-    found.ends["CMA-ES over weights"] = found.best()
-    found.ends["CMA-ES over weights, its last mean"] = weighted(scorer, strategy.result.xfavorite)
+    found.ends["best"] = found.best()
+    found.ends["its last mean"] = weighted(family, strategy.result.xfavorite)
     return found
 
 
@@ -118,17 +118,17 @@ def nsga2(scorer: Scorer, seed: int, evaluations: int) -> Found:
             super().__init__(n_var=len(SKILLS), n_obj=len(SKILLS), xl=0.0, xu=1.5)
 
         def _evaluate(self, weights: Any, out: dict[str, Any], *_: Any, **__: Any) -> None:
-            scores = evaluate(weighted(scorer, weights))
+            scores = evaluate(weighted(scorer.family, weights))
             out["F"] = [-scores[skill] for skill in SKILLS]
 
     minimize(Weights(), NSGA2(pop_size=20), ("n_eval", evaluations), seed=seed, verbose=False)
-    found.ends["NSGA-II over weights"] = found.best()
+    found.ends["best"] = found.best()
     return found
 
 
-def weighted(scorer: Scorer, weights: Sequence[float]) -> Genome:
+def weighted(family: Family, weights: Sequence[float]) -> Genome:
     """A merge of the experts by weights alone."""
-    return Genome(scorer.family, tuple(float(w) for w in weights))
+    return Genome(family, tuple(float(w) for w in weights))
 
 
 def population(scorer: Scorer, found: Found) -> dict[str, float]:

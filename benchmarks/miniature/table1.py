@@ -5,14 +5,16 @@
 
 Every seed trains a base and three experts of its own (family.py; some minutes each, once), and
 seeds every search. All searches get the same number of evaluations, of search samples only; the
-settings of mergekit's methods are the best of a grid on the same samples. Scores are shares of
-right answers, mean and 95 % interval over the seeds. What was trained and scored is kept in
+settings of mergekit's methods are the best of a grid on the same samples. TSV: of task singular
+vectors in the place of task vectors (`task_vectors: {kind: tsv}`). Scores are shares of right
+answers, mean and 95 % interval over the seeds. What was trained and scored is kept in
 runs/miniature.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,8 @@ from figure import draw
 from kept import Scores
 from safetensors.torch import load_file
 from scoring import Scorer
-from searches import cma_es, cycleqd, mean, nsga2, population, recipe
-from stock import best, grids
+from searches import cma_es, cycleqd, mean, nsga2, population, recipe, weighted
+from stock import COEFFICIENTS, best, grids
 from tables import Rows, arguments, over_seeds, paired, table
 
 from mergekit_cycleqd.genome import Genome
@@ -40,23 +42,32 @@ MERGES = (
     "task arithmetic, best coefficient",
     "TIES, best weight and density",
     "DARE-TIES, best weight and density",
+    "TSV-Merge, best coefficient",
     "CMA-ES over weights",
     "CMA-ES over weights, its last mean",
+    "CMA-ES over TSV weights",
+    "CMA-ES over TSV weights, its last mean",
     "NSGA-II over weights",
 )
+OURS = {
+    "CycleQD": {"preset": "paper"},
+    "CycleQD, preset best": {"preset": "best"},
+    "CycleQD, preset best, TSV": {"preset": "best", "task_vectors": {"kind": "tsv"}},
+}
 
 
 def rows_of(seed: int, children: int, family: str) -> Rows:
     """All models of one seed of a tiny family."""
     torch.set_num_threads(1)
     found = models(seed, family)
-    return rows_over(found, Scorer(found), grids(), seed, children)
+    return rows_over(found, Scorer(found), grids(), COEFFICIENTS, seed, children)
 
 
 def rows_over(
     family: Models,
     scorer: Scorer,
     settings: Iterable[tuple[str, list[dict[str, Any]]]],
+    coefficients: Sequence[float],
     seed: int,
     children: int,
 ) -> Rows:
@@ -66,6 +77,7 @@ def rows_over(
         family: Base, experts and the model of all data.
         scorer: Scores genomes and weights of that family.
         settings: What the rows of mergekit's methods may choose from; as of `stock.grids`.
+        coefficients: What that of task singular vectors may, which mergekit does not have.
         seed: Of the searches.
         children: Evaluations of every search.
     """
@@ -92,16 +104,22 @@ def rows_over(
     for name, grid in settings:
         scores = best(family, scorer, grid, seed)
         add(name, scores["search"], scores["holdout"], len(grid))
+    singular = replace(scorer.family, tsv=1 / len(SKILLS))
+    sums = [weighted(singular, len(SKILLS) * [coefficient]) for coefficient in coefficients]
+    best_sum = max(sums, key=lambda genome: mean(scorer.score(genome)))
+    add_genome("TSV-Merge, best coefficient", best_sum, len(sums))
     searches = {
-        "CMA-ES": cma_es(scorer, seed, children),
-        "NSGA-II": nsga2(scorer, seed, children),
+        "CMA-ES over weights": cma_es(scorer, scorer.family, seed, children),
+        "CMA-ES over TSV weights": cma_es(scorer, singular, seed, children),
+        "NSGA-II over weights": nsga2(scorer, seed, children),
     }
-    for name, preset in {"CycleQD": "paper", "CycleQD, preset best": "best"}.items():
-        evolution = {"preset": preset, "children": children - len(SKILLS)}
-        searches[name] = cycleqd(scorer, recipe(scorer, seed, evolution))
+    for name, evolution in OURS.items():
+        run = recipe(scorer, seed, {**evolution, "children": children - len(SKILLS)})
+        searches[name] = cycleqd(scorer, run)
     for search, found in searches.items():
         for name, genome in found.ends.items():
-            row = f"{search}: {name}" if search.startswith("CycleQD") else name
+            parted = f"{search}: {name}" if search in OURS else f"{search}, {name}"
+            row = search if name == "best" else parted
             add_genome(row, genome, len(found.told))
         rows[f"population: {search}"] = population(scorer, found)
     return rows
@@ -126,7 +144,7 @@ def show(results: Sequence[Rows], figure: Path | None) -> None:
     print(table(points, COLUMNS), table(wholes, POPULATIONS), sep="\n\n", end="\n\n")
     if figure:
         draw(points, {name: COLUMNS[name] for name in ("search", "holdout")}, figure)
-    for search in ("CycleQD", "CycleQD, preset best"):
+    for search in OURS:
         for ours in (f"{search}: best all-round elite", f"{search}: aggregate"):
             for other in MERGES:
                 print(paired(points, ours, other, "holdout"))

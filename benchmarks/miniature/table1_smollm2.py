@@ -20,6 +20,7 @@ from tables import Rows, arguments, over_seeds
 COEFFICIENTS = (0.2, 0.33, 0.5, 0.7, 1.0)
 WEIGHTS = (0.5, 1.0)
 DENSITIES = (0.2, 0.6)
+SINGULAR = (0.5, 0.7, 1.0, 1.4, 2.0)
 
 
 def rows_of(seed: int, children: int) -> Rows:
@@ -27,7 +28,7 @@ def rows_of(seed: int, children: int) -> Rows:
     family = models(seed)
     settings = grids(COEFFICIENTS, WEIGHTS, DENSITIES)
     with Scorer(family) as scorer:
-        return rows_over(family, scorer, settings, seed, children)
+        return rows_over(family, scorer, settings, SINGULAR, seed, children)
 
 
 def main() -> None:

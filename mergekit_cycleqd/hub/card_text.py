@@ -67,7 +67,8 @@ def introduction(subject: Subject) -> str:
         text += f"This is the {subject.model.title}."
     for k, expert in enumerate(experts):
         if subject.model.genome.id == Genome.from_expert(subject.run.search.family, k).id:
-            text += f" No merge bettered it: it is the expert {_linked(expert)} itself."
+            what = "alone, in its leading directions" if subject.run.search.family.tsv else "itself"
+            text += f" No merge bettered it: it is the expert {_linked(expert)} {what}."
     return text
 
 

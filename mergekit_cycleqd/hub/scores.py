@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.hub.run_record import RunRecord
+from mergekit_cycleqd.outputs import originals
 from mergekit_cycleqd.records import Split
 
 _Z = 1.959963984540054  # of 95 %
@@ -58,11 +59,8 @@ def scores_of(run: RunRecord, genome: Genome, split: Split) -> dict[str, Score]:
 
 def table(run: RunRecord, title: str, genome: Genome, split: Split) -> str:
     """Base, experts, uniform merge and this model on a split, as Markdown; empty without scores."""
-    family, tasks = run.search.family, run.search.tasks
-    rows = [("base", Genome.from_base(family))]
-    rows += [(f"expert: {task}", Genome.from_expert(family, k)) for k, task in enumerate(tasks)]
-    rows.append(("uniform merge", Genome.uniform(family)))
-    rows.append((f"**{title}**", genome))
+    tasks = run.search.tasks
+    rows = [*originals(run.search), (f"**{title}**", genome)]
     scored = [(name, scores_of(run, each, split)) for name, each in rows]
     if not scored[-1][1]:
         return ""

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.factors import FactorCache, as_matrix
+from mergekit_cycleqd.factors import FactorCache
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError
-from mergekit_cycleqd.kernel import Directions, Share, compute_dtype, merge_into
+from mergekit_cycleqd.kernel import Share, compute_dtype, directions_of, merge_into, task_vector
 from mergekit_cycleqd.lora import LoRAExpert, LowRank, open_expert
 from mergekit_cycleqd.replay import replay
+from mergekit_cycleqd.separation import separate
 
 SPREAD = 12  # tensors that are computed again
 _OF_CHANGE = 0.02  # of what the merge changed; thin factors and rounding differ by less
@@ -102,16 +103,13 @@ def expected_tensor(name: str, genome: Genome, start: Tensor, experts: list[Chec
     exact = compute_dtype(start.dtype)
     shares = []
     taus: list[Callable[[], Tensor] | None] = []
-    for k, expert in enumerate(experts):
-        own = expert.change(name) if isinstance(expert, LoRAExpert) else expert.tensor(name)
-        if own is None or (isinstance(own, Tensor) and torch.equal(own.to(start), start)):
-            taus.append(None)
-            continue
-        own = own if isinstance(own, LowRank) else own.to(start.dtype)
-        taus.append(partial(_task_vector, start, own))
+    found = [_own(expert, name, start) for expert in experts]
+    found = separate(start, found, family.tsv, FactorCache.default().directions)
+    for k, own in enumerate(found):
+        taus.append(None if own is None else partial(task_vector, start, own))
         terms = genome.terms_of(k)
-        if genome.weights[k] or terms:
-            directions = partial(_directions, start, own, family.rank, family.energy)
+        if own is not None and (genome.weights[k] or terms):
+            directions = partial(directions_of, start, own, family.rank, family.energy)
             shares.append(Share(genome.weights[k], terms, own, directions))
     lineage = None
     if genome.lineage:
@@ -121,14 +119,10 @@ def expected_tensor(name: str, genome: Genome, start: Tensor, experts: list[Chec
     return out
 
 
-def _task_vector(start: Tensor, own: Tensor | LowRank) -> Tensor:
-    exact = compute_dtype(start.dtype)
-    return own.product(exact) if isinstance(own, LowRank) else own.to(exact) - start.to(exact)
-
-
-def _directions(start: Tensor, own: Tensor | LowRank, rank: int, energy: float) -> Directions:
-    if isinstance(own, LowRank):
-        return Directions.of(own, own.basis(), rank, energy, torch.float32)
-    tau = _task_vector(start, own)
-    basis = FactorCache.default().directions(as_matrix(tau), store=False)
-    return Directions.of(tau, basis, rank, energy, tau.dtype)
+def _own(expert: Checkpoint, name: str, start: Tensor) -> Tensor | LowRank | None:
+    """What an expert has for a tensor, in the base's dtype; None where it is the base's."""
+    own = expert.change(name) if isinstance(expert, LoRAExpert) else expert.tensor(name)
+    if isinstance(own, Tensor):
+        own = own.to(start.dtype)
+        return None if torch.equal(own, start) else own
+    return own

@@ -22,10 +22,9 @@ from mergekit_cycleqd.plan.likeness import similarity_findings
 from mergekit_cycleqd.plan.measured import measure
 from mergekit_cycleqd.plan.preflight import Preflight, preflight, writes
 from mergekit_cycleqd.plan.room import disk, memory
-from mergekit_cycleqd.plan.sizes import sizes
+from mergekit_cycleqd.plan.sizes import sizes, uses_bases
 from mergekit_cycleqd.plan.weights import Weights, factorizing_seconds, read_weights
 from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.recipe_evolution import SvdMutation
 from mergekit_cycleqd.similarity.measure import Lacking
 from mergekit_cycleqd.similarity.measure import measure as compare
 from mergekit_cycleqd.similarity.pairs import keep, place, read
@@ -70,8 +69,7 @@ class _Plan:
         self._recipe: Recipe = seen.recipe
         self._harness, self._start = seen.harness, start
         self._cache = FactorCache.default()
-        mutation = self._recipe.evolution.mutation
-        self._mutates = isinstance(mutation, SvdMutation) and mutation.basis == "expert"
+        self._uses_bases = uses_bases(self._recipe)
         device = self._recipe.engine.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -120,7 +118,7 @@ class _Plan:
     def _no_room(self, base: Checkpoint, experts: dict[str, Checkpoint], weights: Weights) -> bool:
         """Look at memory and disk again, now that it is known what there is to be held."""
         needs = sizes(self._recipe, base, experts, weights.changed)
-        lacking = weights.lacking_bytes if self._mutates else 0
+        lacking = weights.lacking_bytes if self._uses_bases else 0
         found = [
             *disk(writes(self._recipe, self._out, self._seen.models, lacking)),
             *memory(self._recipe, needs, exact=True),
@@ -141,8 +139,8 @@ class _Plan:
                 f"{count:,} matrices to decompose, {size(weights.lacking_bytes)} in the cache, "
                 f"about {duration(seconds)} on {self._device.type}; {text}"
             )
-        if not self._mutates:
-            text = "not needed: mutation uses no directions of experts"
+        if not self._uses_bases:
+            text = "not needed: the recipe uses no directions of experts"
         self._add([Finding("ok", "directions", text)])
         return seconds
 
@@ -163,7 +161,7 @@ class _Plan:
             return False
         if found is None:
             with _bar(self._console, "comparing experts", len(family.names)) as step:
-                mode: Lacking = "keep" if self._mutates else "forget"
+                mode: Lacking = "keep" if self._uses_bases else "forget"
                 found = compare(family, tasks, self._cache, self._device, lacking=mode, step=step)
             assert found is not None  # it stops in neither mode
             keep(found, kept)
@@ -178,7 +176,7 @@ class _Plan:
                     base,
                     experts,
                     self._harness,
-                    mutated=self._mutates and not lacking,
+                    prepared=not lacking,
                 )
             except (CycleQDError, RuntimeError) as error:  # out of memory is a RuntimeError
                 reason = next((line for line in str(error).splitlines() if line.strip()), "")
@@ -190,7 +188,7 @@ class _Plan:
             self._harness,
             found,
             start=self._start,
-            factorizing=lacking if self._mutates else 0.0,
+            factorizing=lacking if self._uses_bases else 0.0,
             cuda=self._device.type == "cuda",
         )
         self._add(time_findings(self._recipe, found, told))

@@ -15,6 +15,7 @@ from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines import ModelEngine, open_engine
 from mergekit_cycleqd.evaluators.harness import Harness, open_harness
 from mergekit_cycleqd.genome import Genome, Term
+from mergekit_cycleqd.plan.sizes import mutates_experts
 from mergekit_cycleqd.recipe import Recipe, Samples
 from mergekit_cycleqd.samples import SampleIds
 
@@ -50,35 +51,36 @@ def measure(
     experts: Sequence[Checkpoint],
     harness: Harness,
     *,
-    mutated: bool,
+    prepared: bool,
 ) -> Measured:
-    """Load the engine as a worker does, and evaluate the base, then a merge with mutations.
+    """Load the engine as a worker does, evaluate the base, and swap to merges as the run has them.
 
     Args:
         recipe: The run.
         base: The base model.
         experts: The experts in the order of a genome's weights.
         harness: The run's tasks.
-        mutated: Whether the merge has mutations, which need the directions of every expert.
+        prepared: Whether the directions that the run needs are in the cache; without them the merge
+            is one that needs none.
     """
     with _threads(recipe):
         start = time.monotonic()
         engine = open_engine(recipe.engine, base, experts)
         load = time.monotonic() - start
         try:
-            return _measured(recipe, engine, harness, load, mutated)
+            return _measured(recipe, engine, harness, load, prepared)
         finally:
             engine.close()
 
 
 def _measured(
-    recipe: Recipe, engine: ModelEngine, harness: Harness, load: float, mutated: bool
+    recipe: Recipe, engine: ModelEngine, harness: Harness, load: float, prepared: bool
 ) -> Measured:
     full = harness.sizes("search")
     engine.load(Genome.from_base(recipe.family))
     seconds, samples = _evaluation(recipe, engine, harness)
-    first = _swapped(engine, recipe, seed=1, mutated=mutated)
-    swap = _swapped(engine, recipe, seed=2, mutated=mutated)
+    first = _swapped(engine, recipe, seed=1, prepared=prepared)
+    swap = _swapped(engine, recipe, seed=2, prepared=prepared)
     return Measured(load, first, swap, seconds, samples, sum(full.values()))
 
 
@@ -116,12 +118,13 @@ def _timed(
     return time.monotonic() - start
 
 
-def _swapped(engine: ModelEngine, recipe: Recipe, seed: int, *, mutated: bool) -> float:
-    """Seconds of a swap to a merge, with a term of every expert where it is mutated."""
-    genome = Genome.uniform(recipe.family)
-    if mutated:
-        terms = tuple(Term(k, seed, 0.1) for k in range(len(genome.weights)))
-        genome = Genome(recipe.family, genome.weights, terms)
+def _swapped(engine: ModelEngine, recipe: Recipe, seed: int, *, prepared: bool) -> float:
+    """Seconds of a swap to a merge, with a term of every expert where the run mutates them."""
+    family = recipe.family if prepared else recipe.family.plain
+    experts = len(family.experts)
+    mutated = prepared and mutates_experts(recipe)
+    terms = tuple(Term(k, seed, 0.1) for k in range(experts)) if mutated else ()
+    genome = Genome(family, (1 / experts,) * experts, terms)
     start = time.monotonic()
     engine.load(genome)
     if torch.cuda.is_available():

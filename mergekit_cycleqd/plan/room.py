@@ -151,7 +151,8 @@ def demanded(recipe: Recipe, needs: Sizes, engines: int, *, exact: bool, gpus: i
     mutation = recipe.evolution.mutation
     by_energy = isinstance(mutation, SvdMutation) and mutation.energy is not None
     directions = needs.directions if exact and not by_energy else 0
-    mend, held = "engine.dtype and evolution.mutation", needs.together - needs.model
+    lever = "evolution.task_vectors" if recipe.family.tsv else "evolution.mutation"
+    mend, held = f"engine.dtype and {lever}", needs.together - needs.model
     if recipe.engine.kind == "vllm":
         each = recipe.engine.tensor_parallel_size
         parts += f"; held by each of vLLM's {each} workers" if each > 1 else ""
@@ -162,7 +163,7 @@ def demanded(recipe: Recipe, needs: Sizes, engines: int, *, exact: bool, gpus: i
         model = _on_one(engines, max(1, gpus // each)) * needs.model // each
         return [
             Demand("device memory", model, model, f"model {size(needs.model)}", "engine.dtype"),
-            Demand("memory", certain, likely, parts, "evolution.mutation and workers.count"),
+            Demand("memory", certain, likely, parts, f"{lever} and workers.count"),
         ]
     if not gpus:
         certain, likely = needs.model + directions, needs.together

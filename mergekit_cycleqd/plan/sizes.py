@@ -10,6 +10,7 @@ from mergekit_cycleqd.checkpoint import Checkpoint, TensorHeader
 from mergekit_cycleqd.lora import LoRAExpert
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.recipe_evolution import SvdMutation
+from mergekit_cycleqd.separation import kept
 
 _BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
 _ENGINE = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -23,7 +24,8 @@ class Sizes:
         model: The resident model, in the engine's dtype.
         base: The base beside it, as it is stored.
         experts: The experts likewise, without tensors that are known to be the base's.
-        directions: The leading directions of all task vectors, with their images.
+        directions: The leading directions of all task vectors, with their images, and task
+            singular vectors.
         factors: The bases of all task vectors on disk.
         largest: What the decomposition of the largest matrix needs while it lasts.
     """
@@ -59,8 +61,7 @@ def sizes(
     model = sum(math.prod(h.shape) * (width or _width(h)) for h in base.headers.values())
     stored = sum(math.prod(h.shape) * _width(h) for h in base.headers.values())
     experts_stored = directions = factors = largest = 0
-    mutation = recipe.evolution.mutation
-    svd = mutation if isinstance(mutation, SvdMutation) and mutation.basis == "expert" else None
+    family, mutates = recipe.family, mutates_experts(recipe)
     for key, expert in experts.items():
         own = expert.changed_shapes() if isinstance(expert, LoRAExpert) else expert.headers
         for name in own:
@@ -70,14 +71,28 @@ def sizes(
             m, n = header.shape[0] if header.shape else 1, math.prod(header.shape[1:])
             if not isinstance(expert, LoRAExpert):
                 experts_stored += m * n * _width(header)
-            if svd is None or len(header.shape) < 2 or isinstance(expert, LoRAExpert):
+            if not uses_bases(recipe) or len(header.shape) < 2 or isinstance(expert, LoRAExpert):
                 continue
             side, wide = min(m, n), (width or _width(header))
-            lead = min(svd.rank or side, side)
+            leading = kept(family.tsv, side) if family.tsv else side
+            lead = min(family.rank or leading, leading) if mutates else 0
+            lead += leading if family.tsv else 0
             directions += lead * (m + n) * (2 if wide == 2 else 4)
             factors += basis_size(side)
-            largest = max(largest, 8 * (m * n + 4 * side * side))
+            joined = len(experts) * leading * (m + n) if family.tsv else 0
+            largest = max(largest, 8 * (m * n + 4 * side * side + 2 * joined))
     return Sizes(model, stored, experts_stored, directions, factors, largest)
+
+
+def mutates_experts(recipe: Recipe) -> bool:
+    """Whether a run scales the singular directions of its experts."""
+    mutation = recipe.evolution.mutation
+    return isinstance(mutation, SvdMutation) and mutation.basis == "expert"
+
+
+def uses_bases(recipe: Recipe) -> bool:
+    """Whether a run needs the singular directions of its experts' task vectors."""
+    return mutates_experts(recipe) or bool(recipe.family.tsv)
 
 
 def basis_size(side: int) -> int:

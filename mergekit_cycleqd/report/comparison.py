@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mergekit_cycleqd.chosen_models import Named, more_elites
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.hub.scores import Score, wilson
-from mergekit_cycleqd.outputs import compared_models
+from mergekit_cycleqd.outputs import compared_models, originals
 from mergekit_cycleqd.records import Split
 from mergekit_cycleqd.report.run_view import RunView
 from mergekit_cycleqd.sample_counts import SPLITS
@@ -57,11 +57,7 @@ def known_models(run: RunView) -> Named:
     search = run.search
     if search.archives_ready:
         return compared_models(search)
-    experts = [
-        (f"expert: {task}", Genome.from_expert(search.family, k))
-        for k, task in enumerate(search.tasks)
-    ]
-    return [("base", Genome.from_base(search.family)), *experts]
+    return originals(search)[:-1]
 
 
 def _on_holdout(run: RunView, genome: Genome) -> bool:
