@@ -15,7 +15,7 @@ from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.cli import main
 from mergekit_cycleqd.errors import GenomeError, RecipeError
 from mergekit_cycleqd.factors import FactorCache, directions
-from mergekit_cycleqd.genome import Family, Genome, Term
+from mergekit_cycleqd.genome import Family, Genome, Term, mutate_own
 from mergekit_cycleqd.lora import LowRank
 from mergekit_cycleqd.materialize import ResidentModel
 from mergekit_cycleqd.recipe_file import load_recipe
@@ -109,6 +109,18 @@ def test_adapters_in_place_equal_the_dense_route(kind: str, family: Family, tmp_
         assert torch.allclose(tensor, dense[name], atol=1e-5), name
 
 
+def test_mutations_of_a_childs_own_directions_are_of_what_is_merged(
+    family: Family, tmp_path: Path
+) -> None:
+    singular = replace(family, tsv=1 / 3)
+    genome = mutate_own(Genome(singular, (0.8, 0.3, 0.5)), seed=5, scale=0.4)
+    merged = by_command(genome, tmp_path)
+    plain = in_place(Genome(family, genome.weights, (), genome.lineage), tmp_path)
+    for name, tensor in in_place(genome, tmp_path).items():
+        assert torch.allclose(tensor, merged[name], atol=1e-5), name
+        assert not torch.allclose(tensor, plain[name], atol=1e-4), name
+
+
 def test_in_a_model_of_sixteen_bits_they_differ_by_rounding_alone(tmp_path: Path) -> None:
     stored = make_family(tmp_path, dtype=torch.bfloat16)
     family = replace(stored, tsv=0.3, dtype="float32", out_dtype="bfloat16")
@@ -197,7 +209,11 @@ def test_a_run_compares_its_merges_with_the_experts_themselves(
     made = sorted((tmp_path / "cache").rglob("*.safetensors"))
     assert command(recipe, "--out", tmp_path / "run") == 0
     assert sorted((tmp_path / "cache").rglob("*.safetensors")) == made
+    capsys.readouterr()
     run = RunView.read(tmp_path / "run")
+    assert command("plan", recipe) == 0
+    count = sum(evaluation.split == "search" for evaluation in run.evaluations)
+    assert f"{count} evaluations on search samples" in capsys.readouterr().out
     for genome in (Genome.from_expert(family, 0), Genome.uniform(family)):
         as_run = replace(genome, family=run.search.family.plain)
         assert run.scores(as_run, "search") and run.scores(as_run, "holdout")

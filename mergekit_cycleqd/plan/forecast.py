@@ -56,6 +56,8 @@ def forecast(
     """
     experts, children = len(recipe.experts), recipe.evolution.children
     searched = 2 + experts + children + 1
+    if recipe.family.tsv:  # and the experts themselves, of which the first candidates are parts
+        searched += experts
     held = harness.sizes("holdout")
     held_out = 2 * experts + 4 if held else 0
     child = found.swap + found.evaluation
