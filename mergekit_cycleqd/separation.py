@@ -1,8 +1,8 @@
 """Task singular vectors: task vectors reduced to directions that are apart from each other's.
 
-TSV-Merge (Gargiulo et al., CVPR 2025, arXiv:2412.00081). Experts that exclude each other write into
-the same singular directions. Of each matrix, the leading left and right singular vectors of all
-experts are laid side by side and replaced by the orthonormal ones nearest to them; with its own
+TSV-Merge (Gargiulo et al., CVPR 2025, arXiv:2412.00081). Experts may exclude each other by what
+they write into the same directions. Of each matrix, the leading left and right singular vectors of
+all experts are laid side by side and replaced by the orthonormal ones nearest to them; with its own
 singular values between them they are an expert's task vector from then on. They are fixed by base
 and experts alone, so that every operator of a genome stays linear.
 """

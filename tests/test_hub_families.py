@@ -1,9 +1,10 @@
-"""Runs over adapters and mixtures of experts: pushed, used, and rebuilt from their recipes."""
+"""Runs of every kind of task vector: pushed, used, and rebuilt from their recipes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 hub = hub_server.hub
 
 
-@pytest.fixture(params=["adapters", "qwen2 moe", "mixtral"])
+@pytest.fixture(params=["adapters", "singular adapters", "qwen2 moe", "mixtral"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -35,7 +36,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def run(kind: str, family: Family, hub: Hub, tmp_path: Path) -> Path:
     """A finished run over models that are on the Hub."""
-    if kind == "adapters":
+    if "adapters" in kind:
         adapters = (make_adapter(family.base_model, tmp_path / c, k) for k, c in enumerate("ab"))
         experts = [f"{family.base_model}+{adapter}" for adapter in adapters]
         family = replace(family, experts=(*experts, family.experts[2]))
@@ -43,7 +44,16 @@ def run(kind: str, family: Family, hub: Hub, tmp_path: Path) -> Path:
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(DECODERS[kind]())
         family = save_versions(model, tmp_path, COLOURS)
-    return over(make_run(tmp_path / "made", family), put_on_hub(hub, family))
+    made = make_run(tmp_path / "made", family, singular if "singular" in kind else plain)
+    return over(made, put_on_hub(hub, family))
+
+
+def singular(content: dict[str, Any]) -> None:
+    content["evolution"]["task_vectors"] = {"kind": "tsv"}
+
+
+def plain(content: dict[str, Any]) -> None:
+    """Nothing is said."""
 
 
 def test_it_is_published_used_and_rebuilt_byte_for_byte(
@@ -56,7 +66,8 @@ def test_it_is_published_used_and_rebuilt_byte_for_byte(
     recipe = pushed["mergekit_config.yml"].decode()
     assert all(f"{name}@{commit}" in recipe for name, commit in commits.items())
     assert len(commits) == 4 and ("lab/base+" not in recipe)
-    if kind == "adapters":
+    assert ("task singular vectors" in pushed["README.md"].decode()) == ("singular" in kind)
+    if "adapters" in kind:
         assert f"lab/base@{commits['lab/base']}+lab/a@{commits['lab/a']}" in recipe
     loaded, told = AutoModelForCausalLM.from_pretrained(
         "me/tiny-aggregate", output_loading_info=True
@@ -65,11 +76,13 @@ def test_it_is_published_used_and_rebuilt_byte_for_byte(
     for number, name in enumerate(("aggregate", "recipes")):
         said: list[str] = []
         out = tmp_path / f"rebuilt{number}"
-        published = PublishedRecipe(f"me/tiny-{name}", None, "mergekit_config.yml")
-        rebuild(published, out, MergeOptions(quiet=True), said.append)
+        source = PublishedRecipe(f"me/tiny-{name}", None, "mergekit_config.yml")
+        rebuild(source, out, MergeOptions(quiet=True), said.append)
         assert (out / "model.safetensors").read_bytes() == pushed["model.safetensors"]
     together = RunRecord.open(run).search.aggregate()
-    assert Genome.from_mergekit(yaml.safe_load(recipe)).weights == together.weights
+    published = Genome.from_mergekit(yaml.safe_load(recipe))
+    assert published.weights == together.weights
+    assert published.family.tsv == together.family.tsv == (1 / 3 if "singular" in kind else 0)
     before = len(hub.calls("POST", "/commit/"))
     assert push(run, "--what", "aggregate,recipes,journal") == 0, capsys.readouterr().err
     assert len(hub.calls("POST", "/commit/")) == before

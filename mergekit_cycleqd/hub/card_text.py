@@ -52,6 +52,11 @@ def introduction(subject: Subject) -> str:
         "by evolution: [CycleQD](https://arxiv.org/abs/2410.14735) bred and evaluated "
         f"{search.children_told} merges and kept the best of every kind, in one archive per task. "
     )
+    if search.family.tsv:
+        text += (
+            "What is merged of each expert are its task singular vectors "
+            "([TSV-Merge](https://arxiv.org/abs/2412.00081)). "
+        )
     if subject.model.what == "recipes":
         elites = sum(len(search.elites(task)) for task in search.tasks)
         return text + (
