@@ -45,7 +45,8 @@ from torch import Tensor
 
 from mergekit_cycleqd.checkpoint import Checkpoint, TensorHeader
 from mergekit_cycleqd.factors import Basis, FactorCache, as_matrix
-from mergekit_cycleqd.genome import Family, Genome, Term
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term
 from mergekit_cycleqd.materialize import ResidentModel
 
 EXPERTS = 3

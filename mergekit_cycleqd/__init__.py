@@ -5,7 +5,8 @@ imported, and imports nothing heavy itself.
 """
 
 from mergekit_cycleqd import registration
-from mergekit_cycleqd.genome import Family, Genome, Term, aggregate, crossover, mutate
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term, aggregate, crossover, mutate
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.recipe_file import load_recipe
 from mergekit_cycleqd.search import Candidate, CycleQD

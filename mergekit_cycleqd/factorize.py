@@ -14,8 +14,8 @@ from rich.table import Table
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.factors import Basis, FactorCache, as_matrix
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.family_tensors import FamilyTensors
-from mergekit_cycleqd.genome import Family
 from mergekit_cycleqd.lora import LowRank
 from mergekit_cycleqd.models import BASE, family_faults, in_task_order, open_models, references
 from mergekit_cycleqd.recipe_evolution import SvdMutation

@@ -12,7 +12,8 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from mergekit_cycleqd.errors import GenomeError, JournalError
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.journal_header import differences
 from mergekit_cycleqd.journal_lines import decode, encode, torn
 from mergekit_cycleqd.recipe import Recipe, cross_checks

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from mergekit_cycleqd.errors import GenomeError, ModelError
 from mergekit_cycleqd.factors import Basis, FactorCache
-from mergekit_cycleqd.genome import check_directions
+from mergekit_cycleqd.family import check_directions
 from mergekit_cycleqd.kernel import Share, compute_dtype, directions_of, merge_into, task_vector
 from mergekit_cycleqd.lineage import parse_lineage
 from mergekit_cycleqd.lora import LowRank

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mergekit_cycleqd.errors import GenomeError
-from mergekit_cycleqd.genome import MAX_SEED, Family, Genome, Term
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import MAX_SEED, Genome, Term
 from mergekit_cycleqd.lineage import format_lineage, parse_lineage
 
 METHOD = "cycleqd"

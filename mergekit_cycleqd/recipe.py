@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import to_jsonable_python
 
-from mergekit_cycleqd.genome import Family
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.hub.options import Publish, publish_faults
 from mergekit_cycleqd.recipe_evaluators import Evaluator, misfits, strange_keys
 from mergekit_cycleqd.recipe_evolution import (

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mergekit_cycleqd.errors import GenomeError, JournalError
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.floors import Bounds
-from mergekit_cycleqd.genome import Family, Genome, Term
+from mergekit_cycleqd.genome import Genome, Term
 from mergekit_cycleqd.lineage import format_lineage, parse_lineage
 from mergekit_cycleqd.population import mean_scores
 from mergekit_cycleqd.search import Candidate, Scores, Told

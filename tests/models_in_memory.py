@@ -12,7 +12,8 @@ from lm_eval.api.instance import Instance
 
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.hf import HFEngine
-from mergekit_cycleqd.genome import Family, Genome, Term
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term
 from mergekit_cycleqd.recipe import Engine
 
 

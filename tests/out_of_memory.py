@@ -18,7 +18,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from mergekit_cycleqd.engines.memory import OutOfMemory
-from mergekit_cycleqd.genome import Family, Genome, Term
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term
 from tests.conftest import save_tokenizer
 from tests.models_in_memory import open_hf, prompts, questions
 

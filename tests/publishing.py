@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import CommitOperationAdd
 
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.hub_commands import main_hf
 from mergekit_cycleqd.journal import FILE, Journal, read_header
 from mergekit_cycleqd.journal_lines import encode

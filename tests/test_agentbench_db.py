@@ -25,7 +25,7 @@ from mergekit_cycleqd.evaluators.episodes import EpisodeError
 from mergekit_cycleqd.evaluators.lm_harness import LMHarness
 from mergekit_cycleqd.evaluators.mariadb import shared_server
 from mergekit_cycleqd.evaluators.model_statements import Reply
-from mergekit_cycleqd.genome import Family
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.recipe import Task
 from tests.databases import (
     CITIES,

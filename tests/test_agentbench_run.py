@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from mergekit_cycleqd.evaluators.agentbench_db import DBEpisode
 from mergekit_cycleqd.evaluators.mysql_client import ServerError
-from mergekit_cycleqd.genome import Family
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.preparing import prepare
 from mergekit_cycleqd.run import Run
 from tests.box_records import write_coding_problems, write_os_problems

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.factors import FactorCache
-from mergekit_cycleqd.genome import Family, Genome, Term
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term
 from mergekit_cycleqd.materialize import ResidentModel
 from mergekit_cycleqd.outputs import recipe_text
 from tests.conftest import save_versions

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from mergekit_cycleqd.archive import Elite, TaskArchive
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 
 FAMILY = Family("base", ("a", "b"))
 

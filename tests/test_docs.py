@@ -24,7 +24,8 @@ import yaml
 
 from mergekit_cycleqd.cli import commands as cli
 from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.import_evolve import convert, read_evolve
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.recipe_file import load_recipe

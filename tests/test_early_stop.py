@@ -17,8 +17,9 @@ from mergekit_cycleqd.archive import Elite, TaskArchive
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.hf import HFEngine
 from mergekit_cycleqd.evaluators.lm_harness import LMHarness
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.floors import Bounds, Floors, Hopeless
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.journal import FILE
 from mergekit_cycleqd.recipe import Engine
 from tests.conftest import write_run_recipe

@@ -11,7 +11,8 @@ from lm_eval.models.huggingface import HFLM
 
 from mergekit_cycleqd.engines.hf import HFEngine
 from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from tests.conftest import make_family
 from tests.models_in_memory import children, choices, open_hf, prompts, questions
 from tests.test_lm_harness import task

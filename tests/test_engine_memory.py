@@ -17,7 +17,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from mergekit_cycleqd.cli import main
 from mergekit_cycleqd.engines.memory import OutOfMemory, is_out_of_memory
 from mergekit_cycleqd.factors import FactorCache
-from mergekit_cycleqd.genome import Family
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.journal import FILE
 from tests.conftest import RecipeMaker, make_family
 from tests.models_in_memory import children, choices, open_hf, prompts, questions, room_for

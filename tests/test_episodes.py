@@ -20,7 +20,7 @@ from mergekit_cycleqd.evaluators.episode_task import Aggregation, EpisodeTask, e
 from mergekit_cycleqd.evaluators.episodes import Episode, EpisodeError, Outcome, Prompt
 from mergekit_cycleqd.evaluators.lm_harness import LMHarness
 from mergekit_cycleqd.evaluators.lockstep import install
-from mergekit_cycleqd.genome import Family
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.recipe import Task
 from tests.oracles import Chat, Oracle, ShortOracle, run_task
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.genome import Family, Genome, Term, mutate
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term, mutate
 from mergekit_cycleqd.outputs import recipe_text
 from tests.conftest import TASKS
 from tests.test_lm_harness import plain_lm_eval

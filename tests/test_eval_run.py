@@ -22,7 +22,8 @@ from mergekit_cycleqd import eval_run
 from mergekit_cycleqd.chosen_models import distinct
 from mergekit_cycleqd.errors import JournalError
 from mergekit_cycleqd.eval_tasks import PAPER, ScoredTask
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.hub.card import card
 from mergekit_cycleqd.hub.run_record import RunRecord
 from mergekit_cycleqd.journal import FILE as JOURNAL

@@ -14,7 +14,7 @@ from mergekit_cycleqd import factors
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.cli import main
 from mergekit_cycleqd.factors import FactorCache, directions
-from mergekit_cycleqd.genome import Family
+from mergekit_cycleqd.family import Family
 from tests.conftest import RecipeMaker
 from tests.test_lora import make_adapter, pytestmark  # noqa: F401
 from tests.test_materialize import in_place, random_genome

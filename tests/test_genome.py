@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mergekit_cycleqd.errors import GenomeError
-from mergekit_cycleqd.genome import Family, Genome, Term, aggregate, combine, crossover, mutate
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term, aggregate, combine, crossover, mutate
 from mergekit_cycleqd.model_recipe import format_terms, parse_terms
 from mergekit_cycleqd.outputs import recipe_text
 

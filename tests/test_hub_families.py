@@ -13,7 +13,8 @@ from huggingface_hub import ModelCard
 from mergekit.options import MergeOptions
 from transformers import AutoModelForCausalLM
 
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.hub.rebuild import PublishedRecipe, rebuild
 from mergekit_cycleqd.hub.run_record import RunRecord
 from tests import hub_server

@@ -12,7 +12,7 @@ import yaml
 from huggingface_hub import CommitOperationAdd
 
 from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.genome import Family
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.journal import FILE, read_header
 from mergekit_cycleqd.journal_lines import encode
 from mergekit_cycleqd.recipe_file import load_recipe

@@ -18,7 +18,8 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.hub import lineage_file
 from mergekit_cycleqd.hub.build import build
 from mergekit_cycleqd.hub.card import Subject, card

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from mergekit_cycleqd.errors import JournalError
-from mergekit_cycleqd.genome import Family, Genome, Term, mutate
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term, mutate
 from mergekit_cycleqd.journal import FILE, Journal, end_of_last_line
 from mergekit_cycleqd.journal_check import check_journal
 from mergekit_cycleqd.journal_lines import encode

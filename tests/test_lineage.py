@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from mergekit_cycleqd import draws
 from mergekit_cycleqd.errors import GenomeError
-from mergekit_cycleqd.genome import Family, Genome, Term, aggregate, crossover, mutate, mutate_own
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term, aggregate, crossover, mutate, mutate_own
 from mergekit_cycleqd.journal import Journal
 from mergekit_cycleqd.lineage import Mutation, Parts, format_lineage, in_order, parse_lineage
 from mergekit_cycleqd.outputs import recipe_text

@@ -13,7 +13,8 @@ from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.hf import HFEngine
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.recipe import Engine, Task
 from tests.conftest import TASKS
 

@@ -20,7 +20,8 @@ from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.cli import main
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.factors import FactorCache, directions
-from mergekit_cycleqd.genome import Family, Genome, Term, mutate
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term, mutate
 from mergekit_cycleqd.lora import LoRAExpert, LowRank, open_expert
 from mergekit_cycleqd.materialize import ResidentModel
 from mergekit_cycleqd.outputs import recipe_text

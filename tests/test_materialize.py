@@ -18,7 +18,8 @@ from mergekit_cycleqd import draws, kernel
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.factors import FactorCache
-from mergekit_cycleqd.genome import Family, Genome, Term, crossover, mutate
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term, crossover, mutate
 from mergekit_cycleqd.materialize import ResidentModel
 from tests.conftest import make_family
 

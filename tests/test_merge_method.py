@@ -11,7 +11,8 @@ import yaml
 from safetensors.torch import load_file
 
 from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.genome import Family, Genome, Term, mutate
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term, mutate
 from mergekit_cycleqd.outputs import recipe_text
 
 

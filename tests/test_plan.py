@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mergekit_cycleqd.evaluators.harness import open_harness
-from mergekit_cycleqd.genome import Family
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.plan.findings import duration, size
 from mergekit_cycleqd.plan.forecast import forecast
 from mergekit_cycleqd.plan.measured import Measured

@@ -10,7 +10,7 @@ import pytest
 
 from mergekit_cycleqd.cli import main
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.genome import Family
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.preparing import prepare
 from tests import planted_faults as planted
 from tests.planted_faults import PLANTED, Ground, ground

@@ -12,7 +12,7 @@ from huggingface_hub import CommitOperationAdd
 
 from mergekit_cycleqd.cli import main
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.genome import Family
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.preparing import prepare
 from tests import hub_server, publishing
 from tests.conftest import write_run_recipe

@@ -28,7 +28,8 @@ from mergekit_cycleqd.errors import JournalError, RecipeError, SearchError
 from mergekit_cycleqd.evaluators.combined import harness_of
 from mergekit_cycleqd.evaluators.harness import open_harness, repeat_faults
 from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.hub.lineage_file import ancestors
 from mergekit_cycleqd.hub.run_record import RunRecord
 from mergekit_cycleqd.journal import FILE

@@ -17,7 +17,8 @@ import yaml
 from transformers import AutoModelForCausalLM
 
 from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.journal import FILE, Journal
 from mergekit_cycleqd.records import Record
 from mergekit_cycleqd.workers.evaluator import Evaluator

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mergekit_cycleqd.archive import Elite
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.recipe_evolution import Sampling
 from mergekit_cycleqd.sampling import choose_parents, elite_weights
 

@@ -21,7 +21,8 @@ from mergekit_cycleqd.engines.vision import Segmenter, VisionEngine
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.evaluators.mask_metrics import METRICS, score
 from mergekit_cycleqd.evaluators.segmentation import SegmentationHarness, place
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.preparing import prepare
 from mergekit_cycleqd.recipe import Engine
 from mergekit_cycleqd.recipe_file import load_recipe

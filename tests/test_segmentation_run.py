@@ -23,7 +23,8 @@ from mergekit_cycleqd import draws
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.cli import main
 from mergekit_cycleqd.factors import FactorCache
-from mergekit_cycleqd.genome import Family, Genome, Term
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term
 from mergekit_cycleqd.journal import FILE
 from mergekit_cycleqd.materialize import ResidentModel
 from mergekit_cycleqd.pictures import FOLDER, Pictures

@@ -15,7 +15,8 @@ from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.cli import main
 from mergekit_cycleqd.errors import GenomeError, RecipeError
 from mergekit_cycleqd.factors import FactorCache, directions
-from mergekit_cycleqd.genome import Family, Genome, Term, mutate_own
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term, mutate_own
 from mergekit_cycleqd.lora import LowRank
 from mergekit_cycleqd.materialize import ResidentModel
 from mergekit_cycleqd.recipe_file import load_recipe

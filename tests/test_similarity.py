@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.cli import main
 from mergekit_cycleqd.factors import FactorCache
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.family_tensors import FamilyTensors
-from mergekit_cycleqd.genome import Family
 from mergekit_cycleqd.lora import open_expert
 from mergekit_cycleqd.report import write_report
 from mergekit_cycleqd.similarity.measure import Lacking, keep_for_run, measure

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mergekit_cycleqd.archive import Elite, TaskArchive
-from mergekit_cycleqd.genome import Family, Genome, Term, mutate
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term, mutate
 from mergekit_cycleqd.surrogate import most_promising, position
 
 FAMILY = Family("base", ("a", "b"))

@@ -18,8 +18,9 @@ from mergekit_cycleqd.engines.swap_check import Report, SwapCheck, check_reach
 from mergekit_cycleqd.engines.vllm_worker import FILL, Merges
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.factors import FactorCache
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.fingerprint import digest
-from mergekit_cycleqd.genome import Family, Genome, Term, mutate, mutate_own
+from mergekit_cycleqd.genome import Genome, Term, mutate, mutate_own
 from mergekit_cycleqd.lora import open_expert
 from mergekit_cycleqd.materialize import ResidentModel
 from mergekit_cycleqd.recipe import Engine

@@ -26,7 +26,8 @@ from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines import ModelEngine, engine_faults, open_engine
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-from mergekit_cycleqd.genome import Family, Genome, Term, mutate
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term, mutate
 from mergekit_cycleqd.lora import open_expert
 from mergekit_cycleqd.recipe import Engine, Task
 from tests.conftest import COLOURS, TASKS, make_family, write_run_recipe

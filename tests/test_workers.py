@@ -16,7 +16,8 @@ import pytest
 from rich.console import Console
 
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.preparing import prepare
 from mergekit_cycleqd.run import Run
 from mergekit_cycleqd.workers import Job, WorkerError, crew

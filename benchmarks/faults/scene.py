@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.journal import FILE, Journal
 from mergekit_cycleqd.outputs import write_outputs
 from mergekit_cycleqd.recipe import Recipe

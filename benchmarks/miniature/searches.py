@@ -17,7 +17,8 @@ from pymoo.optimize import minimize
 from scoring import Scorer
 
 from mergekit_cycleqd.archive import Elite
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.search import CycleQD
 

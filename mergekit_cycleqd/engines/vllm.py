@@ -17,7 +17,8 @@ from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines import ModelEngine
 from mergekit_cycleqd.engines.swap_check import Report, SwapCheck, check_reach
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.genome import Family, Genome
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.recipe import Engine
 
 OLDEST = "0.20"

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.floors import Floors
-from mergekit_cycleqd.genome import Family
 from mergekit_cycleqd.records import Record
 from mergekit_cycleqd.workers import Job, Pool, WorkerError
 
