@@ -18,7 +18,7 @@ from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.family_tensors import FamilyTensors
 from mergekit_cycleqd.lora import LowRank
 from mergekit_cycleqd.models import BASE, family_faults, in_task_order, open_models, references
-from mergekit_cycleqd.recipe_evolution import SvdMutation
+from mergekit_cycleqd.recipe_evolution import Mutation, SvdMutation
 from mergekit_cycleqd.recipe_file import load_recipe
 from mergekit_cycleqd.separation import kept
 
@@ -81,18 +81,7 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
         ModelError: If a model cannot be read.
     """
     recipe = load_recipe(path)
-    faults: list[str] = []
-    mutation = recipe.evolution.mutation
-    if recipe.family.tsv:
-        pass  # task singular vectors are made of them, whatever mutation is
-    elif not isinstance(mutation, SvdMutation):
-        faults.append(
-            f"evolution.mutation: must be of kind svd to need directions, got {mutation.kind}"
-        )
-    elif mutation.basis == "child":
-        faults.append(
-            "evolution.mutation.basis: must be expert for directions made ahead, got child"
-        )
+    faults = [] if recipe.family.tsv else _unneeded(recipe.evolution.mutation)
     checkpoints = {} if faults else open_models(references(recipe), faults)
     faults += family_faults(checkpoints)
     wanted = device or recipe.engine.device
@@ -122,6 +111,15 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
     if prune:
         needed = set().union(*(spectrum.files for spectrum in spectra))
         console.print(f"pruned: {cache.prune(needed)} bytes freed", highlight=False)
+
+
+def _unneeded(mutation: Mutation) -> list[str]:
+    """Why a mutation needs no directions that can be made ahead; empty if it does."""
+    if not isinstance(mutation, SvdMutation):
+        return [f"evolution.mutation: must be of kind svd to need directions, got {mutation.kind}"]
+    if mutation.basis == "child":
+        return ["evolution.mutation.basis: must be expert for directions made ahead, got child"]
+    return []
 
 
 def _table(family: Family, experts: Sequence[Checkpoint], spectra: Sequence[Spectrum]) -> Table:

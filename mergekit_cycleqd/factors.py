@@ -155,3 +155,8 @@ class FactorCache:
                 file.unlink()
                 freed += stat.st_size
         return freed
+
+
+def known_directions(tau: Tensor) -> Basis:
+    """`directions` of `tau` for one use: from the user's cache where it is there, never stored."""
+    return FactorCache.default().directions(tau, store=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mergekit_cycleqd import draws
-from mergekit_cycleqd.factors import Basis, FactorCache, as_matrix
+from mergekit_cycleqd.factors import Basis, as_matrix, known_directions
 from mergekit_cycleqd.genome import Term
 from mergekit_cycleqd.lora import LowRank
 
@@ -204,8 +204,7 @@ def directions_of(base: Tensor, own: Tensor | LowRank, rank: int, energy: float)
     if isinstance(own, LowRank):
         return Directions.of(own, own.basis(), rank, energy, compute_dtype(base.dtype))
     tau = task_vector(base, own)
-    basis = FactorCache.default().directions(as_matrix(tau), store=False)
-    return Directions.of(tau, basis, rank, energy, tau.dtype)
+    return Directions.of(tau, known_directions(as_matrix(tau)), rank, energy, tau.dtype)
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -24,7 +24,7 @@ from mergekit.merge_methods.registry import register, registered_methods
 from torch import Tensor
 
 from mergekit_cycleqd.errors import GenomeError, ModelError
-from mergekit_cycleqd.factors import Basis, FactorCache
+from mergekit_cycleqd.factors import known_directions
 from mergekit_cycleqd.family import check_directions
 from mergekit_cycleqd.kernel import Share, compute_dtype, directions_of, merge_into, task_vector
 from mergekit_cycleqd.lineage import parse_lineage
@@ -84,7 +84,7 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
             entry.tensor if changes else None
             for entry, changes in zip(group.non_base, changing, strict=True)
         ]
-        experts = separate(base, experts, tsv, _basis)
+        experts = separate(base, experts, tsv, known_directions)
         shares = []
         taus: list[Callable[[], Tensor] | None] = []
         for k, (entry, own) in enumerate(zip(group.non_base, experts, strict=True)):
@@ -104,10 +104,6 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
         merged = torch.empty_like(base, memory_format=torch.contiguous_format)
         merge_into(merged, name, base, shares, noise, lineage)
         return merged
-
-
-def _basis(tau: Tensor) -> Basis:
-    return FactorCache.default().directions(tau, store=False)
 
 
 if METHOD not in {method.spec.name for method in registered_methods()}:

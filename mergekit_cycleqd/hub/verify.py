@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.factors import FactorCache
+from mergekit_cycleqd.factors import known_directions
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.kernel import Share, compute_dtype, directions_of, merge_into, task_vector
@@ -104,7 +104,7 @@ def expected_tensor(name: str, genome: Genome, start: Tensor, experts: list[Chec
     shares = []
     taus: list[Callable[[], Tensor] | None] = []
     found = [_own(expert, name, start) for expert in experts]
-    found = separate(start, found, family.tsv, FactorCache.default().directions)
+    found = separate(start, found, family.tsv, known_directions)
     for k, own in enumerate(found):
         taus.append(None if own is None else partial(task_vector, start, own))
         terms = genome.terms_of(k)
