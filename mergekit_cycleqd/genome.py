@@ -242,5 +242,6 @@ def aggregate(genomes: Sequence[Genome], qualities: Sequence[float]) -> Genome:
     """
     if not genomes:
         raise GenomeError("aggregation needs at least one genome, got none")
-    powers = [math.exp(quality - max(qualities)) for quality in qualities]
+    top = max(qualities)
+    powers = [math.exp(quality - top) for quality in qualities]
     return combine(genomes, [power / math.fsum(powers) for power in powers])
