@@ -29,3 +29,21 @@ def test_a_score_is_found_once_for_all_commands(tmp_path: Path) -> None:
     decides.write_text("a = 2")
     assert scores(Kept(tmp_path, [decides]), "ab", "search") == {"db": 0.4}
     assert asked == ["ab search", "ab holdout", "cd search", "ab search"]
+
+
+def test_half_a_line_costs_its_own_score_alone(tmp_path: Path) -> None:
+    for weights in ("ab", "cd"):
+        Kept(tmp_path, []).scores(weights, "search", lambda: {"db": 0.1})
+    (file,) = tmp_path.glob("scores-*.jsonl")
+    file.write_text(file.read_text()[:-4])
+    asked: list[str] = []
+
+    def again(weights: str) -> Scores:
+        def score() -> Scores:
+            asked.append(weights)
+            return {"db": 0.2}
+
+        return Kept(tmp_path, []).scores(weights, "search", score)
+
+    assert [again("ab"), again("cd"), again("cd")] == [{"db": 0.1}, {"db": 0.2}, {"db": 0.2}]
+    assert asked == ["cd"]

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from figure import draw
+from saved import Row, Rows
 from scoring import Scorer
 from searches import Found, mean, population
-from tables import Row, Rows, paired, table
+from tables import paired, table
 
 COMPARED = {
     "all-round": "best all-round elite, holdout",

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from ablation import row, show
 from family import SKILLS, models
+from saved import Rows
 from scoring import Scorer
 from searches import cycleqd, recipe
-from tables import Rows, arguments, over_seeds
+from tables import arguments, over_seeds
 
 PAPER = "preset: paper"
 BEST = "preset: best"
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument("--family", choices=["gentle", "uneven"], default="gentle")
     parser.add_argument("--only", nargs="+", default=list(WIDER), choices=WIDER, metavar="ROW")
     args = parser.parse_args()
-    results = over_seeds(rows_of, args.seeds, args.jobs, args.children, args.family, args.only)
+    results = over_seeds(rows_of, args, args.family, args.only)
     show(results, BEST, args.figure)
 
 

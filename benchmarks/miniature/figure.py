@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tables import Rows, interval
+from saved import Rows
+from tables import interval
 
 from mergekit_cycleqd.report.plots import COLOURS
 from mergekit_cycleqd.report.static import new_figure, save

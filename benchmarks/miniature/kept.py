@@ -1,7 +1,8 @@
 """Scores that outlive a command: one file of lines beside a family's models.
 
 A table that was stopped goes on where it was, and tables share what they score. Without the file
-all is scored anew.
+all is scored anew. A newline begins every line, so that half a line of a stopped command costs that
+line alone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 Scores = dict[str, float]
@@ -28,9 +30,10 @@ class Kept:
         content = b"".join(file.read_bytes() for file in decided_by)
         self._file = folder / f"scores-{hashlib.sha256(content).hexdigest()[:8]}.jsonl"
         lines = self._file.read_text().splitlines() if self._file.is_file() else []
-        self._known: dict[str, Scores] = {
-            key: scores for line in lines for key, scores in json.loads(line).items()
-        }
+        self._known: dict[str, Scores] = {}
+        for line in lines:
+            with suppress(json.JSONDecodeError):  # a line that was stopped half-way
+                self._known |= json.loads(line)
 
     def scores(self, weights: str, split: str, score: Callable[[], Scores]) -> Scores:
         """The scores of a checksum on a split, found by `score` if they are not known."""
@@ -38,5 +41,5 @@ class Kept:
         if key not in self._known:
             self._known[key] = score()
             with self._file.open("a") as file:
-                file.write(json.dumps({key: self._known[key]}) + "\n")
+                file.write("\n" + json.dumps({key: self._known[key]}))
         return self._known[key]

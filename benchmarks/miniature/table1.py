@@ -23,10 +23,11 @@ from family import SKILLS, Models, models
 from figure import draw
 from kept import Scores
 from safetensors.torch import load_file
+from saved import Rows
 from scoring import Scorer
 from searches import cma_es, cycleqd, mean, nsga2, population, recipe, weighted
 from stock import COEFFICIENTS, best, grids
-from tables import Rows, arguments, over_seeds, paired, table
+from tables import arguments, over_seeds, paired, table
 
 from mergekit_cycleqd.genome import Genome
 
@@ -130,7 +131,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--family", choices=["gentle", "uneven"], default="gentle")
     args = parser.parse_args()
-    show(over_seeds(rows_of, args.seeds, args.jobs, args.children, args.family), args.figure)
+    show(over_seeds(rows_of, args, args.family), args.figure)
 
 
 def show(results: Sequence[Rows], figure: Path | None) -> None:

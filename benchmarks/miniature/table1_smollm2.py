@@ -11,11 +11,12 @@ What was trained and scored is kept in runs/miniature: the same command goes on 
 
 from __future__ import annotations
 
+from saved import Rows
 from smollm2.scoring import Scorer
 from smollm2.training import models
 from stock import grids
 from table1 import rows_over, show
-from tables import Rows, arguments, over_seeds
+from tables import arguments, over_seeds
 
 COEFFICIENTS = (0.2, 0.33, 0.5, 0.7, 1.0)
 WEIGHTS = (0.5, 1.0)
@@ -34,7 +35,7 @@ def rows_of(seed: int, children: int) -> Rows:
 def main() -> None:
     """Print the tables."""
     args = arguments(__doc__, children=60, seeds=(0,), jobs=1).parse_args()
-    show(over_seeds(rows_of, args.seeds, args.jobs, args.children), args.figure)
+    show(over_seeds(rows_of, args), args.figure)
 
 
 if __name__ == "__main__":

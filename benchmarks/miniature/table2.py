@@ -18,9 +18,10 @@ import torch
 import yaml
 from ablation import row, show
 from family import ROOT, SKILLS, models
+from saved import Rows
 from scoring import Scorer
 from searches import cycleqd, recipe
-from tables import Rows, arguments, over_seeds
+from tables import arguments, over_seeds
 
 FULL = "5-elite-sampling"
 SLOW = "6-basis-child"
@@ -53,7 +54,7 @@ def main() -> None:
     rows = [name for name in ablations() if name != SLOW]
     parser.add_argument("--only", nargs="+", default=rows, choices=[*rows, SLOW], metavar="ROW")
     args = parser.parse_args()
-    results = over_seeds(rows_of, args.seeds, args.jobs, args.children, args.only)
+    results = over_seeds(rows_of, args, args.only)
     show(results, FULL, args.figure)
 
 

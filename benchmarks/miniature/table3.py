@@ -14,11 +14,12 @@ from __future__ import annotations
 from family import SKILLS
 from figure import draw
 from safetensors.torch import load_file
+from saved import Rows
 from searches import cycleqd, recipe
 from smollm2.general_text import perplexity
 from smollm2.scoring import Scorer
 from smollm2.training import models
-from tables import Rows, arguments, over_seeds, table
+from tables import arguments, over_seeds, table
 
 from mergekit_cycleqd.genome import Genome
 
@@ -53,7 +54,7 @@ def rows_of(seed: int, children: int) -> Rows:
 def main() -> None:
     """Print the table."""
     args = arguments(__doc__, children=60, seeds=(0,), jobs=1).parse_args()
-    results = over_seeds(rows_of, args.seeds, args.jobs, args.children)
+    results = over_seeds(rows_of, args)
     print(table(results, COLUMNS))
     if args.figure:
         draw(results, COLUMNS, args.figure)

@@ -6,16 +6,14 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from saved import Rows, Saved
 from scipy import stats
-
-Row = dict[str, float]
-Rows = dict[str, Row]
 
 
 def arguments(
@@ -34,22 +32,34 @@ def arguments(
     parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
     parser.add_argument("--jobs", type=int, default=jobs, help="seeds at a time")
     parser.add_argument("--figure", type=Path, help="the same as a picture: an svg or png file")
+    parser.add_argument(
+        "--save", type=Path, help="folder for the rows of seeds; those that are there are taken"
+    )
     return parser
 
 
-def over_seeds(
-    work: Callable[..., Rows], seeds: Sequence[int], jobs: int, *args: Any
-) -> list[Rows]:
-    """The rows of every seed, in the seeds' order."""
+def over_seeds(work: Callable[..., Rows], args: argparse.Namespace, *more: Any) -> list[Rows]:
+    """The rows of every seed, in the seeds' order, each kept as soon as it is there.
+
+    Args:
+        work: Gives the rows of a seed; called with it, the number of children, and `more`.
+        args: Of the command, see `arguments`.
+        more: What else decides rows.
+    """
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["MERGEKIT_CYCLEQD_CACHE"] = os.path.abspath("runs/miniature/cache")
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        results = []
-        found = pool.map(work, seeds, *([argument] * len(seeds) for argument in args))
-        for seed, rows in zip(seeds, found, strict=True):
+    settings = (args.children, *more)
+    saved = Saved(args.save, settings)
+    results = {seed: rows for seed in args.seeds if (rows := saved.rows(seed)) is not None}
+    missing = [seed for seed in args.seeds if seed not in results]
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(work, seed, *settings): seed for seed in missing}
+        for done in as_completed(running):
+            seed, rows = running[done], done.result()
+            saved.keep(seed, rows)
             print(f"seed {seed} done", file=sys.stderr, flush=True)
-            results.append(rows)
-    return results
+            results[seed] = rows
+    return [results[seed] for seed in args.seeds]
 
 
 def interval(values: Iterable[float]) -> tuple[float, float]:
