@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mergekit_cycleqd.archive import Elite, TaskArchive
 from mergekit_cycleqd.errors import SearchError
@@ -38,13 +38,28 @@ def all_rounders(archives: Mapping[str, TaskArchive]) -> list[Elite]:
 def parents(how: BestOfEach | Recombination, archives: Mapping[str, TaskArchive]) -> list[Elite]:
     """The elites that the aggregate is made of: of each archive in turn, or the best first.
 
+    All are of one family, that of the best all-round elite: where plain task vectors and task
+    singular vectors share the archives, models of the two kinds have no linear combination.
+
     Raises:
         SearchError: If the archives are empty.
     """
-    ranked = all_rounders(archives)
     if isinstance(how, Recombination):
-        return ranked[: how.elites]
-    return [best_first(archive)[0] for archive in archives.values()]
+        ranked = all_rounders(archives)
+        return _kin(ranked, ranked[0])[: how.elites]
+    return [elite for _, elite in _best_of_each(archives)]
+
+
+def _best_of_each(archives: Mapping[str, TaskArchive]) -> list[tuple[str, Elite]]:
+    """Task and best elite of each archive; of one that has none of the family, nothing."""
+    first = all_rounders(archives)[0]
+    found = {task: _kin(best_first(archive), first) for task, archive in archives.items()}
+    return [(task, elites[0]) for task, elites in found.items() if elites]
+
+
+def _kin(elites: Sequence[Elite], one: Elite) -> list[Elite]:
+    """Those whose genomes refer to what the genome of `one` refers to: they can be combined."""
+    return [elite for elite in elites if elite.genome.family == one.genome.family]
 
 
 def one_of_all(how: BestOfEach | Recombination, archives: Mapping[str, TaskArchive]) -> Genome:
@@ -57,11 +72,10 @@ def one_of_all(how: BestOfEach | Recombination, archives: Mapping[str, TaskArchi
     Raises:
         SearchError: If the archives are empty.
     """
-    elites = parents(how, archives)
-    genomes = [elite.genome for elite in elites]
     if isinstance(how, BestOfEach):
-        qualities = [e.scores[task] for e, task in zip(elites, archives, strict=True)]
-        return aggregate(genomes, qualities)
+        best = _best_of_each(archives)
+        return aggregate([e.genome for _, e in best], [e.scores[task] for task, e in best])
+    genomes = [elite.genome for elite in parents(how, archives)]
     weights = [math.log(len(genomes) + 0.5) - math.log(i + 1) for i in range(len(genomes))]
     total = math.fsum(weights)
     return combine(genomes, [weight / total for weight in weights])

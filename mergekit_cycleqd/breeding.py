@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,9 +41,9 @@ def breed(
     evolution, tasks = recipe.evolution, recipe.task_names
     task = turn(recipe, index)
     child = index - len(tasks)
-    if child < len(evolution.founders):
-        weights = (evolution.founders[child],) * len(tasks)
-        return task, Genome(recipe.family, weights), tuple(range(len(tasks)))
+    if child < len(recipe.founders):
+        family, weight = recipe.founders[child]
+        return task, Genome(family, (weight,) * len(tasks)), tuple(range(len(tasks)))
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([evolution.seed, index])))
     elites, expert = archives[task].elites, tasks.index(task)
     proposals = [_propose(recipe, elites, expert, rng) for _ in range(evolution.screen)]
@@ -59,10 +60,11 @@ def _propose(
 ) -> tuple[Genome, tuple[int, int]]:
     evolution = recipe.evolution
     first, second = choose_parents(elites, recipe.task_names, evolution.sampling, rng)
+    other = replace(second.genome, family=first.genome.family)  # the child is of the first's kind
     if isinstance(evolution.crossover, IsoLine):
-        genome = _along(first.genome, second.genome, evolution.crossover, rng)
+        genome = _along(first.genome, other, evolution.crossover, rng)
     else:
-        genome = _between(first.genome, second.genome, evolution.crossover, rng)
+        genome = _between(first.genome, other, evolution.crossover, rng)
     seed = int(rng.integers(2**32))
     genome = _mutate(genome, evolution.mutation, expert, seed)
     return genome, (first.index, second.index)

@@ -81,7 +81,7 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
         ModelError: If a model cannot be read.
     """
     recipe = load_recipe(path)
-    faults = [] if recipe.family.tsv else _unneeded(recipe.evolution.mutation)
+    faults = [] if recipe.tsv else _unneeded(recipe.evolution.mutation)
     checkpoints = {} if faults else open_models(references(recipe), faults)
     faults += family_faults(checkpoints)
     wanted = device or recipe.engine.device
@@ -91,7 +91,7 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
         faults.append("engine.device: needs a CUDA device, got none here; use --device cpu")
     if faults:
         raise RecipeError([f"{path}: {fault}" for fault in faults])
-    experts = in_task_order(recipe, checkpoints)
+    experts, family = in_task_order(recipe, checkpoints), recipe.families[-1]
     cache = FactorCache.default()
     spectra = [Spectrum() for _ in experts]
     reading = FamilyTensors(checkpoints[BASE], experts, recipe.engine.trust_remote_code)
@@ -101,13 +101,13 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
             for spectrum, change in zip(spectra, reading.changes, strict=True):
                 found = change(name)
                 if isinstance(found, LowRank):
-                    spectrum.add(found.to(torch.device(wanted)).basis(), recipe.family)
+                    spectrum.add(found.to(torch.device(wanted)).basis(), family)
                 elif found is not None:
                     tau = as_matrix((found.to(base.dtype) - base).to(wanted))
-                    spectrum.add(cache.directions(tau), recipe.family)
+                    spectrum.add(cache.directions(tau), family)
                     spectrum.files.add(cache.path(tau))
                 bar.advance(task)
-    console.print(_table(recipe.family, experts, spectra))
+    console.print(_table(family, experts, spectra))
     if prune:
         needed = set().union(*(spectrum.files for spectrum in spectra))
         console.print(f"pruned: {cache.prune(needed)} bytes freed", highlight=False)

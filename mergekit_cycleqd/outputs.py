@@ -86,6 +86,7 @@ def _archive(archive: TaskArchive) -> dict[str, Any]:
                 **({"evaluations": elite.evaluations} if elite.evaluations > 1 else {}),
                 "parents": elite.parents,
                 "id": elite.genome.id,
+                **({"tsv": tsv} if (tsv := elite.genome.family.tsv) else {}),
                 "weights": elite.genome.weights,
                 "terms": elite.genome.terms,
             }

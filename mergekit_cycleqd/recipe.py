@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Annotated, Any, Literal
 
@@ -210,25 +211,43 @@ class Recipe(Strict):
 
     @property
     def family(self) -> Family:
-        """What the run's genomes refer to; experts in the order of their tasks.
+        """What the experts' genomes refer to; experts in the order of their tasks.
 
         Arithmetic is in float32 whatever the models are stored in; `out_dtype` is the engine's.
         """
+        return self.families[0]
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """What the run's genomes refer to: plain task vectors, task singular vectors, or each."""
         experts = {expert.task: expert.model for expert in self.experts}
         mutation = self.evolution.mutation
         svd = mutation if isinstance(mutation, SvdMutation) else None
         vectors = self.evolution.task_vectors
-        singular = vectors if isinstance(vectors, SingularTaskVectors) else None
         dtype = self.engine.dtype
-        return Family(
+        plain = Family(
             base_model=self.base_model,
             experts=tuple(experts[name] for name in self.task_names),
             rank=svd.rank if svd else 0,
             energy=(svd.energy or 0.0) if svd else 0.0,
-            tsv=(singular.share or 1 / len(experts)) if singular else 0.0,
             dtype=None if dtype == "auto" else "float32",
             out_dtype=None if dtype in ("auto", "float32") else dtype,
         )
+        if not isinstance(vectors, SingularTaskVectors):
+            return (plain,)
+        singular = replace(plain, tsv=vectors.share or 1 / len(experts))
+        return (singular,) if vectors.kind == "tsv" else (plain, singular)
+
+    @property
+    def tsv(self) -> float:
+        """The share of directions of task singular vectors, or 0 if no genome refers to them."""
+        return self.families[-1].tsv
+
+    @property
+    def founders(self) -> tuple[tuple[Family, float], ...]:
+        """Of each of the first children, what it refers to and the weight of every expert."""
+        weights = self.evolution.founders
+        return tuple((family, weight) for family in self.families for weight in weights)
 
 
 def cross_checks(recipe: Recipe) -> Iterator[str]:

@@ -123,9 +123,12 @@ class SingularTaskVectors(Strict):
 
     Of every matrix, an expert keeps its leading singular directions, and those of all experts are
     made orthogonal. `share` says how many of the directions: 1 / number of experts if unsaid.
+
+    With `kind: both`, models of plain task vectors and of task singular vectors share the archives:
+    every founder is made of each, and a child is of the kind of its first parent.
     """
 
-    kind: Literal["tsv"]
+    kind: Literal["tsv", "both"]
     share: float | None = Field(default=None, gt=0, le=1)
 
 
@@ -200,9 +203,10 @@ class Evolution(Strict):
     left of each expert, which may score a little less than the expert.
 
     `founders` are the first children: merges of all experts by one coefficient each, as task
-    arithmetic makes them. `screen: N` proposes N children for each one that is evaluated, the one
-    from which the archives expect most by the scores of the elites near it; every twentieth is
-    chosen for its expected mean over the tasks.
+    arithmetic makes them, and with `task_vectors` of kind `both` as TSV-Merge does besides.
+    `screen: N` proposes N children for each one that is evaluated, the one from which the archives
+    expect most by the scores of the elites near it; every twentieth is chosen for its expected mean
+    over the tasks.
 
     `aggregation` says of which elites the one model of `aggregate.yaml` is made.
 
@@ -239,6 +243,15 @@ class Evolution(Strict):
         if not isinstance(preset, str) or preset not in PRESETS:
             return value
         return _over(PRESETS[preset], value)
+
+    @model_validator(mode="after")
+    def _first_of_both(self) -> Evolution:
+        if self.task_vectors.kind == "both" and not self.founders:
+            raise ValueError(
+                "task_vectors of kind both needs founders, the first models of task singular "
+                "vectors; give founders: [0.3, 0.5, 0.7, 1.0], or kind tsv"
+            )
+        return self
 
     @model_validator(mode="after")
     def _scores_to_come_back_with(self) -> Evolution:

@@ -35,7 +35,7 @@ class Repeats:
         """
         evolution, tasks = self._recipe.evolution, self._recipe.task_names
         every = evolution.reevaluate
-        child = index - len(tasks) - len(evolution.founders)
+        child = index - len(tasks) - len(self._recipe.founders)
         if every is None or child < 0:
             return False
         period = evolution.cycle * len(tasks) if evolution.quality == "cyclic" else 1

@@ -21,6 +21,7 @@ from mergekit_cycleqd.genome import Genome
 # of the elites' scores is 1. The likeliest pair is taken.
 LENGTHS = (0.5, 1.0, 2.0)
 NOISES = (0.003, 0.03)
+KINDS_APART = 1.0  # in factors: plain task vectors and task singular vectors of one position
 MARGIN = 0.01  # by so much of the elites' range may a score be beyond it: log-odds 4.6 at its ends
 DRAWS = 32  # outcomes of a proposal that are looked at
 MOST = 1000  # elites that are looked at: the cost grows with the cube of their number
@@ -38,6 +39,11 @@ def position(genome: Genome) -> list[float]:
         if term.expert is not None:
             factors[term.expert] += term.scale / 2
     return factors
+
+
+def _place(genome: Genome) -> list[float]:
+    """Its position, and how far models of its kind are from those of plain task vectors."""
+    return [*position(genome), KINDS_APART if genome.family.tsv else 0.0]
 
 
 def most_promising(
@@ -97,7 +103,7 @@ def _outcomes(
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 
-    places = np.array([position(genome) for genome in known])
+    places = np.array([_place(genome) for genome in known])
     lowest, spans = _range(scores)
     low, wide = lowest - MARGIN * spans, (1 + 2 * MARGIN) * spans
     odds = logit((scores - low) / wide)
@@ -109,7 +115,7 @@ def _outcomes(
         for kernel in kernels
     ]
     process = max(fitted, key=lambda each: each.log_marginal_likelihood_value_)
-    proposed = np.array([position(genome) for genome in proposals])
+    proposed = np.array([_place(genome) for genome in proposals])
     means, deviations = process.predict(proposed, return_std=True)
     draws = np.random.Generator(np.random.Philox(0)).normal(size=(DRAWS, 1, scores.shape[1]))
     found: NDArray[np.float64] = low + wide * expit(means + deviations * draws)

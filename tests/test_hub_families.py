@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 hub = hub_server.hub
 
 
-@pytest.fixture(params=["adapters", "singular adapters", "qwen2 moe", "mixtral"])
+@pytest.fixture(params=["adapters", "singular adapters", "both adapters", "qwen2 moe", "mixtral"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -45,7 +45,7 @@ def run(kind: str, family: Family, hub: Hub, tmp_path: Path) -> Path:
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(DECODERS[kind]())
         family = save_versions(model, tmp_path, COLOURS)
-    made = make_run(tmp_path / "made", family, singular if "singular" in kind else plain)
+    made = make_run(tmp_path / "made", family, CHANGES.get(kind.split()[0], plain))
     return over(made, put_on_hub(hub, family))
 
 
@@ -53,8 +53,15 @@ def singular(content: dict[str, Any]) -> None:
     content["evolution"]["task_vectors"] = {"kind": "tsv"}
 
 
+def both(content: dict[str, Any]) -> None:
+    content["evolution"] |= {"task_vectors": {"kind": "both"}, "founders": [0.5, 1.0]}
+
+
 def plain(content: dict[str, Any]) -> None:
     """Nothing is said."""
+
+
+CHANGES = {"singular": singular, "both": both}
 
 
 def test_it_is_published_used_and_rebuilt_byte_for_byte(
@@ -67,7 +74,11 @@ def test_it_is_published_used_and_rebuilt_byte_for_byte(
     recipe = pushed["mergekit_config.yml"].decode()
     assert all(f"{name}@{commit}" in recipe for name, commit in commits.items())
     assert len(commits) == 4 and ("lab/base+" not in recipe)
-    assert ("task singular vectors" in pushed["README.md"].decode()) == ("singular" in kind)
+    together = RunRecord.open(run).search.aggregate()
+    tsv = together.family.tsv if "both" in kind else 1 / 3 if "singular" in kind else 0
+    assert ("task singular vectors" in pushed["README.md"].decode()) == bool(tsv)
+    of_all = hub.content("me/tiny-recipes")["README.md"].decode()
+    assert ("many merge of each expert are its task singular" in of_all) == ("both" in kind)
     if "adapters" in kind:
         assert f"lab/base@{commits['lab/base']}+lab/a@{commits['lab/a']}" in recipe
     loaded, told = AutoModelForCausalLM.from_pretrained(
@@ -80,10 +91,9 @@ def test_it_is_published_used_and_rebuilt_byte_for_byte(
         source = PublishedRecipe(f"me/tiny-{name}", None, "mergekit_config.yml")
         rebuild(source, out, MergeOptions(quiet=True), said.append)
         assert (out / "model.safetensors").read_bytes() == pushed["model.safetensors"]
-    together = RunRecord.open(run).search.aggregate()
     published = Genome.from_mergekit(yaml.safe_load(recipe))
     assert published.weights == together.weights
-    assert published.family.tsv == together.family.tsv == (1 / 3 if "singular" in kind else 0)
+    assert published.family.tsv == together.family.tsv == tsv
     before = len(hub.calls("POST", "/commit/"))
     assert push(run, "--what", "aggregate,recipes,journal") == 0, capsys.readouterr().err
     assert len(hub.calls("POST", "/commit/")) == before

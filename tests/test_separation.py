@@ -185,7 +185,7 @@ def test_a_run_asks_for_them_by_one_line(make_recipe: RecipeMaker) -> None:
         load_recipe(make_recipe(vectors(kind="tsv", share=0)))
     with pytest.raises(RecipeError, match=r"evolution\.task_vectors\.shares: .*did you mean"):
         load_recipe(make_recipe(vectors(kind="tsv", shares=0.5)))
-    with pytest.raises(RecipeError, match=r"evolution\.task_vectors: .*'plain', 'tsv', got"):
+    with pytest.raises(RecipeError, match=r"task_vectors: .*'plain', 'tsv', 'both', got"):
         load_recipe(make_recipe(vectors(kind="ties")))
 
 

@@ -52,10 +52,11 @@ def introduction(subject: Subject) -> str:
         "by evolution: [CycleQD](https://arxiv.org/abs/2410.14735) bred and evaluated "
         f"{search.children_told} merges and kept the best of every kind, in one archive per task. "
     )
-    if search.family.tsv:
+    all_of_them = subject.model.what == "recipes" and len(subject.run.recipe.families) > 1
+    if subject.model.genome.family.tsv or all_of_them:
         text += (
-            "What is merged of each expert are its task singular vectors "
-            "([TSV-Merge](https://arxiv.org/abs/2412.00081)). "
+            f"What {'many merge' if all_of_them else 'is merged'} of each expert are its task "
+            "singular vectors ([TSV-Merge](https://arxiv.org/abs/2412.00081)). "
         )
     if subject.model.what == "recipes":
         elites = sum(len(search.elites(task)) for task in search.tasks)
@@ -71,8 +72,9 @@ def introduction(subject: Subject) -> str:
     else:
         text += f"This is the {subject.model.title}."
     for k, expert in enumerate(experts):
-        if subject.model.genome.id == Genome.from_expert(subject.run.search.family, k).id:
-            what = "alone, in its leading directions" if subject.run.search.family.tsv else "itself"
+        family = subject.model.genome.family
+        if subject.model.genome == Genome.from_expert(family, k):
+            what = "alone, in its leading directions" if family.tsv else "itself"
             text += f" No merge bettered it: it is the expert {_linked(expert)} {what}."
     return text
 

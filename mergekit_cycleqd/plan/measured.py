@@ -120,7 +120,7 @@ def _timed(
 
 def _swapped(engine: ModelEngine, recipe: Recipe, seed: int, *, prepared: bool) -> float:
     """Seconds of a swap to a merge, with a term of every expert where the run mutates them."""
-    family = recipe.family if prepared else recipe.family.plain
+    family = recipe.families[-1] if prepared else recipe.family.plain
     experts = len(family.experts)
     mutated = prepared and mutates_experts(recipe)
     terms = tuple(Term(k, seed, 0.1) for k in range(experts)) if mutated else ()

@@ -151,7 +151,7 @@ def demanded(recipe: Recipe, needs: Sizes, engines: int, *, exact: bool, gpus: i
     mutation = recipe.evolution.mutation
     by_energy = isinstance(mutation, SvdMutation) and mutation.energy is not None
     directions = needs.directions if exact and not by_energy else 0
-    lever = "evolution.task_vectors" if recipe.family.tsv else "evolution.mutation"
+    lever = "evolution.task_vectors" if recipe.tsv else "evolution.mutation"
     mend, held = f"engine.dtype and {lever}", needs.together - needs.model
     if recipe.engine.kind == "vllm":
         each = recipe.engine.tensor_parallel_size

@@ -61,7 +61,7 @@ def sizes(
     model = sum(math.prod(h.shape) * (width or _width(h)) for h in base.headers.values())
     stored = sum(math.prod(h.shape) * _width(h) for h in base.headers.values())
     experts_stored = directions = factors = largest = 0
-    family, mutates = recipe.family, mutates_experts(recipe)
+    mutates, tsv = mutates_experts(recipe), recipe.tsv
     for key, expert in experts.items():
         own = expert.changed_shapes() if isinstance(expert, LoRAExpert) else expert.headers
         for name in own:
@@ -74,12 +74,14 @@ def sizes(
             if not uses_bases(recipe) or len(header.shape) < 2 or isinstance(expert, LoRAExpert):
                 continue
             side, wide = min(m, n), (width or _width(header))
-            leading = kept(family.tsv, side) if family.tsv else side
-            lead = min(family.rank or leading, leading) if mutates else 0
-            lead += leading if family.tsv else 0
+            lead = 0
+            for family in recipe.families:
+                leading = kept(family.tsv, side) if family.tsv else side
+                lead += min(family.rank or leading, leading) if mutates else 0
+                lead += leading if family.tsv else 0
             directions += lead * (m + n) * (2 if wide == 2 else 4)
             factors += basis_size(side)
-            joined = len(experts) * leading * (m + n) if family.tsv else 0
+            joined = len(experts) * kept(tsv, side) * (m + n) if tsv else 0
             largest = max(largest, 8 * (m * n + 4 * side * side + 2 * joined))
     return Sizes(model, stored, experts_stored, directions, factors, largest)
 
@@ -92,7 +94,7 @@ def mutates_experts(recipe: Recipe) -> bool:
 
 def uses_bases(recipe: Recipe) -> bool:
     """Whether a run needs the singular directions of its experts' task vectors."""
-    return mutates_experts(recipe) or bool(recipe.family.tsv)
+    return mutates_experts(recipe) or bool(recipe.tsv)
 
 
 def basis_size(side: int) -> int:
