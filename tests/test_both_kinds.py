@@ -14,21 +14,19 @@ import yaml
 from safetensors.torch import load_file
 
 from mergekit_cycleqd.archive import Elite, TaskArchive
-from mergekit_cycleqd.cli import main
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.recipe_file import load_recipe
 from mergekit_cycleqd.report.run_view import RunView
-from mergekit_cycleqd.search import Candidate, CycleQD, Told
+from mergekit_cycleqd.search import Candidate, CycleQD
 from mergekit_cycleqd.surrogate import most_promising
 from tests.conftest import RecipeMaker
 from tests.test_lora import in_place
-from tests.test_search import TASKS, history, recipe
+from tests.test_search import TASKS, finish, history, recipe
+from tests.test_separation import command
 
 BOTH: dict[str, Any] = {"task_vectors": {"kind": "both"}, "founders": [0.5, 1.0]}
-
-Score = Callable[[Candidate], dict[str, float]]
 
 
 def scores(candidate: Candidate) -> dict[str, float]:
@@ -43,15 +41,6 @@ def scores(candidate: Candidate) -> dict[str, float]:
     }
 
 
-def finish(search: CycleQD, score: Score = scores) -> list[Told]:
-    told = []
-    while not search.done:
-        candidate = search.ask()
-        told.append(Told(candidate, score(candidate)))
-        search.tell(candidate, told[-1].scores)
-    return told
-
-
 @pytest.mark.parametrize("preset", ["paper", "best"])
 def test_every_founder_is_made_of_each_and_a_child_is_of_its_first_parents_kind(
     preset: str,
@@ -59,7 +48,7 @@ def test_every_founder_is_made_of_each_and_a_child_is_of_its_first_parents_kind(
     run = recipe(children=60, preset=preset, screen=1, **BOTH)
     plain, singular = run.families
     assert (plain.tsv, singular.tsv, run.tsv) == (0, 1 / 3, 1 / 3)
-    told = finish(CycleQD(run))
+    told = finish(CycleQD(run), scores)
     assert all(item.candidate.genome.family == plain for item in told[:3])
     founders = [(family, (c,) * 3) for family in (plain, singular) for c in (0.5, 1.0)]
     assert [(t.candidate.genome.family, t.candidate.genome.weights) for t in told[3:7]] == founders
@@ -73,7 +62,7 @@ def test_every_founder_is_made_of_each_and_a_child_is_of_its_first_parents_kind(
 def test_archives_hold_the_better_of_both_and_the_aggregate_is_of_the_best_kind() -> None:
     for aggregation in ("best", "recombination"):
         search = CycleQD(recipe(children=60, **BOTH, aggregation={"kind": aggregation}))
-        finish(search)
+        finish(search, scores)
         for task in TASKS:
             elites = search.elites(task)
             assert elites[0].genome.family.tsv == 0 and elites[0].index < 3  # the expert
@@ -101,9 +90,9 @@ def test_an_archive_without_any_of_the_best_kind_is_left_out_of_the_aggregate() 
 def test_it_goes_on_from_what_it_was_told(preset: str) -> None:
     run = recipe(children=40, preset=preset, screen=8, **BOTH)
     whole = CycleQD(run)
-    told = finish(whole)
+    told = finish(whole, scores)
     again = CycleQD(run, told[:20])
-    finish(again)
+    finish(again, scores)
     assert history(again) == history(whole)
 
 
@@ -141,12 +130,6 @@ def test_without_founders_there_would_be_no_first_of_the_second_kind(
         content["evolution"] = {"preset": "best", "task_vectors": {"kind": "both"}}
 
     assert len(load_recipe(make_recipe(best)).founders) == 8
-
-
-def command(*args: object) -> int:
-    with pytest.raises(SystemExit) as exit:
-        main([str(arg) for arg in args])
-    return int(exit.value.code or 0)
 
 
 def test_a_run_has_models_of_both_kinds_in_its_archives(

@@ -7,6 +7,7 @@ import random
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.search import Candidate, CycleQD, Told
 
 TASKS = ("a", "b", "c")
+
+Score = Callable[[Candidate], dict[str, float]]
 
 
 def recipe(tasks: tuple[str, ...] = TASKS, **evolution: Any) -> Recipe:
@@ -46,11 +49,11 @@ def history(search: CycleQD) -> dict[str, list[tuple[int, str]]]:
     return {t: [(e.index, e.genome.id) for e in search.elites(t)] for t in search.tasks}
 
 
-def finish(search: CycleQD) -> list[Told]:
+def finish(search: CycleQD, score: Score = scores) -> list[Told]:
     told = []
     while not search.done:
         candidate = search.ask()
-        told.append(Told(candidate, scores(candidate)))
+        told.append(Told(candidate, score(candidate)))
         search.tell(candidate, told[-1].scores)
     return told
 
