@@ -6,7 +6,8 @@
 As table1.py, but that answers are generated and run: SQL in sqlite3, bash and Python in boxes of
 the sandbox (see `mergekit-cycleqd tasks` for what these need). All seeds have one base; experts,
 the model of all data and searches are each seed's own. Grids of mergekit's methods are coarser.
-What was trained and scored is kept in runs/miniature: the same command goes on after Ctrl-C.
+What was trained and scored is kept in runs/miniature: the same command goes on after Ctrl-C. With
+`--save FOLDER` the rows of each seed are kept there as they come, on whichever machine.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Scorer:
         folder = models.genomes.base_model
         self.family = models.genomes
         self._kept = Kept(models.folder, (Path(__file__).with_name(name) for name in _DECIDING))
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         base, *experts = map(Checkpoint.open, (folder, *models.genomes.experts))
         self._resident = ResidentModel(self.model, base, experts, FactorCache.default())

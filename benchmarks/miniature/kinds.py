@@ -1,0 +1,61 @@
+"""Which task vectors: the experts' own, task singular vectors, or both side by side.
+
+    pip install "mergekit-cycleqd[benchmarks]"
+    python benchmarks/miniature/kinds.py [--family uneven] [--children 150] [--seeds 0 1 2 3 4]
+
+`preset: best` with each kind of `evolution.task_vectors`. Experts of the tiny families (see
+family.py) go together in plain sums; those of `--family smollm2`, for which see table1_smollm2.py,
+exclude each other there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ablation import row, show
+from family import SKILLS
+from saved import Rows
+from searches import cycleqd, recipe
+from tables import arguments, over_seeds
+
+FAMILIES = ("gentle", "uneven", "smollm2")
+KINDS = ("both", "plain", "tsv")
+
+
+def rows_of(seed: int, children: int, family: str) -> Rows:
+    """The searches of one seed."""
+    torch.set_num_threads(1)
+    with _scorer(seed, family) as scorer:
+        rows: Rows = {}
+        for kind in KINDS:
+            evolution = {"preset": "best", "task_vectors": {"kind": kind}}
+            run = recipe(scorer, seed, evolution | {"children": children - len(SKILLS)})
+            rows[kind] = row(scorer, cycleqd(scorer, run))
+        return rows
+
+
+def _scorer(seed: int, family: str) -> Any:
+    """What scores models of a family, as a context."""
+    if family == "smollm2":
+        from smollm2 import scoring, training
+
+        return scoring.Scorer(training.models(seed, joint=False))
+    from contextlib import nullcontext
+
+    import scoring as tiny
+    from family import models
+
+    return nullcontext(tiny.Scorer(models(seed, family)))
+
+
+def main() -> None:
+    """Print the table, and both kinds against either."""
+    parser = arguments(__doc__, children=150)
+    parser.add_argument("--family", choices=FAMILIES, default=FAMILIES[0])
+    args = parser.parse_args()
+    show(over_seeds(rows_of, args, args.family), KINDS[0], args.figure)
+
+
+if __name__ == "__main__":
+    main()
