@@ -60,7 +60,9 @@ def _propose(
 ) -> tuple[Genome, tuple[int, int]]:
     evolution = recipe.evolution
     first, second = choose_parents(elites, recipe.task_names, evolution.sampling, rng)
-    other = replace(second.genome, family=first.genome.family)  # the child is of the first's kind
+    family, other = first.genome.family, second.genome
+    if other.family != family:  # a child is of its first parent's kind
+        other = replace(other, family=family)
     if isinstance(evolution.crossover, IsoLine):
         genome = _along(first.genome, other, evolution.crossover, rng)
     else:
