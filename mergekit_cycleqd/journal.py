@@ -16,7 +16,8 @@ from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.journal_header import differences
 from mergekit_cycleqd.journal_lines import decode, encode, torn
-from mergekit_cycleqd.recipe import Recipe, cross_checks
+from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.recipe_checks import cross_checks
 from mergekit_cycleqd.records import Means, Record, Split
 from mergekit_cycleqd.search import Scores, Told
 

@@ -23,10 +23,10 @@ from mergekit_cycleqd.recipe import (
     Samples,
     Task,
     Workers,
-    cross_checks,
     is_adapted,
     nearest,
 )
+from mergekit_cycleqd.recipe_checks import cross_checks
 from mergekit_cycleqd.recipe_evolution import (
     BestOfEach,
     Crossover,

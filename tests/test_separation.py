@@ -195,6 +195,12 @@ def command(*args: object) -> int:
     return int(exit.value.code or 0)
 
 
+def as_planned(run: RunView) -> str:
+    """What `plan` says where it foresees as many evaluations as a run had."""
+    count = sum(evaluation.split == "search" for evaluation in run.evaluations)
+    return f"{count} evaluations on search samples"
+
+
 def test_a_run_compares_its_merges_with_the_experts_themselves(
     family: Family,
     make_recipe: RecipeMaker,
@@ -213,8 +219,7 @@ def test_a_run_compares_its_merges_with_the_experts_themselves(
     capsys.readouterr()
     run = RunView.read(tmp_path / "run")
     assert command("plan", recipe) == 0
-    count = sum(evaluation.split == "search" for evaluation in run.evaluations)
-    assert f"{count} evaluations on search samples" in capsys.readouterr().out
+    assert as_planned(run) in capsys.readouterr().out
     for genome in (Genome.from_expert(family, 0), Genome.uniform(family)):
         as_run = replace(genome, family=run.search.family.plain)
         assert run.scores(as_run, "search") and run.scores(as_run, "holdout")
