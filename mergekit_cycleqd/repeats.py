@@ -35,8 +35,10 @@ class Repeats:
         """
         evolution, tasks = self._recipe.evolution, self._recipe.task_names
         every = evolution.reevaluate
+        if every is None:
+            return False
         child = index - len(tasks) - len(self._recipe.founders)
-        if every is None or child < 0:
+        if child < 0:
             return False
         period = evolution.cycle * len(tasks) if evolution.quality == "cyclic" else 1
         shifts = math.gcd(every, period)

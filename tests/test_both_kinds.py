@@ -21,11 +21,13 @@ from mergekit_cycleqd.recipe_file import load_recipe
 from mergekit_cycleqd.report.run_view import RunView
 from mergekit_cycleqd.search import Candidate, CycleQD
 from mergekit_cycleqd.surrogate import most_promising
+from tests import test_separation
 from tests.conftest import RecipeMaker
 from tests.test_lora import in_place
 from tests.test_search import TASKS, finish, history, recipe
-from tests.test_separation import as_planned, command
+from tests.test_separation import command
 
+run = test_separation.run
 BOTH: dict[str, Any] = {"task_vectors": {"kind": "both"}, "founders": [0.5, 1.0]}
 
 
@@ -45,10 +47,10 @@ def scores(candidate: Candidate) -> dict[str, float]:
 def test_every_founder_is_made_of_each_and_a_child_is_of_its_first_parents_kind(
     preset: str,
 ) -> None:
-    run = recipe(children=60, preset=preset, screen=1, **BOTH)
-    plain, singular = run.families
-    assert (plain.tsv, singular.tsv, run.tsv) == (0, 1 / 3, 1 / 3)
-    told = finish(CycleQD(run), scores)
+    asked = recipe(children=60, preset=preset, screen=1, **BOTH)
+    plain, singular = asked.families
+    assert (plain.tsv, singular.tsv, asked.tsv) == (0, 1 / 3, 1 / 3)
+    told = finish(CycleQD(asked), scores)
     assert all(item.candidate.genome.family == plain for item in told[:3])
     founders = [(family, (c,) * 3) for family in (plain, singular) for c in (0.5, 1.0)]
     assert [(t.candidate.genome.family, t.candidate.genome.weights) for t in told[3:7]] == founders
@@ -88,10 +90,10 @@ def test_an_archive_without_any_of_the_best_kind_is_left_out_of_the_aggregate() 
 
 @pytest.mark.parametrize("preset", ["paper", "best"])
 def test_it_goes_on_from_what_it_was_told(preset: str) -> None:
-    run = recipe(children=40, preset=preset, screen=8, **BOTH)
-    whole = CycleQD(run)
+    asked = recipe(children=40, preset=preset, screen=8, **BOTH)
+    whole = CycleQD(asked)
     told = finish(whole, scores)
-    again = CycleQD(run, told[:20])
+    again = CycleQD(asked, told[:20])
     finish(again, scores)
     assert history(again) == history(whole)
 
@@ -133,21 +135,9 @@ def test_without_founders_there_would_be_no_first_of_the_second_kind(
 
 
 def test_a_run_has_models_of_both_kinds_in_its_archives(
-    make_recipe: RecipeMaker,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    make_recipe: RecipeMaker, run: Callable[[Path], RunView], tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MERGEKIT_CYCLEQD_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "200")
-    path, out = make_recipe(both()), tmp_path / "run"
-    assert command("factorize", path) == 0
-    assert "tsv 0.333" in capsys.readouterr().out
-    assert command(path, "--out", out) == 0
-    run = RunView.read(out)
-    capsys.readouterr()
-    assert command("plan", path) == 0
-    assert as_planned(run) in capsys.readouterr().out
+    found, out = run(make_recipe(both())), tmp_path / "run"
     archives = json.loads((out / "archives.json").read_text())["archives"]
     told = {e["index"]: e for archive in archives.values() for e in archive["elites"]}
     assert {e.get("tsv", 0) for e in told.values()} == {0, 1 / 3}
@@ -158,7 +148,7 @@ def test_a_run_has_models_of_both_kinds_in_its_archives(
     singular = next(index for index in sorted(told) if "tsv" in told[index])
     assert command("merge", files[singular], tmp_path / "merged", "--quiet") == 0
     merged = load_file(tmp_path / "merged" / "model.safetensors")
-    elites = [elite for task in run.search.tasks for elite in run.search.elites(task)]
+    elites = [elite for task in found.search.tasks for elite in found.search.elites(task)]
     genome = next(elite.genome for elite in elites if elite.index == singular)
     for name, tensor in in_place(genome, tmp_path).items():
         assert torch.allclose(tensor, merged[name], atol=1e-5), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,8 @@ def test_a_run_asks_for_them_by_one_line(make_recipe: RecipeMaker) -> None:
         load_recipe(make_recipe(vectors(kind="tsv", share=0)))
     with pytest.raises(RecipeError, match=r"evolution\.task_vectors\.shares: .*did you mean"):
         load_recipe(make_recipe(vectors(kind="tsv", shares=0.5)))
-    with pytest.raises(RecipeError, match=r"task_vectors: .*'plain', 'tsv', 'both', got"):
+    known = r"evolution\.task_vectors: .*'plain', 'tsv', 'both', got"
+    with pytest.raises(RecipeError, match=known):
         load_recipe(make_recipe(vectors(kind="ties")))
 
 
@@ -195,37 +197,41 @@ def command(*args: object) -> int:
     return int(exit.value.code or 0)
 
 
-def as_planned(run: RunView) -> str:
-    """What `plan` says where it foresees as many evaluations as a run had."""
-    count = sum(evaluation.split == "search" for evaluation in run.evaluations)
-    return f"{count} evaluations on search samples"
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Path], RunView]:
+    """Runs a recipe, in the folder `run`; it must need what was made ahead and planned, no more."""
+    cache, out = tmp_path / "cache", tmp_path / "run"
+    monkeypatch.setenv("MERGEKIT_CYCLEQD_CACHE", str(cache))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(recipe: Path) -> RunView:
+        assert command("factorize", recipe) == 0
+        assert "tsv 0.333" in capsys.readouterr().out
+        made = sorted(cache.rglob("*.safetensors"))
+        assert command(recipe, "--out", out) == 0
+        assert sorted(cache.rglob("*.safetensors")) == made
+        capsys.readouterr()
+        found = RunView.read(out)
+        assert command("plan", recipe) == 0
+        count = sum(evaluation.split == "search" for evaluation in found.evaluations)
+        assert f"{count} evaluations on search samples" in capsys.readouterr().out
+        return found
+
+    return run
 
 
 def test_a_run_compares_its_merges_with_the_experts_themselves(
-    family: Family,
-    make_recipe: RecipeMaker,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    family: Family, make_recipe: RecipeMaker, run: Callable[[Path], RunView], tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MERGEKIT_CYCLEQD_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "200")
-    recipe = make_recipe(vectors(kind="tsv"))
-    assert command("factorize", recipe) == 0
-    assert "tsv 0.333" in capsys.readouterr().out
-    made = sorted((tmp_path / "cache").rglob("*.safetensors"))
-    assert command(recipe, "--out", tmp_path / "run") == 0
-    assert sorted((tmp_path / "cache").rglob("*.safetensors")) == made
-    capsys.readouterr()
-    run = RunView.read(tmp_path / "run")
-    assert command("plan", recipe) == 0
-    assert as_planned(run) in capsys.readouterr().out
+    found = run(make_recipe(vectors(kind="tsv")))
     for genome in (Genome.from_expert(family, 0), Genome.uniform(family)):
-        as_run = replace(genome, family=run.search.family.plain)
-        assert run.scores(as_run, "search") and run.scores(as_run, "holdout")
-    assert run.search.elites("red")[0].genome.family.tsv == 1 / 3
+        as_run = replace(genome, family=found.search.family.plain)
+        assert found.scores(as_run, "search") and found.scores(as_run, "holdout")
+    assert found.search.elites("red")[0].genome.family.tsv == 1 / 3
     assert command("merge", tmp_path / "run" / "aggregate.yaml", tmp_path / "out", "--quiet") == 0
     merged = load_file(tmp_path / "out" / "model.safetensors")
-    local = replace(run.search.aggregate(), family=run.search.family)
+    local = replace(found.search.aggregate(), family=found.search.family)
     for name, tensor in in_place(local, tmp_path).items():
         assert torch.allclose(tensor, merged[name], atol=1e-5), name

@@ -10,13 +10,17 @@ exclude each other there.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from ablation import row, show
-from family import SKILLS
+from family import SKILLS, models
 from saved import Rows
+from scoring import Scorer
 from searches import cycleqd, recipe
+from smollm2 import training
+from smollm2.scoring import Scorer as AnswerScorer
 from tables import arguments, over_seeds
 
 FAMILIES = ("gentle", "uneven", "smollm2")
@@ -38,15 +42,8 @@ def rows_of(seed: int, children: int, family: str) -> Rows:
 def _scorer(seed: int, family: str) -> Any:
     """What scores models of a family, as a context."""
     if family == "smollm2":
-        from smollm2 import scoring, training
-
-        return scoring.Scorer(training.models(seed, joint=False))
-    from contextlib import nullcontext
-
-    import scoring as tiny
-    from family import models
-
-    return nullcontext(tiny.Scorer(models(seed, family)))
+        return AnswerScorer(training.models(seed, joint=False))
+    return nullcontext(Scorer(models(seed, family)))
 
 
 def main() -> None:

@@ -61,7 +61,8 @@ def sizes(
     model = sum(math.prod(h.shape) * (width or _width(h)) for h in base.headers.values())
     stored = sum(math.prod(h.shape) * _width(h) for h in base.headers.values())
     experts_stored = directions = factors = largest = 0
-    mutates, tsv = mutates_experts(recipe), recipe.tsv
+    mutates, based = mutates_experts(recipe), uses_bases(recipe)
+    families, tsv = recipe.families, recipe.tsv
     for key, expert in experts.items():
         own = expert.changed_shapes() if isinstance(expert, LoRAExpert) else expert.headers
         for name in own:
@@ -71,11 +72,11 @@ def sizes(
             m, n = header.shape[0] if header.shape else 1, math.prod(header.shape[1:])
             if not isinstance(expert, LoRAExpert):
                 experts_stored += m * n * _width(header)
-            if not uses_bases(recipe) or len(header.shape) < 2 or isinstance(expert, LoRAExpert):
+            if not based or len(header.shape) < 2 or isinstance(expert, LoRAExpert):
                 continue
             side, wide = min(m, n), (width or _width(header))
             lead = 0
-            for family in recipe.families:
+            for family in families:
                 leading = kept(family.tsv, side) if family.tsv else side
                 lead += min(family.rank or leading, leading) if mutates else 0
                 lead += leading if family.tsv else 0
