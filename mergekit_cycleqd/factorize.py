@@ -13,7 +13,7 @@ from rich.table import Table
 
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.factors import Basis, FactorCache, as_matrix
+from mergekit_cycleqd.factors import Basis, FactorCache
 from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.family_tensors import FamilyTensors
 from mergekit_cycleqd.lora import LowRank
@@ -96,17 +96,13 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
     spectra = [Spectrum() for _ in experts]
     reading = FamilyTensors(checkpoints[BASE], experts, recipe.engine.trust_remote_code)
     with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("matrices", total=len(reading.matrices) * len(experts))
-        for name, base in reading:
-            for spectrum, change in zip(spectra, reading.changes, strict=True):
-                found = change(name)
-                if isinstance(found, LowRank):
-                    spectrum.add(found.to(torch.device(wanted)).basis(), family)
-                elif found is not None:
-                    tau = as_matrix((found.to(base.dtype) - base).to(wanted))
-                    spectrum.add(cache.directions(tau), family)
-                    spectrum.files.add(cache.path(tau))
-                bar.advance(task)
+        task = bar.add_task("matrices", total=len(reading.matrices))
+        for k, tau in reading.task_matrices(torch.device(wanted), lambda: bar.advance(task)):
+            if isinstance(tau, LowRank):
+                spectra[k].add(tau.basis(), family)
+            else:
+                spectra[k].add(cache.directions(tau), family)
+                spectra[k].files.add(cache.path(tau))
     console.print(_table(family, experts, spectra))
     if prune:
         needed = set().union(*(spectrum.files for spectrum in spectra))

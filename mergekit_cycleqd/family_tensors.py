@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.factors import as_matrix
 from mergekit_cycleqd.kernel import compute_dtype
 from mergekit_cycleqd.loaded_layout import LoadedLayout, floating_tensors
 from mergekit_cycleqd.lora import LowRank
@@ -77,7 +78,22 @@ class FamilyTensors:
         tau = own.to(base.dtype) - base
         return tau if tau.any() else None
 
-    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
-        """Name and base tensor of each matrix."""
+    def task_matrices(
+        self, device: torch.device, step: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[int, Tensor | LowRank]]:
+        """Number of the expert and task vector on a device, for each matrix that an expert changes.
+
+        Args:
+            device: Where the task vectors go: (m, n) matrices, or thin factors.
+            step: Called after each matrix of the base.
+
+        Raises:
+            ModelError: If one of the tensors is missing, or has NaN or infinite values.
+        """
         for name in self.matrices:
-            yield name, self.base(name)
+            base = self.base(name)
+            for k in range(len(self.changes)):
+                tau = self.task_vector(k, name, base)
+                if tau is not None:
+                    yield k, (tau if isinstance(tau, LowRank) else as_matrix(tau)).to(device)
+            step()

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.directions_ahead import make_ahead
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.interrupts import Interrupts
 from mergekit_cycleqd.journal import Journal
@@ -83,11 +84,12 @@ class Run:
         """
         with self._interrupts:
             try:
+                self._say(self._greeting())
+                self._make_directions()
                 with (
                     Tracker(self._tracked_by, self.search, self.folder, self._say) as self._tracker,
                     Display(self.search, self._console) as display,
                 ):
-                    display.say(self._greeting())
                     pool = _pool(self._prepared, display.say)
                     try:
                         self._go(pool, display)
@@ -99,6 +101,15 @@ class Run:
                 if self.search.archives_ready:
                     self._write()
         self._say(self.summary())
+
+    def _make_directions(self) -> None:
+        """Those that are missing, once: a run that goes on has them."""
+        if not self.search.told_count:
+            prepared = self._prepared
+            with self._interrupts.welcome():
+                make_ahead(
+                    prepared.recipe, prepared.base, prepared.experts, self._console, self._say
+                )
 
     def _say(self, message: str) -> None:
         self._console.print(message, highlight=False, markup=False, soft_wrap=True)

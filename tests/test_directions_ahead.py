@@ -1,0 +1,147 @@
+"""Before its first evaluation a run makes the directions that the cache lacks, and says so."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mergekit_cycleqd import factors
+from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.records import Record
+from mergekit_cycleqd.workers import Job
+from mergekit_cycleqd.workers.evaluator import Evaluator
+from tests import test_factorize
+from tests.conftest import RecipeMaker
+from tests.test_factorize import MATRICES, run, stored
+
+cache = test_factorize.cache
+EMBEDDING = "model.embed_tokens.weight"
+LINE = "making the experts' singular directions, once, for "
+
+
+def evolution(**given: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda content: content["evolution"].update({"children": 2, **given})
+
+
+@pytest.fixture
+def there(cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bases were in the cache when each evaluation began."""
+    found: list[int] = []
+    evaluate = Evaluator.evaluate
+
+    def counted(self: Evaluator, job: Job, worker: str) -> Record:
+        found.append(len(stored(cache)))
+        return evaluate(self, job, worker)
+
+    monkeypatch.setattr(Evaluator, "evaluate", counted)
+    return found
+
+
+@pytest.mark.parametrize(
+    "key, value", [("mutation", {"kind": "svd"}), ("task_vectors", {"kind": "tsv"})]
+)
+def test_no_evaluation_waits_for_directions(
+    key: str,
+    value: Any,
+    make_recipe: RecipeMaker,
+    cache: Path,
+    there: list[int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recipe = make_recipe(evolution(**{key: value}))
+    assert run(recipe, "--out", tmp_path / "run") == 0
+    assert set(there) == {3 * MATRICES}
+    out = capsys.readouterr().out
+    assert out.count(LINE) == 1 and out.index("starting") < out.index(f"{LINE}{cache}")
+    assert run(recipe, "--out", tmp_path / "again") == 0
+    assert LINE not in capsys.readouterr().out
+
+
+def test_a_run_without_directions_makes_none(
+    make_recipe: RecipeMaker,
+    there: list[int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recipe = make_recipe(evolution(mutation={"kind": "none"}))
+    assert run(recipe, "--out", tmp_path / "run") == 0
+    assert set(there) == {0} and LINE not in capsys.readouterr().out
+
+
+def test_interrupted_it_goes_on_with_what_is_missing(
+    make_recipe: RecipeMaker,
+    cache: Path,
+    there: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made = 0
+    directions = factors.directions
+
+    def seven_only(tau: torch.Tensor) -> factors.Basis:
+        nonlocal made
+        if made == 7:
+            raise KeyboardInterrupt
+        made += 1
+        return directions(tau)
+
+    monkeypatch.setattr(factors, "directions", seven_only)
+    recipe = make_recipe(evolution())
+    assert run(recipe, "--out", tmp_path / "run") == 130
+    assert f"{recipe} --out {tmp_path / 'run'}" in capsys.readouterr().out
+    assert len(stored(cache)) == 7 and not there
+    made = 8
+    assert run(recipe, "--out", tmp_path / "run") == 0
+    assert made == 8 + 3 * MATRICES - 7
+    assert set(there) == {3 * MATRICES}
+
+
+def test_what_cannot_be_kept_is_not_made_ahead(
+    make_recipe: RecipeMaker,
+    cache: Path,
+    there: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    tried: list[int] = []
+    directions = factors.directions
+
+    def counted(tau: torch.Tensor) -> factors.Basis:
+        tried.append(len(there))
+        return directions(tau)
+
+    monkeypatch.setattr(factors, "_store", full)
+    monkeypatch.setattr(factors, "directions", counted)
+    assert run(make_recipe(evolution()), "--out", tmp_path / "run") == 0
+    assert not stored(cache) and tried.count(0) == 1 < len(tried)
+
+
+def test_a_tensor_that_an_expert_leaves_alone_needs_none(
+    make_recipe: RecipeMaker, cache: Path, tmp_path: Path
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        evolution()(content)
+        own, folder = Path(content["experts"][0]["model"]), tmp_path / "expert"
+        shutil.copytree(own, folder)
+        tensors = load_file(own / "model.safetensors")
+        tensors[EMBEDDING] = Checkpoint.open(content["base_model"]).tensor(EMBEDDING)
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        content["experts"][0]["model"] = str(folder)
+
+    recipe = make_recipe(change)
+    assert run(recipe, "--out", tmp_path / "run") == 0
+    made = stored(cache)
+    assert len(made) == 3 * MATRICES - 1
+    assert run("factorize", recipe) == 0
+    assert stored(cache) == made
