@@ -176,6 +176,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "best": {
         "crossover": {"kind": "iso_line"},
         "mutation": {"kind": "none"},
+        "task_vectors": {"kind": "both"},
         "founders": (0.3, 0.5, 0.7, 1.0),
         "screen": 256,
         "aggregation": {"kind": "recombination"},
@@ -249,7 +250,7 @@ class Evolution(Strict):
         if self.task_vectors.kind == "both" and not self.founders:
             raise ValueError(
                 "task_vectors of kind both needs founders, the first models of task singular "
-                "vectors; give founders: [0.3, 0.5, 0.7, 1.0], or kind tsv"
+                "vectors; give founders: [0.3, 0.5, 0.7, 1.0], or kind tsv or plain"
             )
         return self
 

@@ -129,7 +129,7 @@ def test_without_founders_there_would_be_no_first_of_the_second_kind(
         load_recipe(make_recipe(both(founders=[])))
 
     def best(content: dict[str, Any]) -> None:
-        content["evolution"] = {"preset": "best", "task_vectors": {"kind": "both"}}
+        content["evolution"] = {"preset": "best"}
 
     assert len(load_recipe(make_recipe(best)).founders) == 8
 

@@ -14,7 +14,14 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.recipe_evolution import Crossover, Evolution, IsoLine, SvdMutation
+from mergekit_cycleqd.recipe_evolution import (
+    Crossover,
+    Evolution,
+    IsoLine,
+    PlainTaskVectors,
+    SingularTaskVectors,
+    SvdMutation,
+)
 from mergekit_cycleqd.recipe_file import load_recipe
 from tests.conftest import RecipeMaker
 
@@ -236,6 +243,10 @@ def test_a_preset_sets_defaults_and_the_keys_beside_it_count_more(
     best = evolution(preset="best", crossover={"line": 0.7}, screen=4)
     assert best.crossover == IsoLine(kind="iso_line", line=0.7)
     assert (best.screen, best.mutation.kind, len(best.founders)) == (4, "none", 4)
+    assert best.task_vectors == SingularTaskVectors(kind="both")
+    assert evolution(preset="best", task_vectors={"share": 0.2}).task_vectors.kind == "both"
+    plain = evolution(preset="best", task_vectors={"kind": "plain"}, founders=[])
+    assert plain.task_vectors == PlainTaskVectors()
     assert evolution(preset="best", aggregation={"elites": 4}).aggregation.kind == "recombination"
     assert evolution(preset="best", mutation={"kind": "svd"}).mutation == SvdMutation()
     assert evolution(preset="best", crossover={"kind": "normal"}).crossover == Crossover()

@@ -24,7 +24,12 @@ PAPER = "preset: paper"
 BEST = "preset: best"
 WIDER: dict[str, dict[str, Any]] = {
     BEST: {"preset": "best"},
-    "best, without founders": {"preset": "best", "founders": []},
+    "best, plain task vectors": {"preset": "best", "task_vectors": {"kind": "plain"}},
+    "best, plain task vectors, without founders": {
+        "preset": "best",
+        "task_vectors": {"kind": "plain"},
+        "founders": [],
+    },
     "best, without screening": {"preset": "best", "screen": 1},
     "best, the paper's aggregation": {"preset": "best", "aggregation": {"kind": "best"}},
     "best, the paper's crossover": {"preset": "best", "crossover": {"kind": "normal"}},
