@@ -53,7 +53,7 @@ def make_ahead(
             if isinstance(tau, LowRank) or (file := cache.path(tau)).exists():
                 continue
             if not said:
-                say(f"making the experts' singular directions, once, for {cache.folder}")
+                say(f"making the experts' singular directions, once; kept in {cache.folder}")
                 said = True
             cache.directions(tau)
             if not file.exists():  # a full disk: they are made when they are needed

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from mergekit_cycleqd import factors
@@ -18,11 +18,12 @@ from mergekit_cycleqd.workers import Job
 from mergekit_cycleqd.workers.evaluator import Evaluator
 from tests import test_factorize
 from tests.conftest import RecipeMaker
-from tests.test_factorize import MATRICES, run, stored
+from tests.test_factorize import MATRICES, Making, run, stored
 
 cache = test_factorize.cache
+making = test_factorize.making
 EMBEDDING = "model.embed_tokens.weight"
-LINE = "making the experts' singular directions, once, for "
+LINE = "making the experts' singular directions, once; kept in "
 
 
 def evolution(**given: Any) -> Callable[[dict[str, Any]], None]:
@@ -80,51 +81,34 @@ def test_interrupted_it_goes_on_with_what_is_missing(
     cache: Path,
     there: list[int],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    making: Making,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    made = 0
-    directions = factors.directions
-
-    def seven_only(tau: torch.Tensor) -> factors.Basis:
-        nonlocal made
-        if made == 7:
-            raise KeyboardInterrupt
-        made += 1
-        return directions(tau)
-
-    monkeypatch.setattr(factors, "directions", seven_only)
+    making.most = 7
     recipe = make_recipe(evolution())
     assert run(recipe, "--out", tmp_path / "run") == 130
     assert f"{recipe} --out {tmp_path / 'run'}" in capsys.readouterr().out
     assert len(stored(cache)) == 7 and not there
-    made = 8
+    making.most = math.inf
     assert run(recipe, "--out", tmp_path / "run") == 0
-    assert made == 8 + 3 * MATRICES - 7
+    assert making.made == 3 * MATRICES
     assert set(there) == {3 * MATRICES}
 
 
 def test_what_cannot_be_kept_is_not_made_ahead(
     make_recipe: RecipeMaker,
     cache: Path,
-    there: list[int],
+    making: Making,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def full(*_: object) -> None:
         raise OSError("no space left on device")
 
-    tried: list[int] = []
-    directions = factors.directions
-
-    def counted(tau: torch.Tensor) -> factors.Basis:
-        tried.append(len(there))
-        return directions(tau)
-
     monkeypatch.setattr(factors, "_store", full)
-    monkeypatch.setattr(factors, "directions", counted)
     assert run(make_recipe(evolution()), "--out", tmp_path / "run") == 0
-    assert not stored(cache) and tried.count(0) == 1 < len(tried)
+    children = 2  # each mutated along an expert of its own
+    assert not stored(cache) and making.made == 1 + children * MATRICES
 
 
 def test_a_tensor_that_an_expert_leaves_alone_needs_none(

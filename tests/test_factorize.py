@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from mergekit_cycleqd import factors
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.factors import FactorCache, directions
+from mergekit_cycleqd.factors import Basis, FactorCache, directions
 from mergekit_cycleqd.family import Family
 from tests.conftest import RecipeMaker
 from tests.test_lora import make_adapter, pytestmark  # noqa: F401
@@ -28,6 +29,26 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MERGEKIT_CYCLEQD_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path / "cache" / "factors"
+
+
+class Making:
+    """Counts what is decomposed, and interrupts the one after `most`."""
+
+    made = 0
+    most = math.inf
+
+    def __call__(self, tau: torch.Tensor) -> Basis:
+        if self.made == self.most:
+            raise KeyboardInterrupt
+        self.made += 1
+        return directions(tau)
+
+
+@pytest.fixture
+def making(monkeypatch: pytest.MonkeyPatch) -> Making:
+    found = Making()
+    monkeypatch.setattr(factors, "directions", found)
+    return found
 
 
 def put(key: str, value: Any) -> Any:
@@ -84,27 +105,18 @@ def test_energy_is_kept_as_the_recipe_asks(
 def test_interrupted_and_run_again_it_makes_only_what_is_missing(
     make_recipe: RecipeMaker,
     cache: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    making: Making,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    made = 0
-
-    def seven_only(tau: torch.Tensor) -> factors.Basis:
-        nonlocal made
-        if made == 7:
-            raise KeyboardInterrupt
-        made += 1
-        return directions(tau)
-
-    monkeypatch.setattr(factors, "directions", seven_only)
+    making.most = 7
     recipe = make_recipe()
     assert run("factorize", recipe) == 130
     assert "run the same command to go on" in capsys.readouterr().out
     first = stored(cache)
     assert len(first) == 7
-    made = -(3 * MATRICES)
+    making.most = math.inf
     assert run("factorize", recipe) == 0
-    assert made == -7
+    assert making.made == 3 * MATRICES
     assert first.items() <= stored(cache).items()
 
 
