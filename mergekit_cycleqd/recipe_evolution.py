@@ -201,7 +201,8 @@ class Evolution(Strict):
     reached most with fewest children in benchmarks/miniature. Keys beside it count more.
 
     `task_vectors` says what of the experts is merged; with `tsv` the first candidates are what is
-    left of each expert, which may score a little less than the expert.
+    left of each expert, which may score a little less than the expert. `both` suits experts that
+    nothing is known of, at the cost of their singular directions.
 
     `founders` are the first children: merges of all experts by one coefficient each, as task
     arithmetic makes them, and with `task_vectors` of kind `both` as TSV-Merge does besides.

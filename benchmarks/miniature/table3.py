@@ -25,21 +25,23 @@ from mergekit_cycleqd.genome import Genome
 
 COLUMNS = {"perplexity": "perplexity", "ratio": "base's over the model's"}
 BASE = "base"
+SEARCHES = {"CycleQD": "paper", "CycleQD, preset best": "best"}
 
 
 def rows_of(seed: int, children: int) -> Rows:
     """All models of one seed."""
     family = models(seed)
     with Scorer(family) as scorer:
-        run = recipe(scorer, seed, {"children": children - len(SKILLS)})
-        ends = cycleqd(scorer, run).ends
         genomes = {BASE: Genome.from_base(scorer.family)}
         genomes |= {
             f"expert: {skill}": Genome.from_expert(scorer.family, k)
             for k, skill in enumerate(SKILLS)
         }
         genomes["uniform merge"] = Genome.uniform(scorer.family)
-        genomes |= {f"CycleQD {name}": genome for name, genome in ends.items()}
+        for search, preset in SEARCHES.items():
+            run = recipe(scorer, seed, {"preset": preset, "children": children - len(SKILLS)})
+            ends = cycleqd(scorer, run).ends
+            genomes |= {f"{search}: {name}": genome for name, genome in ends.items()}
         found = {}
         for name, genome in genomes.items():
             scorer.load(genome)
