@@ -68,9 +68,9 @@ class Directions:
             image = image if down is None else image @ down
         return cls(vectors.to(dtype).contiguous(), image.to(dtype), tall=m >= n)
 
-    def to(self, device: torch.device) -> Directions:
-        """The same on another device."""
-        return Directions(self.vectors.to(device), self.image.to(device), self.tall)
+    def each(self, change: Callable[[Tensor], Tensor]) -> Directions:
+        """The same with both tensors changed, such as to another device."""
+        return Directions(change(self.vectors), change(self.image), self.tall)
 
     def scaled(self, scales: Tensor) -> Product:
         """``U diag(s * scales) V^T`` of these directions; `scales` is (lead,) float32 or wider."""

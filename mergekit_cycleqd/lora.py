@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -60,9 +60,13 @@ class LowRank:
     down: Tensor
     scaling: float
 
+    def each(self, change: Callable[[Tensor], Tensor]) -> LowRank:
+        """The same with both factors changed, such as to another device."""
+        return LowRank(change(self.up), change(self.down), self.scaling)
+
     def to(self, where: torch.device | torch.dtype) -> LowRank:
         """The same on another device, or in another dtype."""
-        return LowRank(self.up.to(where), self.down.to(where), self.scaling)
+        return self.each(lambda factor: factor.to(where))
 
     @property
     def shape(self) -> tuple[int, int]:

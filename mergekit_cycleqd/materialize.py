@@ -15,12 +15,33 @@ from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.factors import FactorCache, as_matrix
 from mergekit_cycleqd.fingerprint import row_sums
-from mergekit_cycleqd.genome import Genome, Term
+from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.kernel import Directions, Share, compute_dtype, merge_into, task_vector
 from mergekit_cycleqd.loaded_layout import LoadedLayout, floating_tensors
 from mergekit_cycleqd.lora import LoRAExpert, LowRank
+from mergekit_cycleqd.placement import Home, arriving, room_beside_batches
 from mergekit_cycleqd.replay import replay
 from mergekit_cycleqd.separation import separate
+
+
+class _Wanted:
+    """A genome, and what it wants of each expert.
+
+    Attributes:
+        genome: The model.
+        terms: Of each expert, its mutation terms.
+        noise: The Gaussian ones.
+        experts: Numbers of the experts that it takes anything of.
+    """
+
+    def __init__(self, genome: Genome) -> None:
+        """Look at it once."""
+        every = range(len(genome.weights))
+        self.genome = genome
+        self.terms = [genome.terms_of(k) for k in every]
+        self.noise = genome.terms_of(None)
+        replayed = bool(genome.lineage)
+        self.experts = {k for k in every if replayed or genome.weights[k] or self.terms[k]}
 
 
 @dataclass(frozen=True)
@@ -36,17 +57,31 @@ class _Slot:
     experts: tuple[Tensor | LowRank | None, ...]
     directions: dict[int, Directions] = field(default_factory=dict)
 
-    def apart(self, share: float, cache: FactorCache) -> _Slot:
+    def apart(self, share: float, cache: FactorCache, home: Home) -> _Slot:
         """The same with task singular vectors in the place of the experts' task vectors."""
-        kept = self.kept_dtype()
-        found = separate(self.base, self.experts, share, cache.directions)
-        experts = tuple(own.to(kept) if isinstance(own, LowRank) else own for own in found)
-        return replace(self, experts=experts, directions={})
+        dtype, device = self.kept_dtype(), self.device
+        here = [own if own is None else own.to(device) for own in self.experts]
+        found = separate(self.base.to(device), here, share, cache.directions)
+        narrow = (own.to(dtype) if isinstance(own, LowRank) else own for own in found)
+        keep = partial(home.keep, device=device)
+        return replace(self, experts=tuple(_each(own, keep) for own in narrow), directions={})
 
-    def on(self, device: torch.device) -> _Slot:
-        """The same with the tensors of base and experts on a device; no copy if they are there."""
-        experts = tuple(None if own is None else own.to(device) for own in self.experts)
-        return replace(self, base=self.base.to(device), experts=experts)
+    def on(self, device: torch.device, wanted: _Wanted) -> _Slot:
+        """What a genome wants of it, on a device; copies may still be under way in its stream."""
+
+        def copy(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=device.type == "cuda")
+
+        experts = tuple(
+            _each(own, copy) if k in wanted.experts else None for k, own in enumerate(self.experts)
+        )
+        directions = {k: own.each(copy) for k, own in self.directions.items() if wanted.terms[k]}
+        return replace(self, base=copy(self.base), experts=experts, directions=directions)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are kept, as long as there is room."""
+        return _place(self.parameter)
 
     def kept_dtype(self) -> torch.dtype:
         """Of directions: half a model's own precision is beyond what it can show of them."""
@@ -63,7 +98,8 @@ class ResidentModel:
     and their images are made when it is first mutated, and kept: for a matrix of m x n, n <= m, at
     rank R, R * (n + m) numbers of bfloat16 in a model of 16 bits, else of float32. Task singular
     vectors are made with the first genome of a family that has them, and kept likewise: with the
-    share R / n, R * (n + m) numbers for each expert.
+    share R / n, R * (n + m) numbers for each expert. All of it is on the model's device as long as
+    there is room, then in main memory, from where it is copied for each genome (see `placement`).
 
     A model on the meta device has no weights to replace: base and experts are then kept in main
     memory, and `tensors` gives those of a genome one after the other.
@@ -75,6 +111,7 @@ class ResidentModel:
         base: Checkpoint,
         experts: Sequence[Checkpoint],
         cache: FactorCache,
+        room: Callable[[torch.device], float] = room_beside_batches,
     ) -> None:
         """Take over `model`, on whichever device it is.
 
@@ -83,23 +120,25 @@ class ResidentModel:
             base: Its checkpoint.
             experts: The experts' checkpoints, in the order of a genome's weights.
             cache: Where bases of task vectors are kept.
+            room: How many more bytes may be kept on a device.
 
         Raises:
             ModelError: If a tensor of the model is in none of the checkpoints, or is not finite.
         """
         self.model = model
         self._cache = cache
+        self._home = Home(room)
         self._leading = (0, 0.0)
         start = LoadedLayout(base, model)
         tensors = floating_tensors(model, base)
         changes = [expert_changes(expert, model, tensors) for expert in experts]
         self._slots = []
         for name, parameter in tensors.items():
-            device = _home(parameter)
             original = start.tensor(name)
+            keep = partial(self._home.keep, device=_place(parameter))
             found = (_unless_equal(change(name), original) for change in changes)
-            tuned = tuple(None if own is None else own.to(device) for own in found)
-            self._slots.append(_Slot(name, parameter, original.to(device), tuned))
+            tuned = tuple(_each(own, keep) for own in found)
+            self._slots.append(_Slot(name, parameter, keep(original), tuned))
         self._apart = {0.0: self._slots}
 
     @torch.no_grad()
@@ -116,39 +155,46 @@ class ResidentModel:
             genome: The model.
             device: Where tensors are merged, each a new one in the dtype of the model.
         """
-        for slot, merge in self._merging(genome):
+        for slot, merge in self._merging(genome, device):
             merged = torch.empty_like(slot.parameter, device=device)
             merge(merged)
             yield slot.name, merged
 
-    def _merging(self, genome: Genome) -> Iterator[tuple[_Slot, Callable[[Tensor], None]]]:
-        """Each slot, and what writes its merged tensor wherever it is to go."""
+    def _merging(
+        self, genome: Genome, device: torch.device | None = None
+    ) -> Iterator[tuple[_Slot, Callable[[Tensor], None]]]:
+        """Each slot, and what writes its merged tensor on a device, or with None on its own."""
         family = genome.family
         if family.tsv not in self._apart:
-            self._apart[family.tsv] = [slot.apart(family.tsv, self._cache) for slot in self._slots]
+            self._apart[family.tsv] = [
+                slot.apart(family.tsv, self._cache, self._home) for slot in self._slots
+            ]
         slots = self._apart[family.tsv]
         if (leading := (family.rank, family.energy)) != self._leading:
             self._leading = leading
             for slot in chain.from_iterable(self._apart.values()):
                 slot.directions.clear()
-        terms = [genome.terms_of(k) for k in range(len(genome.weights))]
-        noise = genome.terms_of(None)
-        for slot in slots:
-            yield slot, partial(self._merge, slot, genome, terms, noise)
+        wanted = _Wanted(genome)
 
-    def _merge(
-        self,
-        kept: _Slot,
-        genome: Genome,
-        terms: Sequence[Sequence[Term]],
-        noise: Sequence[Term],
-        out: Tensor,
-    ) -> None:
-        slot = kept.on(out.device)
+        def on_device(slot: _Slot) -> _Slot:
+            return slot.on(device or slot.device, wanted)
+
+        def copied_to(slot: _Slot) -> torch.device | None:
+            place = device or slot.device
+            away = self._home.full or slot.base.device != place
+            return place if away and place.type == "cuda" else None
+
+        for slot, there in arriving(slots, on_device, copied_to):
+            yield slot, partial(self._merge, slot, there, wanted)
+
+    def _merge(self, kept: _Slot, slot: _Slot, wanted: _Wanted, out: Tensor) -> None:
+        genome = wanted.genome
         shares = [
-            Share(weight, terms[k], tuned, partial(self._directions, slot, k, tuned))
-            for k, (tuned, weight) in enumerate(zip(slot.experts, genome.weights, strict=True))
-            if tuned is not None and (weight or terms[k])
+            Share(weight, terms, tuned, partial(self._directions, kept, slot, k, tuned))
+            for k, (tuned, weight, terms) in enumerate(
+                zip(slot.experts, genome.weights, wanted.terms, strict=True)
+            )
+            if tuned is not None and (weight or terms)
         ]
         lineage = None
         if genome.lineage:
@@ -158,7 +204,7 @@ class ResidentModel:
             ]
             exact = slot.base.to(compute_dtype(slot.base.dtype))
             lineage = replay(slot.name, exact, taus, genome.lineage, *self._leading)
-        merge_into(out, slot.name, slot.base, shares, noise, lineage)
+        merge_into(out, slot.name, slot.base, shares, wanted.noise, lineage)
 
     @torch.no_grad()
     def checksum(self) -> str:
@@ -171,21 +217,32 @@ class ResidentModel:
             digest.update(row_sums(slot.parameter))
         return digest.hexdigest()
 
-    def _directions(self, slot: _Slot, k: int, tuned: Tensor | LowRank) -> Directions:
+    def _directions(self, kept: _Slot, slot: _Slot, k: int, tuned: Tensor | LowRank) -> Directions:
+        """Of an expert of a slot: made where the slot is now, and kept for the next genome."""
         if k not in slot.directions:
-            kept = slot.kept_dtype()
+            dtype = kept.kept_dtype()
             if isinstance(tuned, LowRank):
-                found = Directions.of(tuned, tuned.basis(), *self._leading, kept)
+                found = Directions.of(tuned, tuned.basis(), *self._leading, dtype)
             else:
                 tau = as_matrix(task_vector(slot.base, tuned))
-                found = Directions.of(tau, self._cache.directions(tau), *self._leading, kept)
-            slot.directions[k] = found.to(_home(slot.parameter))
-        return slot.directions[k].to(slot.base.device)
+                found = Directions.of(tau, self._cache.directions(tau), *self._leading, dtype)
+            slot.directions[k] = found
+            kept.directions[k] = found.each(partial(self._home.keep, device=kept.device))
+        return slot.directions[k]
 
 
-def _home(parameter: Tensor) -> torch.device:
+def _place(parameter: Tensor) -> torch.device:
     """Where base and experts are kept: beside the parameter, or in main memory if it is nowhere."""
     return torch.device("cpu") if parameter.is_meta else parameter.device
+
+
+def _each(
+    own: Tensor | LowRank | None, change: Callable[[Tensor], Tensor]
+) -> Tensor | LowRank | None:
+    """What an expert has, changed, such as to another device."""
+    if isinstance(own, LowRank):
+        return own.each(change)
+    return None if own is None else change(own)
 
 
 def _unless_equal(own: Tensor | LowRank | None, base: Tensor) -> Tensor | LowRank | None:

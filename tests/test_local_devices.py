@@ -84,6 +84,10 @@ def test_a_plan_counts_base_and_experts_where_the_engine_keeps_them(
     hf = load_recipe(make_recipe())
     assert needs(hf, 2, 0) == {"memory": (240, 480)}
     assert needs(hf, 3, 2) == {"device memory": (480, 480), "memory": (300, 300)}
+    crowded = demanded(hf, SIZES, 3, exact=True, gpus=2, room=300)
+    assert [(each.certain, each.likely) for each in crowded] == [(300, 300), (300, 300)]
+    crowded = demanded(hf, SIZES, 3, exact=False, gpus=2, room=50)
+    assert [(each.certain, each.likely) for each in crowded] == [(200, 200), (300, 420)]
     engine = {"kind": "vllm", "dtype": "float32", "tensor_parallel_size": 2}
     vllm = load_recipe(make_recipe(lambda content: content.update(engine=engine)))
     assert needs(vllm, 1, 0) == {"memory": (140, 380)}

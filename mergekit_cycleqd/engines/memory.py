@@ -76,10 +76,13 @@ def free_memory(device: torch.device) -> int:
 def too_large(device: torch.device, base: Checkpoint, experts: Sequence[Checkpoint]) -> str:
     """The end of a message about models that do not fit: needed, to be had, and how to mend it."""
     model, others = _stored(base), sum(_stored(expert) for expert in experts)
+    free = f"{size(free_memory(device))} are free on {device}"
+    if device.type == "cuda":
+        free += f" and {size(available_memory())} of main memory, which takes what a GPU does not"
     return (
         f"the resident model and the base beside it take about {size(2 * model)}, "
         f"the experts up to {size(others)}, and the directions of mutated experts come on top; "
-        f"{size(free_memory(device))} are free on {device}; try engine.dtype: bfloat16, "
+        f"{free}; try engine.dtype: bfloat16, "
         "a smaller evolution.mutation.rank, fewer workers, or another engine.device"
     )
 

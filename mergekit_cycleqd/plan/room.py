@@ -121,24 +121,36 @@ def memory(recipe: Recipe, needs: Sizes, *, exact: bool) -> list[Finding]:
     if recipe.workers.kind == "ray" or engines == "auto":
         text = f"not looked at on a cluster's machines; each worker holds {_parts(needs)}"
         return [Finding("skipped", "memory", text)]
-    device, gpus = _device(recipe), 0
+    device, gpus, room = _device(recipe), 0, math.inf
     free = {"memory": available_memory()}
     if device is not None:
         import torch
 
+        from mergekit_cycleqd.placement import room_beside_batches
+
         free["device memory"], _ = torch.cuda.mem_get_info(device)
         gpus = torch.cuda.device_count() if device == "cuda" else 1
-    demands = demanded(recipe, needs, engines, exact=exact, gpus=gpus)
+        room = room_beside_batches(torch.device(device))
+    demands = demanded(recipe, needs, engines, exact=exact, gpus=gpus, room=room)
     return [_verdict(each, free[each.part]) for each in demands]
 
 
-def demanded(recipe: Recipe, needs: Sizes, engines: int, *, exact: bool, gpus: int) -> list[Demand]:
+def demanded(
+    recipe: Recipe,
+    needs: Sizes,
+    engines: int,
+    *,
+    exact: bool,
+    gpus: int,
+    room: float = math.inf,
+) -> list[Demand]:
     """What so many engines need.
 
     On a CPU the weights of base and experts are read through the page cache, which may drop them
-    again at the cost of time, so only the resident model and the directions must fit; on a GPU all
-    must. vLLM has a part of the model in each of its workers, and besides all of base, experts and
-    directions in main memory for each of them.
+    again at the cost of time, so only the resident model and the directions must fit. Of a GPU
+    only the model must: what there is no room for beside it goes to main memory. vLLM has a part
+    of the model in each of its workers, and besides all of base, experts and directions in main
+    memory for each of them.
 
     Args:
         recipe: The run.
@@ -146,6 +158,7 @@ def demanded(recipe: Recipe, needs: Sizes, engines: int, *, exact: bool, gpus: i
         engines: How many.
         exact: As for `memory`.
         gpus: Which they share; 0 for engines on the CPU.
+        room: Bytes of each GPU that can be taken; see `placement.room_beside_batches`.
     """
     parts = _parts(needs) + (f"; {engines} workers" if engines > 1 else "")
     mutation = recipe.evolution.mutation
@@ -170,9 +183,14 @@ def demanded(recipe: Recipe, needs: Sizes, engines: int, *, exact: bool, gpus: i
         return [Demand("memory", engines * certain, engines * likely, parts, mend)]
     certain = needs.model + needs.base + directions + (needs.experts if exact else 0)
     here, loading = _on_one(engines, gpus), engines * needs.model
+    wanted = (certain, needs.together)
+    there = [min(here * each, max(here * needs.model, room)) for each in wanted]
+    beyond = [engines * (each - on / here) for each, on in zip(wanted, there, strict=True)]
+    certain, likely = (math.ceil(max(loading, each)) for each in beyond)
+    what = "models while they are loaded, and later what GPUs have no room for"
     return [
-        Demand("device memory", here * certain, here * needs.together, parts, mend),
-        Demand("memory", loading, loading, "models while they are loaded", "workers.count"),
+        Demand("device memory", int(there[0]), int(there[1]), parts, mend),
+        Demand("memory", certain, likely, what, "workers.count"),
     ]
 
 

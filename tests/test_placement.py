@@ -1,0 +1,99 @@
+"""Where tensors are kept that a GPU has no room for, and how they come to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.factors import FactorCache
+from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome import Genome, Term, mutate_own
+from mergekit_cycleqd.materialize import ResidentModel
+from mergekit_cycleqd.placement import FOR_BATCHES, Home, arriving, room_beside_batches
+
+CPU, META = torch.device("cpu"), torch.device("meta")
+
+
+def test_what_has_no_room_on_its_device_is_kept_in_main_memory() -> None:
+    room = 100
+    home = Home(lambda device: room)
+    first = home.keep(torch.ones(20), META)
+    assert first.device == META
+    assert not home.full
+    room = 20
+    second = home.keep(torch.arange(20.0), META)
+    assert second.device == CPU
+    assert home.full
+    assert torch.equal(second, torch.arange(20.0))
+    assert home.keep(torch.ones(5), META).device == META
+    assert home.keep(first, META) is first  # it takes no more than it has
+
+
+def test_main_memory_has_no_end() -> None:
+    home = Home(room_beside_batches)
+    tensor = torch.ones(3)
+    assert home.keep(tensor, CPU) is tensor
+    assert not home.full
+
+
+def test_one_tensor_more_than_is_worked_on_is_on_its_way() -> None:
+    began: list[int] = []
+
+    def on_device(each: int) -> int:
+        began.append(each)
+        return -each
+
+    def seen() -> Iterator[tuple[int, int, list[int]]]:
+        for each, there in arriving([1, 2, 3], on_device, lambda each: None):
+            yield each, there, list(began)
+
+    assert list(seen()) == [(1, -1, [1, 2]), (2, -2, [1, 2, 3]), (3, -3, [1, 2, 3])]
+    assert list(arriving([], on_device, lambda each: None)) == []
+
+
+def resident(family: Family, folder: Path, room: float | None) -> ResidentModel:
+    """A model on the GPU, with so much room beside it."""
+    model = AutoModelForCausalLM.from_pretrained(family.base_model, dtype=torch.bfloat16).cuda()
+    base, *experts = map(Checkpoint.open, (family.base_model, *family.experts))
+    if room is None:
+        return ResidentModel(model, base, experts, FactorCache(folder))
+    return ResidentModel(model, base, experts, FactorCache(folder), lambda device: room)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("room", [-1.0, 5e4])
+def test_a_gpu_without_room_makes_the_same_models(
+    family: Family, tmp_path: Path, room: float
+) -> None:
+    plenty, none = (resident(family, tmp_path, each) for each in (None, room))
+    terms = (Term(None, 1, 0.01), *(Term(k, 10 + k, 0.3) for k in range(3)))
+    apart = Family(family.base_model, family.experts, tsv=1 / 3)
+    genomes = [
+        Genome(family, (0.4, 0.0, 0.2), terms),
+        Genome(family, (0.0, 1.0, 0.0)),
+        Genome(apart, (1.0, 0.5, 0.7)),
+        mutate_own(Genome(family, (0.5, 0.2, 0.3)), 5, 0.3),
+        Genome(family, (0.4, 0.1, 0.2), terms[1:]),  # with directions that are there by now
+    ]
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for genome in genomes:
+        for model in (plenty, none):
+            model.load(genome)
+            found[model is plenty].append(model.checksum())
+    assert found[True] == found[False]
+    assert len(set(found[True])) == len(genomes)
+
+
+@pytest.mark.gpu
+def test_a_gpu_keeps_a_share_for_batches() -> None:
+    device = torch.device("cuda")
+    free, total = torch.cuda.mem_get_info(device)
+    assert room_beside_batches(device) <= free - FOR_BATCHES * total + 2**28
+    before = room_beside_batches(device)
+    kept = torch.empty(2**28, dtype=torch.uint8, device=device)
+    assert before - room_beside_batches(device) >= kept.nbytes // 2
