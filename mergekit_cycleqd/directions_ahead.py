@@ -48,7 +48,8 @@ def make_ahead(
     reading = FamilyTensors(base, experts, recipe.engine.trust_remote_code)
     said = False
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("singular directions", total=len(reading.matrices))
+        total = len(experts) * len(reading.matrices)
+        task = bar.add_task("singular directions", total=total)
         for _, tau in reading.task_matrices(device, lambda: bar.advance(task)):
             if isinstance(tau, LowRank) or (file := cache.path(tau)).exists():
                 continue

@@ -96,7 +96,7 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
     spectra = [Spectrum() for _ in experts]
     reading = FamilyTensors(checkpoints[BASE], experts, recipe.engine.trust_remote_code)
     with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("matrices", total=len(reading.matrices))
+        task = bar.add_task("matrices", total=len(experts) * len(reading.matrices))
         for k, tau in reading.task_matrices(torch.device(wanted), lambda: bar.advance(task)):
             if isinstance(tau, LowRank):
                 spectra[k].add(tau.basis(), family)

@@ -79,13 +79,13 @@ class FamilyTensors:
         return tau if tau.any() else None
 
     def task_matrices(
-        self, device: torch.device, step: Callable[[], None] = lambda: None
+        self, device: torch.device, step: Callable[[], None]
     ) -> Iterator[tuple[int, Tensor | LowRank]]:
         """Number of the expert and task vector on a device, for each matrix that an expert changes.
 
         Args:
             device: Where the task vectors go: (m, n) matrices, or thin factors.
-            step: Called after each matrix of the base.
+            step: Called after each matrix of each expert, also where it is the base's.
 
         Raises:
             ModelError: If one of the tensors is missing, or has NaN or infinite values.
@@ -96,4 +96,4 @@ class FamilyTensors:
                 tau = self.task_vector(k, name, base)
                 if tau is not None:
                     yield k, (tau if isinstance(tau, LowRank) else as_matrix(tau)).to(device)
-            step()
+                step()
