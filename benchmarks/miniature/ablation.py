@@ -1,8 +1,8 @@
-"""A search against variants of it: what table2.py and beyond.py share."""
+"""A search against variants of it: what table2.py, beyond.py, kinds.py and tried.py share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from figure import draw
@@ -33,12 +33,17 @@ def row(scorer: Scorer, found: Found) -> Row:
     }
 
 
-def show(results: Sequence[Rows], subject: str, figure: Path | None) -> None:
-    """Print the rows, draw them, and hold one of them, if it is there, against every other."""
+def show(results: Sequence[Rows], pairs: Iterable[tuple[str, str]], figure: Path | None) -> None:
+    """Print the rows, draw them, and hold the first of each pair of rows against the second."""
     print(table(results, COLUMNS), end="\n\n")
     if figure:
         draw(results, COMPARED, figure)
-    for name in results[0]:
-        if name != subject and subject in results[0]:
+    for one, other in pairs:
+        if one != other and one in results[0] and other in results[0]:
             for column in COMPARED:
-                print(paired(results, subject, name, column))
+                print(paired(results, one, other, column))
+
+
+def against_all(results: Sequence[Rows], subject: str) -> list[tuple[str, str]]:
+    """One row with every one."""
+    return [(subject, name) for name in results[0]]

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from ablation import row, show
+from ablation import against_all, row, show
 from family import SKILLS, models
 from saved import Rows
 from scoring import Scorer
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(WIDER), choices=WIDER, metavar="ROW")
     args = parser.parse_args()
     results = over_seeds(rows_of, args, args.family, args.only)
-    show(results, BEST, args.figure)
+    show(results, against_all(results, BEST), args.figure)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from ablation import row, show
+from ablation import against_all, row, show
 from family import SKILLS, models
 from saved import Rows
 from scoring import Scorer
@@ -51,7 +51,8 @@ def main() -> None:
     parser = arguments(__doc__, children=150)
     parser.add_argument("--family", choices=FAMILIES, default=FAMILIES[0])
     args = parser.parse_args()
-    show(over_seeds(rows_of, args, args.family), KINDS[0], args.figure)
+    results = over_seeds(rows_of, args, args.family)
+    show(results, against_all(results, KINDS[0]), args.figure)
 
 
 if __name__ == "__main__":

@@ -75,10 +75,11 @@ class Scorer:
         return self._kept.scores(self._resident.checksum(), split, lambda: self._scored(split))
 
     def _scored(self, split: str) -> Scores:
-        return {skill: self._right(split, skill).float().mean().item() for skill in SKILLS}
+        return {skill: self.passes(split, skill).float().mean().item() for skill in SKILLS}
 
     @torch.inference_mode()
-    def _right(self, split: str, skill: str) -> Tensor:
+    def passes(self, split: str, skill: str) -> Tensor:
+        """Of the model as it is now: which samples it answers right, (samples,) of bool."""
         batch = self._batches[split, skill]
         wanted = batch.labels[:, 1:]
         asked = wanted != -100

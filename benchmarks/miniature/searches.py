@@ -75,7 +75,7 @@ class Found:
         return max(self.told, key=lambda pair: mean(pair[1]))[0]
 
 
-def cycleqd(scorer: Scorer, run: Recipe, kind: type[CycleQD] = CycleQD) -> Found:
+def cycleqd(scorer: Scorer, run: Recipe, kind: Callable[[Recipe], CycleQD] = CycleQD) -> Found:
     """The search of this package, or a variant of it, by ask and tell."""
     search, found = kind(run), Found()
     evaluate = found.evaluated(scorer)

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 import yaml
-from ablation import row, show
+from ablation import against_all, row, show
 from family import ROOT, SKILLS, models
 from saved import Rows
 from scoring import Scorer
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=rows, choices=[*rows, SLOW], metavar="ROW")
     args = parser.parse_args()
     results = over_seeds(rows_of, args, args.only)
-    show(results, FULL, args.figure)
+    show(results, against_all(results, FULL), args.figure)
 
 
 if __name__ == "__main__":
