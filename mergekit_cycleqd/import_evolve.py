@@ -135,7 +135,8 @@ def convert(evolve: EvolveFile, source: str) -> str:
     for name, task in zip(names, evolve.tasks, strict=True):
         lines += _task_lines(name, task, evolve)
     lines.append("evolution:")
-    lines.append("  children: 1200  # models to evaluate; mergekit-evolve's --max-fevals is 100")
+    lines.append("  preset: best  # without this line the paper's settings")
+    lines.append("  children: 300  # models to evaluate; mergekit-evolve's --max-fevals is 100")
     return "\n".join(lines) + "\n"
 
 
@@ -206,18 +207,18 @@ def _differences(evolve: EvolveFile) -> Iterator[str]:
     genome = evolve.genome
     if genome.merge_method == "task_arithmetic":
         yield (
-            "merge_method task_arithmetic: as here, with the singular directions of the experts' "
-            "task vectors scaled besides"
+            "merge_method task_arithmetic: as here, with task singular vectors in the place of the "
+            "experts' task vectors in some of the models"
         )
     else:
         yield (
             f"merge_method {genome.merge_method}: here models are the base and weighted task "
-            "vectors of the experts, with their singular directions scaled"
+            "vectors of the experts, or task singular vectors"
         )
     if genome.layer_granularity > 0:
         yield (
-            f"layer_granularity {genome.layer_granularity}: a weight is of the whole expert; what "
-            "differs between layers is mutation, direction by direction"
+            f"layer_granularity {genome.layer_granularity}: a weight is of the whole expert; "
+            "evolution.mutation scales its singular directions one by one, layer by layer"
         )
     if genome.smooth:
         yield "smooth: there are no weights per layer to be interpolated"
@@ -225,11 +226,11 @@ def _differences(evolve: EvolveFile) -> Iterator[str]:
         yield f"filters {', '.join(genome.filters)}: a weight is of all of an expert's tensors"
     if genome.normalize is not None:
         yield (
-            f"normalize {str(genome.normalize).lower()}: crossover normalises the parents' "
-            "weights, and nothing else does"
+            f"normalize {str(genome.normalize).lower()}: what experts' weights sum to is searched "
+            "for as well"
         )
     if not genome.allow_negative_weights:
-        yield "weights kept from being negative: crossover may extrapolate a little"
+        yield "weights kept from being negative: here they may become so"
     if genome.tokenizer_source is not None:
         yield f"tokenizer_source {genome.tokenizer_source}: models keep the base's tokenizer"
     if genome.base_model in genome.models:

@@ -95,7 +95,7 @@ def test_what_has_a_counterpart_is_carried_over(file: Path) -> None:
     assert [task.metric for task in found.tasks] == ["exact_match,none", "acc,none", "acc,none"]
     assert all(str(task.samples.search) == "0-" for task in found.tasks)
     assert all(task.apply_chat_template and task.fewshot_as_multiturn for task in found.tasks)
-    assert found.evolution.children == 1200
+    assert (found.evolution.preset, found.evolution.children) == ("best", 300)
 
 
 def test_all_of_a_full_file_is_carried_over_or_named(file: Path) -> None:
