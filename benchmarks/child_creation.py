@@ -11,12 +11,15 @@ The rows, each in a process of its own:
   in memory (float32), save a bfloat16 checkpoint. With `--device cuda` nothing is read or saved.
 - run_merge: mergekit makes the genome's checkpoint; singular directions are in the cache.
 - resident: `ResidentModel.load`, with all directions, with the R largest, and without terms.
+- streamed, with `--device cuda`: the same where the GPU has room for the model alone, so that base,
+  experts and directions come from main memory for every child.
 
 Genomes have terms on all three experts, all weights too, and one new term from child to child,
 as in the search. Memory is the growth of the process from before the models were loaded to its
 peak. The floor is the larger of two times: the floating-point operations of the method at the rate
 of a large matrix product in its dtype (float32; bfloat16 in the resident model, which is bfloat16),
-and the bytes that it must move at the rate of a large copy, all measured in the same run; a small
+and the bytes that it must move at the rate of a large copy (those that come from main memory at
+that of one from there), all measured in the same run; a small
 product that stays in the processor's cache can be faster than the large one. Directions are random
 orthonormal columns, which take the same time.
 """
@@ -37,8 +40,6 @@ from unittest import mock
 import torch
 import yaml
 from measuring import Rates, peak_memory, rates, size, timed
-from mergekit.merge import run_merge
-from mergekit.options import MergeOptions
 from safetensors.torch import load_file, save_file
 from shapes import SHAPES, Shape, chosen, weights
 from torch import Tensor
@@ -176,6 +177,9 @@ def released(job: Job) -> Cost:
 
 def by_mergekit(job: Job) -> Cost:
     """A genome to a folder, by mergekit."""
+    from mergekit.merge import run_merge  # here, since rows on a GPU do without
+    from mergekit.options import MergeOptions
+
     out = job.folder / "merged"
 
     def make(child: int) -> None:
@@ -204,20 +208,26 @@ def resident(job: Job) -> Cost:
                 DeviceCheckpoint(name, weights(job.shape, k, job.device))
                 for k, name in enumerate(MODELS)
             )
-        kept = ResidentModel(model, base, experts, factors)
+        room = {"room": lambda _: -1.0} if job.row == "streamed" else {}
+        kept = ResidentModel(model, base, experts, factors, **room)
         seconds = timed(job.device, lambda i: kept.load(genome(job, i)), job.repeats)
     recipe = yaml.safe_dump(genome(job, 0).to_recipe(), sort_keys=False)
     return Cost(seconds, growth[0], len(recipe.encode()))
 
 
-METHODS = {"released procedure": released, "run_merge": by_mergekit, "resident": resident}
+METHODS = {
+    "released procedure": released,
+    "run_merge": by_mergekit,
+    "resident": resident,
+    "streamed": resident,
+}
 
 
 def floor(job: Job, machine: Rates) -> float:
     """Seconds that the row needs at the measured rates; vectors are left out."""
-    resident = job.row == "resident"
+    resident = job.row in ("resident", "streamed")
     flops_rate = machine.flops[torch.bfloat16 if resident else torch.float32]
-    flops = moved = 0
+    flops = moved = sent = 0
     for m, n in job.shape.matrices():
         side = min(m, n)
         lead = min(job.rank, side) or side
@@ -225,11 +235,13 @@ def floor(job: Job, machine: Rates) -> float:
             flops += 2 * m * n * side
             moved += 2 * 4 * m * n + 4 * (m + n) * side  # base, two parents, child; U and V
             continue
-        moved += 2 * (EXPERTS + 2) * m * n
+        kept = 2 * (EXPERTS + 1) * m * n
         if job.terms:
             flops += EXPERTS * 2 * m * n * lead
-            moved += EXPERTS * 2 * (m + n) * lead
-    return max(flops / flops_rate, moved / machine.copied)
+            kept += EXPERTS * 2 * (m + n) * lead
+        moved += kept + 2 * m * n
+        sent += kept if job.row == "streamed" else 0
+    return max(flops / flops_rate, moved / machine.copied, sent / machine.sent)
 
 
 def prepare(folder: Path, shape: Shape) -> None:
@@ -281,6 +293,7 @@ def main() -> None:
                 prepare(folder, shape)
         else:
             rows = [row for row in rows if row[0] != "run_merge"]
+            rows += [("streamed", 128, options.terms), ("streamed", 0, 0)]
         for row, rank, terms in rows:
             job = Job(row, shape, options.device, folder, rank, terms, options.repeats)
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:

@@ -60,14 +60,21 @@ def peak_memory(device: str) -> Iterator[list[int]]:
 
 
 class Rates(NamedTuple):
-    """What a machine can do: operations a second by dtype, bytes read and written a second."""
+    """What a machine can do in a second.
+
+    Attributes:
+        flops: Operations, by dtype.
+        copied: Bytes read and written.
+        sent: Bytes copied to the device from page-locked main memory.
+    """
 
     flops: dict[torch.dtype, float]
     copied: float
+    sent: float
 
 
 def rates(device: str) -> Rates:
-    """Rates of a large matrix product and of a large copy, best of five."""
+    """Rates of a large matrix product and of large copies, best of five."""
     side = 4096 if device == "cpu" else 16384
     flops = {}
     for dtype in (torch.float32, torch.bfloat16):
@@ -75,7 +82,12 @@ def rates(device: str) -> Rates:
         flops[dtype] = 2 * side**3 / min(timed(device, partial(_square, a), 5))
     a = torch.randn(side, side, device=device)
     out = torch.empty_like(a)
-    return Rates(flops, 2 * a.nbytes / min(timed(device, lambda _: out.copy_(a), 5)))
+    copied = 2 * a.nbytes / min(timed(device, lambda _: out.copy_(a), 5))
+    if device == "cpu":
+        return Rates(flops, copied, copied)
+    locked = torch.empty(a.shape, pin_memory=True)
+    sent = a.nbytes / min(timed(device, lambda _: out.copy_(locked, non_blocking=True), 5))
+    return Rates(flops, copied, sent)
 
 
 def _square(matrix: torch.Tensor, _: int) -> torch.Tensor:

@@ -4,12 +4,17 @@ Importing this package makes `merge_method: cycleqd` known to mergekit as soon a
 imported, and imports nothing heavy itself.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from mergekit_cycleqd import registration
 from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.genome import Genome, Term, aggregate, crossover, mutate
-from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.recipe_file import load_recipe
-from mergekit_cycleqd.search import Candidate, CycleQD
+
+if TYPE_CHECKING:
+    from mergekit_cycleqd.recipe import Recipe
+    from mergekit_cycleqd.recipe_file import load_recipe
+    from mergekit_cycleqd.search import Candidate, CycleQD
 
 __all__ = [
     "Candidate",
@@ -24,4 +29,17 @@ __all__ = [
     "mutate",
 ]
 
+_WHEN_ASKED_FOR = {  # they need pydantic, which genomes and their weights do without
+    "Candidate": "search",
+    "CycleQD": "search",
+    "Recipe": "recipe",
+    "load_recipe": "recipe_file",
+}
+
 registration.with_mergekit()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHEN_ASKED_FOR:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHEN_ASKED_FOR[name]}"), name)

@@ -24,7 +24,7 @@ from torch import Tensor
 from mergekit_cycleqd.checkpoint import Checkpoint, read_config
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.factors import Basis
-from mergekit_cycleqd.recipe import is_adapted
+from mergekit_cycleqd.family import is_adapted
 
 _WEIGHTS = "adapter_model.safetensors"
 _FACTOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")

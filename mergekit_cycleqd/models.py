@@ -7,8 +7,9 @@ from typing import Any
 
 from mergekit_cycleqd.checkpoint import Checkpoint, is_hub_id, mismatches
 from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.family import is_adapted
 from mergekit_cycleqd.lora import LoRAExpert, open_expert
-from mergekit_cycleqd.recipe import Recipe, is_adapted
+from mergekit_cycleqd.recipe import Recipe
 
 BASE = "base_model"
 

@@ -15,6 +15,11 @@ from torch import Tensor
 FOR_BATCHES = 0.2
 """Share of a GPU's memory that is left to batches, and to tensors that were copied for a moment."""
 
+PIECE = 2**28
+"""Bytes of main memory that are taken at a time, as long as tensors are smaller."""
+
+ALIGNED = 512
+
 Kept = TypeVar("Kept")
 
 
@@ -32,6 +37,7 @@ class Home:
             room: How many more bytes may be kept on a device.
         """
         self._room = room
+        self._aside: dict[bool, _MainMemory] = {}
         self.full = False
 
     def keep(self, tensor: Tensor, device: torch.device) -> Tensor:
@@ -40,8 +46,30 @@ class Home:
         if needed <= self._room(device):
             return tensor.to(device)
         self.full = True
-        tensor = tensor.cpu()
-        return tensor.pin_memory() if device.type == "cuda" else tensor
+        locked = device.type == "cuda"
+        return self._aside.setdefault(locked, _MainMemory(locked)).copy(tensor)
+
+
+class _MainMemory:
+    """Main memory that is taken in large pieces, since torch rounds page-locked ones up.
+
+    It rounds to powers of two, which for tensors one by one would take up to twice their memory.
+    """
+
+    def __init__(self, locked: bool) -> None:
+        self._locked = locked
+        self._piece = torch.empty(0, dtype=torch.uint8)
+        self._used = 0
+
+    def copy(self, tensor: Tensor) -> Tensor:
+        """The same there."""
+        if self._used + tensor.nbytes > len(self._piece):
+            size = max(PIECE, 1 << (tensor.nbytes - 1).bit_length())
+            self._piece = torch.empty(size, dtype=torch.uint8, pin_memory=self._locked)
+            self._used = 0
+        where = self._piece[self._used : self._used + tensor.nbytes]
+        self._used += -(-tensor.nbytes // ALIGNED) * ALIGNED
+        return where.view(tensor.dtype).view(tensor.shape).copy_(tensor)
 
 
 def room_beside_batches(device: torch.device) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -246,11 +245,6 @@ class Recipe(Strict):
         """Of each of the first children, what it refers to and the weight of every expert."""
         weights = self.evolution.founders
         return tuple((family, weight) for family in self.families for weight in weights)
-
-
-def is_adapted(reference: str) -> bool:
-    """Whether a reference means ``base+adapter``."""
-    return "+" in reference and not os.path.isdir(reference)
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.family import is_adapted
 from mergekit_cycleqd.hub.options import Publish
 from mergekit_cycleqd.recipe import (
     Engine,
@@ -23,7 +24,6 @@ from mergekit_cycleqd.recipe import (
     Samples,
     Task,
     Workers,
-    is_adapted,
     nearest,
 )
 from mergekit_cycleqd.recipe_checks import cross_checks

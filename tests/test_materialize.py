@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from mergekit.options import MergeOptions
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+import mergekit_cycleqd
 from mergekit_cycleqd import draws, kernel
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import ModelError
@@ -249,3 +252,20 @@ def test_the_checksum_tells_models_apart_and_knows_one_again(
     with torch.no_grad():
         model.model.layers[1].mlp.up_proj.weight[3, 4] += 1e-4
     assert resident.checksum() not in seen
+
+
+def test_genomes_become_weights_where_torch_and_transformers_are_all_there_is() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('mergekit', 'lm_eval', 'pydantic', 'ribs', 'ray', 'datasets', 'rich'):\n"
+        "    sys.modules[name] = None\n"
+        "import mergekit_cycleqd.genome, mergekit_cycleqd.factors, mergekit_cycleqd.materialize\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_package_has_what_it_lists_and_nothing_else() -> None:
+    for name in mergekit_cycleqd.__all__:
+        assert getattr(mergekit_cycleqd, name).__name__ == name
+    with pytest.raises(AttributeError, match="has no attribute 'Genomes'"):
+        mergekit_cycleqd.Genomes  # noqa: B018

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from mergekit_cycleqd import placement
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.factors import FactorCache
 from mergekit_cycleqd.family import Family
@@ -32,6 +33,22 @@ def test_what_has_no_room_on_its_device_is_kept_in_main_memory() -> None:
     assert torch.equal(second, torch.arange(20.0))
     assert home.keep(torch.ones(5), META).device == META
     assert home.keep(first, META) is first  # it takes no more than it has
+
+
+def test_main_memory_is_taken_in_pieces_that_hold_many_tensors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(placement, "PIECE", 2048)
+    home = Home(lambda device: -1.0)
+    tensors = [torch.rand(n).to(torch.bfloat16) for n in (3, 256, 700, 1, 1500, 200)]
+    tensors += [torch.rand(2, 3, 5, dtype=torch.float64), torch.tensor(2.5), torch.empty(0)]
+    kept = [home.keep(tensor, META) for tensor in tensors]
+    for tensor, copy in zip(tensors, kept, strict=True):
+        assert torch.equal(tensor, copy)
+        assert copy.is_contiguous()
+        assert copy.data_ptr() % 64 == 0
+    pieces = {copy.untyped_storage().data_ptr(): copy.untyped_storage().nbytes() for copy in kept}
+    assert sorted(pieces.values()) == [2048, 2048, 2048, 4096]
 
 
 def test_main_memory_has_no_end() -> None:

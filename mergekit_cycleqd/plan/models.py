@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 from mergekit_cycleqd.checkpoint import Checkpoint, is_hub_id
 from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.family import is_adapted
 from mergekit_cycleqd.hub.errors import is_passing
 from mergekit_cycleqd.models import BASE, family_faults, is_remote, open_models, references
 from mergekit_cycleqd.plan.findings import Finding, checked, size
 from mergekit_cycleqd.plan.remote import RemoteCheckpoint, Repo, adapter_faults, cached_model
-from mergekit_cycleqd.recipe import Recipe, is_adapted
+from mergekit_cycleqd.recipe import Recipe
 
 
 @dataclass
