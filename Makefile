@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm/bin
 TORCH ?= torch==2.13.0
 
-.PHONY: install demo demo-segmentation test test-slow check clean
+.PHONY: install demo demo-segmentation test test-slow test-gpu check clean
 .PHONY: faults test-versions test-lowest test-highest test-pythons test-vllm
 
 install: $(VENV)/installed
@@ -31,6 +31,10 @@ test: install
 
 test-slow: install
 	$(BIN)/pytest -m 'slow and not gpu and not network'
+
+# With TORCH naming a build for the GPU that is here.
+test-gpu: install
+	$(BIN)/pytest -m gpu
 
 check: install
 	$(BIN)/ruff check .
