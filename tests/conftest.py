@@ -33,6 +33,11 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["TRACKIO_DIR"] = str(tmp_path_factory.mktemp("trackio"))  # read on its import
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+
+
 def save_tokenizer(folder: Path) -> None:
     words = ["<unk>", "<s>", "</s>", *(f"w{i}" for i in range(60))]
     tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
