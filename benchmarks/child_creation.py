@@ -31,7 +31,6 @@ import os
 import statistics
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -41,11 +40,19 @@ import torch
 import yaml
 from measuring import Rates, peak_memory, rates, size, timed
 from safetensors.torch import load_file, save_file
-from shapes import SHAPES, Shape, chosen, weights
+from shapes import (
+    SHAPES,
+    DeviceCheckpoint,
+    RandomDirections,
+    Shape,
+    chosen,
+    random_directions,
+    weights,
+)
 from torch import Tensor
 
-from mergekit_cycleqd.checkpoint import Checkpoint, TensorHeader
-from mergekit_cycleqd.factors import Basis, FactorCache, as_matrix
+from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.factors import FactorCache, as_matrix
 from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.genome import Genome, Term
 from mergekit_cycleqd.materialize import ResidentModel
@@ -72,40 +79,6 @@ class Cost(NamedTuple):
     seconds: list[float]
     memory: int
     stored: int
-
-
-class DeviceCheckpoint(Checkpoint):
-    """A checkpoint whose tensors are on the device, not in files."""
-
-    def __init__(self, name: str, tensors: dict[str, Tensor]) -> None:
-        """Hold `tensors`."""
-        super().__init__(name, Path(name))
-        self._tensors = tensors
-        self.headers = {n: TensorHeader(tuple(t.shape), "BF16", "") for n, t in tensors.items()}
-
-    def tensor(self, name: str) -> Tensor:
-        """The tensor itself."""
-        return self._tensors[name]
-
-
-@cache
-def columns(side: int, device: torch.device) -> Tensor:
-    """Random orthonormal columns."""
-    return torch.linalg.qr(torch.randn(side, side, device=device))[0].contiguous()
-
-
-def random_directions(tau: Tensor) -> Basis:
-    """In place of `factors.directions`: a basis of the right size."""
-    side = min(tau.shape)
-    return Basis(columns(side, tau.device).clone(), torch.ones(side, dtype=torch.float64))
-
-
-class RandomDirections(FactorCache):
-    """A cache that keeps nothing."""
-
-    def directions(self, tau: Tensor, *, store: bool = True) -> Basis:
-        """A random basis."""
-        return random_directions(tau)
 
 
 def genome(job: Job, child: int) -> Genome:

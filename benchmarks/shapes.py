@@ -1,13 +1,18 @@
-"""Llama shapes for the benchmarks, with random weights: speed does not depend on their values."""
+"""Llama shapes for the benchmarks, with random weights and directions: values cost no time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
+
+from mergekit_cycleqd.checkpoint import Checkpoint, TensorHeader
+from mergekit_cycleqd.factors import Basis, FactorCache
 
 
 class Shape(NamedTuple):
@@ -60,3 +65,37 @@ def weights(shape: Shape, model: int, device: str = "cpu") -> dict[str, Tensor]:
             tensor += torch.empty_like(tensor).normal_(0, 0.002, generator=change)
         tensors[name] = tensor.bfloat16()
     return tensors
+
+
+class DeviceCheckpoint(Checkpoint):
+    """A checkpoint whose tensors are on the device, not in files."""
+
+    def __init__(self, name: str, tensors: dict[str, Tensor]) -> None:
+        """Hold `tensors`."""
+        super().__init__(name, Path(name))
+        self._tensors = tensors
+        self.headers = {n: TensorHeader(tuple(t.shape), "BF16", "") for n, t in tensors.items()}
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor itself."""
+        return self._tensors[name]
+
+
+@cache
+def columns(side: int, device: torch.device) -> Tensor:
+    """Random orthonormal columns."""
+    return torch.linalg.qr(torch.randn(side, side, device=device))[0].contiguous()
+
+
+def random_directions(tau: Tensor) -> Basis:
+    """In place of `factors.directions`: a basis of the right size."""
+    side = min(tau.shape)
+    return Basis(columns(side, tau.device).clone(), torch.ones(side, dtype=torch.float64))
+
+
+class RandomDirections(FactorCache):
+    """A cache that keeps nothing."""
+
+    def directions(self, tau: Tensor, *, store: bool = True) -> Basis:
+        """A random basis."""
+        return random_directions(tau)
