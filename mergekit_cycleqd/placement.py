@@ -7,6 +7,7 @@ when a genome needs it, the next tensor's copies beside the work on the one befo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -37,7 +38,7 @@ class Home:
             room: How many more bytes may be kept on a device.
         """
         self._room = room
-        self._aside: dict[bool, _MainMemory] = {}
+        self._aside = _MainMemory()
         self.full = False
 
     def keep(self, tensor: Tensor, device: torch.device) -> Tensor:
@@ -46,8 +47,7 @@ class Home:
         if needed <= self._room(device):
             return tensor.to(device)
         self.full = True
-        locked = device.type == "cuda"
-        return self._aside.setdefault(locked, _MainMemory(locked)).copy(tensor)
+        return self._aside.copy(tensor, locked=device.type == "cuda")
 
 
 class _MainMemory:
@@ -56,16 +56,15 @@ class _MainMemory:
     It rounds to powers of two, which for tensors one by one would take up to twice their memory.
     """
 
-    def __init__(self, locked: bool) -> None:
-        self._locked = locked
+    def __init__(self) -> None:
         self._piece = torch.empty(0, dtype=torch.uint8)
         self._used = 0
 
-    def copy(self, tensor: Tensor) -> Tensor:
+    def copy(self, tensor: Tensor, *, locked: bool) -> Tensor:
         """The same there."""
         if self._used + tensor.nbytes > len(self._piece):
             size = max(PIECE, 1 << (tensor.nbytes - 1).bit_length())
-            self._piece = torch.empty(size, dtype=torch.uint8, pin_memory=self._locked)
+            self._piece = torch.empty(size, dtype=torch.uint8, pin_memory=locked)
             self._used = 0
         where = self._piece[self._used : self._used + tensor.nbytes]
         self._used += -(-tensor.nbytes // ALIGNED) * ALIGNED
@@ -79,6 +78,12 @@ def room_beside_batches(device: torch.device) -> float:
     free, total = torch.cuda.mem_get_info(device)
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return free + unused - FOR_BATCHES * total
+
+
+@cache
+def _copying(gpu: torch.device) -> torch.cuda.Stream:
+    """The stream that copies to a GPU: one for all genomes, since memory is reused by stream."""
+    return torch.cuda.Stream(gpu)  # type: ignore[no-untyped-call]
 
 
 def arriving(
@@ -95,16 +100,13 @@ def arriving(
         on_device: Gives the same on its device, by copies that are not waited for.
         copied_to: The GPU that it copies to, or None where it copies nothing, or to no GPU.
     """
-    streams: dict[torch.device, torch.cuda.Stream] = {}
 
     def begin(each: Kept) -> Callable[[], tuple[Kept, Kept]]:
         gpu = copied_to(each)
         if gpu is None:
             there = on_device(each)
             return lambda: (each, there)
-        if gpu not in streams:
-            streams[gpu] = torch.cuda.Stream(gpu)  # type: ignore[no-untyped-call]
-        copying = streams[gpu]
+        copying = _copying(gpu)
         # What it writes to may be memory of the one before the last, whose work this waits for.
         copying.wait_stream(torch.cuda.current_stream(gpu))
         with torch.cuda.stream(copying):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -73,13 +73,11 @@ def test_one_tensor_more_than_is_worked_on_is_on_its_way() -> None:
     assert list(arriving([], on_device, lambda each: None)) == []
 
 
-def resident(family: Family, folder: Path, room: float | None) -> ResidentModel:
+def resident(family: Family, folder: Path, room: Callable[[torch.device], float]) -> ResidentModel:
     """A model on the GPU, with so much room beside it."""
     model = AutoModelForCausalLM.from_pretrained(family.base_model, dtype=torch.bfloat16).cuda()
     base, *experts = map(Checkpoint.open, (family.base_model, *family.experts))
-    if room is None:
-        return ResidentModel(model, base, experts, FactorCache(folder))
-    return ResidentModel(model, base, experts, FactorCache(folder), lambda device: room)
+    return ResidentModel(model, base, experts, FactorCache(folder), room)
 
 
 @pytest.mark.gpu
@@ -87,7 +85,8 @@ def resident(family: Family, folder: Path, room: float | None) -> ResidentModel:
 def test_a_gpu_without_room_makes_the_same_models(
     family: Family, tmp_path: Path, room: float
 ) -> None:
-    plenty, none = (resident(family, tmp_path, each) for each in (None, room))
+    plenty = resident(family, tmp_path, room_beside_batches)
+    none = resident(family, tmp_path, lambda device: room)
     terms = (Term(None, 1, 0.01), *(Term(k, 10 + k, 0.3) for k in range(3)))
     apart = Family(family.base_model, family.experts, tsv=1 / 3)
     genomes = [
