@@ -131,7 +131,11 @@ class Task(Strict):
 
 
 class Engine(Strict):
-    """What runs the models; `options` are vLLM's own."""
+    """What runs the models; `options` are vLLM's own.
+
+    Attributes beside the obvious: over `pipeline_parallel_size` GPUs transformers' model is spread
+    layer by layer, over `tensor_parallel_size` vLLM's, each tensor in parts.
+    """
 
     kind: Literal["hf", "vllm", "vision"] = "hf"
     device: str = "auto"
@@ -139,8 +143,14 @@ class Engine(Strict):
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     batching: Literal["auto", "padded", "continuous"] = "auto"
     trust_remote_code: bool = False
+    pipeline_parallel_size: Annotated[int, Field(ge=1)] = 1
     tensor_parallel_size: Annotated[int, Field(ge=1)] = 1
     options: _Options = None
+
+    @property
+    def gpus(self) -> int:
+        """On how many GPUs one model is, if it is on any."""
+        return self.pipeline_parallel_size * self.tensor_parallel_size
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Engine:
@@ -148,7 +158,21 @@ class Engine(Strict):
             raise ValueError("tensor_parallel_size and options: are for kind: vllm")
         if self.kind == "vllm" and self.batching != "auto":
             raise ValueError("batching: is for kind: hf; vLLM always batches continuously")
+        if self.pipeline_parallel_size > 1:
+            self._can_be_spread()
         return self
+
+    def _can_be_spread(self) -> None:
+        if self.kind != "hf":
+            raise ValueError("pipeline_parallel_size: is for kind: hf")
+        if self.device not in ("auto", "cuda"):
+            raise ValueError(
+                f"pipeline_parallel_size: needs device: auto or cuda, got {self.device!r}"
+            )
+        if self.batching == "continuous":
+            raise ValueError(
+                "pipeline_parallel_size: needs batching: auto or padded; pages are on one GPU"
+            )
 
 
 class Workers(Strict):

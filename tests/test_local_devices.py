@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from mergekit_cycleqd.cli import main
+from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.plan.preflight import preflight
 from mergekit_cycleqd.plan.room import demanded
 from mergekit_cycleqd.plan.sizes import Sizes
 from mergekit_cycleqd.recipe import Engine, Recipe
@@ -57,6 +60,52 @@ def seen(model, ids):
 """
 
 
+def test_a_model_may_be_on_several_gpus() -> None:
+    assert Engine().gpus == 1
+    assert Engine(pipeline_parallel_size=2, device="cuda").gpus == 2
+    assert Engine(kind="vllm", tensor_parallel_size=3).gpus == 3
+
+
+@pytest.mark.parametrize(
+    ("engine", "fault"),
+    [
+        ({"kind": "vision"}, "pipeline_parallel_size: is for kind: hf"),
+        ({"kind": "vllm"}, "pipeline_parallel_size: is for kind: hf"),
+        ({"device": "cuda:1"}, "needs device: auto or cuda, got 'cuda:1'"),
+        ({"device": "cpu"}, "needs device: auto or cuda, got 'cpu'"),
+        ({"batching": "continuous"}, "needs batching: auto or padded"),
+        ({"pipeline_parallel_size": 0}, "pipeline_parallel_size: must be greater than or equal"),
+    ],
+)
+def test_what_cannot_be_spread_is_refused(
+    engine: dict[str, Any], fault: str, make_recipe: RecipeMaker
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["engine"] = {"pipeline_parallel_size": 2} | engine
+
+    with pytest.raises(RecipeError, match=f"engine.*{fault}"):
+        load_recipe(make_recipe(change))
+
+
+def test_too_few_gpus_are_one_line_of_the_plan_and_of_the_run(
+    make_recipe: RecipeMaker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    engine = {"pipeline_parallel_size": 2}
+    path = make_recipe(lambda content: content.update(engine=engine))
+    fault = "engine.pipeline_parallel_size: needs 2 GPUs, and 1 can be seen here; take fewer"
+    (device,) = (each for each in preflight(path, tmp_path).findings if each.part == "device")
+    assert device.level == "fault"
+    assert device.text.startswith(fault)
+    with pytest.raises(SystemExit) as exit:
+        main([str(path), "--out", str(tmp_path / "run")])
+    assert exit.value.code == 2
+    assert f"error: {path}: {fault}" in capsys.readouterr().err
+
+
 def test_every_process_sees_its_own_gpu_alone(
     make_recipe: RecipeMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,11 +132,17 @@ def test_a_plan_counts_base_and_experts_where_the_engine_keeps_them(
 ) -> None:
     hf = load_recipe(make_recipe())
     assert needs(hf, 2, 0) == {"memory": (240, 480)}
-    assert needs(hf, 3, 2) == {"device memory": (480, 480), "memory": (300, 300)}
+    assert needs(hf, 3, 2) == {"device memory": (480, 480)}
     crowded = demanded(hf, SIZES, 3, exact=True, gpus=2, room=300)
-    assert [(each.certain, each.likely) for each in crowded] == [(300, 300), (300, 300)]
+    assert [(each.certain, each.likely) for each in crowded] == [(300, 300), (270, 270)]
     crowded = demanded(hf, SIZES, 3, exact=False, gpus=2, room=50)
-    assert [(each.certain, each.likely) for each in crowded] == [(200, 200), (300, 420)]
+    assert [(each.certain, each.likely) for each in crowded] == [(200, 200), (240, 420)]
+    engine: dict[str, Any] = {"pipeline_parallel_size": 2}
+    spread = load_recipe(make_recipe(lambda content: content.update(engine=engine)))
+    assert needs(spread, 1, 2) == {"device memory": (120, 120)}
+    assert needs(spread, 3, 4) == {"device memory": (240, 240)}
+    crowded = demanded(spread, SIZES, 3, exact=True, gpus=4, room=150)
+    assert [(each.certain, each.likely) for each in crowded] == [(150, 150), (270, 270)]
     engine = {"kind": "vllm", "dtype": "float32", "tensor_parallel_size": 2}
     vllm = load_recipe(make_recipe(lambda content: content.update(engine=engine)))
     assert needs(vllm, 1, 0) == {"memory": (140, 380)}

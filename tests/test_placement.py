@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import dispatch_model
 from transformers import AutoModelForCausalLM
 
 from mergekit_cycleqd import placement
@@ -103,6 +104,29 @@ def test_a_gpu_without_room_makes_the_same_models(
             found[model is plenty].append(model.checksum())
     assert found[True] == found[False]
     assert len(set(found[True])) == len(genomes)
+
+
+@pytest.mark.gpu
+def test_a_model_on_several_devices_is_that_of_one(family: Family, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(family.base_model, dtype=torch.float32)
+    on_gpu = ["model.embed_tokens", "model.rotary_emb", "model.layers.0", "lm_head"]
+    parts = dict.fromkeys(on_gpu, 0) | {"model.layers.1": "cpu", "model.norm": "cpu"}
+    spread = dispatch_model(model, parts, main_device="cpu")
+    assert {parameter.device.type for parameter in spread.parameters()} == {"cuda", "cpu"}
+    whole = AutoModelForCausalLM.from_pretrained(family.base_model, dtype=torch.float32)
+    base, *experts = map(Checkpoint.open, (family.base_model, *family.experts))
+    cache = FactorCache(tmp_path)
+    several, one = (ResidentModel(each, base, experts, cache) for each in (spread, whole))
+    genome = Genome(family, (0.4, 0.3, 0.2), tuple(Term(k, 10 + k, 0.3) for k in range(3)))
+    for resident in (several, one):
+        resident.load(genome)
+    loaded = dict(whole.named_parameters())
+    for name, parameter in spread.named_parameters():
+        torch.testing.assert_close(parameter.cpu(), loaded[name], rtol=1e-4, atol=1e-5)
+    ids = torch.tensor([[5, 9, 13, 4]])
+    with torch.no_grad():
+        logits = [each(ids.to(each.device)).logits.cpu() for each in (spread, whole)]
+    torch.testing.assert_close(*logits, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.gpu

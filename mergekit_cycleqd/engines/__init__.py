@@ -68,13 +68,10 @@ def engine_faults(engine: Engine) -> list[str]:
         from mergekit_cycleqd.engines.vllm import vllm_faults
 
         return vllm_faults(engine)
-    import torch
+    from mergekit_cycleqd.engines.device import device_faults
 
-    try:
-        torch.empty(0, device=None if engine.device == "auto" else engine.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        return [f"engine.device: cannot use {engine.device!r} here ({reason}); try auto or cpu"]
+    if faults := device_faults(engine):
+        return faults
     if engine.batching == "continuous":
         from mergekit_cycleqd.engines.continuous import missing
 

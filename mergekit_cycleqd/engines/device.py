@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from mergekit_cycleqd.recipe import Engine
 
 
-def device_of(engine: Engine) -> torch.device:
-    """The device that a recipe's section names; by `auto` a GPU where there is one."""
+def devices_of(engine: Engine) -> list[torch.device]:
+    """The devices that a recipe's section names; by `auto` GPUs where there are any."""
+    if engine.pipeline_parallel_size > 1:
+        return [torch.device("cuda", k) for k in range(engine.pipeline_parallel_size)]
     if engine.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(engine.device)
+        return [torch.device("cuda" if torch.cuda.is_available() else "cpu")]
+    return [torch.device(engine.device)]
+
+
+def device_of(engine: Engine) -> torch.device:
+    """The first of them, which takes the model's inputs."""
+    return devices_of(engine)[0]
+
+
+def device_faults(engine: Engine) -> list[str]:
+    """What of the devices that a recipe's section names is not there, a line each."""
+    try:
+        torch.empty(0, device=None if engine.device == "auto" else engine.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        return [f"engine.device: cannot use {engine.device!r} here ({reason}); try auto or cpu"]
+    wanted, there = engine.pipeline_parallel_size, torch.cuda.device_count()
+    if 1 < wanted > there:
+        return [
+            f"engine.pipeline_parallel_size: needs {wanted} GPUs, and {there} can be seen here; "
+            "take fewer, or 1 for one GPU or the CPU"
+        ]
+    return []
+
+
+def placed(engine: Engine) -> dict[str, Any]:
+    """What transformers' `from_pretrained` is told, so that weights go at once where they belong.
+
+    Over several GPUs accelerate spreads whole layers, by the memory that is free there.
+    """
+    devices = devices_of(engine)
+    if len(devices) == 1:
+        return {"device_map": {"": devices[0]}}
+    free = {k: torch.cuda.mem_get_info(device)[0] for k, device in enumerate(devices)}
+    return {"device_map": "balanced", "max_memory": free}

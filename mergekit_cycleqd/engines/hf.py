@@ -6,14 +6,13 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines import ModelEngine
 from mergekit_cycleqd.engines.causal_lm import CausalLM
 from mergekit_cycleqd.engines.continuous import Continuous, faster
-from mergekit_cycleqd.engines.device import device_of
+from mergekit_cycleqd.engines.device import device_faults, device_of, devices_of, placed
 from mergekit_cycleqd.engines.memory import OutOfMemory, Trial, too_large
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.factors import FactorCache
@@ -34,28 +33,36 @@ def load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
         base: The model.
 
     Raises:
-        OutOfMemory: If it does not fit on the device.
-        ModelError: If the model cannot be batched as the recipe says.
+        OutOfMemory: If it does not fit on the devices.
+        ModelError: If there are too few devices, or the model cannot be batched as the recipe says.
     """
     with Trial() as trial:
         return _load_lm(engine, base)
     raise OutOfMemory(
-        f"{base.name} does not fit ({trial.ran_out}): {too_large(device_of(engine), base, ())}"
+        f"{base.name} does not fit ({trial.ran_out}): {too_large(devices_of(engine), base, ())}"
     )
 
 
 def _load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
-    device = device_of(engine)
+    if faults := device_faults(engine):
+        raise ModelError(faults[0])
     model = AutoModelForCausalLM.from_pretrained(
-        base.folder, dtype=engine.dtype, trust_remote_code=engine.trust_remote_code
-    )
-    model.to(device).eval()
+        base.folder,
+        dtype=engine.dtype,
+        trust_remote_code=engine.trust_remote_code,
+        **placed(engine),
+    ).eval()
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise OutOfMemory(
+            f"{base.name} does not fit on {engine.pipeline_parallel_size} GPUs: "
+            f"{too_large(devices_of(engine), base, ())}"
+        )
     tokenizer = AutoTokenizer.from_pretrained(
         base.folder, trust_remote_code=engine.trust_remote_code
     )
     rows = engine.batch_size
     if rows == "auto":
-        rows = CPU_ROWS if device.type == "cpu" else GPU_ROWS
+        rows = CPU_ROWS if device_of(engine).type == "cpu" else GPU_ROWS
     log = logging.getLogger("lm_eval.models.huggingface")
     level = log.level
     log.setLevel(logging.ERROR)  # it warns of every model that it did not load itself
@@ -66,7 +73,8 @@ def _load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
 
 
 def _continuous(engine: Engine, model: Any) -> Continuous | None:
-    if engine.batching == "padded" or (engine.batching == "auto" and not faster(model)):
+    spread = engine.pipeline_parallel_size > 1  # and pages are on one device
+    if engine.batching == "padded" or (engine.batching == "auto" and (spread or not faster(model))):
         return None
     try:
         return Continuous(model)
@@ -94,11 +102,12 @@ class HFEngine(ModelEngine):
             ModelError: If a tensor is missing, or not finite.
         """
         self._checkpoints = (base, tuple(experts))
+        self._devices = devices_of(engine)
         with Trial() as trial:
             self.model = _load_lm(engine, base)
             self._resident = ResidentModel(self.model.model, base, experts, FactorCache.default())
         if trial.ran_out is not None:
-            raise OutOfMemory(self._does_not_fit("the models do", trial.ran_out, device_of(engine)))
+            raise OutOfMemory(self._does_not_fit("the models do", trial.ran_out))
 
     def load(self, genome: Genome) -> None:
         """Replace the weights by those of `genome`.
@@ -113,9 +122,8 @@ class HFEngine(ModelEngine):
             with Trial() as trial:
                 self._resident.load(genome)
                 return
-        raise OutOfMemory(
-            self._does_not_fit("the weights of a genome do", str(trial.ran_out), self.model.device)
-        )
+        raise OutOfMemory(self._does_not_fit("the weights of a genome do", str(trial.ran_out)))
 
-    def _does_not_fit(self, what: str, reason: str, device: torch.device) -> str:
-        return f"{what} not fit in memory ({reason}): {too_large(device, *self._checkpoints)}"
+    def _does_not_fit(self, what: str, reason: str) -> str:
+        needed = too_large(self._devices, *self._checkpoints)
+        return f"{what} not fit in memory ({reason}): {needed}"

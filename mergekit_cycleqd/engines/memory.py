@@ -73,11 +73,13 @@ def free_memory(device: torch.device) -> int:
     return available_memory()
 
 
-def too_large(device: torch.device, base: Checkpoint, experts: Sequence[Checkpoint]) -> str:
+def too_large(
+    devices: Sequence[torch.device], base: Checkpoint, experts: Sequence[Checkpoint]
+) -> str:
     """The end of a message about models that do not fit: needed, to be had, and how to mend it."""
     model, others = _stored(base), sum(_stored(expert) for expert in experts)
-    free = f"{size(free_memory(device))} are free on {device}"
-    if device.type == "cuda":
+    free = ", ".join(f"{size(free_memory(device))} are free on {device}" for device in devices)
+    if devices[0].type == "cuda":
         free += f" and {size(available_memory())} of main memory, which takes what a GPU does not"
     return (
         f"the resident model and the base beside it take about {size(2 * model)}, "

@@ -16,7 +16,7 @@ from PIL.Image import Image
 
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines import ModelEngine
-from mergekit_cycleqd.engines.device import device_of
+from mergekit_cycleqd.engines.device import device_of, placed
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.factors import FactorCache
 from mergekit_cycleqd.genome import Genome
@@ -52,8 +52,7 @@ class Segmenter:
         """
         kind = _model_class(base)
         self.device = device_of(engine)
-        self.model = kind.from_pretrained(base.folder, dtype=engine.dtype)
-        self.model.to(self.device).eval()
+        self.model = kind.from_pretrained(base.folder, dtype=engine.dtype, **placed(engine)).eval()
         self.prompted = "input_boxes" in inspect.signature(self.model.forward).parameters
         self.processor = _processor(base, prompted=self.prompted)
         size = engine.batch_size

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
-import torch
 from rich.console import Console
 from rich.progress import Progress
 
 from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.device import device_of
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.factors import FactorCache
 from mergekit_cycleqd.family_tensors import FamilyTensors
@@ -70,10 +70,7 @@ class _Plan:
         self._harness, self._start = seen.harness, start
         self._cache = FactorCache.default()
         self._uses_bases = uses_bases(self._recipe)
-        device = self._recipe.engine.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._device = torch.device(device)
+        self._device = device_of(self._recipe.engine)
 
     def go(self, download: bool) -> None:
         """Read, compare and measure, as far as there are models and no faults."""

@@ -181,17 +181,22 @@ def demanded(
     if not gpus:
         certain, likely = needs.model + directions, needs.together
         return [Demand("memory", engines * certain, engines * likely, parts, mend)]
+    each = recipe.engine.gpus
+    here = _on_one(engines, max(1, gpus // each))
     certain = needs.model + needs.base + directions + (needs.experts if exact else 0)
-    here, loading = _on_one(engines, gpus), engines * needs.model
+    most = max(here * needs.model / each, room)
     wanted = (certain, needs.together)
-    there = [min(here * each, max(here * needs.model, room)) for each in wanted]
-    beyond = [engines * (each - on / here) for each, on in zip(wanted, there, strict=True)]
-    certain, likely = (math.ceil(max(loading, each)) for each in beyond)
-    what = "models while they are loaded, and later what GPUs have no room for"
-    return [
-        Demand("device memory", int(there[0]), int(there[1]), parts, mend),
-        Demand("memory", certain, likely, what, "workers.count"),
+    there = [min(here * all_of_it / each, most) for all_of_it in wanted]
+    beyond = [
+        engines * (all_of_it - on_one * each / here)
+        for all_of_it, on_one in zip(wanted, there, strict=True)
     ]
+    demands = [Demand("device memory", math.ceil(there[0]), math.ceil(there[1]), parts, mend)]
+    if beyond[1] > 0:
+        certain, likely = (math.ceil(part) for part in beyond)
+        what = "of base, experts and directions, what GPUs have no room for"
+        demands.append(Demand("memory", certain, likely, what, "workers.count"))
+    return demands
 
 
 def _on_one(engines: int, places: int) -> int:

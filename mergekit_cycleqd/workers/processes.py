@@ -64,7 +64,7 @@ class Processes(Fleet):
     def start(self, number: int) -> Remote:
         """A new process."""
         threads = max(1, (os.cpu_count() or 1) // self._count)
-        devices = devices_of(number, self._visible, self._recipe.engine.tensor_parallel_size)
+        devices = devices_of(number, self._visible, self._recipe.engine.gpus)
         return _Process(self._recipe, number, threads, devices)
 
     def wait(self, remotes: Sequence[Remote], seconds: float) -> list[tuple[Remote, str | Gone]]:

@@ -130,7 +130,7 @@ def _gpus(recipe: Recipe) -> float:
     on_gpus = device.startswith("cuda")
     if device == "auto":
         on_gpus = ray.cluster_resources().get("GPU", 0) > 0
-    return float(recipe.engine.tensor_parallel_size) if on_gpus else 0.0
+    return float(recipe.engine.gpus) if on_gpus else 0.0
 
 
 def _join(address: str) -> None:
