@@ -17,6 +17,7 @@ from PIL import Image
 from transformers.utils import is_torchvision_available
 
 from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.memory import OutOfMemory
 from mergekit_cycleqd.engines.vision import Segmenter, VisionEngine
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.evaluators.mask_metrics import METRICS, score
@@ -221,6 +222,35 @@ def test_batches_change_no_mask_and_inputs_are_made_once(
         monkeypatch.undo()
     for kind in KINDS:
         assert scores[0][kind] == pytest.approx(scores[1][kind], abs=1e-5)
+
+
+def test_where_memory_runs_out_fewer_images_go_through_at_a_time(
+    sams: Family, images: Path, tmp_path: Path
+) -> None:
+    recipe = write_vision_recipe(tmp_path / "recipe.yaml", sams, images)
+    segmenter = Segmenter(
+        CPU.model_copy(update={"batch_size": 4}), Checkpoint.open(sams.base_model)
+    )
+    room, sizes = 9, []
+
+    def check(_: Any, args: Any, given: dict[str, Any]) -> None:
+        sizes.append(len(given["pixel_values"]))
+        if sizes[-1] > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    segmenter.model.register_forward_pre_hook(check, with_kwargs=True)
+    tasks = harness(recipe)
+    whole = tasks.evaluate(segmenter, "search")
+    assert max(sizes) == 4
+    room = 1
+    short = tasks.evaluate(segmenter, "search")
+    assert {kind: short[kind] for kind in KINDS} == pytest.approx(whole, abs=1e-5)
+    sizes.clear()
+    tasks.evaluate(segmenter, "search")
+    assert set(sizes) == {1}, "the size is remembered"
+    room = 0
+    with pytest.raises(OutOfMemory, match=r"^one image does not fit in memory on cpu \(CUDA out"):
+        tasks.evaluate(segmenter, "search")
 
 
 def test_a_sam_gives_the_masks_that_its_processor_gives(sams: Family, images: Path) -> None:

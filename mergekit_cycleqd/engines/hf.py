@@ -9,15 +9,12 @@ from typing import Any
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.engines import ModelEngine
 from mergekit_cycleqd.engines.causal_lm import CausalLM
 from mergekit_cycleqd.engines.continuous import Continuous, faster
 from mergekit_cycleqd.engines.device import device_faults, device_of, devices_of, placed
 from mergekit_cycleqd.engines.memory import OutOfMemory, Trial, too_large
+from mergekit_cycleqd.engines.resident import ResidentEngine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
-from mergekit_cycleqd.factors import FactorCache
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.materialize import ResidentModel
 from mergekit_cycleqd.recipe import Engine
 
 CPU_ROWS = 64
@@ -86,44 +83,9 @@ def _continuous(engine: Engine, model: Any) -> Continuous | None:
         ) from error
 
 
-class HFEngine(ModelEngine):
+class HFEngine(ResidentEngine):
     """A causal language model of transformers; its `model` is what lm-eval sees."""
 
     def __init__(self, engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> None:
-        """Load the base model and keep the experts' tensors beside it.
-
-        Args:
-            engine: The recipe's section.
-            base: The base model.
-            experts: The experts, in the order of a genome's weights.
-
-        Raises:
-            OutOfMemory: If they do not fit on the device.
-            ModelError: If a tensor is missing, or not finite.
-        """
-        self._checkpoints = (base, tuple(experts))
-        self._devices = devices_of(engine)
-        with Trial() as trial:
-            self.model = _load_lm(engine, base)
-            self._resident = ResidentModel(self.model.model, base, experts, FactorCache.default())
-        if trial.ran_out is not None:
-            raise OutOfMemory(self._does_not_fit("the models do", trial.ran_out))
-
-    def load(self, genome: Genome) -> None:
-        """Replace the weights by those of `genome`.
-
-        Where memory runs out, caches are given back and it is tried once more; it starts from the
-        base again, so that nothing is left of the first try.
-
-        Raises:
-            OutOfMemory: If it runs out again.
-        """
-        for _ in range(2):
-            with Trial() as trial:
-                self._resident.load(genome)
-                return
-        raise OutOfMemory(self._does_not_fit("the weights of a genome do", str(trial.ran_out)))
-
-    def _does_not_fit(self, what: str, reason: str) -> str:
-        needed = too_large(self._devices, *self._checkpoints)
-        return f"{what} not fit in memory ({reason}): {needed}"
+        """Load the base model and keep the experts' tensors beside it: see `ResidentEngine`."""
+        super().__init__(_load_lm, engine, base, experts)

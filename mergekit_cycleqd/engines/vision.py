@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.engines import ModelEngine
 from mergekit_cycleqd.engines.device import device_of, placed
+from mergekit_cycleqd.engines.memory import OutOfMemory, Trial
+from mergekit_cycleqd.engines.resident import ResidentEngine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
-from mergekit_cycleqd.factors import FactorCache
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.materialize import ResidentModel
 from mergekit_cycleqd.recipe import Engine
+
+_log = logging.getLogger(__name__)
 
 Prompt = Literal["box", "point"]
 BATCH_SIZE = {"cpu": 16, "cuda": 8}
@@ -36,7 +36,8 @@ class Segmenter:
         model: transformers' own model.
         processor: Makes its inputs of images.
         device: Where it is.
-        batch_size: How many images go through it at a time.
+        batch_size: How many images are prepared at a time; fewer go through it at a time from
+            where memory runs out.
         prompted: Whether it is asked about one place of an image, as SAM is; else it labels pixels.
     """
 
@@ -57,6 +58,7 @@ class Segmenter:
         self.processor = _processor(base, prompted=self.prompted)
         size = engine.batch_size
         self.batch_size = BATCH_SIZE.get(self.device.type, 8) if size == "auto" else size
+        self._rows = self.batch_size
 
     def prepared(
         self, images: Sequence[Image], prompt: Prompt, places: Sequence[Sequence[int]]
@@ -79,7 +81,6 @@ class Segmenter:
             }
         return dict(self.processor(images=list(images), return_tensors="pt", **asked))
 
-    @torch.no_grad()
     def masks(self, inputs: Mapping[str, Any], label: int) -> list[NDArray[np.float64]]:
         """Segment a batch.
 
@@ -93,7 +94,32 @@ class Segmenter:
 
         Raises:
             CycleQDError: If the model gives numbers that are NaN.
+            OutOfMemory: If not even one image fits.
         """
+        found: list[NDArray[np.float64]] = []
+        while len(found) < len(inputs["original_sizes"]):
+            where = slice(len(found), len(found) + self._rows)
+            with Trial() as trial:
+                found += self._masks({key: value[where] for key, value in inputs.items()}, label)
+            if trial.ran_out is not None:
+                self._shrink(trial.ran_out)
+        return found
+
+    def _shrink(self, reason: str) -> None:
+        if self._rows == 1:
+            raise OutOfMemory(
+                f"one image does not fit in memory on {self.device} ({reason}); try engine.dtype: "
+                "bfloat16, or another engine.device"
+            )
+        self._rows //= 2
+        _log.warning(
+            "a batch of images did not fit in memory on %s: going on with %d",
+            self.device,
+            self._rows,
+        )
+
+    @torch.no_grad()
+    def _masks(self, inputs: Mapping[str, Any], label: int) -> list[NDArray[np.float64]]:
         on_device = {key: self._moved(key, v) for key, v in inputs.items() if key not in _SIZES}
         if not self.prompted:
             output = self.model(**on_device)
@@ -167,23 +193,9 @@ def _without_advice() -> Iterator[None]:
         log.setLevel(level)
 
 
-class VisionEngine(ModelEngine):
+class VisionEngine(ResidentEngine):
     """A model that segments images; its `model` is a `Segmenter`."""
 
     def __init__(self, engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> None:
-        """Load the base model and keep the experts' tensors beside it.
-
-        Args:
-            engine: The recipe's section.
-            base: The base model.
-            experts: The experts, in the order of a genome's weights.
-
-        Raises:
-            ModelError: If it does not segment images, or a tensor is missing or not finite.
-        """
-        self.model = Segmenter(engine, base)
-        self._resident = ResidentModel(self.model.model, base, experts, FactorCache.default())
-
-    def load(self, genome: Genome) -> None:
-        """Replace the weights by those of `genome`."""
-        self._resident.load(genome)
+        """Load the base model and keep the experts' tensors beside it: see `ResidentEngine`."""
+        super().__init__(Segmenter, engine, base, experts)
