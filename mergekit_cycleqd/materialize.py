@@ -23,6 +23,8 @@ from mergekit_cycleqd.placement import Home, arriving, room_beside_batches
 from mergekit_cycleqd.replay import replay
 from mergekit_cycleqd.separation import separate
 
+_CPU = torch.device("cpu")
+
 
 class _Wanted:
     """A genome, and what it wants of each expert.
@@ -49,10 +51,12 @@ class _Slot:
     """One tensor of the resident model, with those of the base and the experts.
 
     An expert has a tensor of its own, or a task vector in thin factors, or None for the base's.
+    All are kept on the device, as long as there is room.
     """
 
     name: str
     parameter: Tensor
+    device: torch.device
     base: Tensor
     experts: tuple[Tensor | LowRank | None, ...]
     directions: dict[int, Directions] = field(default_factory=dict)
@@ -66,22 +70,17 @@ class _Slot:
         keep = partial(home.keep, device=device)
         return replace(self, experts=tuple(_each(own, keep) for own in narrow), directions={})
 
-    def on(self, device: torch.device, wanted: _Wanted) -> _Slot:
-        """What a genome wants of it, on a device; copies may still be under way in its stream."""
+    def there(self, wanted: _Wanted) -> _Slot:
+        """What a genome wants of it, on its device; copies may still be under way in its stream."""
 
         def copy(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=device.type == "cuda")
+            return tensor.to(self.device, non_blocking=self.device.type == "cuda")
 
         experts = tuple(
             _each(own, copy) if k in wanted.experts else None for k, own in enumerate(self.experts)
         )
         directions = {k: own.each(copy) for k, own in self.directions.items() if wanted.terms[k]}
         return replace(self, base=copy(self.base), experts=experts, directions=directions)
-
-    @property
-    def device(self) -> torch.device:
-        """Where its tensors are kept, as long as there is room."""
-        return _place(self.parameter)
 
     def kept_dtype(self) -> torch.dtype:
         """Of directions: half a model's own precision is beyond what it can show of them."""
@@ -101,8 +100,8 @@ class ResidentModel:
     share R / n, R * (n + m) numbers for each expert. All of it is on the model's device as long as
     there is room, then in main memory, from where it is copied for each genome (see `placement`).
 
-    A model on the meta device has no weights to replace: base and experts are then kept in main
-    memory, and `tensors` gives those of a genome one after the other.
+    A model on the meta device has no weights to replace: `tensors` gives those of a genome one
+    after the other, on a device that is named.
     """
 
     def __init__(
@@ -112,6 +111,7 @@ class ResidentModel:
         experts: Sequence[Checkpoint],
         cache: FactorCache,
         room: Callable[[torch.device], float] = room_beside_batches,
+        device: torch.device = _CPU,
     ) -> None:
         """Take over `model`, on whichever device it is.
 
@@ -121,6 +121,7 @@ class ResidentModel:
             experts: The experts' checkpoints, in the order of a genome's weights.
             cache: Where bases of task vectors are kept.
             room: How many more bytes may be kept on a device.
+            device: Where the tensors of a model on the meta device are.
 
         Raises:
             ModelError: If a tensor of the model is in none of the checkpoints, or is not finite.
@@ -135,10 +136,11 @@ class ResidentModel:
         self._slots = []
         for name, parameter in tensors.items():
             original = start.tensor(name)
-            keep = partial(self._home.keep, device=_place(parameter))
+            place = device if parameter.is_meta else parameter.device
+            keep = partial(self._home.keep, device=place)
             found = (_unless_equal(change(name), original) for change in changes)
             tuned = tuple(_each(own, keep) for own in found)
-            self._slots.append(_Slot(name, parameter, keep(original), tuned))
+            self._slots.append(_Slot(name, parameter, place, keep(original), tuned))
         self._apart = {0.0: self._slots}
 
     @torch.no_grad()
@@ -148,22 +150,19 @@ class ResidentModel:
             merge(slot.parameter)
 
     @torch.no_grad()
-    def tensors(self, genome: Genome, device: torch.device) -> Iterator[tuple[str, Tensor]]:
+    def tensors(self, genome: Genome) -> Iterator[tuple[str, Tensor]]:
         """Name and tensor, one after the other, of the model that `genome` describes.
 
-        Args:
-            genome: The model.
-            device: Where tensors are merged, each a new one in the dtype of the model.
+        Each is a new one in the dtype of the model, on the device of its parameter, or on that
+        which was named for a model on the meta device.
         """
-        for slot, merge in self._merging(genome, device):
-            merged = torch.empty_like(slot.parameter, device=device)
+        for slot, merge in self._merging(genome):
+            merged = torch.empty_like(slot.parameter, device=slot.device)
             merge(merged)
             yield slot.name, merged
 
-    def _merging(
-        self, genome: Genome, device: torch.device | None = None
-    ) -> Iterator[tuple[_Slot, Callable[[Tensor], None]]]:
-        """Each slot, and what writes its merged tensor on a device, or with None on its own."""
+    def _merging(self, genome: Genome) -> Iterator[tuple[_Slot, Callable[[Tensor], None]]]:
+        """Each slot, and what writes its merged tensor."""
         family = genome.family
         if family.tsv not in self._apart:
             self._apart[family.tsv] = [
@@ -177,12 +176,10 @@ class ResidentModel:
         wanted = _Wanted(genome)
 
         def on_device(slot: _Slot) -> _Slot:
-            return slot.on(device or slot.device, wanted)
+            return slot.there(wanted)
 
         def copied_to(slot: _Slot) -> torch.device | None:
-            place = device or slot.device
-            away = self._home.full or slot.base.device != place
-            return place if away and place.type == "cuda" else None
+            return slot.device if self._home.full and slot.device.type == "cuda" else None
 
         for slot, there in arriving(slots, on_device, copied_to):
             yield slot, partial(self._merge, slot, there, wanted)
@@ -229,11 +226,6 @@ class ResidentModel:
             slot.directions[k] = found
             kept.directions[k] = found.each(partial(self._home.keep, device=kept.device))
         return slot.directions[k]
-
-
-def _place(parameter: Tensor) -> torch.device:
-    """Where base and experts are kept: beside the parameter, or in main memory if it is nowhere."""
-    return torch.device("cpu") if parameter.is_meta else parameter.device
 
 
 def _each(

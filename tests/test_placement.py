@@ -107,6 +107,29 @@ def test_a_gpu_without_room_makes_the_same_models(
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("room", [-1.0, 5e4, 1e9])
+def test_tensors_one_by_one_are_those_of_a_loaded_model(
+    family: Family, tmp_path: Path, room: float
+) -> None:
+    loaded = resident(family, tmp_path, room_beside_batches)
+    with torch.device("meta"):
+        layout = AutoModelForCausalLM.from_config(loaded.model.config, dtype=torch.bfloat16)
+    base, *experts = map(Checkpoint.open, (family.base_model, *family.experts))
+    gpu = torch.device("cuda", 0)
+    apart = ResidentModel(
+        layout, base, experts, FactorCache(tmp_path), lambda device: room, device=gpu
+    )
+    terms = tuple(Term(k, 10 + k, 0.3) for k in range(3))
+    for genome in (Genome(family, (0.4, 0.1, 0.2), terms), Genome(family, (0.0, 1.0, 0.0))):
+        loaded.load(genome)
+        expected = dict(loaded.model.named_parameters())
+        found = dict(apart.tensors(genome))
+        assert all(torch.equal(found[name], expected[name]) for name in found)
+        assert {tensor.device for tensor in found.values()} == {gpu}
+        assert len(found) == len(expected)
+
+
+@pytest.mark.gpu
 def test_a_model_on_several_devices_is_that_of_one(family: Family, tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(family.base_model, dtype=torch.float32)
     on_gpu = ["model.embed_tokens", "model.rotary_emb", "model.layers.0", "lm_head"]

@@ -93,7 +93,7 @@ class GenomeWorker:
 
 
 class Merges:
-    """Base and experts in main memory, and their merges on the worker's device."""
+    """Base and experts, and their merges, on the worker's device as far as vLLM leaves room."""
 
     def __init__(self, sent: dict[str, Any], device: torch.device) -> None:
         base, *experts = (
@@ -114,11 +114,12 @@ class Merges:
             )
         self._device = device
         self._base = base
-        self._merged = ResidentModel(self._layout, base, experts, FactorCache.default())
+        cache = FactorCache.default()
+        self._merged = ResidentModel(self._layout, base, experts, cache, device=device)
 
     def tensors(self, genome: Genome) -> Iterator[tuple[str, Tensor]]:
         """Each tensor of a genome's model, named as in a checkpoint."""
-        for name, tensor in self._merged.tensors(genome, self._device):
+        for name, tensor in self._merged.tensors(genome):
             yield from self._as_stored(name, tensor)
 
     def filled(self) -> Iterator[tuple[str, Tensor]]:
