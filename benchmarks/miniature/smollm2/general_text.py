@@ -16,16 +16,18 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
 PARAGRAPHS = 64
+"""So many are for perplexity; the others are for the tasks of english/."""
+
 _LENGTH = range(300, 900)  # in characters
 _IGNORE = -100
 _ROWS = 16
 
 
 def paragraphs() -> list[str]:
-    """Paragraphs of whole sentences, in an order fixed by their hashes."""
+    """All paragraphs of whole sentences, in an order fixed by their hashes."""
     found = {" ".join(text.split()) for topic in topics.values() for text in topic.split("\n\n")}
     prose = [text for text in found if len(text) in _LENGTH and _is_prose(text)]
-    return sorted(prose, key=lambda text: hashlib.sha256(text.encode()).digest())[:PARAGRAPHS]
+    return sorted(prose, key=lambda text: hashlib.sha256(text.encode()).digest())
 
 
 def _is_prose(text: str) -> bool:
@@ -36,7 +38,7 @@ def _is_prose(text: str) -> bool:
 @torch.inference_mode()
 def perplexity(model: Any, tokenizer: Any) -> float:
     """Of a causal language model on all tokens of the paragraphs but the first of each."""
-    encoded = [torch.tensor(tokenizer.encode(text)) for text in paragraphs()]
+    encoded = [torch.tensor(tokenizer.encode(text)) for text in paragraphs()[:PARAGRAPHS]]
     total, count = 0.0, 0
     for first in range(0, len(encoded), _ROWS):
         rows = encoded[first : first + _ROWS]
