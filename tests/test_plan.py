@@ -46,6 +46,21 @@ def test_a_plan_forecasts_compares_and_leaves_the_run_folder_alone(
     assert read(kept, COLOURS) is not None, "a broken file is made again"
 
 
+def test_a_cluster_may_have_the_gpu_that_this_machine_has_not(
+    at: Ground, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    at.edits.append(lambda content: content.update(engine={"device": "cuda:9"}))
+    code, out = plan(at, capsys)
+    assert code == 1 and "✗ │ device" in out
+    at.edits.append(lambda content: content.update(workers={"kind": "ray", "count": 2}))
+    code, out = plan(at, capsys)
+    assert code == 0 and "! │ device" in out
+    assert "cannot use 'cuda:9' here" in out and "if the cluster's other machines have it" in out
+    assert "45 matrices to decompose" in out and "on cpu" in out
+    assert "runs on the cluster's machines alone" in out and "│ child" not in out
+
+
 def other_template(at: Ground) -> None:
     (at.expert / "chat_template.jinja").write_text("{{ messages[0].content }}")
 

@@ -57,16 +57,19 @@ def test_a_planted_fault_is_named_and_nothing_costly_is_done(
         assert any(message in fault for fault in caught.value.faults)
 
 
+@pytest.mark.parametrize(
+    "of_workers",
+    [planted.no_device, planted.no_cluster],  # a cluster may have the device
+)
 def test_faults_of_all_kinds_are_named_at_once(
-    at: Ground, capsys: pytest.CaptureFixture[str]
+    of_workers: Callable[[Ground], None], at: Ground, capsys: pytest.CaptureFixture[str]
 ) -> None:
     together = (
         planted.wrong_tokenizer,
         planted.missing_tensor,
-        planted.no_device,
+        of_workers,
         planted.unknown_metric,
         planted.disk_too_small,
-        planted.no_cluster,
         planted.no_chat_template,
     )
     for plant in together:

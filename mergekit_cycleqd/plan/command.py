@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
+import torch
 from rich.console import Console
 from rich.progress import Progress
 
 from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.engines import engine_faults
 from mergekit_cycleqd.engines.device import device_of
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.factors import FactorCache
@@ -70,7 +72,8 @@ class _Plan:
         self._harness, self._start = seen.harness, start
         self._cache = FactorCache.default()
         self._uses_bases = uses_bases(self._recipe)
-        self._device = device_of(self._recipe.engine)
+        self._engine_runs = not engine_faults(self._recipe.engine)  # else on a cluster alone
+        self._device = device_of(self._recipe.engine) if self._engine_runs else torch.device("cpu")
 
     def go(self, download: bool) -> None:
         """Read, compare and measure, as far as there are models and no faults."""
@@ -166,6 +169,10 @@ class _Plan:
         return True
 
     def _measure(self, base: Checkpoint, experts: tuple[Checkpoint, ...], lacking: float) -> None:
+        if not self._engine_runs:
+            text = "needs an engine to measure, which runs on the cluster's machines alone"
+            self._add([Finding("skipped", "time", text)])
+            return
         with _status(self._console, "measuring a swap of weights and an evaluation of the base"):
             try:
                 found = measure(

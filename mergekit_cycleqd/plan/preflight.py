@@ -8,7 +8,6 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from mergekit_cycleqd.engines import engine_faults
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.evaluators.harness import Harness, open_harness, repeat_faults
 from mergekit_cycleqd.factors import FactorCache
@@ -17,7 +16,7 @@ from mergekit_cycleqd.plan.findings import Finding, checked, faults
 from mergekit_cycleqd.plan.models import Models, download_finding, look_at_models
 from mergekit_cycleqd.plan.room import Written, disk, memory
 from mergekit_cycleqd.plan.sizes import Sizes, sizes
-from mergekit_cycleqd.plan.surroundings import publishing, workers
+from mergekit_cycleqd.plan.surroundings import device, publishing, workers
 from mergekit_cycleqd.plan.tokenizers import compare_tokenizers
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.recipe_file import load_recipe
@@ -78,8 +77,7 @@ def preflight(path: Path, out: Path) -> Preflight:
     seen.models = look_at_models(recipe, seen.findings)
     seen.findings += compare_tokenizers(recipe, seen.models.described)
     seen.findings += _tasks(recipe, seen)
-    engine = recipe.engine
-    seen.findings += checked("device", engine_faults(engine), f"{engine.kind} on {engine.device}")
+    seen.findings += device(recipe)
     seen.findings += workers(recipe)
     seen.findings += publishing(recipe)
     seen.findings.append(download_finding(seen.models))

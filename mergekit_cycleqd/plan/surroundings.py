@@ -1,16 +1,28 @@
-"""What a run needs besides models and tasks: optional libraries, a cluster, an account."""
+"""What a run needs besides models and tasks: devices, optional libraries, a cluster, an account."""
 
 from __future__ import annotations
 
 import socket
 from importlib.util import find_spec
 
+from mergekit_cycleqd.engines import engine_faults
 from mergekit_cycleqd.hub.before_run import check_before_run
 from mergekit_cycleqd.hub.errors import HubError
-from mergekit_cycleqd.plan.findings import Finding
+from mergekit_cycleqd.plan.findings import Finding, checked
 from mergekit_cycleqd.recipe import Recipe
 
 _REACH_SECONDS = 3.0
+
+
+def device(recipe: Recipe) -> list[Finding]:
+    """Whether the engine can run here; a cluster's workers may be where it can."""
+    engine = recipe.engine
+    found = engine_faults(engine)
+    of_this_machine = engine.kind != "vllm" or find_spec("vllm") is None
+    if recipe.workers.kind == "ray" and of_this_machine:
+        elsewhere = "of no matter if the cluster's other machines have it"
+        return [Finding("warning", "device", f"{fault}: {elsewhere}") for fault in found]
+    return checked("device", found, f"{engine.kind} on {engine.device}")
 
 
 def workers(recipe: Recipe) -> list[Finding]:
