@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.factors import FactorCache, as_matrix
+from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.fingerprint import row_sums
 from mergekit_cycleqd.genome import Genome
 from mergekit_cycleqd.kernel import Directions, Share, compute_dtype, merge_into, task_vector
 from mergekit_cycleqd.loaded_layout import LoadedLayout, floating_tensors
 from mergekit_cycleqd.lora import LoRAExpert, LowRank
 from mergekit_cycleqd.placement import Home, arriving, room_beside_batches
-from mergekit_cycleqd.replay import replay
+from mergekit_cycleqd.replay import Replays, replay
 from mergekit_cycleqd.separation import separate
 
 _CPU = torch.device("cpu")
@@ -130,6 +131,7 @@ class ResidentModel:
         self._cache = cache
         self._home = Home(room)
         self._leading = (0, 0.0)
+        self._replays: dict[Family, Replays] = {}
         start = LoadedLayout(base, model)
         tensors = floating_tensors(model, base)
         changes = [expert_changes(expert, model, tensors) for expert in experts]
@@ -200,7 +202,8 @@ class ResidentModel:
                 for own in slot.experts
             ]
             exact = slot.base.to(compute_dtype(slot.base.dtype))
-            lineage = replay(slot.name, exact, taus, genome.lineage, *self._leading)
+            replays = self._replays.setdefault(genome.family, Replays())
+            lineage = replay(slot.name, exact, taus, genome.lineage, *self._leading, replays)
         merge_into(out, slot.name, slot.base, shares, wanted.noise, lineage)
 
     @torch.no_grad()

@@ -61,7 +61,8 @@ class SvdMutation(Strict):
 
     `basis: expert` takes those of the quality task's expert, as the released code does, and
     `basis: child` those of the child itself, as the paper's text says; the second costs a
-    decomposition of every matrix for every mutation among a child's ancestors.
+    decomposition of every matrix for every mutation among a child's ancestors that main memory has
+    no room to keep.
     """
 
     kind: Literal["svd"] = "svd"

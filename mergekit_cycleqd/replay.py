@@ -13,6 +13,35 @@ from mergekit_cycleqd.factors import as_matrix, directions
 from mergekit_cycleqd.lineage import Mutation, Parts, in_order
 
 
+class Replays:
+    """What mutations add to the tensors of one family's models, kept for the models to come.
+
+    Children of a search share all of their mutations but one with their parents. Kept are those
+    that come first, which most models share, in main memory, as long as half of what was free in
+    the beginning stays free.
+    """
+
+    def __init__(self) -> None:
+        """Keep nothing yet."""
+        self._added: dict[tuple[str, Mutation], Tensor] = {}
+        self._least = _free() // 2
+
+    def known(self, name: str, mutation: Mutation) -> Tensor | None:
+        """What a mutation adds to a tensor, if it is kept."""
+        return self._added.get((name, mutation))
+
+    def keep(self, name: str, mutation: Mutation, added: Tensor) -> None:
+        """Keep what a mutation adds to a tensor, if there is room."""
+        if _free() - added.nbytes >= self._least:
+            self._added[name, mutation] = added.cpu()
+
+
+def _free() -> int:
+    from mergekit_cycleqd.main_memory import available_memory  # which needs psutil
+
+    return available_memory()
+
+
 def replay(
     name: str,
     base: Tensor,
@@ -20,13 +49,14 @@ def replay(
     parts: Parts,
     rank: int,
     energy: float,
+    replays: Replays | None = None,
 ) -> Tensor:
     """The sum of what all parts add to a tensor.
 
     Every mutation of the lineage is computed once: a task vector, its singular directions and two
     matrix products each; what no later one needs is dropped. The cost of a model thus grows with
     the number of mutations among its ancestors, where directions of the experts cost the same for
-    any number.
+    any number; with `replays` it is that of the mutations which no model before it had.
 
     Args:
         name: Name of the tensor, which keys its draws.
@@ -35,6 +65,7 @@ def replay(
         parts: What to add.
         rank: As in `Basis.leading`.
         energy: As in `Basis.leading`.
+        replays: Of models of the same family.
 
     Returns:
         A tensor like `base`; zeros where it has fewer than two axes.
@@ -43,25 +74,31 @@ def replay(
     if base.ndim < 2:
         return total
     taus = [None if make is None else make() for make in task_vectors]
-    mutations = in_order(parts)
-    needed = Counter(earlier for mutation in mutations for earlier, _ in mutation.parts)
-    needed.update(mutation for mutation, _ in parts)
+    needed = Counter(mutation for mutation, _ in parts)
+    lacking = []
+    for mutation in reversed(in_order(parts)):
+        if needed[mutation] and (replays is None or replays.known(name, mutation) is None):
+            lacking.append(mutation)
+            needed.update(earlier for earlier, _ in mutation.parts)
     added: dict[Mutation, Tensor] = {}
 
     def add_parts(to: Tensor, of: Parts) -> None:
         for mutation, factor in of:
-            to.add_(added[mutation], alpha=factor)
+            known = None if replays is None else replays.known(name, mutation)
+            to.add_(added[mutation] if known is None else known.to(to.device), alpha=factor)
             needed[mutation] -= 1
             if not needed[mutation]:
-                del added[mutation]
+                added.pop(mutation, None)
 
-    for mutation in mutations:
+    for mutation in reversed(lacking):
         own = torch.zeros_like(total)
         for weight, tau in zip(mutation.weights, taus, strict=True):
             if weight and tau is not None:
                 own.add_(tau, alpha=weight)
         add_parts(own, mutation.parts)
         added[mutation] = _added(name, own, mutation, rank, energy)
+        if replays is not None:
+            replays.keep(name, mutation, added[mutation])
     add_parts(total, parts)
     return total
 

@@ -8,16 +8,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoModelForCausalLM
 
-from mergekit_cycleqd import draws
+from mergekit_cycleqd import draws, materialize, replay
+from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import GenomeError
+from mergekit_cycleqd.factors import Basis, FactorCache, directions
 from mergekit_cycleqd.family import Family
 from mergekit_cycleqd.genome import Genome, Term, aggregate, crossover, mutate, mutate_own
 from mergekit_cycleqd.journal import Journal
 from mergekit_cycleqd.lineage import Mutation, Parts, format_lineage, in_order, parse_lineage
+from mergekit_cycleqd.materialize import ResidentModel
 from mergekit_cycleqd.outputs import recipe_text
 from mergekit_cycleqd.recipe_file import load_recipe
 from mergekit_cycleqd.records import Record
@@ -77,6 +83,56 @@ def test_three_ways_agree(family: Family, tmp_path: Path, rank: int) -> None:
     for name, expected in exact.items():
         assert resident[name].detach().numpy() == pytest.approx(expected, abs=3e-6), name
         assert merged[name].numpy() == pytest.approx(expected, abs=3e-6), name
+
+
+@pytest.mark.parametrize("room", [10**9, 3000, 0])
+def test_children_share_what_their_ancestors_mutations_add(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    made, replays = 0, []
+
+    class Limited(replay.Replays):
+        def __init__(self) -> None:
+            super().__init__()
+            replays.append(self)
+
+        @property
+        def size(self) -> int:
+            return sum(tensor.nbytes for tensor in self._added.values())
+
+    def counted(matrix: Tensor) -> Basis:
+        nonlocal made
+        made += 1
+        return directions(matrix)
+
+    monkeypatch.setattr(replay, "_free", lambda: 2 * room - sum(each.size for each in replays))
+    monkeypatch.setattr(replay, "directions", counted)
+    monkeypatch.setattr(materialize, "Replays", Limited)
+    root = mutate_own(Genome.uniform(family), 7, 0.3)
+    left, right = mutate_own(root, 8, 0.3), mutate_own(root, 9, 0.3)
+    child = mutate_own(crossover(left, right, 1.0, 3.0), 10, 0.3)
+    other = mutate_own(Genome.uniform(replace(family, rank=3)), 7, 0.3)
+    genomes = [root, left, right, child, other, root, child]
+    model = AutoModelForCausalLM.from_pretrained(family.base_model)
+    base, *experts = map(Checkpoint.open, (family.base_model, *family.experts))
+    resident = ResidentModel(model, base, experts, FactorCache(tmp_path))
+    matrices = sum(parameter.ndim > 1 for parameter in model.parameters())
+    counts = []
+    for genome in genomes:
+        made = 0
+        resident.load(genome)
+        counts.append(made / matrices)
+        alone = AutoModelForCausalLM.from_pretrained(family.base_model)
+        ResidentModel(alone, base, experts, FactorCache(tmp_path)).load(genome)
+        for mine, theirs in zip(model.parameters(), alone.parameters(), strict=True):
+            assert torch.equal(mine, theirs)
+    assert all(each.size <= room for each in replays)
+    if room == 10**9:
+        assert counts == [1, 1, 1, 1, 1, 0, 0]
+    elif room == 0:
+        assert counts == [1, 2, 2, 4, 1, 1, 4]
+    else:
+        assert 0 < counts[-1] < 4
 
 
 @given(seed=st.integers(0, 2**32), children=st.integers(1, 12))

@@ -12,8 +12,8 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.main_memory import available_memory
 from mergekit_cycleqd.plan.findings import size
-from mergekit_cycleqd.plan.room import available_memory
 
 _SIGNS = (
     "out of memory",

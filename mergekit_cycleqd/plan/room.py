@@ -9,22 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
+from mergekit_cycleqd.main_memory import available_memory
 from mergekit_cycleqd.plan.findings import Finding, Level, size
 from mergekit_cycleqd.plan.sizes import Sizes
 from mergekit_cycleqd.recipe import Recipe
 from mergekit_cycleqd.recipe_evolution import SvdMutation
-
-_GROUPS = (  # both versions of control groups: folder, limit, usage, and what may be dropped
-    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
-    (
-        "/sys/fs/cgroup/memory",
-        "memory.limit_in_bytes",
-        "memory.usage_in_bytes",
-        "total_inactive_file",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -233,23 +222,3 @@ def _device(recipe: Recipe) -> str | None:
     if not torch.cuda.is_available() or wanted == "cpu":
         return None
     return "cuda" if wanted == "auto" else wanted if wanted.startswith("cuda") else None
-
-
-def available_memory() -> int:
-    """Bytes that can be had without swapping, as the machine and this container's limits say."""
-    free = int(psutil.virtual_memory().available)
-    for folder, limit, usage, cached in _GROUPS:
-        try:
-            most, used, stat = (
-                (Path(folder) / name).read_text().split() for name in (limit, usage, "memory.stat")
-            )
-        except OSError:
-            continue
-        if most[0].isdecimal():
-            dropped = int(stat[stat.index(cached) + 1]) if cached in stat else 0
-            free = min(free, max(0, int(most[0]) - int(used[0]) + dropped))
-    if hasattr(psutil, "RLIMIT_AS"):
-        soft, _ = psutil.Process().rlimit(psutil.RLIMIT_AS)
-        if soft > 0:
-            free = min(free, max(0, int(soft) - psutil.Process().memory_info().vms))
-    return free

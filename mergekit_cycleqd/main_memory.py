@@ -1,0 +1,37 @@
+"""How much main memory is left to this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+_GROUPS = (  # both versions of control groups: folder, limit, usage, and what may be dropped
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+)
+
+
+def available_memory() -> int:
+    """Bytes that can be had without swapping, as the machine and this container's limits say."""
+    free = int(psutil.virtual_memory().available)
+    for folder, limit, usage, cached in _GROUPS:
+        try:
+            most, used, stat = (
+                (Path(folder) / name).read_text().split() for name in (limit, usage, "memory.stat")
+            )
+        except OSError:
+            continue
+        if most[0].isdecimal():
+            dropped = int(stat[stat.index(cached) + 1]) if cached in stat else 0
+            free = min(free, max(0, int(most[0]) - int(used[0]) + dropped))
+    if hasattr(psutil, "RLIMIT_AS"):
+        soft, _ = psutil.Process().rlimit(psutil.RLIMIT_AS)
+        if soft > 0:
+            free = min(free, max(0, int(soft) - psutil.Process().memory_info().vms))
+    return free
