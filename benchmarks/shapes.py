@@ -96,6 +96,6 @@ def random_directions(tau: Tensor) -> Basis:
 class RandomDirections(FactorCache):
     """A cache that keeps nothing."""
 
-    def directions(self, tau: Tensor, *, store: bool = True) -> Basis:
+    def directions(self, tau: Tensor, *, store: bool = True, path: Path | None = None) -> Basis:
         """A random basis."""
         return random_directions(tau)

@@ -56,7 +56,7 @@ def make_ahead(
             if not said:
                 say(f"making the experts' singular directions, once; kept in {cache.folder}")
                 said = True
-            cache.directions(tau)
+            cache.directions(tau, path=file)
             if not file.exists():  # a full disk: they are made when they are needed
                 return
     if device.type == "cuda":

@@ -101,8 +101,9 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
             if isinstance(tau, LowRank):
                 spectra[k].add(tau.basis(), family)
             else:
-                spectra[k].add(cache.directions(tau), family)
-                spectra[k].files.add(cache.path(tau))
+                file = cache.path(tau)
+                spectra[k].add(cache.directions(tau, path=file), family)
+                spectra[k].files.add(file)
     console.print(_table(family, experts, spectra))
     if prune:
         needed = set().union(*(spectrum.files for spectrum in spectra))

@@ -117,17 +117,18 @@ class FactorCache:
         key = digest.hexdigest()[:40]
         return self.folder / key[:2] / f"{key}.safetensors"
 
-    def directions(self, tau: Tensor, *, store: bool = True) -> Basis:
+    def directions(self, tau: Tensor, *, store: bool = True, path: Path | None = None) -> Basis:
         """`directions` of `tau`, from the cache where it is there.
 
         Args:
             tau: (m, n) matrix, finite.
             store: Whether to keep what had to be computed.
+            path: What `path` gives, where it is known already, which reads all of `tau`.
 
         Returns:
             The basis, with vectors on the device of `tau`.
         """
-        path = self.path(tau)
+        path = path or self.path(tau)
         try:
             stored = load_file(path)
             return Basis(stored["vectors"].to(tau.device), stored["values"])

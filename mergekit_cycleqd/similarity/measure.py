@@ -114,9 +114,10 @@ def _basis(
 ) -> Basis | None:
     if isinstance(found, LowRank):
         return found.to(tau.device).basis()
-    if lacking == "stop" and not cache.path(tau).exists():
+    file = cache.path(tau)
+    if lacking == "stop" and not file.exists():
         return None
-    return cache.directions(tau, store=lacking == "keep")
+    return cache.directions(tau, store=lacking == "keep", path=file)
 
 
 def _dot(a: Tensor, b: Tensor) -> float:
