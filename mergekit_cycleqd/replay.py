@@ -74,18 +74,24 @@ def replay(
     if base.ndim < 2:
         return total
     taus = [None if make is None else make() for make in task_vectors]
+
+    def kept(mutation: Mutation) -> Tensor | None:
+        return None if replays is None else replays.known(name, mutation)
+
     needed = Counter(mutation for mutation, _ in parts)
     lacking = []
     for mutation in reversed(in_order(parts)):
-        if needed[mutation] and (replays is None or replays.known(name, mutation) is None):
+        if needed[mutation] and kept(mutation) is None:
             lacking.append(mutation)
             needed.update(earlier for earlier, _ in mutation.parts)
     added: dict[Mutation, Tensor] = {}
 
     def add_parts(to: Tensor, of: Parts) -> None:
         for mutation, factor in of:
-            known = None if replays is None else replays.known(name, mutation)
-            to.add_(added[mutation] if known is None else known.to(to.device), alpha=factor)
+            own = added.get(mutation)
+            own = kept(mutation) if own is None else own
+            assert own is not None  # it is kept, or was lacking
+            to.add_(own.to(to.device), alpha=factor)
             needed[mutation] -= 1
             if not needed[mutation]:
                 added.pop(mutation, None)
