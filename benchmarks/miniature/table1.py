@@ -149,6 +149,9 @@ def show(results: Sequence[Rows], figure: Path | None) -> None:
         for ours in (f"{search}: best all-round elite", f"{search}: aggregate"):
             for other in MERGES:
                 print(paired(points, ours, other, "holdout"))
+        for other in wholes[0]:
+            if other != search:
+                print(paired(wholes, search, other, "qd_score"))
 
 
 if __name__ == "__main__":
