@@ -202,7 +202,9 @@ class ResidentModel:
                 for own in slot.experts
             ]
             exact = slot.base.to(compute_dtype(slot.base.dtype))
-            replays = self._replays.setdefault(genome.family, Replays())
+            if genome.family not in self._replays:
+                self._replays[genome.family] = Replays()
+            replays = self._replays[genome.family]
             lineage = replay(slot.name, exact, taus, genome.lineage, *self._leading, replays)
         merge_into(out, slot.name, slot.base, shares, wanted.noise, lineage)
 

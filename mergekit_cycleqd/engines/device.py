@@ -31,7 +31,7 @@ def device_faults(engine: Engine) -> list[str]:
         reason = str(error).splitlines()[0]
         return [f"engine.device: cannot use {engine.device!r} here ({reason}); try auto or cpu"]
     wanted, there = engine.pipeline_parallel_size, torch.cuda.device_count()
-    if 1 < wanted > there:
+    if wanted > max(1, there):
         return [
             f"engine.pipeline_parallel_size: needs {wanted} GPUs, and {there} can be seen here; "
             "take fewer, or 1 for one GPU or the CPU"

@@ -177,14 +177,13 @@ def demanded(
     wanted = (certain, needs.together)
     there = [min(here * all_of_it / each, most) for all_of_it in wanted]
     beyond = [
-        engines * (all_of_it - on_one * each / here)
+        round(engines * (all_of_it - on_one * each / here))
         for all_of_it, on_one in zip(wanted, there, strict=True)
     ]
-    demands = [Demand("device memory", math.ceil(there[0]), math.ceil(there[1]), parts, mend)]
-    if beyond[1] > 0:
-        certain, likely = (math.ceil(part) for part in beyond)
+    demands = [Demand("device memory", round(there[0]), round(there[1]), parts, mend)]
+    if beyond[1]:
         what = "of base, experts and directions, what GPUs have no room for"
-        demands.append(Demand("memory", certain, likely, what, "workers.count"))
+        demands.append(Demand("memory", beyond[0], beyond[1], what, "workers.count"))
     return demands
 
 

@@ -19,7 +19,7 @@ def device(recipe: Recipe) -> list[Finding]:
     engine = recipe.engine
     found = engine_faults(engine)
     of_this_machine = engine.kind != "vllm" or find_spec("vllm") is None
-    if recipe.workers.kind == "ray" and of_this_machine:
+    if found and recipe.workers.kind == "ray" and of_this_machine:
         elsewhere = "of no matter if the cluster's other machines have it"
         return [Finding("warning", "device", f"{fault}: {elsewhere}") for fault in found]
     return checked("device", found, f"{engine.kind} on {engine.device}")
