@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -131,7 +132,7 @@ class ResidentModel:
         self._cache = cache
         self._home = Home(room)
         self._leading = (0, 0.0)
-        self._replays: dict[Family, Replays] = {}
+        self._replays: defaultdict[Family, Replays] = defaultdict(Replays)
         start = LoadedLayout(base, model)
         tensors = floating_tensors(model, base)
         changes = [expert_changes(expert, model, tensors) for expert in experts]
@@ -202,8 +203,6 @@ class ResidentModel:
                 for own in slot.experts
             ]
             exact = slot.base.to(compute_dtype(slot.base.dtype))
-            if genome.family not in self._replays:
-                self._replays[genome.family] = Replays()
             replays = self._replays[genome.family]
             lineage = replay(slot.name, exact, taus, genome.lineage, *self._leading, replays)
         merge_into(out, slot.name, slot.base, shares, wanted.noise, lineage)

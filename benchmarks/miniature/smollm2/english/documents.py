@@ -52,10 +52,9 @@ def continuations(**_: Any) -> dict[str, Dataset]:
     found = []
     for i, (first, _) in enumerate(whole):
         choices = [whole[(i + k) % len(whole)][1] for k in range(CHOICES)]
-        shift = i % CHOICES
-        found.append({"text": first, "choices": choices[shift:] + choices[:shift], "right": -shift})
-    for document in found:
-        document["right"] %= CHOICES
+        right = i % CHOICES
+        choices[0], choices[right] = choices[right], choices[0]
+        found.append({"text": first, "choices": choices, "right": right})
     return {"test": Dataset.from_list(found)}
 
 
