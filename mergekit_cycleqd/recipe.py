@@ -133,8 +133,8 @@ class Task(Strict):
 class Engine(Strict):
     """What runs the models; `options` are vLLM's own.
 
-    Attributes beside the obvious: over `pipeline_parallel_size` GPUs transformers' model is spread
-    layer by layer, over `tensor_parallel_size` vLLM's, each tensor in parts.
+    Attributes beside the obvious: over `pipeline_parallel_size` GPUs a language model is spread
+    layer by layer, over `tensor_parallel_size` vLLM's with each tensor in parts.
     """
 
     kind: Literal["hf", "vllm", "vision"] = "hf"
@@ -163,8 +163,10 @@ class Engine(Strict):
         return self
 
     def _can_be_spread(self) -> None:
-        if self.kind != "hf":
-            raise ValueError("pipeline_parallel_size: is for kind: hf")
+        if self.kind == "vision":
+            raise ValueError("pipeline_parallel_size: is for kind: hf or vllm")
+        if self.kind == "vllm":
+            return
         if self.device not in ("auto", "cuda"):
             raise ValueError(
                 f"pipeline_parallel_size: needs device: auto or cuda, got {self.device!r}"

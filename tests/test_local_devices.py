@@ -64,13 +64,13 @@ def test_a_model_may_be_on_several_gpus() -> None:
     assert Engine().gpus == 1
     assert Engine(pipeline_parallel_size=2, device="cuda").gpus == 2
     assert Engine(kind="vllm", tensor_parallel_size=3).gpus == 3
+    assert Engine(kind="vllm", pipeline_parallel_size=2, tensor_parallel_size=3).gpus == 6
 
 
 @pytest.mark.parametrize(
     ("engine", "fault"),
     [
-        ({"kind": "vision"}, "pipeline_parallel_size: is for kind: hf"),
-        ({"kind": "vllm"}, "pipeline_parallel_size: is for kind: hf"),
+        ({"kind": "vision"}, "pipeline_parallel_size: is for kind: hf or vllm"),
         ({"device": "cuda:1"}, "needs device: auto or cuda, got 'cuda:1'"),
         ({"device": "cpu"}, "needs device: auto or cuda, got 'cpu'"),
         ({"batching": "continuous"}, "needs batching: auto or padded"),
@@ -146,6 +146,9 @@ def test_a_plan_counts_base_and_experts_where_the_engine_keeps_them(
     engine = {"kind": "vllm", "dtype": "float32", "tensor_parallel_size": 2}
     vllm = load_recipe(make_recipe(lambda content: content.update(engine=engine)))
     assert needs(vllm, 1, 0) == {"memory": (140, 380)}
+    engine["pipeline_parallel_size"] = 2
+    stages = load_recipe(make_recipe(lambda content: content.update(engine=engine)))
+    assert needs(stages, 1, 4) == {"device memory": (25, 25), "memory": (80, 560)}
     assert needs(vllm, 2, 4) == {"device memory": (50, 50), "memory": (80, 560)}
     (_, memory) = demanded(vllm, SIZES, 1, exact=False, gpus=2)
     assert (memory.certain, memory.likely) == (0, 280)

@@ -147,6 +147,18 @@ def test_ten_swaps_give_the_texts_of_transformers(
         assert texts(engine, genomes(family)) == expected
 
 
+def test_swaps_of_a_model_whose_layers_are_spread_give_the_texts_of_transformers(
+    tmp_path: Path,
+) -> None:
+    family = spell(biased(tmp_path))
+    with opened(family, device="cpu", dtype="float32") as reference:
+        expected = texts(reference, genomes(family))
+    with opened(  # compiled: without it vLLM 0.32 has no room for what stages hand on, on a CPU
+        family, kind="vllm", dtype="float32", pipeline_parallel_size=2
+    ) as engine:
+        assert texts(engine, genomes(family)) == expected
+
+
 def test_an_architecture_whose_weights_do_not_arrive_is_refused_at_start(tmp_path: Path) -> None:
     """On a CPU, vLLM 0.32 reloads the experts of a mixture otherwise than it loads them."""
     family = spell(mixture(tmp_path))

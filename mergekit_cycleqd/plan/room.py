@@ -156,7 +156,7 @@ def demanded(
     lever = "evolution.task_vectors" if recipe.tsv else "evolution.mutation"
     mend, held = f"engine.dtype and {lever}", needs.together - needs.model
     if recipe.engine.kind == "vllm":
-        each = recipe.engine.tensor_parallel_size
+        each = recipe.engine.gpus
         parts += f"; held by each of vLLM's {each} workers" if each > 1 else ""
         certain, likely = engines * each * directions, engines * each * held
         if not gpus:

@@ -25,7 +25,7 @@ class _Process(Remote):
         self._process = _SPAWN.Process(
             target=_serve,
             args=(theirs, recipe, self.name, threads, devices),
-            daemon=recipe.engine.tensor_parallel_size == 1,  # a daemon may have no processes
+            daemon=recipe.engine.gpus == 1,  # a daemon may have no processes, as vLLM's workers
         )
         self._process.start()
         theirs.close()  # so that the end of the process is the end of the line
