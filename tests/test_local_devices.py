@@ -16,7 +16,7 @@ from mergekit_cycleqd.plan.sizes import Sizes
 from mergekit_cycleqd.recipe import Engine, Recipe
 from mergekit_cycleqd.recipe_file import load_recipe
 from mergekit_cycleqd.workers import processes
-from mergekit_cycleqd.workers.processes import devices_of, visible_devices
+from mergekit_cycleqd.workers.processes import share_of_gpus, visible_devices
 from tests.conftest import RecipeMaker
 from tests.test_python_evaluator import mine
 from tests.test_workers import run_and
@@ -37,7 +37,7 @@ SIZES = Sizes(model=100, base=80, experts=40, directions=20, factors=0, largest=
 def test_workers_take_gpus_in_turn(
     workers: int, visible: str, each: int, seen: list[str | None]
 ) -> None:
-    assert [devices_of(k + 1, visible.split(), each) for k in range(workers)] == seen
+    assert [share_of_gpus(k + 1, visible.split(), each) for k in range(workers)] == seen
 
 
 def test_gpus_are_those_that_the_user_lets_be_seen_unless_the_engine_names_one(

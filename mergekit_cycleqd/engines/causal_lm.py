@@ -15,7 +15,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import postprocess_generated_text
 
 from mergekit_cycleqd.engines.continuous import Continuous
-from mergekit_cycleqd.engines.memory import OutOfMemory, Trial
+from mergekit_cycleqd.engines.memory import Trial, halved
 from mergekit_cycleqd.engines.quiet_scores import QuietScores
 from mergekit_cycleqd.engines.sampling import Answers, Prompts, Sampling
 from mergekit_cycleqd.engines.stopping import StopRows, StopTexts
@@ -211,18 +211,8 @@ class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
                 self._shrink(kind, len(batch), trial.ran_out)
 
     def _shrink(self, kind: _Kind, rows: int, reason: str) -> None:
-        if rows == 1:
-            raise OutOfMemory(
-                f"a batch of one request does not fit in memory on {self.device} ({reason}); try "
-                "shorter prompts or answers, engine.dtype: bfloat16, or another engine.device"
-            )
-        self.rows[kind] = rows // 2
-        _log.warning(
-            "a batch of %d did not fit in memory on %s: going on with %d",
-            rows,
-            self.device,
-            rows // 2,
-        )
+        one, mend = "a batch of one request", "shorter prompts or answers, "
+        self.rows[kind] = halved(rows, one, self.device, reason, mend)
 
     def _stop(self, until: tuple[str, ...]) -> StopTexts:
         if until not in self._stops:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.main_memory import available_memory
 from mergekit_cycleqd.plan.findings import size
+
+_log = logging.getLogger(__name__)
 
 _SIGNS = (
     "out of memory",
@@ -55,6 +58,29 @@ class Trial:
         error.__traceback__ = None
         clear_device_cache(garbage_collection=True)
         return True
+
+
+def halved(count: int, one: str, device: torch.device, reason: str, mend: str = "") -> int:
+    """How many to go on with where a batch did not fit; the log says so.
+
+    Args:
+        count: How many the batch had.
+        one: What a batch of one is called.
+        device: Where they did not fit.
+        reason: See `Trial.ran_out`.
+        mend: What to try before a smaller dtype or another device, with a comma at its end.
+
+    Raises:
+        OutOfMemory: If it was one alone.
+    """
+    if count == 1:
+        raise OutOfMemory(
+            f"{one} does not fit in memory on {device} ({reason}); try {mend}"
+            "engine.dtype: bfloat16, or another engine.device"
+        )
+    half = count // 2
+    _log.warning("a batch of %d did not fit in memory on %s: going on with %d", count, device, half)
+    return half
 
 
 def is_out_of_memory(error: BaseException) -> bool:

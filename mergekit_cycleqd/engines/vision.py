@@ -16,12 +16,10 @@ from PIL.Image import Image
 
 from mergekit_cycleqd.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.device import device_of, placed
-from mergekit_cycleqd.engines.memory import OutOfMemory, Trial
+from mergekit_cycleqd.engines.memory import Trial, halved
 from mergekit_cycleqd.engines.resident import ResidentEngine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.recipe import Engine
-
-_log = logging.getLogger(__name__)
 
 Prompt = Literal["box", "point"]
 BATCH_SIZE = {"cpu": 16, "cuda": 8}
@@ -102,21 +100,8 @@ class Segmenter:
             with Trial() as trial:
                 found += self._masks({key: value[where] for key, value in inputs.items()}, label)
             if trial.ran_out is not None:
-                self._shrink(trial.ran_out)
+                self._rows = halved(self._rows, "one image", self.device, trial.ran_out)
         return found
-
-    def _shrink(self, reason: str) -> None:
-        if self._rows == 1:
-            raise OutOfMemory(
-                f"one image does not fit in memory on {self.device} ({reason}); try engine.dtype: "
-                "bfloat16, or another engine.device"
-            )
-        self._rows //= 2
-        _log.warning(
-            "a batch of images did not fit in memory on %s: going on with %d",
-            self.device,
-            self._rows,
-        )
 
     @torch.no_grad()
     def _masks(self, inputs: Mapping[str, Any], label: int) -> list[NDArray[np.float64]]:

@@ -64,7 +64,7 @@ class Processes(Fleet):
     def start(self, number: int) -> Remote:
         """A new process."""
         threads = max(1, (os.cpu_count() or 1) // self._count)
-        devices = devices_of(number, self._visible, self._recipe.engine.gpus)
+        devices = share_of_gpus(number, self._visible, self._recipe.engine.gpus)
         return _Process(self._recipe, number, threads, devices)
 
     def wait(self, remotes: Sequence[Remote], seconds: float) -> list[tuple[Remote, str | Gone]]:
@@ -103,7 +103,7 @@ def visible_devices(engine: Engine) -> tuple[str, ...]:
     return tuple(name.strip() for name in names)[:count]
 
 
-def devices_of(number: int, visible: Sequence[str], each: int) -> str | None:
+def share_of_gpus(number: int, visible: Sequence[str], each: int) -> str | None:
     """What one worker sees of the GPUs: a share of its own, while there is one.
 
     Args:
