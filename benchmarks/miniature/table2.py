@@ -4,9 +4,7 @@
 
 Every row is the section `evolution` (and the bins) of a file in recipes/ablations; models, seeds
 and scores are those of table1.py. Means and 95 % intervals over the seeds; populations are judged
-in archives of the paper's layout, whatever layout the row searched with. `basis: child` takes a
-decomposition of every matrix for every mutation among a child's ancestors, hours in all, and is
-left out unless it is named by `--only`.
+in archives of the paper's layout, whatever layout the row searched with.
 """
 
 from __future__ import annotations
@@ -24,7 +22,6 @@ from searches import cycleqd, recipe
 from tables import arguments, over_seeds
 
 FULL = "5-elite-sampling"
-SLOW = "6-basis-child"
 
 
 def ablations() -> dict[str, dict[str, Any]]:
@@ -51,8 +48,8 @@ def rows_of(seed: int, children: int, chosen: list[str]) -> Rows:
 def main() -> None:
     """Print the table, and each row against the whole of CycleQD."""
     parser = arguments(__doc__)
-    rows = [name for name in ablations() if name != SLOW]
-    parser.add_argument("--only", nargs="+", default=rows, choices=[*rows, SLOW], metavar="ROW")
+    rows = list(ablations())
+    parser.add_argument("--only", nargs="+", default=rows, choices=rows, metavar="ROW")
     args = parser.parse_args()
     results = over_seeds(rows_of, args, args.only)
     show(results, against_all(results, FULL), args.figure)
