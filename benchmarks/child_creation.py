@@ -51,11 +51,11 @@ from shapes import (
 )
 from torch import Tensor
 
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.factors import FactorCache, as_matrix
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term
-from mergekit_cycleqd.materialize import ResidentModel
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.resident_model import ResidentModel
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term
+from mergekit_cycleqd.merging.directions import FactorCache, as_matrix
 
 EXPERTS = 3
 MODELS = ("base", *(f"expert-{k}" for k in range(EXPERTS)))
@@ -262,7 +262,7 @@ def main() -> None:
         folder = Path(temporary)
         os.environ["MERGEKIT_CYCLEQD_CACHE"] = str(folder / "cache")
         if options.device == "cpu":
-            with mock.patch("mergekit_cycleqd.factors.directions", random_directions):
+            with mock.patch("mergekit_cycleqd.merging.directions.directions", random_directions):
                 prepare(folder, shape)
         else:
             rows = [row for row in rows if row[0] != "run_merge"]

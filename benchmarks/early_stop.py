@@ -24,9 +24,9 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 from lm_eval.models.huggingface import HFLM
 from rich.console import Console
 
-from mergekit_cycleqd.journal import FILE, read_records
-from mergekit_cycleqd.preparing import Prepared, prepare
-from mergekit_cycleqd.run import Run
+from mergekit_cycleqd.run.prepare import Prepared, prepare
+from mergekit_cycleqd.run.run import Run
+from mergekit_cycleqd.run_folder.journal import FILE, read_records
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart.yaml"
 

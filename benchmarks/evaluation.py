@@ -33,14 +33,14 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils_hf import MultiTokenEOSCriteria
 from lm_eval.tasks import TaskManager
 
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.engines.hf import HFEngine
-from mergekit_cycleqd.engines.stopping import StopRows
-from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-from mergekit_cycleqd.genome import Genome, Term
-from mergekit_cycleqd.journal import Journal
-from mergekit_cycleqd.recipe_file import load_recipe
-from mergekit_cycleqd.records import Record
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.hf.engine import HFEngine
+from mergekit_cycleqd.engines.hf.stop_texts import StopRows
+from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
+from mergekit_cycleqd.genome.genome import Genome, Term
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.run_folder.journal import Journal
+from mergekit_cycleqd.run_folder.record import Record
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart.yaml"
 PARTS = ("generation", "tokens and text", "requests and metrics", "weights", "journal", "all")

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-COMMAND = [sys.executable, "-c", "from mergekit_cycleqd.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from mergekit_cycleqd.cli.main import main; main()"]
 UNITS = {"h": 3600.0, "min": 60.0, "s": 1.0}
 
 

@@ -22,7 +22,7 @@ from transformers.utils.logging import disable_progress_bar
 
 MERGE = """
 import re, sys
-from mergekit_cycleqd.merge_command import merge
+from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge
 peak = lambda: re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]  # kB
 before = peak()
 merge.main(sys.argv[1:], standalone_mode=False)

@@ -23,8 +23,8 @@ from pathlib import Path
 from search_overhead import TASKS, recipe, scores
 
 from mergekit_cycleqd.report.plots import COLOURS
-from mergekit_cycleqd.report.static import new_figure, save
-from mergekit_cycleqd.search import Candidate, CycleQD
+from mergekit_cycleqd.report.still_figures import new_figure, save
+from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD
 
 WORKERS = (1, 4, 16, 64)
 LAG = 128

@@ -15,13 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from mergekit_cycleqd.journal import FILE, Journal
-from mergekit_cycleqd.journal_lines import encode
-from mergekit_cycleqd.outputs import recipe_text
-from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.recipe_evolution import PRESETS
-from mergekit_cycleqd.records import Record
-from mergekit_cycleqd.search import Candidate, CycleQD
+from mergekit_cycleqd.recipe.evolution import PRESETS
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.run_folder.journal import FILE, Journal
+from mergekit_cycleqd.run_folder.journal_lines import encode
+from mergekit_cycleqd.run_folder.outputs import recipe_text
+from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD
 
 TASKS = ("coding", "db", "os")
 

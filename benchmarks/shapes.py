@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from mergekit_cycleqd.checkpoint import Checkpoint, TensorHeader
-from mergekit_cycleqd.factors import Basis, FactorCache
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, TensorHeader
+from mergekit_cycleqd.merging.directions import Basis, FactorCache
 
 
 class Shape(NamedTuple):

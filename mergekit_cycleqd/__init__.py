@@ -7,14 +7,14 @@ imported, and imports nothing heavy itself.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mergekit_cycleqd import registration
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term, aggregate, crossover, mutate
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term, aggregate, crossover, mutate
+from mergekit_cycleqd.mergekit_plugin import registration
 
 if TYPE_CHECKING:
-    from mergekit_cycleqd.recipe import Recipe
-    from mergekit_cycleqd.recipe_file import load_recipe
-    from mergekit_cycleqd.search import Candidate, CycleQD
+    from mergekit_cycleqd.recipe.load import load_recipe
+    from mergekit_cycleqd.recipe.recipe import Recipe
+    from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD
 
 __all__ = [
     "Candidate",
@@ -30,10 +30,10 @@ __all__ = [
 ]
 
 _WHEN_ASKED_FOR = {  # they need pydantic, which genomes and their weights do without
-    "Candidate": "search",
-    "CycleQD": "search",
-    "Recipe": "recipe",
-    "load_recipe": "recipe_file",
+    "Candidate": "search.cycleqd",
+    "CycleQD": "search.cycleqd",
+    "Recipe": "recipe.recipe",
+    "load_recipe": "recipe.load",
 }
 
 registration.with_mergekit()

@@ -17,7 +17,7 @@ from hypothesis import settings
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome.family import Family
 
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

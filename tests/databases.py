@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from mergekit_cycleqd.evaluators.mariadb import find_programs
-from mergekit_cycleqd.evaluators.mysql_client import ServerError
+from mergekit_cycleqd.tasks.agentbench_db.mariadb import find_programs
+from mergekit_cycleqd.tasks.agentbench_db.mysql_client import ServerError
 
 
 def _missing() -> str:

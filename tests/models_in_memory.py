@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from lm_eval.api.instance import Instance
 
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.engines.hf import HFEngine
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term
-from mergekit_cycleqd.recipe import Engine
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.hf.engine import HFEngine
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term
+from mergekit_cycleqd.recipe.recipe import Engine
 
 
 def open_hf(family: Family, **settings: Any) -> HFEngine:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lm_eval.tasks import TaskManager
 
-from mergekit_cycleqd.evaluators.episode_task import evals_folder
+from mergekit_cycleqd.tasks.episode_task import evals_folder
 from tests.box_records import FIRST_TURN
 from tests.oracles import Chat, Oracle, run_task
 

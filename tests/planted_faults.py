@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from mergekit_cycleqd.evaluators import mariadb
-from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.tasks.agentbench_db import mariadb
 from tests.box_records import write_coding_problems
 from tests.conftest import COLOURS, write_run_recipe
 from tests.databases import write_records

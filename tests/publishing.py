@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from huggingface_hub import CommitOperationAdd
 
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.hub_commands import main_hf
-from mergekit_cycleqd.journal import FILE, Journal, read_header
-from mergekit_cycleqd.journal_lines import encode
-from mergekit_cycleqd.lora import open_expert
-from mergekit_cycleqd.models import parts
-from mergekit_cycleqd.outputs import compared_models, write_outputs
-from mergekit_cycleqd.recipe_file import load_recipe
-from mergekit_cycleqd.records import Record
-from mergekit_cycleqd.search import CycleQD
+from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.checkpoints.recipe_models import parts
+from mergekit_cycleqd.cli.push import main_hf
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.run_folder.journal import FILE, Journal, read_header
+from mergekit_cycleqd.run_folder.journal_lines import encode
+from mergekit_cycleqd.run_folder.outputs import compared_models, write_outputs
+from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.search.cycleqd import CycleQD
 from tests.conftest import COLOURS, Change, write_run_recipe
 from tests.hub_server import Hub
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.journal import FILE
-from mergekit_cycleqd.journal_lines import encode
-from mergekit_cycleqd.outputs import compared_models
-from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.records import Record, Split
-from mergekit_cycleqd.search import CycleQD
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.run_folder.journal import FILE
+from mergekit_cycleqd.run_folder.journal_lines import encode
+from mergekit_cycleqd.run_folder.outputs import compared_models
+from mergekit_cycleqd.run_folder.record import Record, Split
+from mergekit_cycleqd.search.cycleqd import CycleQD
 
 TASKS = ("coding", "db", "os", "maths", "web")
 SAMPLES = 200

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from mergekit_cycleqd.sandbox import Backend, Box, Limits, SandboxError, bubblewrap, docker
+from mergekit_cycleqd.sandbox import bubblewrap, docker
+from mergekit_cycleqd.sandbox.base import Backend, Box, Limits, SandboxError
 from mergekit_cycleqd.sandbox.root import build_root
 
 KINDS = ("bubblewrap", "docker")

@@ -18,15 +18,15 @@ from lm_eval.models.huggingface import HFLM
 from transformers import AutoTokenizer
 
 from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.evaluators.agentbench_db import DBBench
-from mergekit_cycleqd.evaluators.dbbench_protocol import is_right, observation
-from mergekit_cycleqd.evaluators.episode_task import evals_folder
-from mergekit_cycleqd.evaluators.episodes import EpisodeError
-from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-from mergekit_cycleqd.evaluators.mariadb import shared_server
-from mergekit_cycleqd.evaluators.model_statements import Reply
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.recipe import Task
+from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.recipe.recipe import Task
+from mergekit_cycleqd.tasks.agentbench_db.mariadb import shared_server
+from mergekit_cycleqd.tasks.agentbench_db.model_statements import Reply
+from mergekit_cycleqd.tasks.agentbench_db.protocol import is_right, observation
+from mergekit_cycleqd.tasks.agentbench_db.task import DBBench
+from mergekit_cycleqd.tasks.episode import EpisodeError
+from mergekit_cycleqd.tasks.episode_task import evals_folder
 from tests.databases import (
     CITIES,
     RECORDS,
@@ -208,7 +208,7 @@ def _kill_server() -> int:
 
 def _recipe_task(files: str, folder: Path, **settings: Any) -> dict[str, Any]:
     (folder / "db.yaml").write_text(
-        "task: db\nclass: !function mergekit_cycleqd.evaluators.agentbench_db.DBBench\n"
+        "task: db\nclass: !function mergekit_cycleqd.tasks.agentbench_db.task.DBBench\n"
         f"metadata: {{data_files: {files}}}\n"
     )
     return {

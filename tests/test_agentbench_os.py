@@ -9,9 +9,9 @@ import pytest
 from lm_eval.tasks import TaskManager
 
 from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.evaluators.episode_task import evals_folder
-from mergekit_cycleqd.evaluators.os_protocol import parse_action
 from mergekit_cycleqd.sandbox.root import PATH
+from mergekit_cycleqd.tasks.agentbench_os.protocol import parse_action
+from mergekit_cycleqd.tasks.episode_task import evals_folder
 from tests.box_records import FIRST_TURN, act, bash, solve, write_os_problems
 from tests.oracles import Chat, Oracle, run_task
 from tests.os_episodes import load, outcomes

@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 from transformers import AutoTokenizer
 
-from mergekit_cycleqd.evaluators.agentbench_db import DBEpisode
-from mergekit_cycleqd.evaluators.mysql_client import ServerError
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.preparing import prepare
-from mergekit_cycleqd.run import Run
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.run.prepare import prepare
+from mergekit_cycleqd.run.run import Run
+from mergekit_cycleqd.tasks.agentbench_db.mysql_client import ServerError
+from mergekit_cycleqd.tasks.agentbench_db.task import DBEpisode
 from tests.box_records import write_coding_problems, write_os_problems
 from tests.conftest import make_family, write_run_recipe
 from tests.databases import needs_mariadb, write_records

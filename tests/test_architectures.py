@@ -12,13 +12,13 @@ import transformers
 import yaml
 from safetensors.torch import load_file
 
-from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.factors import FactorCache
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term
-from mergekit_cycleqd.materialize import ResidentModel
-from mergekit_cycleqd.outputs import recipe_text
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term
+from mergekit_cycleqd.merging.directions import FactorCache
+from mergekit_cycleqd.run_folder.outputs import recipe_text
 from tests.conftest import save_versions
 from tests.test_merge_method import run_main
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from mergekit_cycleqd.archive import Elite, TaskArchive
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.search.archive import Elite, TaskArchive
 
 FAMILY = Family("base", ("a", "b"))
 

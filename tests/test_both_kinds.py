@@ -13,14 +13,14 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from mergekit_cycleqd.archive import Elite, TaskArchive
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.recipe_file import load_recipe
-from mergekit_cycleqd.report.run_view import RunView
-from mergekit_cycleqd.search import Candidate, CycleQD
-from mergekit_cycleqd.surrogate import most_promising
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.search.archive import Elite, TaskArchive
+from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD
+from mergekit_cycleqd.search.screening import most_promising
 from tests import test_separation
 from tests.conftest import RecipeMaker
 from tests.test_lora import in_place

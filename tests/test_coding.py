@@ -9,17 +9,9 @@ import pytest
 from lm_eval.tasks import TaskManager
 
 from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.evaluators.coding import (
-    find_program,
-    make_prompt,
-)
-from mergekit_cycleqd.evaluators.coding_problems import (
-    choose,
-    load_dataset,
-    load_file,
-    read_task_ids,
-)
-from mergekit_cycleqd.evaluators.episode_task import evals_folder
+from mergekit_cycleqd.tasks.episode_task import evals_folder
+from mergekit_cycleqd.tasks.mbpp.problems import choose, load_dataset, load_file, read_task_ids
+from mergekit_cycleqd.tasks.mbpp.task import find_program, make_prompt
 from tests.box_records import CODING, solve_coding, write_coding_problems
 from tests.oracles import Oracle, run_task
 

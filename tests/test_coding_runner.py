@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from mergekit_cycleqd.evaluators.coding import CodingTask, run_program
-from mergekit_cycleqd.evaluators.coding_problems import CodingProblem
-from mergekit_cycleqd.sandbox import Backend, open_backend
+from mergekit_cycleqd.sandbox.base import Backend, open_backend
+from mergekit_cycleqd.tasks.mbpp.problems import CodingProblem
+from mergekit_cycleqd.tasks.mbpp.task import CodingTask, run_program
 
 pytest_plugins = ("tests.sandboxes", "tests.box_fixtures")
 

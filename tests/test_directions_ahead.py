@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from mergekit_cycleqd import factors
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.records import Record
-from mergekit_cycleqd.workers import Job
-from mergekit_cycleqd.workers.evaluator import Evaluator
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.merging import directions
+from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.workers.pool import Job
+from mergekit_cycleqd.workers.worker import Evaluator
 from tests import test_factorize
 from tests.conftest import RecipeMaker
 from tests.test_factorize import MATRICES, Making, run, stored
@@ -105,7 +105,7 @@ def test_what_cannot_be_kept_is_not_made_ahead(
     def full(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(factors, "_store", full)
+    monkeypatch.setattr(directions, "_store", full)
     assert run(make_recipe(evolution()), "--out", tmp_path / "run") == 0
     children = 2  # each mutated along an expert of its own
     assert not stored(cache) and making.made == 1 + children * MATRICES

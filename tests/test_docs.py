@@ -22,13 +22,13 @@ import datasets
 import pytest
 import yaml
 
-from mergekit_cycleqd.cli import commands as cli
-from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.import_evolve import convert, read_evolve
-from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.cli.main import commands as cli
+from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.from_mergekit_evolve import convert, read_evolve
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.recipe import Recipe
 from tests.conftest import write_run_recipe
 from tests.documents import PAGES, ROOT, Block, all_blocks, blocks
 from tests.documents import commands as commands_of

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mergekit_cycleqd.archive import Elite, TaskArchive
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.engines.hf import HFEngine
-from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.floors import Bounds, Floors, Hopeless
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.journal import FILE
-from mergekit_cycleqd.recipe import Engine
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.hf.engine import HFEngine
+from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.recipe import Engine
+from mergekit_cycleqd.run_folder.journal import FILE
+from mergekit_cycleqd.search.archive import Elite, TaskArchive
+from mergekit_cycleqd.search.early_stop import Bounds, Floors, Hopeless
 from tests.conftest import write_run_recipe
 from tests.test_lm_harness import task
 from tests.test_run import derived, main_ok

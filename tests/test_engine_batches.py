@@ -9,10 +9,10 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from mergekit_cycleqd.engines.hf import HFEngine
-from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.engines.hf.engine import HFEngine
+from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
 from tests.conftest import make_family
 from tests.models_in_memory import children, choices, open_hf, prompts, questions
 from tests.test_lm_harness import task

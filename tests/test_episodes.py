@@ -16,12 +16,12 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.evaluators.episode_task import Aggregation, EpisodeTask, evals_folder
-from mergekit_cycleqd.evaluators.episodes import Episode, EpisodeError, Outcome, Prompt
-from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-from mergekit_cycleqd.evaluators.lockstep import install
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.recipe import Task
+from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.recipe.recipe import Task
+from mergekit_cycleqd.tasks.episode import Episode, EpisodeError, Outcome, Prompt
+from mergekit_cycleqd.tasks.episode_task import Aggregation, EpisodeTask, evals_folder
+from mergekit_cycleqd.tasks.lockstep import install
 from tests.oracles import Chat, Oracle, ShortOracle, run_task
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term, mutate
-from mergekit_cycleqd.outputs import recipe_text
+from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term, mutate
+from mergekit_cycleqd.run_folder.outputs import recipe_text
 from tests.conftest import TASKS
 from tests.test_lm_harness import plain_lm_eval
 from tests.test_merge_method import run_main

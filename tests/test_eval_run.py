@@ -18,23 +18,23 @@ from filelock import FileLock
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from mergekit_cycleqd import eval_run
-from mergekit_cycleqd.chosen_models import distinct
 from mergekit_cycleqd.errors import JournalError
-from mergekit_cycleqd.eval_tasks import PAPER, ScoredTask
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.hub.card import card
-from mergekit_cycleqd.hub.run_record import RunRecord
-from mergekit_cycleqd.journal import FILE as JOURNAL
-from mergekit_cycleqd.journal import read_recipe, read_records
-from mergekit_cycleqd.journal_lines import encode
-from mergekit_cycleqd.outputs import compared_models
+from mergekit_cycleqd.evaluate import run_models
+from mergekit_cycleqd.evaluate.lm_eval_tasks import PAPER, ScoredTask
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.hub.card.card import card
 from mergekit_cycleqd.report import write_report
-from mergekit_cycleqd.report.comparison import comparison
-from mergekit_cycleqd.report.run_view import RunView
-from mergekit_cycleqd.retention import FILE, Measured, columns, mean_relative, read
-from mergekit_cycleqd.workers.evaluator import Evaluator
+from mergekit_cycleqd.run_folder.compared_models import distinct
+from mergekit_cycleqd.run_folder.comparison import comparison
+from mergekit_cycleqd.run_folder.journal import FILE as JOURNAL
+from mergekit_cycleqd.run_folder.journal import read_recipe, read_records
+from mergekit_cycleqd.run_folder.journal_lines import encode
+from mergekit_cycleqd.run_folder.outputs import compared_models
+from mergekit_cycleqd.run_folder.retention import FILE, Measured, columns, mean_relative, read
+from mergekit_cycleqd.run_folder.run_record import RunRecord
+from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.workers.worker import Evaluator
 from tests import publishing
 from tests.conftest import COLOURS, TASKS
 from tests.test_hub_parts import models, record, subject
@@ -167,7 +167,7 @@ def test_what_is_known_is_not_evaluated_again_but_other_settings_are(
     assert run_main("eval", local_run, *few) == 0
     count = lines(local_run)
     with monkeypatch.context() as patch:
-        patch.setattr(eval_run, "open_engine", None)
+        patch.setattr(run_models, "open_engine", None)
         assert run_main("eval", local_run, *few) == 0
     assert lines(local_run) == count
     assert run_main("eval", local_run, "--tasks", "tiny_red", *OWN) == 0
@@ -292,7 +292,7 @@ def test_a_wrong_option_is_one_clear_line(
 
 
 def change_header(run: Path, change: Any) -> None:
-    from mergekit_cycleqd.journal_lines import decode, encode
+    from mergekit_cycleqd.run_folder.journal_lines import decode, encode
 
     first, rest = (run / JOURNAL).read_bytes().split(b"\n", 1)
     header = decode(first + b"\n", run / JOURNAL, 1)
@@ -352,7 +352,7 @@ def made_up(run: Path, task: str = "gsm8k", samples: int = 100, **changes: Any) 
 
 
 def keep(run: Path, records: Sequence[Measured]) -> None:
-    from mergekit_cycleqd.retention import RetentionFile
+    from mergekit_cycleqd.run_folder.retention import RetentionFile
 
     file = RetentionFile(run)
     for each in records:

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from mergekit_cycleqd import factors
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.factors import Basis, FactorCache, directions
-from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.merging import directions as directions_module
+from mergekit_cycleqd.merging.directions import Basis, FactorCache, directions
 from tests.conftest import RecipeMaker
 from tests.test_lora import make_adapter, pytestmark  # noqa: F401
 from tests.test_materialize import in_place, random_genome
@@ -47,7 +47,7 @@ class Making:
 @pytest.fixture
 def making(monkeypatch: pytest.MonkeyPatch) -> Making:
     found = Making()
-    monkeypatch.setattr(factors, "directions", found)
+    monkeypatch.setattr(directions_module, "directions", found)
     return found
 
 
@@ -70,7 +70,7 @@ def test_a_run_finds_every_basis_that_it_needs(
 ) -> None:
     assert run("factorize", make_recipe(), "--device", "cpu") == 0
     assert len(stored(cache)) == 3 * MATRICES
-    monkeypatch.setattr(factors, "directions", None)
+    monkeypatch.setattr(directions_module, "directions", None)
     in_place(random_genome(family, seed=0, noise=False), cache.parent)
 
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mergekit_cycleqd.errors import GenomeError
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term, aggregate, combine, crossover, mutate
-from mergekit_cycleqd.model_recipe import format_terms, parse_terms
-from mergekit_cycleqd.outputs import recipe_text
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term, aggregate, combine, crossover, mutate
+from mergekit_cycleqd.genome.mergekit_config import format_terms, parse_terms
+from mergekit_cycleqd.run_folder.outputs import recipe_text
 
 FAMILY = Family("org/base", ("org/a", "org/b", "org/c"), rank=4)
 NUMBERS = st.floats(-2, 2, allow_subnormal=False)

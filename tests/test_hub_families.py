@@ -13,10 +13,10 @@ from huggingface_hub import ModelCard
 from mergekit.options import MergeOptions
 from transformers import AutoModelForCausalLM
 
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.rebuild import PublishedRecipe, rebuild
-from mergekit_cycleqd.hub.run_record import RunRecord
+from mergekit_cycleqd.run_folder.run_record import RunRecord
 from tests import hub_server
 from tests.conftest import COLOURS, save_versions
 from tests.hub_server import Hub

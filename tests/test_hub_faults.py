@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from huggingface_hub import CommitOperationAdd, HfApi
 
-from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.hub import client
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.pins import folder_of

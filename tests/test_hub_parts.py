@@ -16,27 +16,27 @@ from huggingface_hub import ModelCard, parse_eval_result_entries
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub import lineage_file
 from mergekit_cycleqd.hub.build import build
-from mergekit_cycleqd.hub.card import Subject, card
+from mergekit_cycleqd.hub.card.card import Subject, card
+from mergekit_cycleqd.hub.card.figure import archive_figure
+from mergekit_cycleqd.hub.card.pipelines import Kind
+from mergekit_cycleqd.hub.card.results import result_files
+from mergekit_cycleqd.hub.card.score_table import Score, wilson
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError, without_tokens
-from mergekit_cycleqd.hub.figure import archive_figure
 from mergekit_cycleqd.hub.licence import Licence, strictest
-from mergekit_cycleqd.hub.options import Publish
 from mergekit_cycleqd.hub.pins import Source, local_genome, sources
-from mergekit_cycleqd.hub.pipelines import Kind
 from mergekit_cycleqd.hub.publications import Publication, chosen, repo_ids
-from mergekit_cycleqd.hub.results import result_files
-from mergekit_cycleqd.hub.run_record import RunRecord
-from mergekit_cycleqd.hub.scores import Score, wilson
 from mergekit_cycleqd.hub.verify import verify
-from mergekit_cycleqd.outputs import recipe_text
-from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.publish import Publish
+from mergekit_cycleqd.run_folder.outputs import recipe_text
+from mergekit_cycleqd.run_folder.run_record import RunRecord
 from tests import publishing
 from tests.conftest import COLOURS, write_run_recipe
 from tests.publishing import command, made_up_scores, make_run

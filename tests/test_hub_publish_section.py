@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.hub.before_run import check_before_run
+from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.hub.account_check import check_before_run
 from mergekit_cycleqd.hub.errors import HubError
-from mergekit_cycleqd.hub.options import Publish
+from mergekit_cycleqd.recipe.publish import Publish
 from tests import hub_server
 from tests.conftest import COLOURS, RecipeMaker
 from tests.hub_faults import Fault

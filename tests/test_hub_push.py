@@ -10,8 +10,8 @@ import yaml
 from huggingface_hub import CommitOperationAdd, ModelCard, snapshot_download
 from transformers import AutoModelForCausalLM, pipeline
 
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.lineage_file import read
 from tests import hub_server, publishing
 from tests.hub_server import Hub

@@ -12,9 +12,9 @@ from mergekit.options import MergeOptions
 from safetensors.torch import load
 
 from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.hub.rebuild import PublishedRecipe, published_recipe, rebuild
-from mergekit_cycleqd.merge_command import merge_recipe
+from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 from tests import hub_server, publishing
 from tests.hub_server import Hub
 from tests.publishing import push

@@ -22,7 +22,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from packaging.version import Version
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
-from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome.family import Family
 from tests import hub_server
 from tests.hub_server import Hub
 

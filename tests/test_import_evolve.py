@@ -12,10 +12,15 @@ from mergekit.evo.config import EvolMergeConfiguration, TaskConfiguration
 from mergekit.evo.genome import ModelGenomeDefinition
 from pydantic import ValidationError
 
-from mergekit_cycleqd.cli import main
+from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.import_evolve import EvolveFile, EvolveGenome, EvolveTask, convert
-from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.recipe.from_mergekit_evolve import (
+    EvolveFile,
+    EvolveGenome,
+    EvolveTask,
+    convert,
+)
+from mergekit_cycleqd.recipe.load import load_recipe
 
 PLAIN: dict[str, Any] = {
     "genome": {

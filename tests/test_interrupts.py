@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mergekit_cycleqd.interrupts import Interrupts
+from mergekit_cycleqd.system.interrupts import Interrupts
 
 
 @pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from mergekit_cycleqd.errors import JournalError
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term, mutate
-from mergekit_cycleqd.journal import FILE, Journal, end_of_last_line
-from mergekit_cycleqd.journal_check import check_journal
-from mergekit_cycleqd.journal_lines import encode
-from mergekit_cycleqd.recipe_file import load_recipe
-from mergekit_cycleqd.records import Record
-from mergekit_cycleqd.search import Candidate, CycleQD, Told
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term, mutate
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.run_folder.journal import FILE, Journal, end_of_last_line
+from mergekit_cycleqd.run_folder.journal_check import check_journal
+from mergekit_cycleqd.run_folder.journal_lines import encode
+from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD, Told
 from tests.conftest import RecipeMaker
 
 FAMILY = Family("base", ("a", "b"))
@@ -130,7 +130,7 @@ def test_a_run_goes_on_with_keys_that_came_later(make_recipe: RecipeMaker, tmp_p
 def test_a_second_process_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from mergekit_cycleqd.errors import JournalError\n"
-        "from mergekit_cycleqd.journal import Journal\n"
+        "from mergekit_cycleqd.run_folder.journal import Journal\n"
         "try: Journal.open(Path(sys.argv[1]), {})\n"
         "except JournalError as error: print(error)"
     )

@@ -15,19 +15,20 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from mergekit_cycleqd import draws, materialize, replay
-from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines import resident_model
+from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import GenomeError
-from mergekit_cycleqd.factors import Basis, FactorCache, directions
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term, aggregate, crossover, mutate, mutate_own
-from mergekit_cycleqd.journal import Journal
-from mergekit_cycleqd.lineage import Mutation, Parts, format_lineage, in_order, parse_lineage
-from mergekit_cycleqd.materialize import ResidentModel
-from mergekit_cycleqd.outputs import recipe_text
-from mergekit_cycleqd.recipe_file import load_recipe
-from mergekit_cycleqd.records import Record
-from mergekit_cycleqd.search import Candidate, CycleQD
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term, aggregate, crossover, mutate, mutate_own
+from mergekit_cycleqd.genome.lineage import Mutation, Parts, format_lineage, in_order, parse_lineage
+from mergekit_cycleqd.merging import lineage_replay, random_draws
+from mergekit_cycleqd.merging.directions import Basis, FactorCache, directions
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.run_folder.journal import Journal
+from mergekit_cycleqd.run_folder.outputs import recipe_text
+from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD
 from tests.conftest import RecipeMaker
 from tests.test_materialize import by_mergekit, in_place
 
@@ -63,7 +64,7 @@ def by_numpy(genome: Genome) -> dict[str, np.ndarray]:
                 child = tau(mutation.weights, mutation.parts)
                 if child.ndim > 1:
                     u, s, vt = np.linalg.svd(child, full_matrices=False)
-                    drawn = draws.uniform(mutation.seed, name, len(s)).copy()
+                    drawn = random_draws.uniform(mutation.seed, name, len(s)).copy()
                     if family.rank:
                         drawn[family.rank :] = 0.5
                     total = total + factor * (u @ np.diag(s * mutation.scale * drawn) @ vt)
@@ -91,7 +92,7 @@ def test_children_share_what_their_ancestors_mutations_add(
 ) -> None:
     made, replays = 0, []
 
-    class Limited(replay.Replays):
+    class Limited(lineage_replay.Replays):
         def __init__(self) -> None:
             super().__init__()
             replays.append(self)
@@ -105,9 +106,11 @@ def test_children_share_what_their_ancestors_mutations_add(
         made += 1
         return directions(matrix)
 
-    monkeypatch.setattr(replay, "_free", lambda: 2 * room - sum(each.size for each in replays))
-    monkeypatch.setattr(replay, "directions", counted)
-    monkeypatch.setattr(materialize, "Replays", Limited)
+    monkeypatch.setattr(
+        lineage_replay, "_free", lambda: 2 * room - sum(each.size for each in replays)
+    )
+    monkeypatch.setattr(lineage_replay, "directions", counted)
+    monkeypatch.setattr(resident_model, "Replays", Limited)
     root = mutate_own(Genome.uniform(family), 7, 0.3)
     left, right = mutate_own(root, 8, 0.3), mutate_own(root, 9, 0.3)
     child = mutate_own(crossover(left, right, 1.0, 3.0), 10, 0.3)

@@ -9,13 +9,13 @@ import pytest
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.engines.hf import HFEngine
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.hf.engine import HFEngine
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.recipe import Engine, Task
+from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.recipe import Engine, Task
 from tests.conftest import TASKS
 
 

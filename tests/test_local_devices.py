@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from mergekit_cycleqd.cli import main
+from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.plan.memory_and_disk import demanded
+from mergekit_cycleqd.plan.model_sizes import Sizes
 from mergekit_cycleqd.plan.preflight import preflight
-from mergekit_cycleqd.plan.room import demanded
-from mergekit_cycleqd.plan.sizes import Sizes
-from mergekit_cycleqd.recipe import Engine, Recipe
-from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.recipe import Engine, Recipe
 from mergekit_cycleqd.workers import processes
 from mergekit_cycleqd.workers.processes import share_of_gpus, visible_devices
 from tests.conftest import RecipeMaker

@@ -15,17 +15,17 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
-from mergekit_cycleqd import materialize
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.cli import main
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, LowRank, open_expert
+from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.engines import resident_model
+from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.factors import FactorCache, directions
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term, mutate
-from mergekit_cycleqd.lora import LoRAExpert, LowRank, open_expert
-from mergekit_cycleqd.materialize import ResidentModel
-from mergekit_cycleqd.outputs import recipe_text
-from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term, mutate
+from mergekit_cycleqd.merging.directions import FactorCache, directions
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.run_folder.outputs import recipe_text
 from tests.conftest import RecipeMaker, make_family, shake
 
 # peft still uses names that transformers has replaced
@@ -193,7 +193,7 @@ def test_what_an_adapter_leaves_alone_costs_nothing(
     def count(out: torch.Tensor, name: str, base: torch.Tensor, shares: Any, *_: Any) -> None:
         merged[name] = len(shares)
 
-    monkeypatch.setattr(materialize, "merge_into", count)
+    monkeypatch.setattr(resident_model, "merge_into", count)
     in_place(Genome.uniform(thin), tmp_path)
     assert merged["model.layers.0.self_attn.q_proj.weight"] == 3
     assert merged["model.layers.0.self_attn.v_proj.weight"] == 1

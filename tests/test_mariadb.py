@@ -15,15 +15,11 @@ from typing import Any
 
 import pytest
 
-from mergekit_cycleqd.evaluators import mariadb
-from mergekit_cycleqd.evaluators.dbbench_database import EpisodeDatabase, Table
-from mergekit_cycleqd.evaluators.mariadb import PrivateServer, Server, shared_server
-from mergekit_cycleqd.evaluators.model_statements import run_statement
-from mergekit_cycleqd.evaluators.mysql_client import (
-    Endpoint,
-    ServerError,
-    administrate,
-)
+from mergekit_cycleqd.tasks.agentbench_db import mariadb
+from mergekit_cycleqd.tasks.agentbench_db.database import EpisodeDatabase, Table
+from mergekit_cycleqd.tasks.agentbench_db.mariadb import PrivateServer, Server, shared_server
+from mergekit_cycleqd.tasks.agentbench_db.model_statements import run_statement
+from mergekit_cycleqd.tasks.agentbench_db.mysql_client import Endpoint, ServerError, administrate
 from tests.databases import hash_of, needs_mariadb
 
 TABLE = Table("t", ("a", "b"), [["1", "x"], ["2", "y"]])
@@ -331,7 +327,7 @@ class TestServer:
 def _owner() -> Any:
     """A process that starts a server, writes the numbers of its processes, and waits."""
     program = (
-        "from mergekit_cycleqd.evaluators.mariadb import shared_server\n"
+        "from mergekit_cycleqd.tasks.agentbench_db.mariadb import shared_server\n"
         "s = shared_server(); g = s._guard.pid\n"
         "print(g, open(f'/proc/{g}/task/{g}/children').read().strip(), s._folder, sep='\\n',\n"
         "      flush=True)\n"
@@ -355,7 +351,7 @@ def test_without_pymysql_the_line_that_mends_it_is_said() -> None:
         "import sys; sys.modules['pymysql'] = None\n"
         "from mergekit_cycleqd.errors import CycleQDError\n"
         "try:\n"
-        "    import mergekit_cycleqd.evaluators.agentbench_db\n"
+        "    import mergekit_cycleqd.tasks.agentbench_db.task\n"
         "except CycleQDError as error:\n"
         "    print(error)\n"
     )

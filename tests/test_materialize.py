@@ -17,13 +17,13 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 import mergekit_cycleqd
-from mergekit_cycleqd import draws, kernel
-from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.factors import FactorCache
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term, crossover, mutate
-from mergekit_cycleqd.materialize import ResidentModel
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term, crossover, mutate
+from mergekit_cycleqd.merging import kernel, random_draws
+from mergekit_cycleqd.merging.directions import FactorCache
 from tests.conftest import make_family
 
 Weights = dict[str, torch.Tensor]
@@ -85,12 +85,12 @@ def by_numpy(genome: Genome) -> dict[str, np.ndarray]:
                 while np.sum(s[:lead] ** 2) < family.energy * np.sum(s**2):
                     lead += 1
             for _, seed, scale in genome.terms_of(k):
-                drawn = draws.uniform(seed, name, len(s)).copy()
+                drawn = random_draws.uniform(seed, name, len(s)).copy()
                 drawn[lead:] = 0.5
                 m += scale * drawn
             total += u @ np.diag(s * m) @ vt
         for _, seed, std in genome.terms_of(None):
-            total += std * draws.normal(seed, name, total.size).reshape(total.shape)
+            total += std * random_draws.normal(seed, name, total.size).reshape(total.shape)
         merged[name] = total
     return merged
 
@@ -259,7 +259,8 @@ def test_genomes_become_weights_where_torch_and_transformers_are_all_there_is() 
         "import sys\n"
         "for name in ('mergekit', 'lm_eval', 'pydantic', 'ribs', 'ray', 'datasets', 'rich'):\n"
         "    sys.modules[name] = None\n"
-        "import mergekit_cycleqd.genome, mergekit_cycleqd.factors, mergekit_cycleqd.materialize\n"
+        "import mergekit_cycleqd.genome.genome, mergekit_cycleqd.merging.directions\n"
+        "import mergekit_cycleqd.engines.resident_model\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term, mutate
-from mergekit_cycleqd.outputs import recipe_text
+from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term, mutate
+from mergekit_cycleqd.run_folder.outputs import recipe_text
 
 
 def write_recipe(genome: Genome, path: Path, **change: object) -> Path:
@@ -31,7 +31,7 @@ def run_main(*args: object) -> int:
 def test_importing_both_packages_in_any_order_registers_the_method_once(first: str) -> None:
     code = (
         f"import {first}, mergekit_cycleqd, mergekit.merge_methods as methods\n"
-        "import mergekit_cycleqd.merge_method\n"
+        "import mergekit_cycleqd.mergekit_plugin.method\n"
         "from mergekit.merge_methods.registry import registered_methods\n"
         "assert methods.get('cycleqd').spec.name == 'cycleqd'\n"
         "assert [m.spec.name for m in registered_methods()].count('cycleqd') == 1\n"
@@ -114,7 +114,7 @@ def test_a_merge_killed_half_way_leaves_no_model(family: Family, tmp_path: Path)
     code = (
         "import os, signal, sys, mergekit.merge as merge\n"
         "merge._copy_tokenizer = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "from mergekit_cycleqd.cli import main; main()"
+        "from mergekit_cycleqd.cli.main import main; main()"
     )
     command = [sys.executable, "-c", code, "merge", str(path), str(tmp_path / "out")]
     killed = subprocess.run(command, env=dict(os.environ), capture_output=True)

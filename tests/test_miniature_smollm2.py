@@ -12,8 +12,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "miniature"))
 from smollm2 import general_tasks

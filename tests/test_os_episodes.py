@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from lm_eval.tasks import TaskManager
 
-from mergekit_cycleqd.evaluators.agentbench_os import AgentBenchOS
-from mergekit_cycleqd.evaluators.episode_task import evals_folder
-from mergekit_cycleqd.sandbox import Limits
+from mergekit_cycleqd.sandbox.base import Limits
+from mergekit_cycleqd.tasks.agentbench_os.task import AgentBenchOS
+from mergekit_cycleqd.tasks.episode_task import evals_folder
 from tests.box_records import act, bash, write_os_problem, write_os_problems
 from tests.oracles import Chat, Oracle, run_task
 from tests.os_episodes import load, observed, outcomes, run_one

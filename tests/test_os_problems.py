@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.evaluators.os_problems import load_problems, standard_files
-from mergekit_cycleqd.evaluators.os_protocol import Action, observation, parse_action
+from mergekit_cycleqd.tasks.agentbench_os.problems import load_problems, standard_files
+from mergekit_cycleqd.tasks.agentbench_os.protocol import Action, observation, parse_action
 from tests.box_records import write_os_problem
 
 

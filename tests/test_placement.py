@@ -10,13 +10,13 @@ import torch
 from accelerate import dispatch_model
 from transformers import AutoModelForCausalLM
 
-from mergekit_cycleqd import placement
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.factors import FactorCache
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term, mutate_own
-from mergekit_cycleqd.materialize import ResidentModel
-from mergekit_cycleqd.placement import FOR_BATCHES, Home, arriving, room_beside_batches
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines import placement
+from mergekit_cycleqd.engines.placement import FOR_BATCHES, Home, arriving, room_beside_batches
+from mergekit_cycleqd.engines.resident_model import ResidentModel
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term, mutate_own
+from mergekit_cycleqd.merging.directions import FactorCache
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 

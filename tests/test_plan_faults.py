@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mergekit_cycleqd.cli import main
+from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.preparing import prepare
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.run.prepare import prepare
 from tests import planted_faults as planted
 from tests.planted_faults import PLANTED, Ground, ground
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from huggingface_hub import CommitOperationAdd
 
-from mergekit_cycleqd.cli import main
+from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.preparing import prepare
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.run.prepare import prepare
 from tests import hub_server, publishing
 from tests.conftest import write_run_recipe
 from tests.hub_server import Hub

@@ -17,10 +17,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from mergekit_cycleqd import progress
-from mergekit_cycleqd.progress import Display
-from mergekit_cycleqd.progress.view import share
-from mergekit_cycleqd.search import CycleQD
+from mergekit_cycleqd.run.display import Display
+from mergekit_cycleqd.run.terminal_view import share
+from mergekit_cycleqd.search.cycleqd import CycleQD
 from tests.report_runs import TASKS, formula, run_recipe
 
 BLOCKS = "▁▂▃▄▅▆▇█▀░▒▓"
@@ -187,7 +186,7 @@ def test_without_a_terminal_there_are_lines_now_and_then(monkeypatch: pytest.Mon
     said = console.file.getvalue().splitlines()
     assert [line.split("  ")[0] for line in said] == ["children 0/20", "children 20/20"]
     assert all("coding 0." in line and "filled)" in line for line in said)
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(display, "LINE_SECONDS", 0.0)
     with Display(search, console) as display:
         display.update("db")
     assert "\x1b" not in console.file.getvalue()
@@ -213,7 +212,7 @@ def test_time_left_is_told_from_the_pace(monkeypatch: pytest.MonkeyPatch) -> Non
 SEARCHING = """
 from rich.console import Console
 from mergekit_cycleqd import progress
-from mergekit_cycleqd.search import CycleQD
+from mergekit_cycleqd.search.cycleqd import CycleQD
 from tests.report_runs import TASKS, formula, run_recipe
 
 progress.VIEW_SECONDS = 0.0

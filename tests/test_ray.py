@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mergekit_cycleqd.cli import main
+from mergekit_cycleqd.cli.main import main
 from tests import ray_nodes
 from tests.conftest import RecipeMaker
 from tests.ray_nodes import TwoNodes

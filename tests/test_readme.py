@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 import mergekit_cycleqd
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.recipe import Engine, Expert, Recipe, Samples, Task, Workers
-from mergekit_cycleqd.recipe_evolution import Crossover, Evolution, Sampling, SvdMutation
-from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.evolution import Crossover, Evolution, Sampling, SvdMutation
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.recipe import Engine, Expert, Recipe, Samples, Task, Workers
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

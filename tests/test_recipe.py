@@ -13,8 +13,8 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.recipe_evolution import (
+from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.recipe.evolution import (
     Crossover,
     Evolution,
     IsoLine,
@@ -22,7 +22,7 @@ from mergekit_cycleqd.recipe_evolution import (
     SingularTaskVectors,
     SvdMutation,
 )
-from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.recipe.load import load_recipe
 from tests.conftest import RecipeMaker
 
 Change = Callable[[dict[str, Any]], object]

@@ -19,30 +19,30 @@ from hypothesis import strategies as st
 from lm_eval.api.instance import Instance
 from pydantic import ValidationError
 
-from mergekit_cycleqd.archive import Elite, TaskArchive
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.engines.hf import HFEngine
-from mergekit_cycleqd.engines.sampling import with_own_seeds
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.engines.answer_sampling import with_own_seeds
+from mergekit_cycleqd.engines.hf.engine import HFEngine
 from mergekit_cycleqd.errors import JournalError, RecipeError, SearchError
+from mergekit_cycleqd.evaluators.base import open_harness, repeat_faults
 from mergekit_cycleqd.evaluators.combined import harness_of
-from mergekit_cycleqd.evaluators.harness import open_harness, repeat_faults
-from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.lineage_file import ancestors
-from mergekit_cycleqd.hub.run_record import RunRecord
-from mergekit_cycleqd.journal import FILE
-from mergekit_cycleqd.journal_lines import encode
-from mergekit_cycleqd.recipe import Engine, Evolution, Samples, Task
-from mergekit_cycleqd.recipe_file import load_recipe
-from mergekit_cycleqd.records import Record
-from mergekit_cycleqd.repeats import Repeats, blocks, ids_of, turn
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.recipe import Engine, Evolution, Samples, Task
 from mergekit_cycleqd.report.curves import curves
-from mergekit_cycleqd.report.run_view import RunView
-from mergekit_cycleqd.search import Candidate, CycleQD, Scores, Told
-from mergekit_cycleqd.workers import Job
+from mergekit_cycleqd.run_folder.journal import FILE
+from mergekit_cycleqd.run_folder.journal_lines import encode
+from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.run_folder.run_record import RunRecord
+from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.search.archive import Elite, TaskArchive
+from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD, Scores, Told
+from mergekit_cycleqd.search.reevaluate import Repeats, blocks, ids_of, turn
 from mergekit_cycleqd.workers.crew import _question, answer
+from mergekit_cycleqd.workers.pool import Job
 from tests.conftest import RecipeMaker, write_run_recipe
 from tests.test_lm_harness import task
 from tests.test_run import derived, lines, main_ok, start, wait_for

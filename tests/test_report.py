@@ -17,17 +17,17 @@ import yaml
 from filelock import FileLock
 
 from mergekit_cycleqd.errors import JournalError
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.journal import FILE
+from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.report import write_report
-from mergekit_cycleqd.report.comparison import comparison
 from mergekit_cycleqd.report.curves import POINTS, curves, spaced
-from mergekit_cycleqd.report.needs import ReportError
+from mergekit_cycleqd.report.libraries import ReportError
 from mergekit_cycleqd.report.page import script_json
 from mergekit_cycleqd.report.panels import panels
-from mergekit_cycleqd.report.run_view import RunView
-from mergekit_cycleqd.report.spent import by_part, by_worker, pace
-from mergekit_cycleqd.search import CycleQD
+from mergekit_cycleqd.report.time_spent import by_part, by_worker, pace
+from mergekit_cycleqd.run_folder.comparison import comparison
+from mergekit_cycleqd.run_folder.journal import FILE
+from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.search.cycleqd import CycleQD
 from tests.conftest import RecipeMaker
 from tests.report_pages import Page
 from tests.report_runs import EVIL, SAMPLES, write_run

@@ -16,16 +16,16 @@ import pytest
 import yaml
 from transformers import AutoModelForCausalLM
 
-from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.journal import FILE, Journal
-from mergekit_cycleqd.records import Record
-from mergekit_cycleqd.workers.evaluator import Evaluator
+from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.run_folder.journal import FILE, Journal
+from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.workers.worker import Evaluator
 from tests.conftest import RecipeMaker, write_run_recipe
 from tests.test_lm_harness import plain_lm_eval
 
-COMMAND = [sys.executable, "-c", "from mergekit_cycleqd.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from mergekit_cycleqd.cli.main import main; main()"]
 
 
 def derived(folder: Path) -> dict[str, bytes]:
@@ -228,7 +228,7 @@ def test_a_broken_evaluation_is_tried_again_then_recorded_as_failed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from mergekit_cycleqd.engines.hf import HFEngine
+    from mergekit_cycleqd.engines.hf.engine import HFEngine
 
     attempts: dict[str, int] = {}
     load = HFEngine.load

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mergekit_cycleqd.samples import SampleIds
+from mergekit_cycleqd.recipe.sample_ids import SampleIds
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mergekit_cycleqd.archive import Elite
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.recipe_evolution import Sampling
-from mergekit_cycleqd.sampling import choose_parents, elite_weights
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.evolution import Sampling
+from mergekit_cycleqd.search.archive import Elite
+from mergekit_cycleqd.search.parents import choose_parents, elite_weights
 
 GENOME = Genome.uniform(Family("base", ("a", "b")))
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mergekit_cycleqd.sandbox import Backend, Box, Result, SandboxError
+from mergekit_cycleqd.sandbox.base import Backend, Box, Result, SandboxError
 
 pytest_plugins = ("tests.sandboxes",)
 

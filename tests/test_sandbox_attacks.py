@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from mergekit_cycleqd.sandbox import Backend, Box, Result
+from mergekit_cycleqd.sandbox.base import Backend, Box, Result
 from mergekit_cycleqd.sandbox.cgroups import find_hierarchy
 from tests.attacks import HUNGRY_ATTACKS, PYTHON_ATTACKS, PYTHON_PRELUDE, SHELL_ATTACKS
 

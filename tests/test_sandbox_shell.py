@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mergekit_cycleqd.sandbox import Backend, Box, Result, Shell
+from mergekit_cycleqd.sandbox.base import Backend, Box, Result, Shell
 
 pytest_plugins = ("tests.sandboxes",)
 

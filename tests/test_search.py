@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from mergekit_cycleqd.archive import automatic_range
 from mergekit_cycleqd.errors import SearchError
-from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.search import Candidate, CycleQD, Told
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.search.archive import automatic_range
+from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD, Told
 
 TASKS = ("a", "b", "c")
 
@@ -66,7 +66,7 @@ def finished(recipe: Recipe) -> CycleQD:
 
 def test_search_imports_nothing_heavy() -> None:
     code = (
-        "import mergekit_cycleqd.search, mergekit_cycleqd.journal, sys; "
+        "import mergekit_cycleqd.search.cycleqd, mergekit_cycleqd.run_folder.journal, sys; "
         "heavy = {'torch', 'ray', 'mergekit', 'lm_eval', 'transformers'} & set(sys.modules); "
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )

@@ -16,17 +16,17 @@ from packaging.version import Version
 from PIL import Image
 from transformers.utils import is_torchvision_available
 
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.engines.memory import OutOfMemory
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.out_of_memory import OutOfMemory
 from mergekit_cycleqd.engines.vision import Segmenter, VisionEngine
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.evaluators.mask_metrics import METRICS, score
 from mergekit_cycleqd.evaluators.segmentation import SegmentationHarness, place
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.preparing import prepare
-from mergekit_cycleqd.recipe import Engine
-from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.recipe import Engine
+from mergekit_cycleqd.run.prepare import prepare
 from tests.vision import (
     HOLDOUT,
     KINDS,

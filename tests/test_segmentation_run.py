@@ -19,16 +19,16 @@ from mergekit.options import MergeOptions
 from PIL import Image
 from safetensors.torch import load_file
 
-from mergekit_cycleqd import draws
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.factors import FactorCache
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term
-from mergekit_cycleqd.journal import FILE
-from mergekit_cycleqd.materialize import ResidentModel
-from mergekit_cycleqd.pictures import FOLDER, Pictures
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.engines.resident_model import ResidentModel
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term
+from mergekit_cycleqd.merging import random_draws
+from mergekit_cycleqd.merging.directions import FactorCache
 from mergekit_cycleqd.report import write_report
+from mergekit_cycleqd.run_folder.example_masks import FOLDER, Pictures
+from mergekit_cycleqd.run_folder.journal import FILE
 from tests import hub_server
 from tests.hub_server import Hub
 from tests.publishing import command, over, put_on_hub
@@ -38,8 +38,8 @@ from tests.vision import KINDS, make_sams, write_images, write_vision_recipe
 hub = hub_server.hub
 COMMAND = """
 import sys
-from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.journal import Journal
+from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.run_folder.journal import Journal
 
 append = Journal.append
 
@@ -100,7 +100,7 @@ def by_numpy(genome: Genome) -> dict[str, np.ndarray]:
             u, s, vt = np.linalg.svd(tau.reshape(len(tau), -1), full_matrices=False)
             m = np.full(len(s), genome.weights[k])
             for _, seed, scale in genome.terms_of(k):
-                m += scale * draws.uniform(seed, name, len(s))
+                m += scale * random_draws.uniform(seed, name, len(s))
             total += (u @ np.diag(s * m) @ vt).reshape(tau.shape)
         merged[name] = total
     return merged

@@ -12,17 +12,17 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.cli import main
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.lora_expert import LowRank
+from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import GenomeError, RecipeError
-from mergekit_cycleqd.factors import FactorCache, directions
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term, mutate_own
-from mergekit_cycleqd.lora import LowRank
-from mergekit_cycleqd.materialize import ResidentModel
-from mergekit_cycleqd.recipe_file import load_recipe
-from mergekit_cycleqd.report.run_view import RunView
-from mergekit_cycleqd.separation import separate
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term, mutate_own
+from mergekit_cycleqd.merging.directions import FactorCache, directions
+from mergekit_cycleqd.merging.singular_task_vectors import separate
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.run_folder.run_view import RunView
 from tests.conftest import RecipeMaker, make_family
 from tests.test_lora import (
     KINDS,

@@ -14,15 +14,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.factors import FactorCache
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.family_tensors import FamilyTensors
-from mergekit_cycleqd.lora import open_expert
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.family_tensors import FamilyTensors
+from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.experts.measure_similarity import Lacking, keep_for_run, measure
+from mergekit_cycleqd.experts.similarity import FILE, Similarity, doubts, keep, read
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.merging.directions import FactorCache
 from mergekit_cycleqd.report import write_report
-from mergekit_cycleqd.similarity.measure import Lacking, keep_for_run, measure
-from mergekit_cycleqd.similarity.pairs import FILE, Similarity, doubts, keep, read
 from tests.conftest import COLOURS, write_run_recipe
 from tests.report_pages import Page
 from tests.test_lora import adapted_family, pytestmark  # noqa: F401
@@ -95,7 +95,7 @@ def test_bases_in_the_cache_are_used_and_without_them_it_can_stop(
     forgotten = measured(family, cache, "forget")
     assert not cache.folder.exists()
     kept = measured(family, cache, "keep")
-    monkeypatch.setattr("mergekit_cycleqd.factors.directions", None)
+    monkeypatch.setattr("mergekit_cycleqd.merging.directions.directions", None)
     assert measured(family, cache, "stop") == kept == forgotten
 
 

@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import ModelCard, snapshot_download
 from transformers import AutoModelForCausalLM, pipeline
 
-from mergekit_cycleqd.hub.run_record import RunRecord
+from mergekit_cycleqd.run_folder.run_record import RunRecord
 from tests import hub_server
 from tests.hub_server import Hub
 from tests.publishing import over, push, put_on_hub
@@ -21,7 +21,7 @@ from tests.quickstart import make_quickstart
 pytestmark = pytest.mark.slow
 hub = hub_server.hub
 
-COMMAND = [sys.executable, "-c", "from mergekit_cycleqd.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from mergekit_cycleqd.cli.main import main; main()"]
 WEIGHTS = "model.safetensors"
 
 

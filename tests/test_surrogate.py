@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mergekit_cycleqd.archive import Elite, TaskArchive
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term, mutate
-from mergekit_cycleqd.surrogate import most_promising, position
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term, mutate
+from mergekit_cycleqd.search.archive import Elite, TaskArchive
+from mergekit_cycleqd.search.screening import most_promising, position
 
 FAMILY = Family("base", ("a", "b"))
 

@@ -12,19 +12,19 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, MixtralConfig, MixtralForCausalLM
 
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.engines import engine_faults
-from mergekit_cycleqd.engines.swap_check import Report, SwapCheck, check_reach
-from mergekit_cycleqd.engines.vllm_worker import FILL, Merges
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.engines.base import engine_faults
+from mergekit_cycleqd.engines.fingerprint import digest
+from mergekit_cycleqd.engines.resident_model import ResidentModel
+from mergekit_cycleqd.engines.vllm.swap_check import Report, SwapCheck, check_reach
+from mergekit_cycleqd.engines.vllm.worker import FILL, Merges
 from mergekit_cycleqd.errors import ModelError, RecipeError
-from mergekit_cycleqd.factors import FactorCache
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.fingerprint import digest
-from mergekit_cycleqd.genome import Genome, Term, mutate, mutate_own
-from mergekit_cycleqd.lora import open_expert
-from mergekit_cycleqd.materialize import ResidentModel
-from mergekit_cycleqd.recipe import Engine
-from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term, mutate, mutate_own
+from mergekit_cycleqd.merging.directions import FactorCache
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.recipe import Engine
 from tests.conftest import COLOURS, RecipeMaker, make_family
 from tests.test_lora import adapted_family
 

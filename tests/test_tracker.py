@@ -15,14 +15,15 @@ from typing import Any
 
 import pytest
 
-from mergekit_cycleqd import tracker as tracker_module
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.outputs import compared_models
-from mergekit_cycleqd.records import Record
-from mergekit_cycleqd.search import CycleQD
-from mergekit_cycleqd.tracker import Tracker, sinks
-from mergekit_cycleqd.tracker.sinks import PROJECT, TrackerError, check
-from mergekit_cycleqd.tracker.values import settings
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.run_folder.outputs import compared_models
+from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.search.cycleqd import CycleQD
+from mergekit_cycleqd.trackers import base
+from mergekit_cycleqd.trackers import tracker as tracker_module
+from mergekit_cycleqd.trackers.base import PROJECT, TrackerError, check
+from mergekit_cycleqd.trackers.tracker import Tracker
+from mergekit_cycleqd.trackers.values import settings
 from tests.conftest import RecipeMaker
 from tests.report_runs import TASKS, formula, run_recipe
 from tests.test_run import derived, main_ok
@@ -154,7 +155,7 @@ def test_wandb_offline_holds_the_same_under_one_id(tmp_path: Path) -> None:
         capture_output=True,
         timeout=300,
     )
-    run_id = json.loads((folder / sinks.FILE).read_text())["id"]
+    run_id = json.loads((folder / base.FILE).read_text())["id"]
     files = sorted(folder.glob(f"wandb/offline-run-*-{run_id}/run-{run_id}.wandb"))
     assert len(files) == 2
     history = [line for file in files for line in wandb_history(file)]
@@ -176,7 +177,7 @@ def test_wandb_without_a_login_is_one_line_before_anything_begins(tmp_path: Path
         pytest.skip("needs wandb")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
     (tmp_path / "recipe.yaml").write_text("{}")
-    program = "from mergekit_cycleqd.cli import main; main()"
+    program = "from mergekit_cycleqd.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program, "recipe.yaml", "--tracker", "wandb"],
         env=environment | {"HOME": str(tmp_path)},
@@ -264,7 +265,7 @@ def test_a_tracker_that_hangs_holds_nothing_up(
 ) -> None:
     let_go = threading.Event()
 
-    class Hanging(sinks.Sink):
+    class Hanging(base.Sink):
         def log(self, values: Mapping[str, float], step: int) -> None:
             let_go.wait()
 
@@ -292,7 +293,7 @@ def test_what_tasks_are_given_is_not_in_the_configuration() -> None:
 
 
 def test_another_tracker_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    from mergekit_cycleqd.cli import main
+    from mergekit_cycleqd.cli.main import main
 
     with pytest.raises(SystemExit) as exit:
         main(["recipe.yaml", "--tracker", "mlflow"])

@@ -22,14 +22,14 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.engines import ModelEngine, engine_faults, open_engine
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.engines.base import ModelEngine, engine_faults, open_engine
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.evaluators.lm_harness import LMHarness
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome, Term, mutate
-from mergekit_cycleqd.lora import open_expert
-from mergekit_cycleqd.recipe import Engine, Task
+from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term, mutate
+from mergekit_cycleqd.recipe.recipe import Engine, Task
 from tests.conftest import COLOURS, TASKS, make_family, write_run_recipe
 from tests.databases import needs_mariadb
 from tests.test_lora import adapted_family
@@ -206,7 +206,7 @@ def test_auto_keeps_float32(plain: Family) -> None:
 def test_stale_weights_are_never_generated_with(
     swapped: ModelEngine, plain: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mergekit_cycleqd.engines.vllm_worker import GenomeWorker
+    from mergekit_cycleqd.engines.vllm.worker import GenomeWorker
 
     reload_from = GenomeWorker._reload_from
     first, second = genomes(plain)[1:3]
@@ -238,7 +238,7 @@ def test_stale_weights_are_never_generated_with(
 def test_a_swap_that_breaks_off_is_done_again(
     swapped: ModelEngine, plain: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mergekit_cycleqd.materialize import ResidentModel
+    from mergekit_cycleqd.engines.resident_model import ResidentModel
 
     tensors = ResidentModel.tensors
     first, second = genomes(plain)[1:3]

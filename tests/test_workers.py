@@ -16,12 +16,13 @@ import pytest
 from rich.console import Console
 
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.preparing import prepare
-from mergekit_cycleqd.run import Run
-from mergekit_cycleqd.workers import Job, WorkerError, crew
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.run.prepare import prepare
+from mergekit_cycleqd.run.run import Run
+from mergekit_cycleqd.workers import crew
 from mergekit_cycleqd.workers.crew import Crew
+from mergekit_cycleqd.workers.pool import Job, WorkerError
 from mergekit_cycleqd.workers.processes import Processes
 from tests.conftest import RecipeMaker
 from tests.test_run import derived, lines, main_ok

@@ -12,7 +12,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome.family import Family
 from tests.conftest import Change
 
 SIDE = 32

@@ -19,17 +19,17 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.cli import main
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.journal import FILE, Journal
-from mergekit_cycleqd.outputs import write_outputs
-from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.records import Record
-from mergekit_cycleqd.search import CycleQD
+from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.run_folder.journal import FILE, Journal
+from mergekit_cycleqd.run_folder.outputs import write_outputs
+from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.search.cycleqd import CycleQD
 from tests.conftest import Change, make_family, write_run_recipe
 
-COMMAND = [sys.executable, "-c", "from mergekit_cycleqd.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from mergekit_cycleqd.cli.main import main; main()"]
 REPOSITORY = Path(__file__).parents[2]
 SIZES: dict[Any, Any] = {"search": {}, "holdout": {}}
 _WARM = get_context("forkserver")

@@ -6,9 +6,9 @@ import lm_eval.evaluator
 import lm_eval.models.huggingface
 import transformers.models.llama
 
-import mergekit_cycleqd.cli
-import mergekit_cycleqd.engines.hf
-import mergekit_cycleqd.evaluators.lm_harness
-import mergekit_cycleqd.run
+import mergekit_cycleqd.cli.main
+import mergekit_cycleqd.engines.hf.engine
+import mergekit_cycleqd.evaluators.lm_eval_harness
+import mergekit_cycleqd.run.run
 
 __all__ = ["lm_eval", "mergekit_cycleqd", "transformers"]

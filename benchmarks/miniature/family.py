@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome.family import Family
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes" / "quickstart"))
 import make_models

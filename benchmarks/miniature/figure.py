@@ -9,7 +9,7 @@ from saved import Rows
 from tables import interval
 
 from mergekit_cycleqd.report.plots import COLOURS
-from mergekit_cycleqd.report.static import new_figure, save
+from mergekit_cycleqd.report.still_figures import new_figure, save
 
 
 def draw(results: Sequence[Rows], columns: Mapping[str, str], path: Path) -> None:

@@ -14,8 +14,8 @@ from kept import Scores
 from safetensors.torch import load_file, save_file
 from scoring import Scorer
 
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
 
 LAYERS = 4  # of the tiny models
 

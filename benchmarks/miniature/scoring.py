@@ -17,10 +17,10 @@ from kept import Kept, Scores
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.factors import FactorCache
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.materialize import ResidentModel
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.resident_model import ResidentModel
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.merging.directions import FactorCache
 
 SPLITS = {"search": skills.SEARCH_IDS, "holdout": skills.HOLDOUT_IDS}
 

@@ -16,11 +16,11 @@ from pymoo.core.problem import ElementwiseProblem
 from pymoo.optimize import minimize
 from scoring import Scorer
 
-from mergekit_cycleqd.archive import Elite
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.search import CycleQD
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.search.archive import Elite
+from mergekit_cycleqd.search.cycleqd import CycleQD
 
 
 def recipe(scorer: Scorer, seed: int, evolution: Mapping[str, Any], **task: Any) -> Recipe:

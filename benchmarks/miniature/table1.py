@@ -29,7 +29,7 @@ from searches import cma_es, cycleqd, mean, nsga2, population, recipe, weighted
 from stock import COEFFICIENTS, best, grids
 from tables import arguments, over_seeds, paired, table
 
-from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.genome.genome import Genome
 
 COLUMNS = {
     **{f"holdout {skill}": skill for skill in SKILLS},

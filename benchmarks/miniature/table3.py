@@ -24,7 +24,7 @@ from smollm2.scoring import Scorer
 from smollm2.training import models
 from tables import arguments, over_seeds, table
 
-from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.genome.genome import Genome
 
 COLUMNS = {"perplexity": "perplexity", **TASKS}
 SEARCHES = {"CycleQD": "paper", "CycleQD, preset best": "best"}

@@ -13,8 +13,8 @@ from latex2mathml.converter import convert
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from mergekit_cycleqd.cli import commands
-from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.cli.main import commands
+from mergekit_cycleqd.recipe.recipe import Recipe
 
 README = Path(__file__).parents[2] / "README.md"
 _FORMULA = re.compile(

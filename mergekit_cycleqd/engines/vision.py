@@ -14,12 +14,12 @@ import transformers
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.device import device_of, placed
-from mergekit_cycleqd.engines.memory import Trial, halved
-from mergekit_cycleqd.engines.resident import ResidentEngine
+from mergekit_cycleqd.engines.out_of_memory import Trial, halved
+from mergekit_cycleqd.engines.resident_engine import ResidentEngine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
-from mergekit_cycleqd.recipe import Engine
+from mergekit_cycleqd.recipe.recipe import Engine
 
 Prompt = Literal["box", "point"]
 BATCH_SIZE = {"cpu": 16, "cuda": 8}

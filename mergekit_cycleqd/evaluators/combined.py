@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.evaluators.examples import Example
-from mergekit_cycleqd.evaluators.harness import Harness
-from mergekit_cycleqd.floors import Floors
-from mergekit_cycleqd.recipe import Task
-from mergekit_cycleqd.records import Split
+from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.recipe.recipe import Task
+from mergekit_cycleqd.run_folder.examples import Example
+from mergekit_cycleqd.run_folder.record import Split
+from mergekit_cycleqd.search.early_stop import Floors
 
 
 class CombinedHarness(Harness):
@@ -90,7 +90,7 @@ def _open(kind: str, tasks: Sequence[Task]) -> Harness:
         from mergekit_cycleqd.evaluators.python_function import PythonHarness
 
         return PythonHarness(tasks)
-    from mergekit_cycleqd.evaluators.lm_harness import LMHarness  # seconds to import
+    from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness  # seconds to import
 
     return LMHarness(tasks)
 

@@ -15,8 +15,8 @@ from PIL import Image
 from pydantic import Field, ValidationError
 
 from mergekit_cycleqd.evaluators.task_samples import TaskFault
-from mergekit_cycleqd.recipe import nearest
-from mergekit_cycleqd.recipe_evolution import Strict
+from mergekit_cycleqd.recipe.evolution import Strict
+from mergekit_cycleqd.recipe.recipe import nearest
 
 IMAGES, MASKS = "images", "masks"
 _OF_LABELS = ("L", "P", "I", "I;16")  # Pillow's modes

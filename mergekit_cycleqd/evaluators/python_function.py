@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.evaluators.harness import Harness
+from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.task_samples import TaskFault, TaskSamples, prepare_all
-from mergekit_cycleqd.floors import Floors
-from mergekit_cycleqd.recipe import Task
-from mergekit_cycleqd.records import Split
-from mergekit_cycleqd.samples import SampleIds
+from mergekit_cycleqd.recipe.recipe import Task
+from mergekit_cycleqd.recipe.sample_ids import SampleIds
+from mergekit_cycleqd.run_folder.record import Split
+from mergekit_cycleqd.search.early_stop import Floors
 
 Function = Callable[..., Mapping[str, float]]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.recipe import Task
-from mergekit_cycleqd.records import Split
-from mergekit_cycleqd.repeats import blocks, ids_of
-from mergekit_cycleqd.samples import SampleIds
+from mergekit_cycleqd.recipe.recipe import Task
+from mergekit_cycleqd.recipe.sample_ids import SampleIds
+from mergekit_cycleqd.run_folder.record import Split
+from mergekit_cycleqd.search.reevaluate import blocks, ids_of
 
 
 class TaskFault(Exception):

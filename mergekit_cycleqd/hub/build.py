@@ -12,13 +12,13 @@ from mergekit.options import MergeOptions
 from safetensors import SafetensorError
 
 from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError, disk_line
-from mergekit_cycleqd.hub.machine import forget_origins
-from mergekit_cycleqd.hub.remote import digest, git_blob
+from mergekit_cycleqd.hub.redaction import forget_origins
+from mergekit_cycleqd.hub.remote_files import digest, git_blob
 from mergekit_cycleqd.hub.verify import verify
-from mergekit_cycleqd.merge_command import merge_recipe
-from mergekit_cycleqd.outputs import recipe_text
+from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
+from mergekit_cycleqd.run_folder.outputs import recipe_text
 
 _SMALL = 20_000_000  # bytes; what is larger is LFS on every Hub, and known by its sha256
 

@@ -15,7 +15,7 @@ from huggingface_hub.errors import RevisionNotFoundError as NoRevision
 from huggingface_hub.hf_api import RepoFile
 
 from mergekit_cycleqd.hub.errors import HubError, is_from_the_hub, is_passing, one_line, retry_after
-from mergekit_cycleqd.hub.remote import Content, RemoteFile, RepoState, Target, is_done
+from mergekit_cycleqd.hub.remote_files import Content, RemoteFile, RepoState, Target, is_done
 
 ATTEMPTS = 6
 FIRST_WAIT_SECONDS = 1.0

@@ -13,16 +13,16 @@ from huggingface_hub import DatasetCardData
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.licence import Licence
-from mergekit_cycleqd.hub.machine import Placeholders, public_record
 from mergekit_cycleqd.hub.pins import Source
-from mergekit_cycleqd.hub.remote import RepoState, Target
-from mergekit_cycleqd.hub.run_record import RunRecord
-from mergekit_cycleqd.journal import FILE
-from mergekit_cycleqd.journal_lines import decode, encode
-from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.retention import FILE as RETENTION
-from mergekit_cycleqd.retention import changed_settings
-from mergekit_cycleqd.sample_counts import SUMMARY
+from mergekit_cycleqd.hub.redaction import Placeholders, public_record
+from mergekit_cycleqd.hub.remote_files import RepoState, Target
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.run_folder.journal import FILE
+from mergekit_cycleqd.run_folder.journal_lines import decode, encode
+from mergekit_cycleqd.run_folder.retention import FILE as RETENTION
+from mergekit_cycleqd.run_folder.retention import changed_settings
+from mergekit_cycleqd.run_folder.run_record import RunRecord
+from mergekit_cycleqd.run_folder.sample_counts import SUMMARY
 
 RECIPE = "recipe.yaml"
 TASKS = "tasks"

@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.lineage import in_order
 from mergekit_cycleqd.hub.pins import Source
 from mergekit_cycleqd.hub.publications import Publication
-from mergekit_cycleqd.hub.run_record import RunRecord
-from mergekit_cycleqd.lineage import in_order
-from mergekit_cycleqd.population import gathered, mean_scores
-from mergekit_cycleqd.records import Split
-from mergekit_cycleqd.search import Scores
+from mergekit_cycleqd.run_folder.record import Split
+from mergekit_cycleqd.run_folder.run_record import RunRecord
+from mergekit_cycleqd.search.cycleqd import Scores
+from mergekit_cycleqd.search.population import gathered, mean_scores
 
 FILE = "lineage.json"
 VERSION = 1

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from mergekit_cycleqd.hub import lineage_file
-from mergekit_cycleqd.hub.card import FIGURE, Subject, card
+from mergekit_cycleqd.hub.card.card import FIGURE, Subject, card
+from mergekit_cycleqd.hub.card.figure import archive_figure
+from mergekit_cycleqd.hub.card.pipelines import Kind
+from mergekit_cycleqd.hub.card.results import reported_split, result_files
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
-from mergekit_cycleqd.hub.figure import archive_figure
 from mergekit_cycleqd.hub.licence import Licence
 from mergekit_cycleqd.hub.pins import Source, published_genome
-from mergekit_cycleqd.hub.pipelines import Kind
 from mergekit_cycleqd.hub.publications import Publication
-from mergekit_cycleqd.hub.remote import RepoState, Target
-from mergekit_cycleqd.hub.results import reported_split, result_files
-from mergekit_cycleqd.hub.run_record import RunRecord
-from mergekit_cycleqd.outputs import recipe_text
+from mergekit_cycleqd.hub.remote_files import RepoState, Target
+from mergekit_cycleqd.run_folder.outputs import recipe_text
+from mergekit_cycleqd.run_folder.run_record import RunRecord
 
 RECIPE = "mergekit_config.yml"
 _NOTE = 500  # characters; the Hub takes no longer ones

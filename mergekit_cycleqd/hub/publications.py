@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mergekit_cycleqd.archive import Elite
-from mergekit_cycleqd.genome import Genome
+from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError
-from mergekit_cycleqd.hub.options import What
-from mergekit_cycleqd.hub.run_record import RunRecord
+from mergekit_cycleqd.recipe.publish import What
+from mergekit_cycleqd.run_folder.run_record import RunRecord
+from mergekit_cycleqd.search.archive import Elite
 
 
 @dataclass(frozen=True)

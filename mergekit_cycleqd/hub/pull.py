@@ -12,13 +12,13 @@ import yaml
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.journal_repo import RECIPE, TASKS
-from mergekit_cycleqd.hub.machine import chosen_paths, filled, placeholders
-from mergekit_cycleqd.hub.remote import Target
-from mergekit_cycleqd.journal import FILE, Journal, read_header
-from mergekit_cycleqd.journal_lines import encode
-from mergekit_cycleqd.recipe_file import load_recipe, read_yaml
-from mergekit_cycleqd.retention import FILE as RETENTION
-from mergekit_cycleqd.retention import changed_settings
+from mergekit_cycleqd.hub.redaction import chosen_paths, filled, placeholders
+from mergekit_cycleqd.hub.remote_files import Target
+from mergekit_cycleqd.recipe.load import load_recipe, read_yaml
+from mergekit_cycleqd.run_folder.journal import FILE, Journal, read_header
+from mergekit_cycleqd.run_folder.journal_lines import encode
+from mergekit_cycleqd.run_folder.retention import FILE as RETENTION
+from mergekit_cycleqd.run_folder.retention import changed_settings
 
 
 def pull_run(

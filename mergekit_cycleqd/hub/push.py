@@ -16,12 +16,12 @@ from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.journal_repo import JournalRepo
 from mergekit_cycleqd.hub.lineage_file import FILE as LINEAGE
 from mergekit_cycleqd.hub.model_repo import ModelRepo
-from mergekit_cycleqd.hub.options import Publish
 from mergekit_cycleqd.hub.pins import local_genome
-from mergekit_cycleqd.hub.plan import Plan, make_plan
-from mergekit_cycleqd.hub.plan_table import plan_table
-from mergekit_cycleqd.hub.remote import Content, RepoState, Target, changes
-from mergekit_cycleqd.hub.run_record import RunRecord
+from mergekit_cycleqd.hub.push_plan import Plan, make_plan
+from mergekit_cycleqd.hub.push_plan_table import plan_table
+from mergekit_cycleqd.hub.remote_files import Content, RepoState, Target, changes
+from mergekit_cycleqd.recipe.publish import Publish
+from mergekit_cycleqd.run_folder.run_record import RunRecord
 
 FOLDER = ".publish"
 Say = Callable[[str], None]

@@ -12,17 +12,17 @@ from typing import Any
 import yaml
 from mergekit.options import MergeOptions
 
-from mergekit_cycleqd.checkpoint import is_hub_id
+from mergekit_cycleqd.checkpoints.checkpoint import is_hub_id
+from mergekit_cycleqd.checkpoints.recipe_models import with_folders
 from mergekit_cycleqd.hub import lineage_file
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.model_repo import RECIPE
 from mergekit_cycleqd.hub.pins import folder_of
-from mergekit_cycleqd.hub.remote import Target, digest
-from mergekit_cycleqd.merge_command import merge_recipe
-from mergekit_cycleqd.models import with_folders
-from mergekit_cycleqd.outputs import write_atomically
-from mergekit_cycleqd.recipe_file import read_yaml
+from mergekit_cycleqd.hub.remote_files import Target, digest
+from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
+from mergekit_cycleqd.recipe.load import read_yaml
+from mergekit_cycleqd.run_folder.outputs import write_atomically
 
 _REFERENCE = re.compile(
     r"(?:hf://(?:models/)?)?(?P<repo>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[^/\s]+))?"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mergekit_cycleqd.evaluators.harness import Harness
+from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.plan.findings import Finding, duration
-from mergekit_cycleqd.plan.measured import Measured
-from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.plan.measure import Measured
+from mergekit_cycleqd.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True)

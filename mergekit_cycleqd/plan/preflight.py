@@ -8,18 +8,18 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
+from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults
 from mergekit_cycleqd.errors import ModelError, RecipeError
-from mergekit_cycleqd.evaluators.harness import Harness, open_harness, repeat_faults
-from mergekit_cycleqd.factors import FactorCache
-from mergekit_cycleqd.models import BASE, family_faults
+from mergekit_cycleqd.evaluators.base import Harness, open_harness, repeat_faults
+from mergekit_cycleqd.merging.directions import FactorCache
+from mergekit_cycleqd.plan.environment import device, publishing, workers
 from mergekit_cycleqd.plan.findings import Finding, checked, faults
-from mergekit_cycleqd.plan.models import Models, download_finding, look_at_models
-from mergekit_cycleqd.plan.room import Written, disk, memory
-from mergekit_cycleqd.plan.sizes import Sizes, sizes
-from mergekit_cycleqd.plan.surroundings import device, publishing, workers
+from mergekit_cycleqd.plan.memory_and_disk import Written, disk, memory
+from mergekit_cycleqd.plan.model_checks import Models, download_finding, look_at_models
+from mergekit_cycleqd.plan.model_sizes import Sizes, sizes
 from mergekit_cycleqd.plan.tokenizers import compare_tokenizers
-from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.recipe import Recipe
 
 _CHILD_BYTES = (
     6_000  # a line of the journal, as benchmarks/search_overhead.py finds it; elites besides

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.models import BASE
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.recipe_models import BASE
 from mergekit_cycleqd.plan.findings import Finding
-from mergekit_cycleqd.recipe import Recipe
+from mergekit_cycleqd.recipe.recipe import Recipe
 
 _FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
 _PROBE = (

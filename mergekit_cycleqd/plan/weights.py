@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mergekit_cycleqd.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.family_tensors import FamilyTensors
+from mergekit_cycleqd.checkpoints.lora_expert import LowRank
+from mergekit_cycleqd.checkpoints.recipe_models import BASE
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.factors import FactorCache, as_matrix, directions
-from mergekit_cycleqd.family_tensors import FamilyTensors
-from mergekit_cycleqd.lora import LowRank
-from mergekit_cycleqd.models import BASE
-from mergekit_cycleqd.plan.sizes import basis_size
+from mergekit_cycleqd.merging.directions import FactorCache, as_matrix, directions
+from mergekit_cycleqd.plan.model_sizes import basis_size
 
 _PROBE = 1024  # smaller side of the largest matrix that is decomposed to measure the rate
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mergekit_cycleqd.archive import Elite
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.population import Population
-from mergekit_cycleqd.report.run_view import RunView
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.search.archive import Elite
+from mergekit_cycleqd.search.population import Population
 
 POINTS = 500
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from mergekit_cycleqd.outputs import recipe_text
 from mergekit_cycleqd.report.curves import Curves
+from mergekit_cycleqd.report.libraries import load
 from mergekit_cycleqd.report.markup import element
-from mergekit_cycleqd.report.needs import load
-from mergekit_cycleqd.report.run_view import Evaluation, RunView
 from mergekit_cycleqd.report.sections import Figures, sections
+from mergekit_cycleqd.run_folder.outputs import recipe_text
+from mergekit_cycleqd.run_folder.run_view import Evaluation, RunView
 
 _SCRIPTS = ("start.js", "plots.js", "panel.js")
 
@@ -62,7 +62,7 @@ def _plotly() -> str:
 
 
 def _asset(name: str) -> str:
-    return (Path(__file__).parent / "page" / name).read_text(encoding="utf-8")
+    return (Path(__file__).parent / "assets" / name).read_text(encoding="utf-8")
 
 
 def _policy(scripts: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from mergekit_cycleqd.archive import Elite, TaskArchive
+from mergekit_cycleqd.search.archive import Elite, TaskArchive
 
 
 @dataclass(frozen=True)

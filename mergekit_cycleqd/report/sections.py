@@ -9,18 +9,18 @@ from typing import Any
 
 import yaml
 
-from mergekit_cycleqd.archive import TaskArchive
-from mergekit_cycleqd.hub.scores import Score
-from mergekit_cycleqd.report.comparison import Row, comparison
+from mergekit_cycleqd.hub.card.score_table import Score
 from mergekit_cycleqd.report.curves import Curves
 from mergekit_cycleqd.report.markup import Markup, element, inside, table
 from mergekit_cycleqd.report.masks import masks
-from mergekit_cycleqd.report.others import others, others_table
 from mergekit_cycleqd.report.panels import panels, qualities
 from mergekit_cycleqd.report.plots import curve_figures, heatmap, lines
-from mergekit_cycleqd.report.run_view import RunView
+from mergekit_cycleqd.report.retention import others, others_table
 from mergekit_cycleqd.report.similarity import similarity_parts
-from mergekit_cycleqd.report.spent import Spent, by_part, by_worker, pace
+from mergekit_cycleqd.report.time_spent import Spent, by_part, by_worker, pace
+from mergekit_cycleqd.run_folder.comparison import Row, comparison
+from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.search.archive import TaskArchive
 
 FAILURES = 50
 Figures = dict[str, dict[str, Any]]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from mergekit_cycleqd.experts.similarity import FILE, PAPER, Similarity, doubts, place, read
 from mergekit_cycleqd.report.markup import Markup, element, table
-from mergekit_cycleqd.report.run_view import RunView
-from mergekit_cycleqd.similarity.pairs import FILE, PAPER, Similarity, doubts, place, read
+from mergekit_cycleqd.run_folder.run_view import RunView
 
 Draw = Callable[[str, str, dict[str, Any]], Markup]
 MEASURES = {

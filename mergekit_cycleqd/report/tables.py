@@ -7,14 +7,14 @@ import io
 from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.outputs import write_atomically
-from mergekit_cycleqd.report.comparison import comparison
 from mergekit_cycleqd.report.curves import Curves
-from mergekit_cycleqd.report.needs import load
-from mergekit_cycleqd.report.others import others
-from mergekit_cycleqd.report.run_view import RunView
+from mergekit_cycleqd.report.libraries import load
+from mergekit_cycleqd.report.retention import others
 from mergekit_cycleqd.report.similarity import similarity_rows
-from mergekit_cycleqd.report.spent import by_part, by_worker
+from mergekit_cycleqd.report.time_spent import by_part, by_worker
+from mergekit_cycleqd.run_folder.comparison import comparison
+from mergekit_cycleqd.run_folder.outputs import write_atomically
+from mergekit_cycleqd.run_folder.run_view import RunView
 
 Rows = list[dict[str, Any]]
 

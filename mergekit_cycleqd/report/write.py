@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from mergekit_cycleqd.outputs import write_atomically
 from mergekit_cycleqd.report.curves import Curves, curves
-from mergekit_cycleqd.report.needs import load
-from mergekit_cycleqd.report.run_view import RunView
+from mergekit_cycleqd.report.libraries import load
+from mergekit_cycleqd.run_folder.outputs import write_atomically
+from mergekit_cycleqd.run_folder.run_view import RunView
 
 Format = Literal["html", "png", "svg", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -65,8 +65,13 @@ def _figures(view: RunView, found: Curves | None, out: Path, kinds: Sequence[str
     if not kinds:
         return []
     from mergekit_cycleqd.report.similarity import similarity_of
-    from mergekit_cycleqd.report.spent import pace
-    from mergekit_cycleqd.report.static import draw_archive, draw_curves, draw_pace, draw_similarity
+    from mergekit_cycleqd.report.still_figures import (
+        draw_archive,
+        draw_curves,
+        draw_pace,
+        draw_similarity,
+    )
+    from mergekit_cycleqd.report.time_spent import pace
 
     alike = similarity_of(view)
     files = draw_similarity(alike, out / "similarity", kinds) if alike else []

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from mergekit_cycleqd.sandbox import Backend, Box, Limits, Result, SandboxError, Shell
+from mergekit_cycleqd.sandbox.base import Backend, Box, Limits, Result, SandboxError, Shell
 from mergekit_cycleqd.sandbox.lines import Line
 
 AGENT_PATH = "/run/box"

@@ -20,7 +20,6 @@ import tempfile
 import threading
 from pathlib import Path
 
-from mergekit_cycleqd.sandbox import Limits, SandboxError
 from mergekit_cycleqd.sandbox.agent_box import (
     AGENT_ARGV,
     AGENT_PATH,
@@ -29,6 +28,7 @@ from mergekit_cycleqd.sandbox.agent_box import (
     AgentBox,
     agent_archive,
 )
+from mergekit_cycleqd.sandbox.base import Limits, SandboxError
 from mergekit_cycleqd.sandbox.cgroups import Group, Hierarchy, find_hierarchy
 from mergekit_cycleqd.sandbox.lines import SocketLine
 from mergekit_cycleqd.sandbox.root import PATH, check_root

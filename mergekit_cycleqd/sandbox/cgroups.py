@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from mergekit_cycleqd.sandbox import Limits, SandboxError
+from mergekit_cycleqd.sandbox.base import Limits, SandboxError
 
 _GONE_SECONDS = 5.0
 # bwrap's own process outside of the box, and the agent.

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from mergekit_cycleqd.sandbox import Limits, SandboxError
 from mergekit_cycleqd.sandbox.agent_box import (
     AGENT_ARGV,
     AGENT_PATH,
@@ -31,6 +30,7 @@ from mergekit_cycleqd.sandbox.agent_box import (
     AgentBox,
     agent_archive,
 )
+from mergekit_cycleqd.sandbox.base import Limits, SandboxError
 from mergekit_cycleqd.sandbox.lines import DockerLine
 from mergekit_cycleqd.sandbox.root import PATH, check_root, roots_folder
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from mergekit_cycleqd.sandbox import SandboxError
-from mergekit_cycleqd.sandbox.mirrors import debian_mirror
+from mergekit_cycleqd.sandbox.base import SandboxError
+from mergekit_cycleqd.sandbox.debian_mirror import debian_mirror
 
 SUITE = "bookworm"
 PACKAGES = (

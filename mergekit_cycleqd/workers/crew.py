@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.family import Family
-from mergekit_cycleqd.floors import Floors
-from mergekit_cycleqd.records import Record
-from mergekit_cycleqd.workers import Job, Pool, WorkerError
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.search.early_stop import Floors
+from mergekit_cycleqd.workers.pool import Job, Pool, WorkerError
 
 LOSSES = 3
 """So often in a row may a worker be lost before it is dropped, or a job lose its worker."""

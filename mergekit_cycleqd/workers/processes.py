@@ -10,7 +10,7 @@ from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 
 from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.recipe import Engine, Recipe
+from mergekit_cycleqd.recipe.recipe import Engine, Recipe
 from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Gone, Remote, answer
 
 _END_SECONDS = 5.0
@@ -128,7 +128,7 @@ def _serve(line: Connection, recipe: Recipe, name: str, threads: int, devices: s
         os.environ[_VISIBLE] = devices  # CUDA reads it when it is first used
     import torch
 
-    from mergekit_cycleqd.workers.evaluator import Evaluator
+    from mergekit_cycleqd.workers.worker import Evaluator
 
     torch.set_num_threads(threads)
     try:

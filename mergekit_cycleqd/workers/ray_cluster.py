@@ -11,9 +11,9 @@ from contextlib import suppress
 from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.workers import WorkerError
+from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Gone, Remote, answer
+from mergekit_cycleqd.workers.pool import WorkerError
 
 try:
     import ray
@@ -35,7 +35,7 @@ class _Serving:
         self._evaluator: Any = None
 
     def open(self) -> str:
-        from mergekit_cycleqd.workers.evaluator import Evaluator
+        from mergekit_cycleqd.workers.worker import Evaluator
 
         try:
             self._evaluator = Evaluator.open(self._recipe)

@@ -20,15 +20,15 @@ import yaml
 from rich.console import Console
 from scipy.stats import pearsonr
 
-from mergekit_cycleqd.outputs import compared_models, write_atomically
-from mergekit_cycleqd.preparing import prepare
-from mergekit_cycleqd.recipe import Recipe
-from mergekit_cycleqd.recipe_file import load_recipe
+from mergekit_cycleqd.experts.similarity import FILE, read
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.report import write_report
 from mergekit_cycleqd.report.masks import relative
-from mergekit_cycleqd.report.run_view import RunView
-from mergekit_cycleqd.run import Run
-from mergekit_cycleqd.similarity.pairs import FILE, read
+from mergekit_cycleqd.run.prepare import prepare
+from mergekit_cycleqd.run.run import Run
+from mergekit_cycleqd.run_folder.outputs import compared_models, write_atomically
+from mergekit_cycleqd.run_folder.run_view import RunView
 
 HERE = Path(__file__).resolve().parent
 KEPT = 0.9  # the paper's threshold

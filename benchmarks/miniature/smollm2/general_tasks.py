@@ -10,7 +10,7 @@ from typing import Any
 import lm_eval
 from lm_eval.tasks import TaskManager
 
-from mergekit_cycleqd.engines.causal_lm import CausalLM
+from mergekit_cycleqd.engines.hf.causal_lm import CausalLM
 
 TASKS = {
     "english_last_word": "last word",

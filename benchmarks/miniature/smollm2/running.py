@@ -18,8 +18,8 @@ from typing import Any
 
 from smollm2.skills import CITIES, COLUMNS, FILES, NAMES, TABLES, Question
 
-from mergekit_cycleqd.evaluators import coding_runner
-from mergekit_cycleqd.sandbox import Backend, Box, Limits, Result, SandboxError, open_backend
+from mergekit_cycleqd.sandbox.base import Backend, Box, Limits, Result, SandboxError, open_backend
+from mergekit_cycleqd.tasks.mbpp import runner
 
 LIMITS = Limits(memory=256 << 20, processes=64, disk=32 << 20, output=64 << 10, seconds=5.0)
 _ROWS = 60
@@ -163,7 +163,7 @@ def _passes(box: Box, question: Question, answer: str) -> tuple[Result, object]:
         ("test", f"assert found == [{name}(each) for each in {list(inputs)}]"),
     ]
     secret = secrets.token_hex(16)
-    source = Path(coding_runner.__file__).read_text(encoding="utf-8")
+    source = Path(runner.__file__).read_text(encoding="utf-8")
     result = box.run(["python3", "-I", "-c", source], stdin=secret + json.dumps(parts))
     return result, True if secret in result.output else None
 

@@ -18,10 +18,10 @@ from smollm2.skills import SKILLS, Question, questions
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
-from mergekit_cycleqd.checkpoint import Checkpoint
-from mergekit_cycleqd.factors import FactorCache
-from mergekit_cycleqd.genome import Genome
-from mergekit_cycleqd.materialize import ResidentModel
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.resident_model import ResidentModel
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.merging.directions import FactorCache
 
 NEW_TOKENS = 40
 ROWS = 100  # of a batch

@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from mergekit_cycleqd.family import Family
+from mergekit_cycleqd.genome.family import Family
 
 STEPS, BATCH, RATE = 40, 16, 5e-5
 DTYPE = torch.bfloat16

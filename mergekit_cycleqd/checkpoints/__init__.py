@@ -1,0 +1,1 @@
+"""Base and experts on disk or on the Hub, read tensor by tensor; LoRA adapters."""

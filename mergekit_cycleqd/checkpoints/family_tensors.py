@@ -1,0 +1,99 @@
+"""The tensors of base and experts side by side, one after the other, without a resident model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.loaded_layout import LoadedLayout, floating_tensors
+from mergekit_cycleqd.checkpoints.lora_expert import LowRank
+from mergekit_cycleqd.engines.resident_model import expert_changes
+from mergekit_cycleqd.merging.directions import as_matrix
+from mergekit_cycleqd.merging.kernel import compute_dtype
+
+
+class FamilyTensors:
+    """Reads a family tensor by tensor, by the names that a loaded model has for them.
+
+    Attributes:
+        names: All floating tensors of the model, tied ones once.
+        matrices: Those of two or more axes.
+        changes: Per expert, reads what it has for a tensor: its own, a task vector in thin factors,
+            or None for the base's.
+    """
+
+    def __init__(self, base: Checkpoint, experts: Sequence[Checkpoint], trust: bool) -> None:
+        """Lay out the model without its weights.
+
+        Args:
+            base: The base model.
+            experts: The experts.
+            trust: transformers' `trust_remote_code`.
+        """
+        config = AutoConfig.from_pretrained(base.folder, trust_remote_code=trust)
+        named = (base.config.get("architectures") or [""])[0]
+        kind: Any = getattr(transformers, str(named), None)
+        with torch.device("meta"):
+            if kind is None:  # code of the model's own repo
+                model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
+            else:
+                model = kind(config)
+        tensors: Mapping[str, Tensor] = floating_tensors(model, base)
+        self.names = list(tensors)
+        self.matrices = [name for name, tensor in tensors.items() if tensor.ndim >= 2]
+        self.changes: list[Callable[[str], Tensor | LowRank | None]] = [
+            expert_changes(expert, model, tensors) for expert in experts
+        ]
+        self._base = LoadedLayout(base, model)
+
+    def base(self, name: str) -> Tensor:
+        """The base's tensor, in the dtype of the arithmetic.
+
+        Raises:
+            ModelError: If it is missing, or has NaN or infinite values.
+        """
+        tensor = self._base.tensor(name)
+        return tensor.to(compute_dtype(tensor.dtype))
+
+    def task_vector(self, expert: int, name: str, base: Tensor) -> Tensor | LowRank | None:
+        """An expert's task vector of one tensor; None where the expert is the base to the bit.
+
+        Args:
+            expert: Its number.
+            name: The tensor's.
+            base: What `base` gives for the name.
+
+        Raises:
+            ModelError: If the expert's tensor is missing, or has NaN or infinite values.
+        """
+        own = self.changes[expert](name)
+        if own is None or isinstance(own, LowRank):
+            return own
+        tau = own.to(base.dtype) - base
+        return tau if tau.any() else None
+
+    def task_matrices(
+        self, device: torch.device, step: Callable[[], None]
+    ) -> Iterator[tuple[int, Tensor | LowRank]]:
+        """Number of the expert and task vector on a device, for each matrix that an expert changes.
+
+        Args:
+            device: Where the task vectors go: (m, n) matrices, or thin factors.
+            step: Called after each matrix of each expert, also where it is the base's.
+
+        Raises:
+            ModelError: If one of the tensors is missing, or has NaN or infinite values.
+        """
+        for name in self.matrices:
+            base = self.base(name)
+            for k in range(len(self.changes)):
+                tau = self.task_vector(k, name, base)
+                if tau is not None:
+                    yield k, (tau if isinstance(tau, LowRank) else as_matrix(tau)).to(device)
+                step()

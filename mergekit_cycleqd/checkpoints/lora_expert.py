@@ -1,0 +1,274 @@
+"""LoRA adapters as experts: a base and an adapter, written `base+adapter` as mergekit writes it.
+
+The task vector of an adapted matrix is ``scaling * B @ A``; it stays in its two thin factors, and
+its singular directions come from them, at a cost that grows with the adapter's rank and not with
+the smaller side of the matrix.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, read_config
+from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.genome.family import is_adapted
+from mergekit_cycleqd.merging.directions import Basis
+
+_WEIGHTS = "adapter_model.safetensors"
+_FACTOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
+_WHOLE = re.compile(r"base_model\.model\.(?P<name>.+)")
+_INITS = (True, False, "gaussian", "eva", "orthogonal")  # the others change the base's weights
+_REFUSED = {  # settings under which the weights are not base + scaling * B @ A
+    "use_dora": "DoRA",
+    "use_qalora": "QALoRA",
+    "use_bdlora": "BD-LoRA",
+    "lora_bias": "biases of LoRA factors",
+    "layer_replication": "layer replication",
+    "target_parameters": "target_parameters",
+    "trainable_token_indices": "trainable tokens",
+    "alora_invocation_tokens": "activated LoRA",
+    "arrow_config": "Arrow routing",
+    "kasa_config": "KaSA",
+    "velora_config": "VeLoRA",
+    "monteclora_config": "MonteCLoRA",
+}
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """The task vector ``scaling * up @ down`` of one matrix.
+
+    Attributes:
+        up: (m, r), in the dtype that it is stored in.
+        down: (r, n), likewise.
+        scaling: Factor of the product.
+    """
+
+    up: Tensor
+    down: Tensor
+    scaling: float
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> LowRank:
+        """The same with both factors changed, such as to another device."""
+        return LowRank(change(self.up), change(self.down), self.scaling)
+
+    def to(self, where: torch.device | torch.dtype) -> LowRank:
+        """The same on another device, or in another dtype."""
+        return self.each(lambda factor: factor.to(where))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n) of the task vector."""
+        return self.up.shape[0], self.down.shape[1]
+
+    @property
+    def ndim(self) -> int:
+        """Always 2."""
+        return 2
+
+    def product(self, dtype: torch.dtype) -> Tensor:
+        """The task vector itself, (m, n), computed in `dtype`."""
+        return self.scaling * (self.up.to(dtype) @ self.down.to(dtype))
+
+    def basis(self) -> Basis:
+        """Its singular directions, without the dense matrix: QR of both factors, SVD of the core.
+
+        Returns:
+            At most r directions of the smaller side, (min(m, n), r); all others have singular
+            value zero.
+        """
+        left, core_left = torch.linalg.qr(self.up.double())
+        right, core_right = torch.linalg.qr(self.down.double().T)
+        u, s, vt = torch.linalg.svd(core_left @ core_right.T, full_matrices=False)
+        wide = self.up.shape[0] < self.down.shape[1]
+        vectors = left @ u if wide else right @ vt.T
+        return Basis(vectors.float().contiguous(), abs(self.scaling) * s.cpu())
+
+
+class LoRAExpert(Checkpoint):
+    """A model folder and an adapter for it, as one expert; config and headers are the base's.
+
+    Attributes:
+        name: The reference that the user wrote, ``base+adapter``.
+        folder: Where the base's files lie.
+        adapter: Where the adapter's files lie.
+    """
+
+    def __init__(self, name: str, folder: Path, adapter: Path) -> None:
+        """Look at both folders without reading any weights."""
+        super().__init__(name, folder)
+        self.adapter = adapter
+
+    @classmethod
+    def open(cls, reference: str) -> LoRAExpert:
+        """Find or download both parts of ``base+adapter``, and check that the adapter is held.
+
+        Raises:
+            ModelError: If a part cannot be had, or the adapter is more than plain LoRA.
+        """
+        base, _, adapter = reference.partition("+")
+        found = cls(reference, Checkpoint.open(base).folder, Checkpoint.open(adapter).folder)
+        found._check_shapes()
+        return found
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The content of adapter_config.json.
+
+        Raises:
+            ModelError: If there is none, or it asks for more than plain LoRA.
+        """
+        settings = read_config(self.name, self.adapter / "adapter_config.json")
+        extras = [what for key, what in _REFUSED.items() if settings.get(key)]
+        if (kind := settings.get("peft_type")) != "LORA":
+            extras.insert(0, f"peft_type {kind}")
+        if (bias := settings.get("bias", "none")) != "none":
+            extras.append(f"bias: {bias}")
+        if (init := settings.get("init_lora_weights", True)) not in _INITS:
+            extras.append(f"init_lora_weights: {init}")
+        if extras:
+            raise self._refusal(", ".join(extras))
+        if not isinstance(settings.get("lora_alpha"), int | float):
+            raise ModelError(f"{self.name}: adapter_config.json must hold lora_alpha, a number")
+        return settings
+
+    @cached_property
+    def _stored(self) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+        """Keys of the weight file: of A and B by the tensor they change, and of whole tensors.
+
+        Raises:
+            ModelError: If the file is missing or broken, or holds something else.
+        """
+        path = self.adapter / _WEIGHTS
+        if not path.is_file():
+            raise ModelError(f"{self.name}: needs {_WEIGHTS} in {self.adapter}")
+        factors: dict[str, dict[str, str]] = {}
+        whole: dict[str, str] = {}
+        for key in self._shapes:
+            if match := _FACTOR.fullmatch(key):
+                factors.setdefault(match["module"] + ".weight", {})[match["side"]] = key
+            elif (match := _WHOLE.fullmatch(key)) and not re.search(
+                "lora_|base_layer|token_adapter|trainable_tokens", key
+            ):
+                whole[match["name"].replace(".modules_to_save.", ".")] = key
+            else:
+                raise self._refusal(key)
+        for name, sides in factors.items():
+            if len(sides) < 2:
+                raise ModelError(f"{self.name}: needs lora_A and lora_B for {name}, got one")
+        return factors, whole
+
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        try:
+            with safe_open(self.adapter / _WEIGHTS, framework="pt") as file:
+                return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"{self.name}: cannot read {_WEIGHTS}: {error}") from None
+
+    def _refusal(self, what: str) -> ModelError:
+        return ModelError(
+            f"{self.name}: needs an adapter of plain LoRA on linear layers, got {what}; merge it "
+            "into its base with PEFT's merge_and_unload, save that, and name the folder"
+        )
+
+    def changed_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every tensor that the adapter changes, by its name in the loaded model.
+
+        Raises:
+            ModelError: If the adapter cannot be read, or is more than plain LoRA.
+        """
+        transposed = bool(self.settings.get("fan_in_fan_out"))
+        factors, whole = self._stored
+        shapes = {name: self._shapes[key] for name, key in whole.items()}
+        for name, sides in factors.items():
+            a, b = self._shapes[sides["A"]], self._shapes[sides["B"]]
+            if len(a) != 2 or len(b) != 2 or a[0] != b[1]:
+                raise self._refusal(f"{name} with lora_A {list(a)} and lora_B {list(b)}")
+            shapes[name] = (a[1], b[0]) if transposed else (b[0], a[1])
+        return shapes
+
+    def _check_shapes(self) -> None:
+        tied = self.config.get("tie_word_embeddings")
+        for name, shape in self.changed_shapes().items():
+            header = self.headers.get(name)
+            if header is not None and header.shape != shape:
+                raise ModelError(
+                    f"{self.name}: the adapter's {name} must have the shape of the base's, "
+                    f"{list(header.shape)}, got {list(shape)}"
+                )
+            if tied and len(shape) == 2 and shape[0] == self.config.get("vocab_size"):
+                raise self._refusal(f"{name}, which is tied to another tensor")
+
+    def change(self, name: str) -> LowRank | Tensor | None:
+        """What the adapter has for one tensor, on the CPU.
+
+        Args:
+            name: Name in the loaded model.
+
+        Returns:
+            A task vector in factors, or a whole tensor in the base's place, or None if the
+            tensor is the base's.
+
+        Raises:
+            ModelError: If it has NaN or infinite values.
+        """
+        factors, whole = self._stored
+        keys = [factors[name]["A"], factors[name]["B"]] if name in factors else []
+        keys = [whole[name]] if name in whole else keys
+        with safe_open(self.adapter / _WEIGHTS, framework="pt") as file:
+            tensors: list[Tensor] = [file.get_tensor(key) for key in keys]
+        if not all(torch.isfinite(tensor).all() for tensor in tensors):
+            raise ModelError(f"{self.name}: tensor {name} has NaN or infinite values")
+        if len(tensors) < 2:
+            return tensors[0] if tensors else None
+        a, b = tensors
+        scaling = self._scaling(name.removesuffix(".weight"), rank=a.shape[0])
+        if self.settings.get("fan_in_fan_out"):
+            return LowRank(a.T, b.T, scaling)
+        return LowRank(b, a, scaling)
+
+    def _scaling(self, module: str, rank: int) -> float:
+        alphas: Mapping[str, float] = self.settings.get("alpha_pattern") or {}
+        matching = (a for key, a in alphas.items() if re.match(rf"(.*\.)?({key})$", module))
+        alpha = next(matching, self.settings["lora_alpha"])
+        return float(alpha / (math.sqrt(rank) if self.settings.get("use_rslora") else rank))
+
+    def tensor(self, name: str) -> Tensor:
+        """One tensor of the adapted model, on the CPU, in the dtype of the base's."""
+        change = self.change(name)
+        if isinstance(change, Tensor):
+            return change
+        base = super().tensor(name)
+        if change is None:
+            return base
+        exact = torch.promote_types(base.dtype, torch.float32)
+        return (base.to(exact) + change.product(exact)).to(base.dtype)
+
+    def fingerprint(self) -> str:
+        """16 hex digits from the base's fingerprint and the adapter's content."""
+        digest = hashlib.sha256(super().fingerprint().encode())
+        digest.update(json.dumps(self.settings, sort_keys=True).encode())
+        digest.update((self.adapter / _WEIGHTS).read_bytes())
+        return digest.hexdigest()[:16]
+
+
+def open_expert(reference: str) -> Checkpoint:
+    """Find or download an expert: a whole model, or ``base+adapter``.
+
+    Raises:
+        ModelError: If it cannot be had, or the adapter is more than plain LoRA.
+    """
+    return LoRAExpert.open(reference) if is_adapted(reference) else Checkpoint.open(reference)

@@ -1,0 +1,91 @@
+"""A resident transformers model, shown to lm-eval as one of its models."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.device import device_faults, device_of, devices_of, placed
+from mergekit_cycleqd.engines.hf.causal_lm import CausalLM
+from mergekit_cycleqd.engines.hf.continuous import Continuous, faster
+from mergekit_cycleqd.engines.out_of_memory import OutOfMemory, Trial, too_large
+from mergekit_cycleqd.engines.resident_engine import ResidentEngine
+from mergekit_cycleqd.errors import CycleQDError, ModelError
+from mergekit_cycleqd.recipe.recipe import Engine
+
+CPU_ROWS = 64
+GPU_ROWS = 256
+"""The first batch size by `batch_size: auto`; it is halved where memory runs out."""
+
+
+def load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
+    """Load a causal language model as lm-eval sees it; its `model` is transformers' own.
+
+    Args:
+        engine: A recipe's section.
+        base: The model.
+
+    Raises:
+        OutOfMemory: If it does not fit on the devices.
+        ModelError: If there are too few devices, or the model cannot be batched as the recipe says.
+    """
+    with Trial() as trial:
+        return _load_lm(engine, base)
+    raise OutOfMemory(
+        f"{base.name} does not fit ({trial.ran_out}): {too_large(devices_of(engine), base, ())}"
+    )
+
+
+def _load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
+    if faults := device_faults(engine):
+        raise ModelError(faults[0])
+    model = AutoModelForCausalLM.from_pretrained(
+        base.folder,
+        dtype=engine.dtype,
+        trust_remote_code=engine.trust_remote_code,
+        **placed(engine),
+    ).eval()
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise OutOfMemory(
+            f"{base.name} does not fit on {engine.pipeline_parallel_size} GPUs: "
+            f"{too_large(devices_of(engine), base, ())}"
+        )
+    tokenizer = AutoTokenizer.from_pretrained(
+        base.folder, trust_remote_code=engine.trust_remote_code
+    )
+    rows = engine.batch_size
+    if rows == "auto":
+        rows = CPU_ROWS if device_of(engine).type == "cpu" else GPU_ROWS
+    log = logging.getLogger("lm_eval.models.huggingface")
+    level = log.level
+    log.setLevel(logging.ERROR)  # it warns of every model that it did not load itself
+    try:
+        return CausalLM(model, tokenizer, rows, _continuous(engine, model))
+    finally:
+        log.setLevel(level)
+
+
+def _continuous(engine: Engine, model: Any) -> Continuous | None:
+    spread = engine.pipeline_parallel_size > 1  # and pages are on one device
+    if engine.batching == "padded" or (engine.batching == "auto" and (spread or not faster(model))):
+        return None
+    try:
+        return Continuous(model)
+    except CycleQDError as error:
+        if engine.batching == "auto":
+            return None
+        raise ModelError(
+            f"engine.batching: continuous does not go with this model: {error}; try padded"
+        ) from error
+
+
+class HFEngine(ResidentEngine):
+    """A causal language model of transformers; its `model` is what lm-eval sees."""
+
+    def __init__(self, engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> None:
+        """Load the base model and keep the experts' tensors beside it: see `ResidentEngine`."""
+        super().__init__(_load_lm, engine, base, experts)

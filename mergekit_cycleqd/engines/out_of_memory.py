@@ -1,0 +1,119 @@
+"""Running out of memory: how it is seen, what is given back, and what is said about it."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.plan.findings import size
+from mergekit_cycleqd.system.main_memory import available_memory
+
+_log = logging.getLogger(__name__)
+
+_SIGNS = (
+    "out of memory",
+    "Cannot allocate memory",  # mapping a file
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "Memory footprint",  # transformers' continuous batching, of its paged cache
+)
+
+
+class OutOfMemory(ModelError):
+    """What does not fit in memory, in however small parts it is done."""
+
+
+class Trial:
+    """A block that may run out of memory; any other exception passes.
+
+    Attributes:
+        ran_out: What was said when memory ran out; None if it did not. By then nothing of the
+            block is held any more, and the caches of the device are given back.
+    """
+
+    ran_out: str | None = None
+
+    def __enter__(self) -> Trial:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> bool:
+        """Hold back what says that memory ran out."""
+        if error is None or not is_out_of_memory(error):
+            return False
+        self.ran_out = next(iter(str(error).splitlines()), "") or type(error).__name__
+        traceback.clear_frames(at)  # they hold the tensors of the block
+        error.__traceback__ = None
+        clear_device_cache(garbage_collection=True)
+        return True
+
+
+def halved(count: int, one: str, device: torch.device, reason: str, mend: str = "") -> int:
+    """How many to go on with where a batch did not fit; the log says so.
+
+    Args:
+        count: How many the batch had.
+        one: What a batch of one is called.
+        device: Where they did not fit.
+        reason: See `Trial.ran_out`.
+        mend: What to try before a smaller dtype or another device, with a comma at its end.
+
+    Raises:
+        OutOfMemory: If it was one alone.
+    """
+    if count == 1:
+        raise OutOfMemory(
+            f"{one} does not fit in memory on {device} ({reason}); try {mend}"
+            "engine.dtype: bfloat16, or another engine.device"
+        )
+    half = count // 2
+    _log.warning("a batch of %d did not fit in memory on %s: going on with %d", count, device, half)
+    return half
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on whichever device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    if not isinstance(error, RuntimeError | OSError):
+        return False
+    return should_reduce_batch_size(error) or any(sign in str(error) for sign in _SIGNS)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be had on a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return available_memory()
+
+
+def too_large(
+    devices: Sequence[torch.device], base: Checkpoint, experts: Sequence[Checkpoint]
+) -> str:
+    """The end of a message about models that do not fit: needed, to be had, and how to mend it."""
+    model, others = _stored(base), sum(_stored(expert) for expert in experts)
+    free = ", ".join(f"{size(free_memory(device))} are free on {device}" for device in devices)
+    if devices[0].type == "cuda":
+        free += f" and {size(available_memory())} of main memory, which takes what a GPU does not"
+    return (
+        f"the resident model and the base beside it take about {size(2 * model)}, "
+        f"the experts up to {size(others)}, and the directions of mutated experts come on top; "
+        f"{free}; try engine.dtype: bfloat16, "
+        "a smaller evolution.mutation.rank, fewer workers, or another engine.device"
+    )
+
+
+def _stored(checkpoint: Checkpoint) -> int:
+    return sum(file.stat().st_size for file in Path(checkpoint.folder).glob("*.safetensors"))

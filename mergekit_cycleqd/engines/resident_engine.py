@@ -1,0 +1,65 @@
+"""What engines share whose model is one of transformers' in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.base import ModelEngine
+from mergekit_cycleqd.engines.device import devices_of
+from mergekit_cycleqd.engines.out_of_memory import OutOfMemory, Trial, too_large
+from mergekit_cycleqd.engines.resident_model import ResidentModel
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.merging.directions import FactorCache
+from mergekit_cycleqd.recipe.recipe import Engine
+
+
+class ResidentEngine(ModelEngine):
+    """A model of transformers, whose weights are replaced in place."""
+
+    def __init__(
+        self,
+        shown: Callable[[Engine, Checkpoint], Any],
+        engine: Engine,
+        base: Checkpoint,
+        experts: Sequence[Checkpoint],
+    ) -> None:
+        """Load the base model and keep the experts' tensors beside it.
+
+        Args:
+            shown: Loads a model as tasks see it; its own `model` is transformers'.
+            engine: The recipe's section.
+            base: The base model.
+            experts: The experts, in the order of a genome's weights.
+
+        Raises:
+            OutOfMemory: If they do not fit on the devices.
+            ModelError: If a tensor is missing, or not finite, or as `shown` says.
+        """
+        self._checkpoints = (base, tuple(experts))
+        self._devices = devices_of(engine)
+        with Trial() as trial:
+            self.model = shown(engine, base)
+            self._resident = ResidentModel(self.model.model, base, experts, FactorCache.default())
+        if trial.ran_out is not None:
+            raise OutOfMemory(self._does_not_fit("the models do", trial.ran_out))
+
+    def load(self, genome: Genome) -> None:
+        """Replace the weights by those of `genome`.
+
+        Where memory runs out, caches are given back and it is tried once more; it starts from the
+        base again, so that nothing is left of the first try.
+
+        Raises:
+            OutOfMemory: If it runs out again.
+        """
+        for _ in range(2):
+            with Trial() as trial:
+                self._resident.load(genome)
+                return
+        raise OutOfMemory(self._does_not_fit("the weights of a genome do", str(trial.ran_out)))
+
+    def _does_not_fit(self, what: str, reason: str) -> str:
+        needed = too_large(self._devices, *self._checkpoints)
+        return f"{what} not fit in memory ({reason}): {needed}"

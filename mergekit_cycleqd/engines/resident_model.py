@@ -1,0 +1,277 @@
+"""A model that becomes the model of any genome without a file: in place, or tensor by tensor."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.loaded_layout import LoadedLayout, floating_tensors
+from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, LowRank
+from mergekit_cycleqd.engines.fingerprint import row_sums
+from mergekit_cycleqd.engines.placement import Home, arriving, room_beside_batches
+from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.merging.directions import FactorCache, as_matrix
+from mergekit_cycleqd.merging.kernel import (
+    Directions,
+    Share,
+    compute_dtype,
+    merge_into,
+    task_vector,
+)
+from mergekit_cycleqd.merging.lineage_replay import Replays, replay
+from mergekit_cycleqd.merging.singular_task_vectors import separate
+
+_CPU = torch.device("cpu")
+
+
+class _Wanted:
+    """A genome, and what it wants of each expert.
+
+    Attributes:
+        genome: The model.
+        terms: Of each expert, its mutation terms.
+        noise: The Gaussian ones.
+        experts: Numbers of the experts that it takes anything of.
+    """
+
+    def __init__(self, genome: Genome) -> None:
+        """Look at it once."""
+        every = range(len(genome.weights))
+        self.genome = genome
+        self.terms = [genome.terms_of(k) for k in every]
+        self.noise = genome.terms_of(None)
+        replayed = bool(genome.lineage)
+        self.experts = {k for k in every if replayed or genome.weights[k] or self.terms[k]}
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """One tensor of the resident model, with those of the base and the experts.
+
+    An expert has a tensor of its own, or a task vector in thin factors, or None for the base's.
+    All are kept on the device, as long as there is room.
+    """
+
+    name: str
+    parameter: Tensor
+    device: torch.device
+    base: Tensor
+    experts: tuple[Tensor | LowRank | None, ...]
+    directions: dict[int, Directions] = field(default_factory=dict)
+
+    def apart(self, share: float, cache: FactorCache, home: Home) -> _Slot:
+        """The same with task singular vectors in the place of the experts' task vectors."""
+        dtype, device = self.kept_dtype(), self.device
+        here = [own if own is None else own.to(device) for own in self.experts]
+        found = separate(self.base.to(device), here, share, cache.directions)
+        narrow = (own.to(dtype) if isinstance(own, LowRank) else own for own in found)
+        keep = partial(home.keep, device=device)
+        return replace(self, experts=tuple(_each(own, keep) for own in narrow), directions={})
+
+    def there(self, wanted: _Wanted) -> _Slot:
+        """What a genome wants of it, on its device; copies may still be under way in its stream."""
+
+        def copy(tensor: Tensor) -> Tensor:
+            return tensor.to(self.device, non_blocking=self.device.type == "cuda")
+
+        experts = tuple(
+            _each(own, copy) if k in wanted.experts else None for k, own in enumerate(self.experts)
+        )
+        directions = {k: own.each(copy) for k, own in self.directions.items() if wanted.terms[k]}
+        return replace(self, base=copy(self.base), experts=experts, directions=directions)
+
+    def kept_dtype(self) -> torch.dtype:
+        """Of directions: half a model's own precision is beyond what it can show of them."""
+        narrow = self.parameter.dtype in (torch.bfloat16, torch.float16)
+        return torch.bfloat16 if narrow else compute_dtype(self.base.dtype)
+
+
+class ResidentModel:
+    """A loaded model whose weights are replaced in place by those of any genome of its family.
+
+    Base and experts stay in memory beside it, in the dtype that they are stored in, less the
+    tensors that an expert shares with the base; arithmetic is in float32 (float64 for float64
+    checkpoints) and starts from them, so that nothing drifts. The singular directions of an expert
+    and their images are made when it is first mutated, and kept: for a matrix of m x n, n <= m, at
+    rank R, R * (n + m) numbers of bfloat16 in a model of 16 bits, else of float32. Task singular
+    vectors are made with the first genome of a family that has them, and kept likewise: with the
+    share R / n, R * (n + m) numbers for each expert. All of it is on the model's device as long as
+    there is room, then in main memory, from where it is copied for each genome (see `placement`).
+
+    A model on the meta device has no weights to replace: `tensors` gives those of a genome one
+    after the other, on a device that is named.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        base: Checkpoint,
+        experts: Sequence[Checkpoint],
+        cache: FactorCache,
+        room: Callable[[torch.device], float] = room_beside_batches,
+        device: torch.device = _CPU,
+    ) -> None:
+        """Take over `model`, on whichever device it is.
+
+        Args:
+            model: The base model, loaded by transformers, or laid out on the meta device.
+            base: Its checkpoint.
+            experts: The experts' checkpoints, in the order of a genome's weights.
+            cache: Where bases of task vectors are kept.
+            room: How many more bytes may be kept on a device.
+            device: Where the tensors of a model on the meta device are.
+
+        Raises:
+            ModelError: If a tensor of the model is in none of the checkpoints, or is not finite.
+        """
+        self.model = model
+        self._cache = cache
+        self._home = Home(room)
+        self._leading = (0, 0.0)
+        self._replays: defaultdict[Family, Replays] = defaultdict(Replays)
+        start = LoadedLayout(base, model)
+        tensors = floating_tensors(model, base)
+        changes = [expert_changes(expert, model, tensors) for expert in experts]
+        self._slots = []
+        for name, parameter in tensors.items():
+            original = start.tensor(name)
+            place = device if parameter.is_meta else parameter.device
+            keep = partial(self._home.keep, device=place)
+            found = (_unless_equal(change(name), original) for change in changes)
+            tuned = tuple(_each(own, keep) for own in found)
+            self._slots.append(_Slot(name, parameter, place, keep(original), tuned))
+        self._apart = {0.0: self._slots}
+
+    @torch.no_grad()
+    def load(self, genome: Genome) -> None:
+        """Make the resident model the model that `genome` describes."""
+        for slot, merge in self._merging(genome):
+            merge(slot.parameter)
+
+    @torch.no_grad()
+    def tensors(self, genome: Genome) -> Iterator[tuple[str, Tensor]]:
+        """Name and tensor, one after the other, of the model that `genome` describes.
+
+        Each is a new one in the dtype of the model, on the device of its parameter, or on that
+        which was named for a model on the meta device.
+        """
+        for slot, merge in self._merging(genome):
+            merged = torch.empty_like(slot.parameter, device=slot.device)
+            merge(merged)
+            yield slot.name, merged
+
+    def _merging(self, genome: Genome) -> Iterator[tuple[_Slot, Callable[[Tensor], None]]]:
+        """Each slot, and what writes its merged tensor."""
+        family = genome.family
+        if family.tsv not in self._apart:
+            self._apart[family.tsv] = [
+                slot.apart(family.tsv, self._cache, self._home) for slot in self._slots
+            ]
+        slots = self._apart[family.tsv]
+        if (leading := (family.rank, family.energy)) != self._leading:
+            self._leading = leading
+            for slot in chain.from_iterable(self._apart.values()):
+                slot.directions.clear()
+        wanted = _Wanted(genome)
+
+        def on_device(slot: _Slot) -> _Slot:
+            return slot.there(wanted)
+
+        def copied_to(slot: _Slot) -> torch.device | None:
+            return slot.device if self._home.full and slot.device.type == "cuda" else None
+
+        for slot, there in arriving(slots, on_device, copied_to):
+            yield slot, partial(self._merge, slot, there, wanted)
+
+    def _merge(self, kept: _Slot, slot: _Slot, wanted: _Wanted, out: Tensor) -> None:
+        genome = wanted.genome
+        shares = [
+            Share(weight, terms, tuned, partial(self._directions, kept, slot, k, tuned))
+            for k, (tuned, weight, terms) in enumerate(
+                zip(slot.experts, genome.weights, wanted.terms, strict=True)
+            )
+            if tuned is not None and (weight or terms)
+        ]
+        lineage = None
+        if genome.lineage:
+            taus = [
+                None if own is None else partial(task_vector, slot.base, own)
+                for own in slot.experts
+            ]
+            exact = slot.base.to(compute_dtype(slot.base.dtype))
+            replays = self._replays[genome.family]
+            lineage = replay(slot.name, exact, taus, genome.lineage, *self._leading, replays)
+        merge_into(out, slot.name, slot.base, shares, wanted.noise, lineage)
+
+    @torch.no_grad()
+    def checksum(self) -> str:
+        """16 hex digits of the weights as they are now, from exact sums of the bits of each row.
+
+        It reads every weight once, on the device where it is, and takes a number per row off it.
+        """
+        digest = hashlib.blake2b(digest_size=8)
+        for slot in self._slots:
+            digest.update(row_sums(slot.parameter))
+        return digest.hexdigest()
+
+    def _directions(self, kept: _Slot, slot: _Slot, k: int, tuned: Tensor | LowRank) -> Directions:
+        """Of an expert of a slot: made where the slot is now, and kept for the next genome."""
+        if k not in slot.directions:
+            dtype = kept.kept_dtype()
+            if isinstance(tuned, LowRank):
+                found = Directions.of(tuned, tuned.basis(), *self._leading, dtype)
+            else:
+                tau = as_matrix(task_vector(slot.base, tuned))
+                found = Directions.of(tau, self._cache.directions(tau), *self._leading, dtype)
+            slot.directions[k] = found
+            kept.directions[k] = found.each(partial(self._home.keep, device=kept.device))
+        return slot.directions[k]
+
+
+def _each(
+    own: Tensor | LowRank | None, change: Callable[[Tensor], Tensor]
+) -> Tensor | LowRank | None:
+    """What an expert has, changed, such as to another device."""
+    if isinstance(own, LowRank):
+        return own.each(change)
+    return None if own is None else change(own)
+
+
+def _unless_equal(own: Tensor | LowRank | None, base: Tensor) -> Tensor | LowRank | None:
+    """What an expert has, or None where it is the base's to the bit."""
+    return None if isinstance(own, Tensor) and torch.equal(own, base) else own
+
+
+def expert_changes(
+    expert: Checkpoint, model: nn.Module, tensors: Mapping[str, Tensor]
+) -> Callable[[str], Tensor | LowRank | None]:
+    """How to read what an expert has for each tensor of a loaded model, in the form of a slot.
+
+    Args:
+        expert: A whole checkpoint or an adapted base.
+        model: A model of its architecture.
+        tensors: The model's `floating_tensors`.
+
+    Raises:
+        ModelError: If an adapter changes tensors that the model does not have.
+    """
+    if not isinstance(expert, LoRAExpert):
+        return LoadedLayout(expert, model).tensor
+    for name, shape in expert.changed_shapes().items():
+        if name not in tensors or tuple(tensors[name].shape) != shape:
+            has = list(tensors[name].shape) if name in tensors else "none"
+            raise ModelError(
+                f"{expert.name}: the adapter's {name} {list(shape)} needs a tensor of that name "
+                f"and shape in the model, which has {has}"
+            )
+    return expert.change

@@ -1,0 +1,1 @@
+"""Engine `vllm`: vLLM, which merges in its own workers."""

@@ -1,0 +1,152 @@
+"""What `mergekit-cycleqd eval RUN` finds out, and where each part of it is kept."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mergekit_cycleqd.evaluate.lm_eval_tasks import ScoredTask
+from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.hub.card.score_table import Score
+from mergekit_cycleqd.run_folder.journal import Journal
+from mergekit_cycleqd.run_folder.outputs import write_outputs
+from mergekit_cycleqd.run_folder.record import Record, Split
+from mergekit_cycleqd.run_folder.retention import Column, Measured, RetentionFile, columns, key
+from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.search.cycleqd import Scores
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model on one task.
+
+    Attributes:
+        name: The model's names.
+        genome: The model.
+        task: None for the holdout samples of the run's own tasks.
+    """
+
+    name: str
+    genome: Genome
+    task: ScoredTask | None
+
+    def __str__(self) -> str:
+        """The job in a message."""
+        return f"{self.name} on {self.task.name if self.task else 'holdout samples'}"
+
+
+class Results:
+    """Scores on holdout samples, in the run's journal, and on other tasks, in their own file."""
+
+    def __init__(
+        self,
+        run: RunView,
+        harness: Harness | None,
+        journal: Journal | None,
+        kept: RetentionFile | None,
+    ) -> None:
+        """Start with what is known.
+
+        Args:
+            run: The run.
+            harness: Its tasks, where holdout is asked for.
+            journal: Its journal, open, where holdout is asked for.
+            kept: The file of other tasks, where some are asked for.
+        """
+        self._run = run
+        self._harness = harness
+        self._journal = journal
+        self._kept = kept
+        self._found: dict[tuple[str, Split], Scores] = dict(run.found)
+        self._keys = {record.key for record in kept.records} if kept else set()
+        self._new = False
+
+    def has(self, job: Job) -> bool:
+        """Whether a job was done before, with the same settings."""
+        if job.task is None:
+            return (job.genome.id, "holdout") in self._found
+        return key(job.genome.id, job.task.name, job.task.settings) in self._keys
+
+    def evaluate(self, job: Job, model: Any) -> Callable[[], str]:
+        """Do a job.
+
+        Args:
+            job: What to do.
+            model: An engine's, with the job's genome in it.
+
+        Returns:
+            Keeps the result on disk and gives it in words; not to be interrupted.
+
+        Raises:
+            CycleQDError: If a task reports no number.
+        """
+        if job.task is not None:
+            measured = job.task.evaluate(model, job.genome.id)
+            return lambda: self._keep(measured)
+        assert self._harness is not None
+        start = time.monotonic()
+        scores = self._harness.evaluate(model, "holdout")
+        seconds = time.monotonic() - start
+        record = Record(job.genome, "holdout", scores, seconds=seconds, worker="eval")
+        return lambda: self._append(record, scores)
+
+    def _keep(self, measured: Measured) -> str:
+        assert self._kept is not None
+        self._kept.append(measured)
+        return f"{measured.metric} {measured.score}"
+
+    def _append(self, record: Record, scores: Scores) -> str:
+        assert self._journal is not None
+        self._journal.append(record)
+        self._found[record.genome.id, "holdout"] = scores
+        self._new = True
+        return ", ".join(f"{task} {score:.3f}" for task, score in scores.items())
+
+    def write(self) -> None:
+        """Bring the run's derived files up to date, if there is anything new in its journal."""
+        if self._new and self._harness is not None:
+            splits: tuple[Split, ...] = ("search", "holdout")
+            sizes = {split: self._harness.sizes(split) for split in splits}
+
+            def find(genome: Genome, split: Split) -> Scores | None:
+                return self._found.get((genome.id, split))
+
+            write_outputs(self._run.folder, self._run.search, find, sizes)
+
+    def others(self, tasks: Sequence[ScoredTask]) -> list[Column]:
+        """What is known now of `tasks`, with the settings of this call."""
+        known = self._kept.records if self._kept else []
+        settings = {task.name: task.settings for task in tasks}
+        return columns([each for each in known if settings.get(each.task) == each.settings])
+
+    def holdout(self) -> list[Column]:
+        """What is known now of the holdout samples; nothing where they are not asked for."""
+        if self._harness is None:
+            return []
+        metrics = {task.name: task.metric for task in self._run.recipe.tasks}
+        return [
+            Column(
+                f"{task} on holdout samples",
+                metrics[task],
+                True,
+                count,
+                {
+                    genome: _as_measured(genome, task, metrics[task], scores[task], count)
+                    for (genome, split), scores in self._found.items()
+                    if split == "holdout"
+                },
+            )
+            for task, count in self._harness.sizes("holdout").items()
+        ]
+
+
+def _as_measured(genome: str, task: str, metric: str, value: float, count: int) -> Measured:
+    """A score of the journal, with the standard error that it has if it is a share of samples."""
+    error = None
+    if count > 1 and Score.of(value, count).interval is not None:
+        error = math.sqrt(value * (1 - value) / (count - 1))
+    return Measured(genome, task, {}, {metric: (value, error)}, metric, True, count, 0.0)

@@ -1,0 +1,144 @@
+"""`mergekit-cycleqd factorize`: the bases of a recipe's experts, made ahead of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.family_tensors import FamilyTensors
+from mergekit_cycleqd.checkpoints.lora_expert import LowRank
+from mergekit_cycleqd.checkpoints.recipe_models import (
+    BASE,
+    family_faults,
+    in_task_order,
+    open_models,
+    references,
+)
+from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.merging.directions import Basis, FactorCache
+from mergekit_cycleqd.merging.singular_task_vectors import kept
+from mergekit_cycleqd.recipe.evolution import Mutation, SvdMutation
+from mergekit_cycleqd.recipe.load import load_recipe
+
+RANKS = (32, 64, 128, 256)
+
+
+@dataclass
+class Spectrum:
+    """What the singular values of one expert add up to.
+
+    Attributes:
+        files: Where its bases lie in the cache.
+        matrices: How many matrices it changes.
+        total: Sum of all squared singular values.
+        kept: Sum of the squares that lead, by limit: a rank of `RANKS`, or 0 for the recipe's own.
+        leading: Sum of the directions that lead under the recipe's own limit.
+    """
+
+    files: set[Path] = field(default_factory=set)
+    matrices: int = 0
+    total: float = 0.0
+    kept: dict[int, float] = field(default_factory=lambda: dict.fromkeys((0, *RANKS), 0.0))
+    leading: int = 0
+
+    def add(self, basis: Basis, family: Family) -> None:
+        """Count one matrix."""
+        squares = basis.values.square()
+        side = len(basis.vectors)
+        lead = basis.leading(family.rank, family.energy)
+        lead = kept(family.tsv, side) if family.tsv else lead
+        self.matrices += 1
+        self.leading += lead
+        self.total += float(squares.sum())
+        for limit in self.kept:
+            self.kept[limit] += float(squares[: limit or lead].sum())
+
+    def share(self, limit: int) -> str:
+        """The share of energy that a limit keeps."""
+        return f"{self.kept[limit] / self.total:.1%}" if self.total else "-"
+
+    @property
+    def size(self) -> int:
+        """Bytes in the cache."""
+        return sum(file.stat().st_size for file in self.files)
+
+
+def factorize(path: Path, device: str | None, prune: bool, console: Console) -> None:
+    """Make every basis that a run of a recipe can need, then print what is in them.
+
+    What is in the cache already is not made again. In memory is one tensor at a time.
+
+    Args:
+        path: The recipe of a run.
+        device: Where to compute; None for the recipe's own.
+        prune: Whether to remove from the cache all that the recipe does not need.
+        console: For progress and table.
+
+    Raises:
+        RecipeError: If the recipe or its models are not sound, or it does not use directions.
+        ModelError: If a model cannot be read.
+    """
+    recipe = load_recipe(path)
+    faults = [] if recipe.tsv else _unneeded(recipe.evolution.mutation)
+    checkpoints = {} if faults else open_models(references(recipe), faults)
+    faults += family_faults(checkpoints)
+    wanted = device or recipe.engine.device
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    elif wanted.startswith("cuda") and not torch.cuda.is_available():
+        faults.append("engine.device: needs a CUDA device, got none here; use --device cpu")
+    if faults:
+        raise RecipeError([f"{path}: {fault}" for fault in faults])
+    experts, family = in_task_order(recipe, checkpoints), recipe.families[-1]
+    cache = FactorCache.default()
+    spectra = [Spectrum() for _ in experts]
+    reading = FamilyTensors(checkpoints[BASE], experts, recipe.engine.trust_remote_code)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("matrices", total=len(experts) * len(reading.matrices))
+        for k, tau in reading.task_matrices(torch.device(wanted), lambda: bar.advance(task)):
+            if isinstance(tau, LowRank):
+                spectra[k].add(tau.basis(), family)
+            else:
+                file = cache.path(tau)
+                spectra[k].add(cache.directions(tau, path=file), family)
+                spectra[k].files.add(file)
+    console.print(_table(family, experts, spectra))
+    if prune:
+        needed = set().union(*(spectrum.files for spectrum in spectra))
+        console.print(f"pruned: {cache.prune(needed)} bytes freed", highlight=False)
+
+
+def _unneeded(mutation: Mutation) -> list[str]:
+    """Why a mutation needs no directions that can be made ahead; empty if it does."""
+    if not isinstance(mutation, SvdMutation):
+        return [f"evolution.mutation: must be of kind svd to need directions, got {mutation.kind}"]
+    if mutation.basis == "child":
+        return ["evolution.mutation.basis: must be expert for directions made ahead, got child"]
+    return []
+
+
+def _table(family: Family, experts: Sequence[Checkpoint], spectra: Sequence[Spectrum]) -> Table:
+    own = f"energy {family.energy}" if family.energy else f"rank {family.rank or 'all'}"
+    own = f"tsv {family.tsv:.3g}" if family.tsv else own
+    table = Table(title="share of each expert's energy in its leading directions")
+    table.add_column("expert", overflow="fold")
+    columns = ("matrices", *map(str, RANKS), f"recipe: {own}", "directions", "bytes in cache")
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    for expert, spectrum in zip(experts, spectra, strict=True):
+        table.add_row(
+            "+".join(Path(part).name for part in expert.name.split("+")),
+            str(spectrum.matrices),
+            *(spectrum.share(limit) for limit in (*RANKS, 0)),
+            f"{spectrum.leading / max(1, spectrum.matrices):.1f}",
+            str(spectrum.size),
+        )
+    return table

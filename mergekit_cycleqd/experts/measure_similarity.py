@@ -1,0 +1,162 @@
+"""Measuring how alike experts are, one tensor of each at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.family_tensors import FamilyTensors
+from mergekit_cycleqd.checkpoints.lora_expert import LowRank
+from mergekit_cycleqd.experts.similarity import FILE, Pair, Similarity, keep, place, read
+from mergekit_cycleqd.merging.directions import Basis, FactorCache, as_matrix
+
+LEADING = 0.1  # share of a matrix's directions whose spans are compared
+Lacking = Literal["keep", "forget", "stop"]
+"""What to do about a basis that is not in the cache: make it and keep it there or not, or stop."""
+
+
+class _Sums:
+    """What is added up over the tensors for one pair."""
+
+    def __init__(self) -> None:
+        self.dot = 0.0
+        self.cosines: list[float] = []
+        self.overlaps: list[float] = []
+        self.chances: list[float] = []
+
+    def add(self, a: Basis, b: Basis, side: int) -> None:
+        both = min(len(a.values), len(b.values))
+        norms = float(a.values.norm() * b.values.norm())
+        self.cosines.append(float(a.values[:both] @ b.values[:both]) / norms)
+        lead = min(max(1, math.ceil(LEADING * side)), both)
+        shared = a.vectors[:, :lead].T @ b.vectors[:, :lead]
+        self.overlaps.append(float(shared.square().sum()) / lead)
+        self.chances.append(lead / side)
+
+
+def measure(
+    family: FamilyTensors,
+    tasks: Sequence[str],
+    cache: FactorCache,
+    device: torch.device,
+    *,
+    lacking: Lacking,
+    step: Callable[[], None] = lambda: None,
+) -> Similarity | None:
+    """Compare all pairs; in memory is one tensor of each expert at a time.
+
+    Args:
+        family: Base and experts.
+        tasks: The experts' tasks, in their order.
+        cache: Where bases are looked for.
+        device: Where to compute.
+        lacking: What to do about bases that are not there.
+        step: Called after each tensor.
+
+    Returns:
+        The similarity; None where it stopped.
+
+    Raises:
+        ModelError: If a tensor is missing, or has NaN or infinite values.
+    """
+    squares = [0.0] * len(tasks)
+    sums = {pair: _Sums() for pair in combinations(range(len(tasks)), 2)}
+    matrices = set(family.matrices)
+    for name in family.names:
+        base = family.base(name)
+        found = [family.task_vector(k, name, base) for k in range(len(tasks))]
+        taus = {
+            k: (tau.product(base.dtype) if isinstance(tau, LowRank) else tau).to(device)
+            for k, tau in enumerate(found)
+            if tau is not None
+        }
+        for k, tau in taus.items():
+            squares[k] += _dot(tau, tau)
+        for (a, b), total in sums.items():
+            if a in taus and b in taus:
+                total.dot += _dot(taus[a], taus[b])
+        if name in matrices and taus:
+            bases: dict[int, Basis] = {}
+            for k, tau in taus.items():
+                basis = _basis(found[k], as_matrix(tau), cache, lacking)
+                if basis is None:
+                    return None
+                bases[k] = basis
+            side = min(as_matrix(base).shape)
+            for (a, b), total in sums.items():
+                if a in bases and b in bases:
+                    total.add(bases[a], bases[b], side)
+        step()
+    norms = [math.sqrt(square) for square in squares]
+    pairs = tuple(
+        Pair(
+            tasks[a],
+            tasks[b],
+            _mean(total.cosines),
+            total.dot / (norms[a] * norms[b]) if norms[a] and norms[b] else None,
+            _mean(total.overlaps),
+            _mean(total.chances),
+        )
+        for (a, b), total in sums.items()
+    )
+    return Similarity(tuple(tasks), tuple(norms), pairs)
+
+
+def _basis(
+    found: Tensor | LowRank | None, tau: Tensor, cache: FactorCache, lacking: Lacking
+) -> Basis | None:
+    if isinstance(found, LowRank):
+        return found.to(tau.device).basis()
+    file = cache.path(tau)
+    if lacking == "stop" and not file.exists():
+        return None
+    return cache.directions(tau, store=lacking == "keep", path=file)
+
+
+def _dot(a: Tensor, b: Tensor) -> float:
+    return float(a.flatten().double() @ b.flatten().double())
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None
+
+
+def keep_for_run(
+    folder: Path,
+    base: Checkpoint,
+    experts: Sequence[Checkpoint],
+    tasks: Sequence[str],
+    *,
+    trust: bool,
+) -> None:
+    """Put the similarity of a run's experts into its folder, unless that needs a decomposition.
+
+    Args:
+        folder: Of the run.
+        base: The base model.
+        experts: The experts, in the order of the tasks.
+        tasks: Their names.
+        trust: transformers' `trust_remote_code`.
+
+    Raises:
+        ModelError: If a model cannot be read any more.
+    """
+    if read(folder / FILE, tasks) is not None:
+        return
+    kept = place([model.fingerprint() for model in (base, *experts)])
+    found = read(kept, tasks)
+    if found is None:
+        family = FamilyTensors(base, experts, trust)
+        cpu = torch.device("cpu")
+        found = measure(family, tasks, FactorCache.default(), cpu, lacking="stop")
+        if found is None:
+            return
+        keep(found, kept)
+    keep(found, folder / FILE)

@@ -1,0 +1,74 @@
+"""What the numbers of a genome refer to: one base model and its experts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+
+from mergekit_cycleqd.errors import GenomeError
+
+MAX_RANK = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What a genome's numbers refer to: one base model and the experts fine-tuned from it.
+
+    Attributes:
+        base_model: Hub id or folder of the base.
+        experts: Hub ids or folders, in the order of a genome's weights.
+        rank: Leading singular directions that mutation scales one by one; 0 for all of them.
+        energy: In place of `rank`, the share of the squared singular values that the leading
+            directions must hold, tensor by tensor; 0 for `rank`.
+        tsv: Share of directions that each expert keeps where task singular vectors take the place
+            of task vectors (see `merging/singular_task_vectors.py`); 0 for plain task vectors.
+        dtype: mergekit's `dtype`, to which inputs are cast; None for the checkpoints' own.
+        out_dtype: mergekit's `out_dtype`; None for `dtype`.
+    """
+
+    base_model: str
+    experts: tuple[str, ...]
+    rank: int = 0
+    energy: float = 0.0
+    tsv: float = 0.0
+    dtype: str | None = None
+    out_dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an empty or ambiguous family.
+
+        Raises:
+            GenomeError: If no expert is named, or one twice, or `check_directions` refuses it.
+        """
+        if not self.experts:
+            raise GenomeError("a family needs at least one expert, got none")
+        models = (self.base_model, *self.experts)
+        if len(set(models)) < len(models):
+            raise GenomeError(f"base and experts must be different models, got {', '.join(models)}")
+        check_directions(self.rank, self.energy, self.tsv)
+
+    @property
+    def plain(self) -> Family:
+        """The same models, with task vectors as they are."""
+        return replace(self, tsv=0.0)
+
+
+def is_adapted(reference: str) -> bool:
+    """Whether a reference of a model means ``base+adapter``."""
+    return "+" in reference and not os.path.isdir(reference)
+
+
+def check_directions(rank: int, energy: float, tsv: float) -> None:
+    """Refuse settings of a `Family` that do not say which singular directions are meant.
+
+    Raises:
+        GenomeError: If one is out of range, or both `rank` and `energy` are given.
+    """
+    if not 0 <= rank <= MAX_RANK:
+        raise GenomeError(f"rank must be 0 (all directions) to {MAX_RANK}, got {rank}")
+    if not 0 <= energy <= 1:
+        raise GenomeError(f"energy must be above 0 and at most 1, got {energy}")
+    if rank and energy:
+        raise GenomeError(f"give rank or energy, not both, got rank {rank} and energy {energy}")
+    if not 0 <= tsv <= 1:
+        raise GenomeError(f"tsv must be above 0 and at most 1, or 0 for none, got {tsv}")

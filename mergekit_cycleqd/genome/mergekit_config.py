@@ -1,0 +1,165 @@
+"""The recipe of one model: a genome as mergekit's configuration, and back."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mergekit_cycleqd.errors import GenomeError
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import MAX_SEED, Genome, Term
+from mergekit_cycleqd.genome.lineage import format_lineage, parse_lineage
+
+METHOD = "cycleqd"
+STOCK_METHOD = "task_arithmetic"
+
+
+def write(genome: Genome, *, stock: bool = False) -> dict[str, Any]:
+    """The recipe of a genome as plain data, in the order people read it.
+
+    Args:
+        genome: The model.
+        stock: Emit mergekit's own `task_arithmetic`, which plain `mergekit-yaml` runs.
+
+    Raises:
+        GenomeError: If `stock` is asked of a genome with mutation terms or task singular vectors.
+    """
+    family = genome.family
+    if stock and (mutated := len(genome.terms) + len(genome.lineage)):
+        raise GenomeError(
+            f"stock task_arithmetic cannot hold mutation; this genome has {mutated} "
+            "terms: leave out stock=True to get a cycleqd recipe"
+        )
+    if stock and family.tsv:
+        raise GenomeError(
+            f"stock task_arithmetic cannot hold task singular vectors, tsv {family.tsv}: leave out "
+            "stock=True to get a cycleqd recipe"
+        )
+    models: list[dict[str, Any]] = []
+    for k, (model, weight) in enumerate(zip(family.experts, genome.weights, strict=True)):
+        parameters: dict[str, Any] = {"weight": weight}
+        if terms := genome.terms_of(k):
+            parameters["mutation"] = format_terms(terms)
+        models.append({"model": model, "parameters": parameters})
+    recipe: dict[str, Any] = {
+        "merge_method": STOCK_METHOD if stock else METHOD,
+        "base_model": family.base_model,
+        "models": models,
+    }
+    shared: dict[str, Any] = {}
+    if not stock:
+        shared = {"energy": family.energy} if family.energy else {"rank": family.rank}
+    if family.tsv:
+        shared["tsv"] = family.tsv
+    if noise := genome.terms_of(None):
+        shared["noise"] = format_terms(noise)
+    if genome.lineage:
+        shared["lineage"] = format_lineage(genome.lineage)
+    if shared:
+        recipe["parameters"] = shared
+    if family.dtype:
+        recipe["dtype"] = family.dtype
+    if family.out_dtype:
+        recipe["out_dtype"] = family.out_dtype
+    return recipe
+
+
+def read(config: Mapping[str, Any]) -> Genome:
+    """The genome of a recipe; `write` gives back an equal recipe.
+
+    Raises:
+        GenomeError: If the recipe is more than a genome can hold.
+    """
+    method = config.get("merge_method")
+    if method not in (METHOD, STOCK_METHOD):
+        raise GenomeError(f"merge_method: must be {METHOD} or {STOCK_METHOD}, got {method!r}")
+    known = {"merge_method", "base_model", "models", "parameters", "dtype", "out_dtype"}
+    if extra := sorted(str(key) or "''" for key in set(config) - known):
+        raise GenomeError(f"{extra[0]}: a genome cannot hold it; merge this recipe as it is")
+    shared = _mapping(config.get("parameters"), "parameters")
+    weights: list[float] = []
+    terms: list[Term] = []
+    experts: list[str] = []
+    models = config.get("models") or ()
+    if not isinstance(models, list | tuple):
+        raise GenomeError(f"models: must be a list, got {models!r:.40}")
+    for k, model in enumerate(models):
+        entry = _mapping(model, f"models[{k}]")
+        where = f"models[{k}].parameters"
+        parameters = _mapping(entry.get("parameters"), where)
+        experts.append(str(entry.get("model") or ""))
+        weights.append(_scalar(parameters.pop("weight", None), float, f"{where}.weight"))
+        mutation = _scalar(parameters.pop("mutation", ""), str, f"{where}.mutation")
+        terms += parse_terms(mutation, expert=k)
+        _refuse_rest(parameters, where)
+    rank = _scalar(shared.pop("rank", 0), int, "parameters.rank")
+    energy = _scalar(shared.pop("energy", 0.0), float, "parameters.energy")
+    tsv = _scalar(shared.pop("tsv", 0.0), float, "parameters.tsv")
+    noise = _scalar(shared.pop("noise", ""), str, "parameters.noise")
+    terms += parse_terms(noise, expert=None)
+    lineage = _scalar(shared.pop("lineage", ""), str, "parameters.lineage")
+    _refuse_rest(shared, "parameters")
+    family = Family(
+        base_model=str(config.get("base_model") or ""),
+        experts=tuple(experts),
+        rank=rank,
+        energy=energy,
+        tsv=tsv,
+        dtype=_dtype(config, "dtype"),
+        out_dtype=_dtype(config, "out_dtype"),
+    )
+    return Genome(family, tuple(weights), tuple(terms), parse_lineage(lineage, len(weights)))
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping | None):
+        raise GenomeError(f"{where}: must be a mapping, got {value!r:.40}")
+    return dict(value or {})
+
+
+def _dtype(config: Mapping[str, Any], key: str) -> str | None:
+    value = config.get(key)
+    return None if value is None else str(_scalar(value, str, key))
+
+
+def _scalar(value: Any, kind: type, where: str) -> Any:
+    accepted = (int, float) if kind is float else kind
+    wanted = not isinstance(value, bool) and isinstance(value, accepted)
+    if not wanted or (kind is not str and abs(value) > sys.float_info.max):
+        raise GenomeError(f"{where}: a genome needs one {kind.__name__}, got {value!r:.40}")
+    return kind(value)
+
+
+def _refuse_rest(parameters: Mapping[str, Any], where: str) -> None:
+    for key in parameters:
+        raise GenomeError(f"{where}.{key}: a genome cannot hold it; merge this recipe as it is")
+
+
+def format_terms(terms: Sequence[Term]) -> str:
+    """Terms of one expert as the text of a recipe, such as ``81723:0.15 991:0.0213``."""
+    return " ".join(f"{term.seed}:{term.scale!r}" for term in terms)
+
+
+def parse_terms(text: str, expert: int | None) -> tuple[Term, ...]:
+    """Terms from the text of a recipe; `format_terms` gives the same text back.
+
+    Raises:
+        GenomeError: If a word is not ``seed:scale``.
+    """
+    terms = []
+    for word in text.split():
+        seed, colon, scale = word.partition(":")
+        try:
+            term = Term(expert, int(seed), float(scale))
+            if not (colon and seed.isdecimal() and seed.isascii() and term.seed < MAX_SEED):
+                raise ValueError
+            if not math.isfinite(term.scale):
+                raise ValueError
+            terms.append(term)
+        except ValueError:
+            raise GenomeError(
+                f"mutation and noise are words seed:scale such as 81723:0.15, got {word[:40]!r}"
+            ) from None
+    return tuple(terms)

@@ -1,0 +1,52 @@
+"""Whether a run can be published at its end, asked before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils._validators import validate_repo_id
+
+from mergekit_cycleqd.hub.client import Hub
+from mergekit_cycleqd.hub.errors import HubError, one_line
+from mergekit_cycleqd.hub.publications import repo_ids
+from mergekit_cycleqd.hub.push_plan import check_account
+from mergekit_cycleqd.recipe.publish import Publish, What
+
+_ATTEMPTS = 3
+
+
+def check_before_run(options: Publish, tasks: Sequence[str]) -> None:
+    """See that the account may write where `publish:` of a recipe says.
+
+    Args:
+        options: The section.
+        tasks: Names of the recipe's tasks.
+
+    Raises:
+        HubError: If it may not, or the Hub does not answer.
+    """
+    try:
+        account = Hub(attempts=_ATTEMPTS).account()
+        template = options.repo_id or f"{account.name}/{{task}}"
+        ids = repo_ids(template, _names(options.what, tasks))
+        check_account(account, ids)
+        for repo_id in ids:
+            _check_id(repo_id)
+    except HubError as error:
+        raise HubError(
+            f"publish: {error}; or take `publish:` out of the recipe, and publish the finished run "
+            "by `mergekit-cycleqd push`"
+        ) from error
+
+
+def _names(whats: Sequence[What], tasks: Sequence[str]) -> list[tuple[What, str]]:
+    several = ("best", "elites")
+    return [(what, name) for what in whats for name in (tasks if what in several else (str(what),))]
+
+
+def _check_id(repo_id: str) -> None:
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise HubError(one_line(error, repo_id)) from error

@@ -1,0 +1,1 @@
+"""All text of a model card."""

@@ -1,0 +1,105 @@
+"""The card of a published model: its README.md, with metadata that the Hub takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from huggingface_hub import ModelCardData
+
+from mergekit_cycleqd.hub.card import sections
+from mergekit_cycleqd.hub.card.pipelines import Kind, pipeline_tag
+from mergekit_cycleqd.hub.card.results import model_index
+from mergekit_cycleqd.hub.card.retention import kept
+from mergekit_cycleqd.hub.card.score_table import table
+from mergekit_cycleqd.hub.licence import Licence
+from mergekit_cycleqd.hub.pins import Source
+from mergekit_cycleqd.hub.publications import Publication
+from mergekit_cycleqd.run_folder.run_record import RunRecord
+
+FIGURE = "figures/archives.svg"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a card is about.
+
+    Attributes:
+        run: The run.
+        model: The model.
+        repo_id: Where it is published.
+        sources: Base and experts, as published.
+        licence: The merge's.
+        datasets: Hub id of each task's dataset, where it is known.
+        recipe: The published recipe's text.
+        kind: What the base is, and so the model.
+    """
+
+    run: RunRecord
+    model: Publication
+    repo_id: str
+    sources: Sequence[Source]
+    licence: Licence
+    datasets: Mapping[str, str]
+    recipe: str
+    kind: Kind
+
+
+def card(subject: Subject) -> str:
+    """The text of README.md."""
+    title = subject.repo_id.partition("/")[2]
+    parts = [
+        f"# {title}",
+        sections.introduction(subject),
+        sections.usage(subject),
+        _scores(subject),
+        kept(subject.run, subject.model.scored, subject.model.genome),
+        sections.place(subject, FIGURE),
+        sections.recipe(subject),
+        sections.making(subject),
+        sections.licence(subject),
+        sections.CITATION,
+    ]
+    body = "\n\n".join(part.strip() for part in parts if part.strip())
+    return f"---\n{metadata(subject).to_yaml()}\n---\n\n{body}\n"
+
+
+def metadata(subject: Subject) -> ModelCardData:
+    """The metadata of a card.
+
+    What has no weights names no library, so that nobody is told to load it.
+    """
+    bases = list(dict.fromkeys(repo for source in subject.sources for repo in source.repos))
+    weights = subject.model.weights
+    results = model_index(subject.run, subject.model.genome, subject.datasets)
+    return ModelCardData(
+        base_model=bases or None,
+        base_model_relation="merge" if bases else None,
+        library_name="transformers" if weights else None,
+        pipeline_tag=pipeline_tag(subject.kind.architecture) if weights else None,
+        license=subject.licence.id,
+        tags=["mergekit", "merge", "cycleqd"],
+        datasets=sorted(set(subject.datasets.values())) or None,
+        model_name=subject.repo_id.partition("/")[2],
+        eval_results=results or None,
+    )
+
+
+def _scores(subject: Subject) -> str:
+    run, model = subject.run, subject.model
+    holdout = table(run, model.scored, model.genome, "holdout")
+    search = table(run, model.scored, model.genome, "search")
+    if not holdout and not search:
+        return f"## Scores\n\nThe {model.scored} itself was not evaluated."
+    parts = ["## Scores"]
+    if holdout:
+        parts.append(f"On holdout samples, which the search never saw:\n\n{holdout}")
+    if search:
+        parts.append(
+            "On search samples, by which models were chosen, so that they flatter:\n\n" + search
+        )
+    parts.append(
+        "In brackets: 95 % Wilson intervals, where a score is a share of its samples. The scores "
+        f"are those of exactly this recipe (genome `{model.genome.id}`)."
+    )
+    return "\n\n".join(parts)

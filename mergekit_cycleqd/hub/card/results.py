@@ -1,0 +1,68 @@
+"""A model's scores in the Hub's own forms: `model-index` of the card, and `.eval_results/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import yaml
+from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml
+
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.hub.card.pipelines import public_name
+from mergekit_cycleqd.hub.card.score_table import count_note, scores_of
+from mergekit_cycleqd.run_folder.record import Split
+from mergekit_cycleqd.run_folder.run_record import RunRecord
+
+
+def reported_split(run: RunRecord, genome: Genome) -> Split:
+    """Holdout where the model was scored on it, for search samples chose the model."""
+    return "holdout" if run.scores(genome, "holdout") else "search"
+
+
+def model_index(run: RunRecord, genome: Genome, datasets: Mapping[str, str]) -> list[EvalResult]:
+    """An entry per task.
+
+    Args:
+        run: The run.
+        genome: The model.
+        datasets: Hub id of each task's dataset, where the publisher named it.
+    """
+    split = reported_split(run, genome)
+    scores = scores_of(run, genome, split)
+    kind = "image-segmentation" if run.recipe.engine.kind == "vision" else "text-generation"
+    return [
+        EvalResult(
+            task_type=kind,
+            dataset_type=datasets.get(task.name, public_name(task)),
+            dataset_name=public_name(task),
+            dataset_split=split,
+            metric_type=task.metric.partition(",")[0],
+            metric_name=_note(run, split, task.name),
+            metric_value=round(scores[task.name].value, 6),
+        )
+        for task in run.recipe.tasks
+        if task.name in scores
+    ]
+
+
+def result_files(run: RunRecord, genome: Genome, datasets: Mapping[str, str]) -> dict[str, str]:
+    """Files for `.eval_results/`, one per task whose dataset is on the Hub."""
+    split = reported_split(run, genome)
+    scores = scores_of(run, genome, split)
+    files = {}
+    for task in run.recipe.tasks:
+        if task.name in datasets and task.name in scores:
+            entry = EvalResultEntry(
+                dataset_id=datasets[task.name],
+                task_id=public_name(task),
+                value=round(scores[task.name].value, 6),
+                notes=_note(run, split, task.name),
+            )
+            text = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)
+            files[f".eval_results/{task.name}.yaml"] = text
+    return files
+
+
+def _note(run: RunRecord, split: Split, task: str) -> str:
+    metric = next(each.metric for each in run.recipe.tasks if each.name == task)
+    return f"{metric} on {split} samples{count_note(run, split, task)}"

@@ -1,0 +1,46 @@
+"""What a published model kept of the base: a section of its card."""
+
+from __future__ import annotations
+
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.run_folder.retention import Column, columns, comparable, mean_relative, read
+from mergekit_cycleqd.run_folder.run_record import RunRecord
+
+
+def kept(run: RunRecord, title: str, genome: Genome) -> str:
+    """Scores on tasks that are not the run's own, beside the base's; empty without any.
+
+    Args:
+        run: The run.
+        title: The model's name in the table.
+        genome: The model.
+
+    Raises:
+        JournalError: If the run folder's scores are damaged.
+    """
+    base = Genome.from_base(run.search.family).id
+    scored = [column for column in columns(read(run.folder)) if genome.id in column.measured]
+    if not scored:
+        return ""
+    lines = [["task", "metric", "base", f"**{title}**", "of base"], ["---", "---", *["---:"] * 3]]
+    for column in scored:
+        shown = [_score(column, base), _score(column, genome.id)]
+        ratio = _ratio(column.relative(genome.id, base))
+        lines.append([column.title, f"`{column.metric}`", *shown, ratio])
+    if len(comparable(scored, base)) > 1:
+        lines.append(["mean", "", "", "", _ratio(mean_relative(scored, genome.id, base))])
+    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return (
+        "## Retention\n\nOn tasks that the search did not select for, scored by "
+        f"lm-evaluation-harness, with 95 % intervals in brackets:\n\n{rows}\n\n"
+        "Of base: the score in units of the base's, turned round where lower is better, so that "
+        "above 1 is better than the base."
+    )
+
+
+def _score(column: Column, genome: str) -> str:
+    return str(column.measured[genome].score) if genome in column.measured else "–"
+
+
+def _ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

@@ -1,0 +1,229 @@
+"""The sections of a model's card."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from huggingface_hub import constants
+
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.hub.card import pipelines
+from mergekit_cycleqd.hub.card.score_table import count_note
+from mergekit_cycleqd.hub.pins import Source
+from mergekit_cycleqd.run_folder.sample_counts import SPLITS
+
+if TYPE_CHECKING:
+    from mergekit_cycleqd.hub.card.card import Subject
+    from mergekit_cycleqd.recipe.recipe import Recipe, Task
+
+_LONGEST_RECIPE = 16_000
+_SHOWN_ELITES = 10
+
+CITATION = """\
+## Citation
+
+The method is CycleQD ([arXiv:2410.14735](https://arxiv.org/abs/2410.14735)); the merge was computed
+with mergekit ([arXiv:2403.13257](https://arxiv.org/abs/2403.13257)).
+
+```bibtex
+@inproceedings{kuroki2025cycleqd,
+  title={Agent Skill Acquisition for Large Language Models via {CycleQD}},
+  author={So Kuroki and Taishi Nakamura and Takuya Akiba and Yujin Tang},
+  booktitle={International Conference on Learning Representations},
+  year={2025},
+  url={https://arxiv.org/abs/2410.14735}
+}
+@article{goddard2024mergekit,
+  title={Arcee's {MergeKit}: A Toolkit for Merging Large Language Models},
+  author={Charles Goddard and others},
+  journal={arXiv preprint arXiv:2403.13257},
+  year={2024}
+}
+```"""
+
+
+def introduction(subject: Subject) -> str:
+    """What it is."""
+    base, *experts = subject.sources
+    names = [f"{_linked(expert)} ({expert.task})" for expert in experts]
+    search = subject.run.search
+    text = (
+        f"A merge of {', '.join(names[:-1])} and {names[-1]} over the base {_linked(base)}, found "
+        "by evolution: [CycleQD](https://arxiv.org/abs/2410.14735) bred and evaluated "
+        f"{search.children_told} merges and kept the best of every kind, in one archive per task. "
+    )
+    all_of_them = subject.model.what == "recipes" and len(subject.run.recipe.families) > 1
+    if subject.model.genome.family.tsv or all_of_them:
+        text += (
+            f"What {'many merge' if all_of_them else 'is merged'} of each expert are its task "
+            "singular vectors ([TSV-Merge](https://arxiv.org/abs/2412.00081)). "
+        )
+    if subject.model.what == "recipes":
+        elites = sum(len(search.elites(task)) for task in search.tasks)
+        return text + (
+            f"This repo holds the recipes of all {elites} elites, a few KB each and no weights; "
+            "any of them can be rebuilt. `mergekit_config.yml` is the aggregate of all archives: "
+            f"{subject.run.recipe.evolution.aggregation}."
+        )
+    if subject.model.what == "aggregate":
+        text += (
+            f"This is the aggregate of all archives: {subject.run.recipe.evolution.aggregation}."
+        )
+    else:
+        text += f"This is the {subject.model.title}."
+    for k, expert in enumerate(experts):
+        family = subject.model.genome.family
+        if subject.model.genome == Genome.from_expert(family, k):
+            what = "alone, in its leading directions" if family.tsv else "itself"
+            text += f" No merge bettered it: it is the expert {_linked(expert)} {what}."
+    return text
+
+
+def usage(subject: Subject) -> str:
+    """How to use it."""
+    repo = subject.repo_id
+    if not subject.model.weights:
+        return f"""\
+## Use
+
+```console
+$ pip install mergekit-cycleqd
+$ mergekit-cycleqd merge hf://{repo} model{_other_elite(subject)}
+```"""
+    return pipelines.usage(subject.kind, repo)
+
+
+def _other_elite(subject: Subject) -> str:
+    task = subject.run.search.tasks[0]
+    elite = subject.run.search.elites(task)[0]
+    path = f"elites/{task}/{elite.index:06d}.yaml"
+    return f"\n$ mergekit-cycleqd merge hf://{subject.repo_id}/{path} {task}"
+
+
+def place(subject: Subject, figure: str) -> str:
+    """Where it sits in the archive."""
+    run, model = subject.run, subject.model
+    text = (
+        "## In the archives\n\n"
+        "Each task has an archive: its score is the quality, shown as colour from dark (low) to "
+        "bright (high); the scores of the "
+        f"other tasks say which cell a model belongs to.\n\n![The archives]({figure})"
+    )
+    if model.what != "recipes":
+        return text
+    tasks = run.search.tasks
+    lines = [["archive", "elite", *tasks], ["---", "---:", *["---:"] * len(tasks)]]
+    for task in tasks:
+        for elite in run.search.elites(task)[:_SHOWN_ELITES]:
+            link = f"[{elite.index}](elites/{task}/{elite.index:06d}.yaml)"
+            lines.append([task, link, *(f"{elite.scores[each]:.3f}" for each in tasks)])
+    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{text}\n\nThe best elites of each archive, on search samples:\n\n{rows}"
+
+
+def recipe(subject: Subject) -> str:
+    """The recipe, and how to rebuild the model from it."""
+    text = "## Recipe\n\n"
+    if len(subject.recipe) <= _LONGEST_RECIPE:
+        text += f"```yaml\n{subject.recipe.strip()}\n```\n\n"
+    else:
+        text += "It is in [mergekit_config.yml](mergekit_config.yml).\n\n"
+    missing = [source.published for source in subject.sources if source.folders]
+    if missing:
+        return text + (
+            f"**Not on the Hub: {', '.join(missing)}.** Without "
+            f"{'them' if len(missing) > 1 else 'it'}, nobody else can rebuild this model from its "
+            "recipe."
+        )
+    return text + (
+        "Base and experts are pinned by commit, and random draws by seed, so that this rebuilds "
+        f"the model:\n\n```console\n$ pip install mergekit-cycleqd\n"
+        f"$ mergekit-cycleqd merge hf://{subject.repo_id} model\n```"
+    )
+
+
+def making(subject: Subject) -> str:
+    """How it was made, and which data selected it."""
+    run = subject.run
+    evolution = run.recipe.evolution
+    settings = evolution.model_dump(mode="json", exclude={"children", "seed"})
+    lines = [
+        "| task | evaluated by | metric | search samples | holdout samples |",
+        "|" + " --- |" * 5,
+    ]
+    for task in run.recipe.tasks:
+        dataset = subject.datasets.get(task.name)
+        name = pipelines.public_name(task)
+        if dataset:
+            name = f"[{name}]({constants.ENDPOINT}/datasets/{dataset})"
+        ids = {"search": task.samples.search, "holdout": task.samples.holdout}
+        used = [f"{ids[split] or 'none'}{count_note(run, split, task.name)}" for split in SPLITS]
+        cells = [task.name, name + _origin(task), task.metric, *used]
+        lines.append(f"| {' | '.join(cells)} |")
+    versions = ", ".join(f"{name} {version}" for name, version in run.header["versions"].items())
+    told = "; ".join(
+        f"{key}: {_flat(value)}"
+        for key, value in settings.items()
+        if value is not None and value is not False
+    )
+    rows = "\n".join(lines)
+    return f"""\
+## How it was made
+
+Run `{run.id}`: {run.search.children_told} of {evolution.children} children, seed {evolution.seed}.
+Settings: {told}.
+
+Models were chosen by their scores on the search samples of these tasks, {_numbering(run.recipe)}:
+
+{rows}
+
+[lineage.json](lineage.json) has the ancestors back to the experts, with seeds, scores and
+fingerprints. Versions: {versions}."""
+
+
+def _numbering(recipe: Recipe) -> str:
+    if recipe.engine.kind == "vision":
+        return "numbered from 0 in the order of\ntheir files' names or of the dataset"
+    return "numbered as\nlm-evaluation-harness numbers them"
+
+
+def licence(subject: Subject) -> str:
+    """The licence."""
+    if subject.licence.question:
+        return (
+            f"## Licence\n\nNot settled: {subject.licence.question} Until its publisher says so, "
+            "the licences of base and experts hold, all of them."
+        )
+    name = subject.licence.id
+    if subject.licence.stated:
+        return (
+            f"## Licence\n\n{name}, as its publisher states; the licences of base and experts hold "
+            "as well."
+        )
+    return (
+        f"## Licence\n\n{name}: the strictest of the licences of base and experts, which hold as "
+        "well."
+    )
+
+
+def _linked(source: Source) -> str:
+    if source.folders:
+        return f"`{source.published}`"
+    linked = []
+    for pinned in source.pinned:
+        repo, _, commit = pinned.partition("@")
+        linked.append(f"[{repo}]({constants.ENDPOINT}/{repo}/tree/{commit})")
+    return " + ".join(linked)
+
+
+def _origin(task: Task) -> str:
+    """Whose task it is, where lm-evaluation-harness does not bring it."""
+    if task.include_path:
+        return " (its publisher's own)"
+    return " (of mergekit-cycleqd)" if task.evaluator == "agentbench" else ""
+
+
+def _flat(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {each}" for key, each in value.items() if each is not None)
+    return str(value)

@@ -1,0 +1,81 @@
+"""What a push would do, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.hub.client import Hub
+from mergekit_cycleqd.hub.lineage_file import FILE as LINEAGE
+from mergekit_cycleqd.hub.pins import Source
+from mergekit_cycleqd.hub.push_plan import Plan
+from mergekit_cycleqd.hub.remote_files import Content, RepoState, Target, size_of
+
+
+def plan_table(plan: Plan, hub: Hub) -> str:
+    """The plan as text: repos, their files with sizes, and what exists of them.
+
+    Raises:
+        HubError: If the Hub does not say how large the base is.
+    """
+    blocks = []
+    for repo in plan.models:
+        files: dict[str, Content] = dict(repo.texts)
+        lines = []
+        if repo.must_build:
+            lines.append(("weights, config, tokenizer", _about(plan.sources[0], hub), "to build"))
+            lines.append((LINEAGE, "", "to write"))
+        else:
+            files[LINEAGE] = repo.lineage(repo.kept or {})
+            lines += [(path, _size(e["size"]), "is there") for path, e in (repo.kept or {}).items()]
+        blocks.append(_block(repo.target, repo.state, files, lines))
+    if plan.journal is not None:
+        journal = plan.journal
+        blocks.append(_block(journal.target, journal.state, dict(journal.texts), []))
+    return "\n\n".join([*blocks, *(f"note: {line}" for line in plan.warnings)])
+
+
+def _block(
+    target: Target,
+    state: RepoState,
+    files: Mapping[str, Content],
+    lines: Sequence[tuple[str, str, str]],
+) -> str:
+    exists = f"exists, at {state.head[:8]}" if state.head else "new"
+    rows = [
+        (path, _size(size_of(content)), _fate(path, content, state))
+        for path, content in files.items()
+    ]
+    rows = [*rows, *lines]
+    width = max(len(path) for path, _, _ in rows)
+    listed = "\n".join(f"  {path:{width}}  {size:>12}  {fate}" for path, size, fate in rows)
+    return f"{target.repo_id} ({target.repo_type}, {target.branch}): {exists}\n{listed}"
+
+
+def _fate(path: str, content: Content, state: RepoState) -> str:
+    if path not in state.files:
+        return "new"
+    return "is there" if state.files[path].holds(content) else "changed"
+
+
+def _about(base: Source, hub: Hub) -> str:
+    """About how large a merge of the family is: as large as the base."""
+    if base.folders:
+        sizes = [
+            path.stat().st_size
+            for path in Checkpoint.open(base.reference).folder.glob("*.safetensors")
+        ]
+    else:
+        repo, _, commit = base.published.partition("@")
+        state = hub.state(Target(repo, "model", commit))
+        sizes = [file.size for path, file in state.files.items() if path.endswith(".safetensors")]
+    return f"about {_size(sum(sizes))}"
+
+
+def _size(count: int) -> str:
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

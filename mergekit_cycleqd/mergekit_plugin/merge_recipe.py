@@ -1,0 +1,151 @@
+"""`mergekit-cycleqd merge`: what mergekit-yaml does, with our method present."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from mergekit.common import ModelReference
+from mergekit.config import MergeConfiguration
+from mergekit.io.tasks import LoaderCache
+from mergekit.merge import run_merge
+from mergekit.merge_methods.registry import registered_methods
+from mergekit.options import MergeOptions, PrettyPrintHelp, add_merge_options
+
+import mergekit_cycleqd.mergekit_plugin.method  # noqa: F401  (registers the method)
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, is_hub_id, mismatches
+from mergekit_cycleqd.checkpoints.recipe_models import pinned_folder, with_folders
+from mergekit_cycleqd.errors import CycleQDError, RecipeError
+from mergekit_cycleqd.mergekit_plugin.processor import copy_processor, without_tokenizer
+from mergekit_cycleqd.recipe.load import read_yaml
+from mergekit_cycleqd.recipe.recipe import nearest
+
+
+@click.command("merge", cls=PrettyPrintHelp)
+@click.argument("recipe")
+@click.argument("out_path", type=click.Path(path_type=Path))
+@add_merge_options  # type: ignore[untyped-decorator]
+def merge(merge_options: MergeOptions, recipe: str, out_path: Path) -> None:
+    """Merge a model recipe into OUT_PATH; every option of mergekit-yaml is taken.
+
+    RECIPE is a file, or a repo on the Hub that holds one: org/name, org/name@revision or
+    hf://org/name/path.yaml.
+    """
+    from mergekit_cycleqd.hub.rebuild import published_recipe, rebuild
+
+    merge_options.apply_global_options()
+    published = published_recipe(recipe)
+    if published is None:
+        merge_recipe(Path(recipe), out_path, merge_options)
+    else:
+        rebuild(published, out_path, merge_options, click.echo)
+
+
+def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
+    """Merge a model recipe into a folder, which appears only when the model is whole.
+
+    Args:
+        recipe: Any mergekit configuration.
+        out: The folder; must not exist, or be empty.
+        options: mergekit's own.
+
+    Raises:
+        RecipeError: If the recipe cannot be read, or the folder is taken.
+    """
+    content = read_yaml(recipe)
+    try:
+        config = MergeConfiguration.model_validate(with_folders(content, pinned_folder))
+    except (ValueError, RuntimeError) as error:
+        raise RecipeError([f"{recipe}: {' '.join(str(error).split())}"]) from None
+    known = [method.spec.name for method in registered_methods()]
+    if config.merge_method not in known:
+        hint = nearest(config.merge_method, known)
+        raise RecipeError([f"{recipe}: merge_method: no method {config.merge_method!r}{hint}"])
+    faults = [f"{recipe}: {fault}" for fault in (*_nowhere(config), *_misfits(config, options))]
+    if faults:
+        raise RecipeError(faults)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RecipeError([f"{out}: must be a new or an empty folder; remove it or name another"])
+    partial = out.absolute().parent / f".{out.name}.partial" / out.name
+    shutil.rmtree(partial.parent, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        config, options = _for_adapters(config, options, partial.parent / "adapted")
+        options = without_tokenizer(config, options)
+        run_merge(config, str(partial), options, config_source=recipe.read_text(encoding="utf-8"))
+        copy_processor(config, partial, options)
+        if out.exists():
+            out.rmdir()
+        os.replace(partial, out)
+    except (CycleQDError, RuntimeError, ValueError, KeyError) as error:
+        raise RecipeError([f"{recipe}: {' '.join(str(error).split())}"]) from error
+    except Exception as error:  # of the Hub's client, the network or the disk
+        reason = " ".join(str(error).split())
+        raise RecipeError([f"{recipe}: {type(error).__name__}: {reason}"]) from error
+    finally:
+        for model in _adapted(config):  # mergekit would look for it in this folder again
+            LoaderCache().loaders.pop(model, None)
+        shutil.rmtree(partial.parent, ignore_errors=True)
+
+
+def _for_adapters(
+    config: MergeConfiguration, options: MergeOptions, folder: Path
+) -> tuple[MergeConfiguration, MergeOptions]:
+    """Configuration and options with which mergekit can merge ``base+adapter`` models.
+
+    What mergekit makes of an adapter is kept by name and never checked again, so that unless the
+    user names a place it goes to a folder of this merge. It is in float32, because rounding to a
+    shorter dtype could drown what an adapter changes; the merged model still has the base's dtype.
+    """
+    if not _adapted(config):
+        return config, options
+    cache, dtype = options.lora_merge_cache, options.lora_merge_dtype
+    options = options.model_copy(
+        update={"lora_merge_cache": cache or str(folder), "lora_merge_dtype": dtype or "float32"}
+    )
+    if config.base_model and not (config.dtype or config.out_dtype):
+        stored = config.base_model.config(options.trust_remote_code).dtype
+        out_dtype = str(stored).removeprefix("torch.") if stored else None
+        config = config.model_copy(update={"out_dtype": out_dtype})
+    return config, options
+
+
+def _adapted(config: MergeConfiguration) -> list[ModelReference]:
+    return [model for model in config.referenced_models() if model.lora]
+
+
+def _nowhere(config: MergeConfiguration) -> Iterator[str]:
+    """Which models can be neither a folder nor on the Hub."""
+    for model in config.referenced_models():
+        for part in filter(None, (model.model, model.lora)):
+            revision = f"@{part.revision}" if part.revision else ""
+            if not os.path.isdir(part.path) and not is_hub_id(part.path + revision):
+                yield f"needs a model folder or a Hub id org/name, got {part.path + revision!r}"
+
+
+def _misfits(config: MergeConfiguration, options: MergeOptions) -> Iterator[str]:
+    """Why models in folders do not fit together, where mergekit is not asked to make them fit."""
+    if options.allow_crimes or config.tokenizer_source or config.tokenizer:
+        return
+    folders = {
+        f"models[{i}].model": folder
+        for i, entry in enumerate(config.models or ())
+        if entry.model != config.base_model and (folder := _safetensors_folder(entry.model))
+    }
+    base_folder = _safetensors_folder(config.base_model)
+    if not base_folder:
+        return
+    base = Checkpoint.open(base_folder)
+    for key, folder in folders.items():
+        expert = Checkpoint.open(folder)
+        for fault in mismatches(base, expert):
+            yield f"{key}: {expert.name} {fault}"
+
+
+def _safetensors_folder(model: ModelReference | None) -> str:
+    """The folder of a model that is one, with safetensors in it; or an empty text."""
+    folder = str(model)
+    return folder if any(Path(folder).glob("*.safetensors")) else ""

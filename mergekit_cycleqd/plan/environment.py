@@ -1,0 +1,62 @@
+"""What a run needs besides models and tasks: devices, optional libraries, a cluster, an account."""
+
+from __future__ import annotations
+
+import socket
+from importlib.util import find_spec
+
+from mergekit_cycleqd.engines.base import engine_faults
+from mergekit_cycleqd.hub.account_check import check_before_run
+from mergekit_cycleqd.hub.errors import HubError
+from mergekit_cycleqd.plan.findings import Finding, checked
+from mergekit_cycleqd.recipe.recipe import Recipe
+
+_REACH_SECONDS = 3.0
+
+
+def device(recipe: Recipe) -> list[Finding]:
+    """Whether the engine can run here; a cluster's workers may be where it can."""
+    engine = recipe.engine
+    found = engine_faults(engine)
+    of_this_machine = engine.kind != "vllm" or find_spec("vllm") is None
+    if found and recipe.workers.kind == "ray" and of_this_machine:
+        elsewhere = "of no matter if the cluster's other machines have it"
+        return [Finding("warning", "device", f"{fault}: {elsewhere}") for fault in found]
+    return checked("device", found, f"{engine.kind} on {engine.device}")
+
+
+def workers(recipe: Recipe) -> list[Finding]:
+    """Whether the workers can be had, without starting one."""
+    wanted = recipe.workers
+    if wanted.kind == "local":
+        many = f"{wanted.count} processes" if wanted.count != 1 else "this process"
+        return [Finding("ok", "workers", many)]
+    if find_spec("ray") is None:
+        text = (
+            "workers.kind: ray needs Ray, which is not installed: "
+            "pip install 'mergekit-cycleqd[ray]'"
+        )
+        return [Finding("fault", "workers", text)]
+    host, colon, port = wanted.address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
+        except OSError as error:
+            text = (
+                f"workers.address: no Ray cluster at {wanted.address!r}: {error}; start one with "
+                "`ray start --head`, or take auto"
+            )
+            return [Finding("fault", "workers", text)]
+    return [Finding("ok", "workers", f"Ray at {wanted.address}, {wanted.count} actors")]
+
+
+def publishing(recipe: Recipe) -> list[Finding]:
+    """Whether `publish:` will find an account that may write, at the end of the run."""
+    wanted = recipe.publish
+    if wanted is None:
+        return []
+    try:
+        check_before_run(wanted, recipe.task_names)
+    except HubError as error:
+        return [Finding("fault", "publish", str(error))]
+    return [Finding("ok", "publish", f"may write to {wanted.repo_id or 'repos of this account'}")]

@@ -1,0 +1,162 @@
+"""Seconds of a child: from one evaluation of the base, and swaps of weights, on a few samples."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.base import ModelEngine, open_engine
+from mergekit_cycleqd.evaluators.base import Harness, open_harness
+from mergekit_cycleqd.genome.genome import Genome, Term
+from mergekit_cycleqd.plan.model_sizes import mutates_experts
+from mergekit_cycleqd.recipe.recipe import Recipe, Samples
+from mergekit_cycleqd.recipe.sample_ids import SampleIds
+
+FEW = 4  # samples per task of the first measurement
+GROWTH = 5  # of samples from one measurement to the next
+LONGEST_SECONDS = 60.0  # which none should exceed
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on this machine.
+
+    Attributes:
+        load: Seconds until the engine holds the models.
+        first_swap: Seconds of the first swap to a mutated genome, which prepares all directions.
+        swap: Seconds of another one.
+        evaluation: Seconds of one evaluation on all search samples, by scaling.
+        samples: How many samples of all tasks together the last measurement took.
+        of: How many search samples there are.
+    """
+
+    load: float
+    first_swap: float
+    swap: float
+    evaluation: float
+    samples: int
+    of: int
+
+
+def measure(
+    recipe: Recipe,
+    base: Checkpoint,
+    experts: Sequence[Checkpoint],
+    harness: Harness,
+    *,
+    prepared: bool,
+) -> Measured:
+    """Load the engine as a worker does, evaluate the base, and swap to merges as the run has them.
+
+    Args:
+        recipe: The run.
+        base: The base model.
+        experts: The experts in the order of a genome's weights.
+        harness: The run's tasks.
+        prepared: Whether the directions that the run needs are in the cache; without them the merge
+            is one that needs none.
+    """
+    with _threads(recipe):
+        start = time.monotonic()
+        engine = open_engine(recipe.engine, base, experts)
+        load = time.monotonic() - start
+        try:
+            return _measured(recipe, engine, harness, load, prepared)
+        finally:
+            engine.close()
+
+
+def _measured(
+    recipe: Recipe, engine: ModelEngine, harness: Harness, load: float, prepared: bool
+) -> Measured:
+    full = harness.sizes("search")
+    engine.load(Genome.from_base(recipe.family))
+    seconds, samples = _evaluation(recipe, engine, harness)
+    first = _swapped(engine, recipe, seed=1, prepared=prepared)
+    swap = _swapped(engine, recipe, seed=2, prepared=prepared)
+    return Measured(load, first, swap, seconds, samples, sum(full.values()))
+
+
+def _evaluation(recipe: Recipe, engine: ModelEngine, harness: Harness) -> tuple[float, int]:
+    """Seconds of an evaluation on all search samples, and on how many they were measured.
+
+    Beyond the last measurement the time grows by what the last samples added, since the first
+    also pay for what comes once per batch.
+    """
+    full = harness.sizes("search")
+    share = min(1.0, max(FEW / count for count in full.values()))
+    counts = _counts(full, share)
+    _timed(recipe, engine, harness, counts)  # the first loads what is loaded once
+    seconds, before = _timed(recipe, engine, harness, counts), (0.0, 0.0)
+    while share < 1 and seconds * GROWTH <= LONGEST_SECONDS:
+        before = share, seconds
+        share = min(1.0, share * GROWTH)
+        counts = _counts(full, share)
+        seconds = _timed(recipe, engine, harness, counts)
+    slope = max(0.0, (seconds - before[1]) / (share - before[0]))
+    return seconds + slope * (1 - share), sum(counts.values())
+
+
+def _counts(full: Mapping[str, int], share: float) -> dict[str, int]:
+    return {task: min(count, math.ceil(share * count)) for task, count in full.items()}
+
+
+def _timed(
+    recipe: Recipe, engine: ModelEngine, harness: Harness, counts: Mapping[str, int]
+) -> float:
+    """Seconds of an evaluation on so many samples of each task."""
+    tasks = open_harness(_with_first(recipe, harness, counts))
+    start = time.monotonic()
+    tasks.evaluate(engine.model, "search")
+    return time.monotonic() - start
+
+
+def _swapped(engine: ModelEngine, recipe: Recipe, seed: int, *, prepared: bool) -> float:
+    """Seconds of a swap to a merge, with a term of every expert where the run mutates them."""
+    family = recipe.families[-1] if prepared else recipe.family.plain
+    experts = len(family.experts)
+    mutated = prepared and mutates_experts(recipe)
+    terms = tuple(Term(k, seed, 0.1) for k in range(experts)) if mutated else ()
+    genome = Genome(family, (1 / experts,) * experts, terms)
+    start = time.monotonic()
+    engine.load(genome)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.monotonic() - start
+
+
+def _with_first(recipe: Recipe, harness: Harness, counts: Mapping[str, int]) -> Recipe:
+    """The recipe with so many of each task's search samples, and no others."""
+    tasks = []
+    for task in recipe.tasks:
+        ids = task.samples.search.resolve(_end(task.samples.search, harness, task.name))
+        few = SampleIds.parse(ids[: counts[task.name]])
+        tasks.append(task.model_copy(update={"samples": Samples(search=few)}))
+    return recipe.model_copy(update={"tasks": tuple(tasks)})
+
+
+def _end(ids: SampleIds, harness: Harness, task: str) -> int:
+    """A number of documents that holds all of these ids, of which the last may be open."""
+    first = ids.spans[-1][0]
+    ends = [last for _, last in ids.spans if last is not None]
+    return max([first + harness.sizes("search")[task], *(end + 1 for end in ends)])
+
+
+@contextmanager
+def _threads(recipe: Recipe) -> Iterator[None]:
+    """As many threads as one of the recipe's workers has."""
+    count = recipe.workers.count
+    before = torch.get_num_threads()
+    if recipe.workers.kind == "local" and count != "auto" and count > 1:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,220 @@
+"""`mergekit-cycleqd plan`: cheap checks, then a reading of all weights, then a measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.family_tensors import FamilyTensors
+from mergekit_cycleqd.checkpoints.recipe_models import (
+    BASE,
+    family_faults,
+    in_task_order,
+    open_models,
+    references,
+)
+from mergekit_cycleqd.engines.base import engine_faults
+from mergekit_cycleqd.engines.device import device_of
+from mergekit_cycleqd.errors import CycleQDError
+from mergekit_cycleqd.experts.measure_similarity import Lacking
+from mergekit_cycleqd.experts.measure_similarity import measure as compare
+from mergekit_cycleqd.experts.similarity import keep, place, read
+from mergekit_cycleqd.merging.directions import FactorCache
+from mergekit_cycleqd.plan.findings import Finding, checked, duration, faults, size, table
+from mergekit_cycleqd.plan.forecast import forecast, time_findings
+from mergekit_cycleqd.plan.measure import measure
+from mergekit_cycleqd.plan.memory_and_disk import disk, memory
+from mergekit_cycleqd.plan.model_sizes import sizes, uses_bases
+from mergekit_cycleqd.plan.preflight import Preflight, preflight, writes
+from mergekit_cycleqd.plan.similarity import similarity_findings
+from mergekit_cycleqd.plan.weights import Weights, factorizing_seconds, read_weights
+from mergekit_cycleqd.recipe.recipe import Recipe
+
+COMPARED_WITHIN = 300.0
+"""Seconds of decomposing that a plan takes to compare the experts; a run needs the bases anyway."""
+
+
+def plan(path: Path, out: Path, *, download: bool, console: Console, began: float) -> bool:
+    """Check a run, forecast it, and print both as one table.
+
+    Args:
+        path: The recipe of the run.
+        out: The folder that the run will have.
+        download: Whether to download models that are not here, so that they can be measured.
+        console: Where to print.
+        began: When the command began, on the monotonic clock: a run begins likewise.
+
+    Returns:
+        Whether the run can work.
+    """
+    with _status(console, "checking recipe, models and tasks"):
+        seen = preflight(path, out)
+    if not seen.faults:
+        _Plan(seen, out, console, monotonic() - began).go(download)
+    console.print(table(f"plan of {path}", seen.findings))
+    count = len(seen.faults)
+    if count:
+        verdict = f"[bold red]cannot work: {count} fault{'s' if count > 1 else ''}[/]"
+    else:
+        verdict = "[bold green]can work[/]"
+    console.print(verdict)
+    return not count
+
+
+class _Plan:
+    """What comes after the cheap checks; each step only when all before found no fault."""
+
+    def __init__(self, seen: Preflight, out: Path, console: Console, start: float) -> None:
+        assert seen.recipe is not None and seen.harness is not None  # no fault was found
+        self._seen, self._out, self._console = seen, out, console
+        self._recipe: Recipe = seen.recipe
+        self._harness, self._start = seen.harness, start
+        self._cache = FactorCache.default()
+        self._uses_bases = uses_bases(self._recipe)
+        self._engine_runs = not engine_faults(self._recipe.engine)  # else on a cluster alone
+        self._device = device_of(self._recipe.engine) if self._engine_runs else torch.device("cpu")
+
+    def go(self, download: bool) -> None:
+        """Read, compare and measure, as far as there are models and no faults."""
+        models = self._models(download)
+        if models is None:
+            return
+        base, experts = models[BASE], in_task_order(self._recipe, models)
+        by_key = {next(k for k, m in models.items() if m is each): each for each in experts}
+        family = FamilyTensors(base, experts, self._recipe.engine.trust_remote_code)
+        with _bar(self._console, "reading weights", len(family.names)) as step:
+            weights = read_weights(family, by_key, self._cache, step)
+        finite = f"all finite; read in {duration(weights.seconds)}"
+        self._add(checked("weights", weights.faults, finite))
+        if weights.faults or self._no_room(base, by_key, weights):
+            return
+        lacking = self._factors(weights)
+        if self._similarity(family, base, by_key, lacking):
+            lacking = 0.0
+        self._measure(base, experts, lacking)
+
+    def _add(self, findings: list[Finding]) -> None:
+        self._seen.findings += findings
+
+    def _models(self, download: bool) -> dict[str, Checkpoint] | None:
+        """Base and experts by key; None where some are not here, or do not fit together."""
+        here, named = self._seen.models.here, references(self._recipe)
+        away = {key: model for key, model in named.items() if key not in here}
+        if away and not download:
+            text = "needs the models on this machine: plan --download fetches them first"
+            self._add(
+                [Finding("skipped", part, text) for part in ("weights", "similarity", "time")]
+            )
+            return None
+        found: list[str] = []
+        models = here | open_models(away, found)
+        found += family_faults(models)
+        if found:
+            self._add(checked("models", found, ""))
+            return None
+        return models
+
+    def _no_room(self, base: Checkpoint, experts: dict[str, Checkpoint], weights: Weights) -> bool:
+        """Look at memory and disk again, now that it is known what there is to be held."""
+        needs = sizes(self._recipe, base, experts, weights.changed)
+        lacking = weights.lacking_bytes if self._uses_bases else 0
+        found = [
+            *disk(writes(self._recipe, self._out, self._seen.models, lacking)),
+            *memory(self._recipe, needs, exact=True),
+        ]
+        parts = {each.part for each in found}
+        self._seen.findings[:] = [f for f in self._seen.findings if f.part not in parts]
+        self._add(found)
+        return bool(faults(found))
+
+    def _factors(self, weights: Weights) -> float:
+        """Seconds to make the bases that are not in the cache; 0 where a run needs none."""
+        count = sum(weights.lacking.values())
+        with _status(self._console, "measuring how fast directions are made"):
+            seconds = factorizing_seconds(weights.lacking, self._device)
+        text = f"{weights.cached:,} matrices in the cache"
+        if count:
+            text = (
+                f"{count:,} matrices to decompose, {size(weights.lacking_bytes)} in the cache, "
+                f"about {duration(seconds)} on {self._device.type}; {text}"
+            )
+        if not self._uses_bases:
+            text = "not needed: the recipe uses no directions of experts"
+        self._add([Finding("ok", "directions", text)])
+        return seconds
+
+    def _similarity(
+        self,
+        family: FamilyTensors,
+        base: Checkpoint,
+        experts: dict[str, Checkpoint],
+        lacking: float,
+    ) -> bool:
+        """Compare the experts, unless that takes long; whether all bases are in the cache now."""
+        tasks = self._recipe.task_names
+        kept = place([model.fingerprint() for model in (base, *experts.values())])
+        found = read(kept, tasks) if not lacking else None
+        if found is None and lacking > COMPARED_WITHIN:
+            text = f"needs the directions first: mergekit-cycleqd factorize {self._seen.path}"
+            self._add([Finding("skipped", "similarity", text)])
+            return False
+        if found is None:
+            with _bar(self._console, "comparing experts", len(family.names)) as step:
+                mode: Lacking = "keep" if self._uses_bases else "forget"
+                found = compare(family, tasks, self._cache, self._device, lacking=mode, step=step)
+            assert found is not None  # it stops in neither mode
+            keep(found, kept)
+        self._add(similarity_findings(found, dict(zip(tasks, experts, strict=True))))
+        return True
+
+    def _measure(self, base: Checkpoint, experts: tuple[Checkpoint, ...], lacking: float) -> None:
+        if not self._engine_runs:
+            text = "needs an engine to measure, which runs on the cluster's machines alone"
+            self._add([Finding("skipped", "time", text)])
+            return
+        with _status(self._console, "measuring a swap of weights and an evaluation of the base"):
+            try:
+                found = measure(
+                    self._recipe,
+                    base,
+                    experts,
+                    self._harness,
+                    prepared=not lacking,
+                )
+            except (CycleQDError, RuntimeError) as error:  # out of memory is a RuntimeError
+                reason = next((line for line in str(error).splitlines() if line.strip()), "")
+                text = f"the base cannot be evaluated ({type(error).__name__}: {reason[:200]})"
+                self._add([Finding("fault", "child", text)])
+                return
+        told = forecast(
+            self._recipe,
+            self._harness,
+            found,
+            start=self._start,
+            factorizing=lacking if self._uses_bases else 0.0,
+            cuda=self._device.type == "cuda",
+        )
+        self._add(time_findings(self._recipe, found, told))
+
+
+@contextmanager
+def _status(console: Console, words: str) -> Iterator[None]:
+    if console.is_terminal:
+        with console.status(words):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def _bar(console: Console, words: str, total: int) -> Iterator[Callable[[], None]]:
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(words, total=total)
+        yield lambda: bar.advance(task)

@@ -1,0 +1,38 @@
+"""Expert similarity as lines of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mergekit_cycleqd.experts.similarity import PAPER, Pair, Similarity, doubts
+from mergekit_cycleqd.plan.findings import Finding
+
+
+def similarity_findings(found: Similarity, keys: Mapping[str, str]) -> list[Finding]:
+    """Every pair, and a warning where experts cannot add to one another.
+
+    Args:
+        found: The measures.
+        keys: The recipe's key of each task's expert.
+    """
+    lines = [Finding("ok", "similarity", _pair(pair)) for pair in found.pairs]
+    known = [pair for pair in found.pairs if pair.values is not None]
+    if len(known) > 1:
+        least = min(known, key=lambda pair: pair.values or 0.0)
+        text = f"Least alike are {least.first} and {least.second}. {PAPER}"
+    else:
+        text = PAPER
+    lines.append(Finding("ok", "similarity", text))
+    lines += [Finding("warning", "similarity", text) for text in doubts(found, keys)]
+    return lines
+
+
+def _pair(pair: Pair) -> str:
+    def shown(value: float | None, digits: int = 2) -> str:
+        return "–" if value is None else f"{value:.{digits}f}"
+
+    return (
+        f"{pair.first} and {pair.second}: cosine of singular values {shown(pair.values, 3)}, "
+        f"of task vectors {shown(pair.vectors)}; overlap of leading directions "
+        f"{shown(pair.overlap)} (by chance {shown(pair.chance)})"
+    )

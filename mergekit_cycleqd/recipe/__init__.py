@@ -1,0 +1,1 @@
+"""The recipe of a run: its schema, a file for each section, presets, checks, reading YAML."""

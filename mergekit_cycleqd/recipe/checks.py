@@ -1,0 +1,62 @@
+"""What can be wrong between the sections of a run's recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from mergekit_cycleqd.recipe.publish import publish_faults
+from mergekit_cycleqd.recipe.recipe import Recipe, nearest
+from mergekit_cycleqd.recipe.tasks import misfits
+
+MAX_CELLS = 1_000_000
+
+
+def cross_checks(recipe: Recipe) -> Iterator[str]:
+    """Faults that show only between the sections of a recipe, each as ``path.to.key: fault``."""
+    names = recipe.task_names
+    if len(names) < 2:
+        yield f"tasks: needs two or more, got {len(names)}"
+    if len(recipe.experts) < 2:
+        yield f"experts: needs two or more, got {len(recipe.experts)}"
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            yield f"tasks[{i}].name: {name!r} stands twice"
+    experts = [expert.task for expert in recipe.experts]
+    models: dict[str, str] = {recipe.base_model: "base_model"}
+    for i, expert in enumerate(recipe.experts):
+        if expert.task not in names:
+            near = nearest(expert.task, names)
+            yield f"experts[{i}].task: no task is named {expert.task!r}{near}"
+        elif expert.task in experts[:i]:
+            yield f"experts[{i}].task: {expert.task!r} has an expert already"
+        if expert.model in models:
+            yield f"experts[{i}].model: {expert.model!r} is {models[expert.model]} already"
+        models.setdefault(expert.model, f"experts[{i}].model")
+    for i, name in enumerate(names):
+        if name not in experts:
+            yield f"tasks[{i}].name: no expert has the task {name!r}; add one under experts"
+    if recipe.workers.count == "auto" and recipe.evolution.lag == "auto":
+        yield (
+            "evolution.lag: must be a number where workers.count is auto, since the search depends "
+            "on it; twice the workers that you expect is a good one"
+        )
+    if recipe.publish is not None:
+        yield from publish_faults(recipe.publish, names)
+    yield from misfits(recipe.tasks, recipe.engine)
+    for i, task in enumerate(recipe.tasks):
+        if task.samples.again is not None and recipe.evolution.reevaluate is None:
+            yield (
+                f"tasks[{i}].samples.again: is for evolution.reevaluate, which is not set; set it "
+                "or leave this out"
+            )
+    quality = recipe.evolution.quality
+    if quality != "cyclic" and quality not in names:
+        yield f"evolution.quality: must be cyclic or a task's name, got {quality!r}" + nearest(
+            quality, ("cyclic", *names)
+        )
+    for name in names:
+        cells = math.prod(task.bins for task in recipe.tasks if task.name != name)
+        if cells > MAX_CELLS:
+            yield f"tasks: the archive of {name!r} would have {cells} cells; use fewer bins"
+            break

@@ -1,0 +1,76 @@
+"""What a run's models kept of the base: their scores on other tasks, relative to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.report.markup import Markup, element, inside, table
+from mergekit_cycleqd.run_folder.compared_models import Named, distinct, more_elites
+from mergekit_cycleqd.run_folder.comparison import known_models
+from mergekit_cycleqd.run_folder.retention import Column, columns, mean_relative, read
+from mergekit_cycleqd.run_folder.run_view import RunView
+
+
+@dataclass(frozen=True)
+class Others:
+    """Scores on tasks that are not the run's own.
+
+    Attributes:
+        columns: One per task.
+        models: Those with a score on any of them.
+        base: Id of the base's genome.
+    """
+
+    columns: Sequence[Column]
+    models: Named
+    base: str
+
+
+def others(run: RunView) -> Others:
+    """Read the scores that `mergekit-cycleqd eval` left in the run folder.
+
+    Raises:
+        JournalError: If a line of them is damaged.
+    """
+    found = columns(read(run.folder))
+    scored = {genome for column in found for genome in column.measured}
+    more: Named = []
+    if scored and run.search.archives_ready:
+        more = more_elites(run.search, lambda _, elite: elite.genome.id in scored)
+    models = distinct([*known_models(run), *more])
+    base = Genome.from_base(run.search.family).id
+    return Others(found, [named for named in models if named[1].id in scored], base)
+
+
+def others_table(found: Others) -> Markup:
+    """A row per model: score, interval and share of the base's score on every task."""
+    head = ["model", *(column.title for column in found.columns), "mean, of base"]
+    rows = [
+        [
+            name,
+            *(_cell(column, genome.id, found.base) for column in found.columns),
+            _ratio(mean_relative(found.columns, genome.id, found.base)),
+        ]
+        for name, genome in found.models
+    ]
+    return table("Scores on other tasks", head, rows)
+
+
+def _cell(column: Column, genome: str, base: str) -> str:
+    if genome not in column.measured:
+        return "–"
+    score = column.measured[genome].score
+    parts = [element("span", f"{score.value:.3f}")]
+    if score.interval is not None:
+        low, high = score.interval
+        parts += [Markup(" "), element("small", f"[{low:.3f}, {high:.3f}]")]
+    ratio = column.relative(genome, base)
+    if ratio is not None:
+        parts += [Markup(" "), element("small", f"{ratio:.2f} of base")]
+    return inside(parts)
+
+
+def _ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

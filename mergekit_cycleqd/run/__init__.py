@@ -1,0 +1,1 @@
+"""One run, from a checked recipe to its summary, and what it shows on the terminal."""

@@ -1,0 +1,76 @@
+"""What is shown of one archive, taken at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mergekit_cycleqd.run.block_characters import Level
+from mergekit_cycleqd.search.archive import TaskArchive
+
+PICTURED_AXES = 2
+"""Archives with more axes than that are a row of numbers."""
+
+
+@dataclass(frozen=True)
+class ArchiveView:
+    """An archive in figures.
+
+    Attributes:
+        task: Whose score is the quality.
+        axes: The measures.
+        bins: Cells along each axis.
+        elites: How many there are.
+        best: Quality and number of the best elite; None of an empty archive.
+        newest: Number of the elite that came last; None of an empty archive.
+        coverage: Share of cells that hold an elite.
+        qd_score: Sum of the elites' qualities.
+        cells: Level of the elite in each cell that holds one; empty with more than two axes.
+    """
+
+    task: str
+    axes: tuple[str, ...]
+    bins: tuple[int, ...]
+    elites: int
+    best: tuple[float, int] | None
+    newest: int | None
+    coverage: float
+    qd_score: float
+    cells: Mapping[tuple[int, ...], float]
+
+    @classmethod
+    def of(cls, archive: TaskArchive) -> ArchiveView:
+        """The archive as it is now."""
+        elites = archive.elites
+        task = archive.task
+        best = (elites[0].scores[task], elites[0].index) if elites else None
+        cells = {}
+        if elites and len(archive.axes) <= PICTURED_AXES:
+            top, low = elites[0].scores[task], elites[-1].scores[task]
+            span = top - low
+            cells = {
+                archive.cell_of(elite): (elite.scores[task] - low) / span if span else 1.0
+                for elite in elites
+            }
+        return cls(
+            task=task,
+            axes=archive.axes,
+            bins=archive.bins,
+            elites=len(elites),
+            best=best,
+            newest=max((elite.index for elite in elites), default=None),
+            coverage=archive.coverage,
+            qd_score=archive.qd_score,
+            cells=cells,
+        )
+
+    @property
+    def strip(self) -> list[Level]:
+        """The cells along the one axis."""
+        return [self.cells.get((i,)) for i in range(self.bins[0])]
+
+    @property
+    def rows(self) -> list[list[Level]]:
+        """The cells along two axes: the first to the right, the second upwards."""
+        across, up = self.bins
+        return [[self.cells.get((x, y)) for x in range(across)] for y in reversed(range(up))]

@@ -1,0 +1,121 @@
+"""What a run shows while it works: pictures and figures on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+
+from mergekit_cycleqd.run.archive_view import ArchiveView
+from mergekit_cycleqd.run.terminal_view import View, pace, share
+from mergekit_cycleqd.search.cycleqd import CycleQD
+
+LINE_SECONDS = 15.0
+VIEW_SECONDS = 0.5
+_LATEST = 4
+
+
+class Display:
+    """A picture of the search where there is a terminal, and a line now and then elsewhere.
+
+    Attributes:
+        workers: The workers in a few words, shown at the next update.
+    """
+
+    def __init__(self, search: CycleQD, console: Console) -> None:
+        """Show `search` on `console`."""
+        self.workers = ""
+        self._search = search
+        self._console = console
+        self._drawn = console.is_terminal and not console.is_dumb_terminal
+        self._start: float | None = None
+        self._start_count = 0
+        self._last = float("-inf")
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Display:
+        """Start drawing."""
+        if self._drawn:
+            self._live.update(self._view(""))
+            self._live.start(refresh=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop drawing."""
+        self._live.stop()
+
+    def say(self, message: str) -> None:
+        """A line that stays."""
+        self._console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+    def update(self, quality: str) -> None:
+        """Show the search as it is now; `quality` is the task of the last candidate."""
+        if self._start is None:  # loading the models is not part of the pace
+            self._start, self._start_count = time.monotonic(), self._search.told_count
+        now = time.monotonic()
+        if not self._search.done and now - self._last < self._every:
+            return
+        self._last = now
+        if self._drawn:
+            self._live.update(self._view(quality))
+        else:
+            self.say(self._line(quality))
+
+    @property
+    def _every(self) -> float:
+        """Seconds between updates that show: the search must not wait for its picture."""
+        return VIEW_SECONDS if self._drawn else LINE_SECONDS
+
+    def _view(self, quality: str) -> View:
+        search = self._search
+        per_minute, ends = self._pace()
+        return View(
+            done=search.children_told,
+            planned=search.recipe.evolution.children,
+            told=search.told_count,
+            quality=quality,
+            per_minute=per_minute,
+            ends=ends,
+            workers=self.workers,
+            archives=tuple(ArchiveView.of(archive) for archive in search.archives.values()),
+            latest=self._latest(),
+        )
+
+    def _line(self, quality: str) -> str:
+        search = self._search
+        words = [f"children {search.children_told}/{search.recipe.evolution.children}"]
+        words += [f"quality {quality}", *pace(*self._pace()), self.workers]
+        for task, archive in search.archives.items():
+            elites = search.elites(task)
+            best = f"{elites[0].scores[task]:.3f}" if elites else "-"
+            words.append(f"{task} {best} ({share(archive.coverage)} filled)")
+        return "  ".join(filter(None, words))
+
+    def _latest(self) -> tuple[str, ...]:
+        """The candidates that entered an archive last and are still there, newest first."""
+        entered: dict[int, list[str]] = {}
+        for task in self._search.tasks:
+            for place, elite in enumerate(self._search.elites(task)):
+                entered.setdefault(elite.index, []).append(task if place else f"{task} (best)")
+        newest = sorted(entered, reverse=True)[:_LATEST]
+        everywhere = list(self._search.tasks)
+        return tuple(
+            f"#{index} {'all' if entered[index] == everywhere else ', '.join(entered[index])}"
+            for index in newest
+        )
+
+    def _pace(self) -> tuple[float | None, float | None]:
+        """Candidates a minute, and when all will be told on the monotonic clock, in seconds."""
+        search, now = self._search, time.monotonic()
+        done = search.told_count - self._start_count
+        if self._start is None or not done or now == self._start:
+            return None, None
+        seconds = now - self._start
+        return 60 * done / seconds, now + (search.total - search.told_count) * seconds / done

@@ -1,0 +1,254 @@
+"""A run, once its recipe was checked: search, evaluation, journal, derived files, summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.console import Console
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.experts.directions import make_ahead
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.run.display import Display
+from mergekit_cycleqd.run.prepare import Prepared
+from mergekit_cycleqd.run_folder.example_masks import draw
+from mergekit_cycleqd.run_folder.journal import Journal
+from mergekit_cycleqd.run_folder.outputs import compared_models, summary, write_outputs
+from mergekit_cycleqd.run_folder.record import Record, Split
+from mergekit_cycleqd.search.cycleqd import CycleQD
+from mergekit_cycleqd.system.interrupts import Interrupts
+from mergekit_cycleqd.trackers.tracker import Kind, Tracker
+from mergekit_cycleqd.workers.pool import Job, Pool
+from mergekit_cycleqd.workers.worker import Evaluator, InProcess
+
+OUTPUT_SECONDS = 120.0
+_PACKAGES = ("mergekit-cycleqd", "mergekit", "lm-eval", "transformers", "torch", "ribs", "numpy")
+
+
+class Run:
+    """One run in one folder; ended at any moment, it goes on from there."""
+
+    def __init__(
+        self, prepared: Prepared, folder: Path, console: Console, tracker: Kind = "none"
+    ) -> None:
+        """Open the run folder.
+
+        Args:
+            prepared: The checked recipe.
+            folder: Where the run is kept; made if need be.
+            console: Where progress is shown.
+            tracker: Where it is logged besides.
+
+        Raises:
+            JournalError: If the folder holds another run, or is in use.
+            SearchError: If the journal does not fit the recipe.
+        """
+        recipe = prepared.recipe
+        self.folder = folder
+        self._console = console
+        self._tracked_by: Kind = tracker
+        self._interrupts = Interrupts()
+        self._written = time.monotonic()
+        self._sizes: dict[Split, dict[str, int]] = {
+            "search": prepared.harness.sizes("search"),
+            "holdout": prepared.harness.sizes("holdout"),
+        }
+        self._prepared = prepared
+        self._journal = Journal.open(folder, _header(prepared))
+        try:
+            self.search = CycleQD(recipe, self._journal.replay(recipe.family))
+        except BaseException:
+            self._journal.close()
+            raise
+
+    def __enter__(self) -> Run:
+        """The run itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the folder free."""
+        self._journal.close()
+
+    def go(self) -> None:
+        """Search until every child was told, then compare models and write the summary.
+
+        Whatever ends it, the derived files show what was reached.
+
+        Raises:
+            SearchError: If an expert cannot be evaluated.
+            ModelError: If the models cannot be loaded.
+            KeyboardInterrupt: On SIGINT or SIGTERM, which end an evaluation and nothing else.
+        """
+        with self._interrupts:
+            try:
+                self._say(self._greeting())
+                self._make_directions()
+                with (
+                    Tracker(self._tracked_by, self.search, self.folder, self._say) as self._tracker,
+                    Display(self.search, self._console) as display,
+                ):
+                    pool = _pool(self._prepared, display.say)
+                    try:
+                        self._go(pool, display)
+                    finally:
+                        pool.close()
+                    self._draw(pool, display)
+                self._compare_experts()
+            finally:
+                if self.search.archives_ready:
+                    self._write()
+        self._say(self.summary())
+
+    def _make_directions(self) -> None:
+        """Those that are missing, once: a run that goes on has them."""
+        if not self.search.told_count:
+            prepared = self._prepared
+            with self._interrupts.welcome():
+                make_ahead(
+                    prepared.recipe, prepared.base, prepared.experts, self._console, self._say
+                )
+
+    def _say(self, message: str) -> None:
+        self._console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+    def _go(self, pool: Pool, display: Display) -> None:
+        family = self.search.family
+        self._compare(pool, display, [Genome.from_base(family), Genome.uniform(family)], "search")
+        self._work(pool, display, self._next_candidate)
+        display.say("comparing models on search and holdout samples")
+        models = [genome for _, genome in compared_models(self.search)]
+        for split, sizes in self._sizes.items():
+            if sizes:
+                self._compare(pool, display, models, split)
+        self._tracker.models(self._journal.scores)
+
+    def _draw(self, pool: Pool, display: Display) -> None:
+        """Keep example masks for the report, where the run's tasks have any."""
+        prepared = self._prepared
+        if not prepared.harness.illustrated:
+            return
+        if prepared.recipe.workers.kind == "ray":
+            display.say(
+                "no masks in the report: models are not on this machine for certain; run the same "
+                "recipe with workers of kind local for them"
+            )
+            return
+        evaluator = pool.evaluator if isinstance(pool, InProcess) else _evaluator(prepared)
+        with self._interrupts.welcome():
+            draw(self.folder, self.search, evaluator.examples)
+
+    def _compare_experts(self) -> None:
+        """Keep for the report how alike the experts are."""
+        from mergekit_cycleqd.experts.measure_similarity import keep_for_run
+
+        prepared = self._prepared
+        with self._interrupts.welcome():
+            keep_for_run(
+                self.folder,
+                prepared.base,
+                prepared.experts,
+                self.search.tasks,
+                trust=prepared.recipe.engine.trust_remote_code,
+            )
+
+    def summary(self) -> str:
+        """The table of the run as it is now."""
+        return summary(self.search, self._journal.scores, self._sizes)
+
+    def _next_candidate(self) -> Job | None:
+        if not self.search.ready:
+            return None
+        candidate = self.search.ask()
+        stops = self._prepared.recipe.evolution.early_stop and self.search.archives_ready
+        floors = self.search.floors if stops else None
+        return Job(candidate.genome, "search", candidate, floors)
+
+    def _compare(
+        self, pool: Pool, display: Display, models: Sequence[Genome], split: Split
+    ) -> None:
+        """Evaluate the models that were not evaluated on a split before, each once."""
+        missing = {
+            genome.id: Job(genome, split)
+            for genome in models
+            if self._journal.scores(genome, split) is None
+        }
+        jobs = iter(missing.values())
+        self._work(pool, display, lambda: next(jobs, None))
+
+    def _work(self, pool: Pool, display: Display, feed: Callable[[], Job | None]) -> None:
+        """Keep all workers busy until there is nothing to feed them and all is done."""
+        under_way = 0
+        while True:
+            while pool.free and (job := feed()) is not None:
+                pool.submit(job)
+                under_way += 1
+            if not under_way and pool.free:
+                return
+            with self._interrupts.welcome():
+                records = pool.wait()
+            for record in records:
+                under_way -= 1
+                self._take(record, display)
+            display.workers = pool.state
+
+    def _take(self, record: Record, display: Display) -> None:
+        self._journal.append(record)
+        candidate = record.candidate
+        if candidate is None:
+            return
+        self.search.tell(candidate, record.scores)
+        if record.error is not None:
+            display.say(f"candidate {candidate.index} failed: {record.error}")
+        display.update(candidate.task)
+        self._tracker.candidate(record)
+        if time.monotonic() - self._written > OUTPUT_SECONDS and self.search.archives_ready:
+            self._write()
+
+    def _write(self) -> None:
+        write_outputs(self.folder, self.search, self._journal.scores, self._sizes)
+        self._written = time.monotonic()
+
+    def _greeting(self) -> str:
+        known = self.search.told_count
+        what = f"going on after {known} of {self.search.total} candidates" if known else "starting"
+        return f"run folder {self.folder}: {what}"
+
+
+def _pool(prepared: Prepared, say: Callable[[str], None]) -> Pool:
+    recipe = prepared.recipe
+    if recipe.workers.kind == "local" and recipe.workers.count == 1:
+        return InProcess(_evaluator(prepared))
+    from mergekit_cycleqd.workers.crew import Crew
+
+    if recipe.workers.kind == "local":
+        from mergekit_cycleqd.workers.processes import Processes
+
+        return Crew(recipe.family, Processes(recipe), say)
+    from mergekit_cycleqd.workers.ray_cluster import RayCluster
+
+    return Crew(recipe.family, RayCluster(recipe), say)
+
+
+def _evaluator(prepared: Prepared) -> Evaluator:
+    return Evaluator(prepared.recipe, prepared.base, prepared.experts, prepared.harness)
+
+
+def _header(prepared: Prepared) -> dict[str, object]:
+    checkpoints: Sequence[Checkpoint] = (prepared.base, *prepared.experts)
+    recipe = prepared.recipe.model_dump(mode="json", exclude={"workers"})  # no part of the search
+    recipe["evolution"]["lag"] = prepared.recipe.lag
+    return {
+        "recipe": recipe,
+        "fingerprints": {model.name: model.fingerprint() for model in checkpoints},
+        "versions": {package: _version(package) for package in _PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,170 @@
+"""The picture of a run on a terminal, in whatever room there is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from mergekit_cycleqd.run import block_characters
+from mergekit_cycleqd.run.archive_view import PICTURED_AXES, ArchiveView
+
+_GAP = 3
+_LEAST_WIDTH = 12
+_SCALES = (2, 1)
+_ECHO = 3
+"""Columns left free at the end: a terminal's ^C there must not begin a new line."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A run at one moment, drawn whenever the terminal wants it.
+
+    Attributes:
+        done: Children told.
+        planned: Children in all.
+        told: Candidates told, the experts among them.
+        quality: The task of the last candidate; empty before the first.
+        per_minute: Candidates a minute; None where it is not known yet.
+        ends: When all will be told, on the monotonic clock, in seconds.
+        workers: The workers in words; empty where there is but this process.
+        archives: One per task.
+        latest: The candidates that entered an archive last, newest first, in words.
+    """
+
+    done: int
+    planned: int
+    told: int
+    quality: str
+    per_minute: float | None
+    ends: float | None
+    workers: str
+    archives: tuple[ArchiveView, ...]
+    latest: tuple[str, ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it: pictures where they fit, figures always."""
+        width, lines = options.max_width, console.height
+        coloured = console.color_system is not None and not console.no_color
+        yield self._head(width)
+        yield self._line("quality", self.quality or "waiting for the first scores")
+        if self.workers:
+            yield Text(self.workers, no_wrap=True, overflow="ellipsis")
+        yield ""
+        taken = 5 + len(self.archives) + bool(self.workers) + bool(self.latest)
+        if not options.ascii_only:
+            yield from self._pictures(width, lines - taken, coloured)
+        yield self._table(width)
+        if self.latest:
+            last = self._line("new elites", "   ".join(self.latest))
+            last.truncate(width - _ECHO, overflow="ellipsis")
+            yield last
+
+    def _head(self, width: int) -> RenderableType:
+        head = Table.grid(padding=(0, 2, 0, 0))
+        cells: list[RenderableType] = [
+            Text("children"),
+            ProgressBar(total=self.planned, completed=self.done, width=max(8, min(32, width - 52))),
+            Text(f"{self.done}/{self.planned}"),
+        ]
+        cells += [Text(word) for word in pace(self.per_minute, self.ends)]
+        head.add_row(*cells)
+        return head
+
+    def _line(self, name: str, content: str) -> Text:
+        return Text(f"{name}  {content}", no_wrap=True, overflow="ellipsis")
+
+    def _pictures(self, width: int, lines: int, coloured: bool) -> RenderResult:
+        """The archives as strips or side by side, as large as there is room for, or nothing."""
+        axes = {len(archive.axes) for archive in self.archives}
+        if axes == {1} and len(self.archives) < lines:
+            yield _strips(self.archives)
+            yield ""
+        if axes != {PICTURED_AXES}:
+            return
+        across = max(archive.bins[0] for archive in self.archives)
+        up = max(archive.bins[1] for archive in self.archives)
+        for scale in _SCALES:
+            column = max(across * scale, _LEAST_WIDTH)
+            total = (column + _GAP) * len(self.archives) - _GAP
+            if total <= width and block_characters.height(up, scale, coloured) + 3 <= lines:
+                yield _side_by_side(self.archives, scale, column, coloured)
+                yield ""
+                return
+
+    def _table(self, width: int) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column("archive", overflow="ellipsis", no_wrap=True, max_width=max(8, width - 52))
+        for name in ("best", "coverage", "QD score", "elites", "improved"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for archive in self.archives:
+            table.add_row(Text(archive.task), *(Text(cell) for cell in self._figures(archive)))
+        return table
+
+    def _figures(self, archive: ArchiveView) -> tuple[str, ...]:
+        if archive.best is None or archive.newest is None:
+            return "-", "0%", "-", "0", "-"
+        ago = self.told - 1 - archive.newest
+        return (
+            f"{archive.best[0]:.3f}",
+            share(archive.coverage),
+            f"{archive.qd_score:.2f}",
+            str(archive.elites),
+            f"{ago} ago" if ago else "now",
+        )
+
+
+def _strips(archives: Sequence[ArchiveView]) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for archive in archives:
+        name = Text(archive.task, style="bold", overflow="ellipsis", no_wrap=True)
+        axis = Text(f"→{archive.axes[0]}", style="dim", overflow="ellipsis", no_wrap=True)
+        grid.add_row(name, block_characters.strip(archive.strip), axis)
+    return grid
+
+
+def _side_by_side(
+    archives: Sequence[ArchiveView], scale: int, column: int, coloured: bool
+) -> Table:
+    grid = Table.grid(padding=(0, _GAP, 0, 0))
+    for _ in archives:
+        grid.add_column(width=column, no_wrap=True, overflow="ellipsis")
+    grid.add_row(*(Text(archive.task, style="bold") for archive in archives))
+    pictures = [block_characters.picture(archive.rows, scale, coloured) for archive in archives]
+    for i in range(max(map(len, pictures))):
+        grid.add_row(*(lines[i] if i < len(lines) else Text() for lines in pictures))
+    grid.add_row(*(Text(_axes(archive, column), style="dim") for archive in archives))
+    return grid
+
+
+def _axes(archive: ArchiveView, column: int) -> str:
+    """What lies along the axes, names cut where the column is too narrow for them."""
+    text = "→{} ↑{}".format(*archive.axes)
+    if len(text) <= column:
+        return text
+    room = column // 2 - 2
+    return "→{} ↑{}".format(
+        *(name if len(name) <= room else name[: room - 1] + "…" for name in archive.axes)
+    )
+
+
+def share(value: float) -> str:
+    """A share in per cent; a small one with a decimal, so that it is seen to grow."""
+    if not value or value >= 0.1:
+        return f"{value:.0%}"
+    return f"{value:.1%}" if value >= 0.0005 else "<0.1%"
+
+
+def pace(per_minute: float | None, ends: float | None) -> list[str]:
+    """Children a minute and the time left, in words; nothing where they are not known."""
+    if per_minute is None or ends is None:
+        return []
+    minutes, seconds = divmod(max(0, round(ends - time.monotonic())), 60)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+    return [f"{per_minute:.1f}/min", f"{clock} left"]

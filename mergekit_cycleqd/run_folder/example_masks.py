@@ -1,0 +1,94 @@
+"""Example masks of a run's models, kept in the run folder for the report."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.run_folder.examples import Example
+from mergekit_cycleqd.run_folder.outputs import compared_models, write_atomically
+from mergekit_cycleqd.search.cycleqd import CycleQD
+
+FOLDER = "pictures"
+INDEX = "index.json"
+_SHOWN = ("base", "expert: ", "best all-round elite", "aggregate")
+_VERSION = 1
+
+
+def shown_models(search: CycleQD) -> list[tuple[str, Genome]]:
+    """The models of which a report has pictures, each with its name."""
+    models = compared_models(search)
+    return [(name, genome) for name, genome in models if name.startswith(_SHOWN)]
+
+
+def draw(folder: Path, search: CycleQD, examples: Callable[[Genome], list[Example]]) -> None:
+    """Keep what the models make of a few samples; nothing is done where that is there already.
+
+    The index is written last, so that one that is there tells of whole files.
+
+    Args:
+        folder: The run folder.
+        search: The finished search.
+        examples: Evaluates one model.
+    """
+    models = shown_models(search)
+    wanted = {name: genome.id for name, genome in models}
+    known = Pictures.read(folder)
+    if known is not None and known.models == wanted:
+        return
+    place = folder / FOLDER
+    samples: dict[str, Any] = {}
+    for number, (name, genome) in enumerate(models):
+        for example in examples(genome):
+            stem = f"{example.task}-{example.sample}"
+            files = {"image": f"{stem}-image.png", "truth": f"{stem}-truth.png"}
+            entry = samples.setdefault(
+                stem, {"task": example.task, "sample": example.sample, **files, "found": {}}
+            )
+            found = f"{stem}-{number}.png"
+            entry["found"][name] = {"file": found, "score": example.score}
+            _write(place / found, example.found)
+            _write(place / files["image"], example.image)
+            _write(place / files["truth"], example.truth)
+    content = {"version": _VERSION, "models": wanted, "samples": list(samples.values())}
+    write_atomically(place / INDEX, json.dumps(content, indent=1) + "\n")
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What `draw` kept.
+
+    Attributes:
+        models: Genome id of each shown model, by its name.
+        samples: A mapping per sample: `task`, `sample`, files `image` and `truth`, and `found` by
+            model with `file` and `score`.
+        folder: Where the files are.
+    """
+
+    models: Mapping[str, str]
+    samples: tuple[Mapping[str, Any], ...]
+    folder: Path
+
+    @classmethod
+    def read(cls, folder: Path) -> Pictures | None:
+        """The pictures of a run folder; None where there are none, or they are not readable."""
+        place = folder / FOLDER
+        try:
+            content = json.loads((place / INDEX).read_text(encoding="utf-8"))
+            if content["version"] != _VERSION:
+                return None
+            return cls(content["models"], tuple(content["samples"]), place)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None

@@ -1,0 +1,227 @@
+"""What the journal keeps: one record per evaluation."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from mergekit_cycleqd.errors import GenomeError, JournalError
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome, Term
+from mergekit_cycleqd.genome.lineage import format_lineage, parse_lineage
+from mergekit_cycleqd.search.cycleqd import Candidate, Scores, Told
+from mergekit_cycleqd.search.early_stop import Bounds
+from mergekit_cycleqd.search.population import mean_scores
+
+Split = Literal["search", "holdout"]
+Status = Literal["done", "stopped", "failed"]
+
+_FIELDS: dict[str, Any] = {
+    "kind": str,
+    "split": str,
+    "scores": (dict, type(None)),
+    "error": (str, type(None)),
+    "seconds": (int, float),
+    "worker": str,
+    "id": str,
+    "weights": list,
+    "terms": list,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One evaluation of one genome.
+
+    Attributes:
+        genome: The model.
+        split: Which samples it was evaluated on.
+        scores: A number per task; None where the evaluation failed or was stopped.
+        candidate: The candidate of the search that it is; None for models that are only compared.
+        error: Why it failed.
+        bounds: Where the evaluation was stopped, since no archive could take the candidate any
+            more: what its score on each task lies between.
+        seconds: Wall time of the evaluation.
+        worker: Which worker did it.
+    """
+
+    genome: Genome
+    split: Split
+    scores: Scores | None
+    candidate: Candidate | None = None
+    error: str | None = None
+    bounds: Bounds | None = None
+    seconds: float = 0.0
+    worker: str = "local"
+
+    @property
+    def status(self) -> Status:
+        """What came of it."""
+        if self.scores is not None:
+            return "done"
+        return "failed" if self.bounds is None else "stopped"
+
+    @property
+    def told(self) -> Told | None:
+        """What the search is told; nothing of a failed expert, which is to be tried again."""
+        candidate = self.candidate
+        if candidate is None or (self.scores is None and not candidate.parents):
+            return None
+        return Told(candidate, self.scores)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as the journal writes it."""
+        content: dict[str, Any] = {"kind": "evaluation"}
+        if (candidate := self.candidate) is not None:
+            content = {
+                "kind": "candidate",
+                "index": candidate.index,
+                "task": candidate.task,
+                "parents": candidate.parents,
+            }
+            if candidate.again is not None:
+                content |= {"again": candidate.again, "repeat": candidate.repeat}
+        if self.genome.family.tsv:
+            content["tsv"] = self.genome.family.tsv
+        if self.genome.lineage:
+            content["lineage"] = format_lineage(self.genome.lineage)
+        if self.bounds is not None:
+            content["bounds"] = self.bounds
+        return content | {
+            "split": self.split,
+            "status": self.status,
+            "scores": self.scores,
+            "error": self.error,
+            "seconds": round(self.seconds, 3),
+            "worker": self.worker,
+            "id": self.genome.id,
+            "weights": self.genome.weights,
+            "terms": self.genome.terms,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], family: Family) -> Record:
+        """Read what `to_json` wrote.
+
+        Raises:
+            JournalError: If a field is missing, or not what it must be.
+            GenomeError: If the genome is not the one whose id stands beside it.
+        """
+        _check(content)
+        terms = tuple(Term(*term) for term in content["terms"])
+        lineage = parse_lineage(content.get("lineage", ""), len(family.experts))
+        family = replace(family, tsv=content.get("tsv", 0.0))  # that of the experts has none
+        genome = Genome(family, tuple(content["weights"]), terms, lineage)
+        if genome.id != content["id"]:
+            raise GenomeError(f"its genome is {genome.id}, not {content['id']} as it says")
+        candidate = None
+        if content["kind"] == "candidate":
+            candidate = Candidate(
+                content["index"],
+                content["task"],
+                genome,
+                tuple(content["parents"]),
+                content.get("again"),
+                content.get("repeat", 0),
+            )
+        return cls(
+            genome=genome,
+            split=content["split"],
+            scores=content["scores"],
+            candidate=candidate,
+            error=content["error"],
+            bounds=_bounds(content.get("bounds")),
+            seconds=content["seconds"],
+            worker=content["worker"],
+        )
+
+
+class Means:
+    """The scores of models, gathered from records: means where elites were evaluated again.
+
+    Attributes:
+        scores: By the genome's id and the split.
+    """
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.scores: dict[tuple[str, Split], Scores] = {}
+        self._found: dict[tuple[str, Split], list[Scores]] = {}
+
+    def add(self, record: Record) -> None:
+        """Take one more record; one that failed or was stopped changes nothing."""
+        if record.scores is None:
+            return
+        key = (record.genome.id, record.split)
+        if record.candidate is None or record.candidate.again is None:
+            self._found[key], self.scores[key] = [record.scores], record.scores
+        else:
+            self._found.setdefault(key, []).append(record.scores)
+            self.scores[key] = mean_scores(self._found[key])
+
+
+def _bounds(content: Mapping[str, Sequence[float]] | None) -> Bounds | None:
+    return None if content is None else {task: (low, high) for task, (low, high) in content.items()}
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+
+
+def _is_repeat(again: Any, repeat: Any, index: int, parents: list[int]) -> bool:
+    if type(again) is not int or type(repeat) is not int:
+        return False
+    return again < index and repeat >= 1 and parents == [again]
+
+
+def _is_term(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != 3:
+        return False
+    expert, seed, scale = value
+    return (expert is None or type(expert) is int) and type(seed) is int and _is_finite(scale)
+
+
+def _check(content: Mapping[str, Any]) -> None:
+    """See that every field is there, and is what it must be."""
+    for name, kinds in _FIELDS.items():
+        if name not in content:
+            raise JournalError(f"it lacks {name}")
+        if not isinstance(content[name], kinds) or isinstance(content[name], bool):
+            raise JournalError(f"its {name} is {content[name]!r}")
+    if not _is_finite(content["seconds"]):
+        raise JournalError(f"its seconds is {content['seconds']!r}")
+    if not all(map(_is_finite, content["weights"])) or not all(map(_is_term, content["terms"])):
+        raise JournalError("its weights or terms are no numbers")
+    if not _is_finite(content.get("tsv", 0.0)):
+        raise JournalError(f"its tsv is {content['tsv']!r}")
+    if not isinstance(content.get("lineage", ""), str):
+        raise JournalError(f"its lineage is {content['lineage']!r}")
+    if content["kind"] not in ("candidate", "evaluation"):
+        raise JournalError(f"its kind is {content['kind']!r}")
+    if content["split"] not in ("search", "holdout"):
+        raise JournalError(f"its split is {content['split']!r}")
+    for task, score in (content["scores"] or {}).items():
+        if not _is_finite(score):
+            raise JournalError(f"its score of {task} is {score!r}")
+    bounds = content.get("bounds")
+    if bounds is not None and not (
+        isinstance(bounds, dict)
+        and all(
+            isinstance(ends, list) and len(ends) == 2 and all(map(_is_finite, ends))
+            for ends in bounds.values()
+        )
+    ):
+        raise JournalError(f"its bounds are {bounds!r}")
+    if content["kind"] == "candidate":
+        index, parents = content.get("index"), content.get("parents")
+        if type(index) is not int or index < 0 or not isinstance(content.get("task"), str):
+            raise JournalError(f"its candidate is {index!r} of {content.get('task')!r}")
+        if not isinstance(parents, list) or not all(type(p) is int and p >= 0 for p in parents):
+            raise JournalError(f"its parents are {parents!r}")
+        again, repeat = content.get("again"), content.get("repeat")
+        if (again, repeat) != (None, None) and not _is_repeat(again, repeat, index, parents):
+            raise JournalError(
+                f"it is repeat {repeat!r} of candidate {again!r}, with parents {parents!r}"
+            )

@@ -1,0 +1,45 @@
+"""What two headers of a journal differ in, where the run cannot go on with the other one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mergekit_cycleqd.recipe.recipe import Recipe
+
+
+def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """What keeps a run from being resumed; more or fewer children and moved folders do not."""
+    before, after = (_flat(_completed(header["recipe"]), "recipe") for header in (was, now))
+    then, here = was["fingerprints"], now["fingerprints"]
+    for key in sorted(before.keys() | after.keys()):
+        old, new = before.get(key), after.get(key)
+        moved = old in then and new in here and then[old] == here[new]
+        if key.endswith(".include_path") and old and new:
+            moved = Path(old).name == Path(new).name
+        if old != new and not moved and key != "recipe.evolution.children":
+            yield f"  {key}: was {old!r}, is {new!r}"
+    for model in sorted(then.keys() & here.keys()):
+        if then[model] != here[model]:
+            yield f"  models.{model}: was {then[model]!r}, is {here[model]!r}"
+
+
+def _completed(recipe: Any) -> Any:
+    """A recipe with the defaults of keys that came after the run was started."""
+    with suppress(ValidationError):
+        return Recipe.model_validate(recipe).model_dump(mode="json", exclude={"workers"})
+    return recipe
+
+
+def _flat(content: Any, prefix: str) -> dict[str, Any]:
+    if isinstance(content, Mapping):
+        items = ((f"{prefix}.{key}", value) for key, value in content.items())
+    elif isinstance(content, list | tuple):
+        items = ((f"{prefix}[{i}]", value) for i, value in enumerate(content))
+    else:
+        return {prefix: content}
+    return {key: leaf for where, value in items for key, leaf in _flat(value, where).items()}

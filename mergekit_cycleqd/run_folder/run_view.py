@@ -1,0 +1,130 @@
+"""A run as its journal tells it, read without touching or locking it: it may be going on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.run_folder.journal import FILE, read_header, read_recipe, read_records
+from mergekit_cycleqd.run_folder.record import Means, Record, Split, Status
+from mergekit_cycleqd.run_folder.sample_counts import sample_counts
+from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD, Scores, Told
+from mergekit_cycleqd.search.population import gathered, mean_scores
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A line of the journal without its genome, which takes kilobytes.
+
+    Attributes:
+        index: Number of the candidate; None for a model that is only compared.
+        task: The candidate's task; empty for a model that is only compared.
+        parents: Numbers of the candidates that it was bred from.
+        split: Which samples it was evaluated on.
+        status: What came of it.
+        scores: A number per task; None where the evaluation failed or was stopped.
+        error: Why it failed.
+        seconds: Wall time of the evaluation.
+        worker: Which worker did it.
+        again: Number of the candidate that it evaluates once more; None for a first evaluation.
+    """
+
+    index: int | None
+    task: str
+    parents: tuple[int, ...]
+    split: Split
+    status: Status
+    scores: Scores | None
+    error: str | None
+    seconds: float
+    worker: str
+    again: int | None = None
+
+
+@dataclass(frozen=True)
+class RunView:
+    """All that a report is made of.
+
+    Attributes:
+        folder: The run folder.
+        header: The first line of the journal.
+        recipe: The run's recipe, with as many children as the journal holds if those are more.
+        search: The search as it is after all that it was told.
+        evaluations: Every line of the journal, in its order.
+        found: Scores by genome id and split; means where elites were evaluated again.
+        counts: Number of samples per split and task, where it is known.
+    """
+
+    folder: Path
+    header: Mapping[str, Any]
+    recipe: Recipe
+    search: CycleQD
+    evaluations: tuple[Evaluation, ...]
+    found: Mapping[tuple[str, Split], Scores]
+    counts: Mapping[Split, Mapping[str, int]]
+
+    @classmethod
+    def read(cls, folder: Path) -> RunView:
+        """Read a run folder, whether or not a run is going on in it.
+
+        A last line that is being written, or that a crash tore, is left out.
+
+        Raises:
+            JournalError: If there is no run, or its journal is damaged.
+            SearchError: If the journal does not fit its recipe.
+        """
+        header = read_header(folder)
+        recipe = read_recipe(folder)
+        evaluations: list[Evaluation] = []
+        means = Means()
+        told: dict[int, Told] = {}
+        for record in read_records(folder / FILE, recipe.family):
+            evaluations.append(_light(record))
+            means.add(record)
+            if record.told is not None:
+                told[record.told.candidate.index] = record.told
+        recipe = recipe.holding(max(told, default=0) + 1)
+        search = CycleQD(recipe, told.values())
+        counts = sample_counts(folder, recipe)
+        return cls(folder, header, recipe, search, tuple(evaluations), means.scores, counts)
+
+    @property
+    def told(self) -> list[Evaluation]:
+        """The candidates that the search was told, by number."""
+        by_index = {e.index: e for e in self.evaluations if e.index is not None}
+        return [by_index[i] for i in sorted(by_index) if by_index[i].scores or by_index[i].parents]
+
+    @property
+    def told_scores(self) -> dict[int, Scores]:
+        """The scores of every candidate that has any; means where it was evaluated again."""
+        told = ((e.index, e.again, e.scores) for e in self.told if e.index is not None)
+        return {number: mean_scores(scores) for number, scores in gathered(told).items()}
+
+    @property
+    def finished(self) -> bool:
+        """Whether every child that the recipe asks for was told."""
+        return self.search.done
+
+    def scores(self, genome: Genome, split: Split) -> Scores | None:
+        """The scores of exactly this genome on a split, if it was evaluated."""
+        return self.found.get((genome.id, split))
+
+
+def _light(record: Record) -> Evaluation:
+    candidate: Candidate | None = record.candidate
+    return Evaluation(
+        None if candidate is None else candidate.index,
+        "" if candidate is None else candidate.task,
+        () if candidate is None else candidate.parents,
+        record.split,
+        record.status,
+        record.scores,
+        record.error,
+        record.seconds,
+        record.worker,
+        None if candidate is None else candidate.again,
+    )

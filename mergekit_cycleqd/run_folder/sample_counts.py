@@ -1,0 +1,40 @@
+"""How many samples each score of a run rests on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.recipe.sample_ids import SampleIds
+from mergekit_cycleqd.run_folder.record import Split
+
+SUMMARY = "summary.md"
+SPLITS: tuple[Split, ...] = ("search", "holdout")
+
+
+def sample_counts(folder: Path, recipe: Recipe) -> dict[Split, dict[str, int]]:
+    """Number of samples per split and task, where the recipe or the run's own summary tells it.
+
+    Ids without an end (``200-``) need the task's size, which a run writes into its summary.
+
+    Args:
+        folder: The run folder.
+        recipe: The run's recipe.
+    """
+    path = folder / SUMMARY
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    counts: dict[Split, dict[str, int]] = {"search": {}, "holdout": {}}
+    for split in SPLITS:
+        for task, count in re.findall(rf"([^\s|]+) \({split}, n=(\d+)\)", text):
+            counts[split][task] = int(count)
+    for task in recipe.tasks:
+        for split, ids in (("search", task.samples.search), ("holdout", task.samples.holdout)):
+            if ids is not None and (count := _count(ids)) is not None:
+                counts[split][task.name] = count
+    return counts
+
+
+def _count(ids: SampleIds) -> int | None:
+    ends = [last for _, last in ids.spans if last is not None]
+    return len(ids.resolve(max(ends) + 1)) if len(ends) == len(ids.spans) else None

@@ -1,0 +1,67 @@
+"""Which backend makes the boxes, and what a backend that cannot is missing."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from mergekit_cycleqd.sandbox import bubblewrap, docker
+from mergekit_cycleqd.sandbox.base import Backend, Limits, SandboxError
+from mergekit_cycleqd.sandbox.root import build_root, find_root, import_root, missing_to_build
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """Whether a backend works on this machine.
+
+    Attributes:
+        name: "docker" or "bubblewrap".
+        missing: What it lacks, and how to mend that; None if it works.
+    """
+
+    name: str
+    missing: str | None
+
+    @property
+    def available(self) -> bool:
+        """Whether it works."""
+        return self.missing is None
+
+
+def backends() -> list[Available]:
+    """All backends, in the order in which "auto" takes them."""
+    needs_root = None if find_root() else missing_to_build()
+    return [
+        Available("docker", docker.missing()),
+        Available("bubblewrap", bubblewrap.missing() or needs_root),
+    ]
+
+
+def choose(kind: str, limits: Limits, root: str | Path | None) -> Backend:
+    """See `sandbox.open_backend`."""
+    if kind == "auto":
+        kind = "bubblewrap" if docker.missing() else "docker"
+    if kind == "docker":
+        image = str(root) if root is not None and not Path(root).exists() else _folder(root)
+        return docker.DockerBackend(limits, image)
+    if kind == "bubblewrap":
+        lacking = bubblewrap.missing()
+        if lacking:
+            raise SandboxError(lacking)
+        return bubblewrap.BubblewrapBackend(limits, _folder(root))
+    raise SandboxError(f"sandbox: must be auto, docker or bubblewrap, got {kind!r}")
+
+
+def _folder(root: str | Path | None) -> Path:
+    """The root as a folder, made now if it is not there."""
+    if root is None:
+        return find_root() or build_root(_LOGGER.info)
+    path = Path(root)
+    if path.is_file():
+        return import_root(path, _LOGGER.info)
+    if not path.is_dir():
+        raise SandboxError(f"{path}: a sandbox root is a folder or a tar file, and there is none")
+    return path

@@ -1,0 +1,1 @@
+"""Ask and tell: archives, parents, children. No model, no torch."""

@@ -1,0 +1,104 @@
+"""How a child comes of an archive: two parents, crossover, mutation (sections 3.1 to 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mergekit_cycleqd.genome.genome import (
+    Genome,
+    Term,
+    combine,
+    crossover,
+    mutate,
+    mutate_own,
+    shift,
+)
+from mergekit_cycleqd.recipe.evolution import (
+    Crossover,
+    GaussianMutation,
+    IsoLine,
+    Mutation,
+    NoMutation,
+)
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.search.archive import Elite, TaskArchive
+from mergekit_cycleqd.search.parents import choose_parents
+from mergekit_cycleqd.search.reevaluate import turn
+from mergekit_cycleqd.search.screening import most_promising
+
+ALL_ROUND = 20  # of so many screened children one is chosen for its mean over the tasks
+
+
+def breed(
+    recipe: Recipe, archives: Mapping[str, TaskArchive], index: int
+) -> tuple[str, Genome, tuple[int, ...]]:
+    """Breed one child; a function of its arguments alone.
+
+    Args:
+        recipe: The run.
+        archives: The archive of each task, none of them empty.
+        index: Number of the candidate, K or more.
+
+    Returns:
+        The task whose turn as quality it is, the child, and the numbers of its parents: all
+        experts for a founder, two candidates for others.
+    """
+    evolution, tasks = recipe.evolution, recipe.task_names
+    task = turn(recipe, index)
+    child = index - len(tasks)
+    if child < len(recipe.founders):
+        family, weight = recipe.founders[child]
+        return task, Genome(family, (weight,) * len(tasks)), tuple(range(len(tasks)))
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([evolution.seed, index])))
+    elites, expert = archives[task].elites, tasks.index(task)
+    proposals = [_propose(recipe, elites, expert, rng) for _ in range(evolution.screen)]
+    chosen = 0
+    if len(proposals) > 1:
+        genomes = [genome for genome, _ in proposals]
+        all_round = child % ALL_ROUND == ALL_ROUND - 1
+        chosen = most_promising(genomes, archives, all_round=all_round)
+    return task, *proposals[chosen]
+
+
+def _propose(
+    recipe: Recipe, elites: Sequence[Elite], expert: int, rng: np.random.Generator
+) -> tuple[Genome, tuple[int, int]]:
+    evolution = recipe.evolution
+    first, second = choose_parents(elites, recipe.task_names, evolution.sampling, rng)
+    family, other = first.genome.family, second.genome
+    if other.family != family:  # a child is of its first parent's kind
+        other = replace(other, family=family)
+    if isinstance(evolution.crossover, IsoLine):
+        genome = _along(first.genome, other, evolution.crossover, rng)
+    else:
+        genome = _between(first.genome, other, evolution.crossover, rng)
+    seed = int(rng.integers(2**32))
+    genome = _mutate(genome, evolution.mutation, expert, seed)
+    return genome, (first.index, second.index)
+
+
+def _between(first: Genome, second: Genome, drawn: Crossover, rng: np.random.Generator) -> Genome:
+    while True:
+        w1, w2 = (float(w) for w in rng.normal(drawn.mean, drawn.std, size=2))
+        if w1 + w2 != 0:
+            return crossover(first, second, w1, w2)
+
+
+def _along(first: Genome, second: Genome, drawn: IsoLine, rng: np.random.Generator) -> Genome:
+    way = float(rng.normal(0.0, drawn.line))
+    aside = rng.normal(0.0, drawn.iso, size=len(first.weights))
+    return shift(combine((first, second), (1.0 - way, way)), aside.tolist())
+
+
+def _mutate(genome: Genome, mutation: Mutation, expert: int, seed: int) -> Genome:
+    """Mutate by the directions of the quality task's expert, or as the recipe says."""
+    if isinstance(mutation, GaussianMutation):
+        return mutate(genome, Term(None, seed, mutation.std))
+    if isinstance(mutation, NoMutation):
+        return genome
+    if mutation.basis == "child":
+        return mutate_own(genome, seed, mutation.max_scale)
+    return mutate(genome, Term(expert, seed, mutation.max_scale))

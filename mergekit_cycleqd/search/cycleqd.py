@@ -1,0 +1,284 @@
+"""The search: ask for candidates, tell their scores (paper, section 3 and algorithm 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mergekit_cycleqd.errors import SearchError
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.recipe import LARGEST, Recipe
+from mergekit_cycleqd.search.aggregation import all_rounders, best_first, one_of_all, parents
+from mergekit_cycleqd.search.archive import Elite, TaskArchive
+from mergekit_cycleqd.search.breeding import breed
+from mergekit_cycleqd.search.early_stop import Floors
+from mergekit_cycleqd.search.population import Population
+from mergekit_cycleqd.search.reevaluate import Repeats
+
+Scores = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A genome to be evaluated.
+
+    Attributes:
+        index: Its number: 0 .. K-1 are the experts, children follow.
+        task: The task whose turn as quality it is; an expert's own.
+        genome: The model.
+        parents: Numbers of the candidates it was bred from; empty for an expert.
+        again: Where it is one more evaluation of an earlier candidate instead of a new model: the
+            number of that one, which then is its only parent.
+        repeat: 0 for a first evaluation; later ones are counted from 1, as they are asked for.
+    """
+
+    index: int
+    task: str
+    genome: Genome
+    parents: tuple[int, ...] = ()
+    again: int | None = None
+    repeat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A candidate with what came of it; scores are None where the evaluation failed."""
+
+    candidate: Candidate
+    scores: Scores | None
+
+
+class CycleQD:
+    """Quality diversity over merges of K experts, one archive per task.
+
+    The search is a function of recipe and scores alone: candidate i draws from (seed, i) and is
+    bred from the archives as they are after candidates 0 .. i - lag in order, whenever their
+    scores arrive. All experts are told before the first child is bred.
+    """
+
+    def __init__(self, recipe: Recipe, told: Iterable[Told] = ()) -> None:
+        """Start a search, or go on with one.
+
+        Args:
+            recipe: The run.
+            told: What an earlier search of the same recipe was told, in any order.
+        """
+        self.recipe = recipe
+        self.tasks = recipe.task_names
+        self.family = recipe.family
+        self.total = len(self.tasks) + recipe.evolution.children
+        self._waiting: dict[int, Told] = {}
+        self._asked: dict[int, Candidate] = {}
+        self._experts: list[Told] = []
+        self._next = 0
+        self._applied = 0
+        self._population = Population(recipe)
+        self._repeats = Repeats(recipe)
+        for item in told:
+            if item.candidate.index < self.total:
+                self._replay(item)
+
+    def _replay(self, item: Told) -> None:
+        candidate = item.candidate
+        if candidate.index < self._applied or candidate.index in self._waiting:
+            raise SearchError(f"candidate {candidate.index} was told twice")
+        if candidate.task not in self.tasks:
+            raise SearchError(f"candidate {candidate.index} is of no task: {candidate.task!r}")
+        if candidate.again is not None:
+            self._repeats.note(candidate.index, candidate.again)
+        self._waiting[candidate.index] = Told(candidate, self._complete(item.scores))
+        self._advance(to=self._next)
+
+    # ---- asking ----
+
+    @property
+    def children_told(self) -> int:
+        """How many children were told."""
+        return max(0, self.told_count - len(self.tasks))
+
+    @property
+    def ready(self) -> bool:
+        """Whether `ask` can give a candidate now, without waiting for scores."""
+        return self._next < self.total and self._needed(self._next) <= self._known()
+
+    @property
+    def done(self) -> bool:
+        """Whether every candidate was told."""
+        return self._known() == self.total
+
+    @property
+    def archives_ready(self) -> bool:
+        """Whether all experts were told, so that the archives' ranges are final."""
+        return self._applied >= len(self.tasks)
+
+    @property
+    def told_count(self) -> int:
+        """How many candidates were told."""
+        return self._applied + len(self._waiting)
+
+    def ask(self) -> Candidate:
+        """The next candidate.
+
+        Raises:
+            SearchError: If there is none left, if scores of earlier ones must be told first, or
+                if an expert could not be evaluated.
+        """
+        if self._next >= self.total:
+            raise SearchError(f"all {self.total} candidates were asked for")
+        if not self.ready:
+            raise SearchError(
+                f"candidate {self._next} needs the scores of candidates before "
+                f"{self._needed(self._next)}; tell candidate {self._known()} first"
+            )
+        candidate = self._asked[self._next] = self._candidate(self._next)
+        if candidate.again is not None:
+            self._repeats.note(candidate.index, candidate.again)
+        self._advance(to=self._next + 1)
+        return candidate
+
+    def _advance(self, to: int) -> None:
+        """Let the next candidate be `to`, or the first after it that was not told already."""
+        self._next = to
+        while self._next < self._applied or self._next in self._waiting:
+            self._next += 1
+        self._apply()
+
+    def _needed(self, index: int) -> int:
+        """How many candidates, in order, must be told before `index` is bred."""
+        experts = len(self.tasks)
+        if index < experts:
+            return 0
+        return max(experts, index - self.recipe.lag + 1)
+
+    def _known(self) -> int:
+        """How many candidates were told without a gap from the first."""
+        known = self._applied
+        while known in self._waiting:
+            known += 1
+        return known
+
+    def _candidate(self, index: int) -> Candidate:
+        experts = len(self.tasks)
+        if index < experts:
+            return Candidate(index, self.tasks[index], Genome.from_expert(self.family, index))
+        if self._repeats.falls_on(index):
+            task, elite, repeat = self._repeats.choose(self.archives, index)
+            again = elite.index
+            return Candidate(index, task, elite.genome, (again,), again, repeat)
+        task, genome, parents = breed(self.recipe, self.archives, index)
+        return Candidate(index, task, genome, parents)
+
+    # ---- telling ----
+
+    def tell(self, candidate: Candidate, scores: Scores | None) -> None:
+        """Say what came of a candidate.
+
+        Args:
+            candidate: One that `ask` gave.
+            scores: A number per task. None, or a number that is NaN or beyond `recipe.LARGEST`,
+                means that the evaluation failed: the candidate is offered to no archive.
+
+        Raises:
+            SearchError: If it was not asked for, was told already, or a task has no score.
+        """
+        if self._asked.get(candidate.index) != candidate:
+            raise SearchError(f"candidate {candidate.index} is not waiting for its scores")
+        told = Told(candidate, self._complete(scores))
+        del self._asked[candidate.index]
+        self._waiting[candidate.index] = told
+        self._apply()
+
+    def _complete(self, scores: Scores | None) -> Scores | None:
+        """Scores of all tasks, in their order; None where an axis could not hold one."""
+        if scores is None:
+            return None
+        if missing := [task for task in self.tasks if task not in scores]:
+            raise SearchError(f"needs a score for every task, got none for {missing[0]!r}")
+        complete = {task: float(scores[task]) for task in self.tasks}
+        return complete if all(abs(s) <= LARGEST for s in complete.values()) else None
+
+    def _apply(self) -> None:
+        """Offer to the archives, in order, what the next candidate may see; at the end, all."""
+        limit = self.total if self._next >= self.total else self._needed(self._next)
+        if self._next < len(self.tasks):
+            limit = len(self.tasks)  # experts do not depend on the archives
+        while self._applied < limit and self._applied in self._waiting:
+            told = self._waiting.pop(self._applied)
+            self._applied += 1
+            if self._applied <= len(self.tasks):
+                self._experts.append(told)
+                self._lay_out()
+            elif told.scores is not None:
+                self._take(told.candidate, told.scores)
+
+    def _take(self, candidate: Candidate, scores: Scores) -> None:
+        if candidate.again is None:
+            self._population.offer(_elite(candidate, scores))
+        elif self._population.has(candidate.again):
+            self._population.correct(candidate.again, scores)
+        else:
+            raise SearchError(
+                f"candidate {candidate.index} evaluates candidate {candidate.again} once more, "
+                "which has no scores"
+            )
+
+    def _lay_out(self) -> None:
+        """Make the archives for the experts told so far, whose scores set the automatic ranges."""
+        for expert in self._experts:
+            if expert.scores is None and self._applied == len(self.tasks):
+                raise SearchError(
+                    f"the expert {self.family.experts[expert.candidate.index]} could not be "
+                    "evaluated; see the journal for the error"
+                )
+        scored = [_elite(e.candidate, e.scores) for e in self._experts if e.scores is not None]
+        self._population = Population(self.recipe, scored)
+
+    # ---- looking ----
+
+    @property
+    def archives(self) -> Mapping[str, TaskArchive]:
+        """The archive of each task, as the next candidate sees them."""
+        return self._population.archives
+
+    @property
+    def floors(self) -> Floors:
+        """What a candidate has to reach to enter one of the archives as they are now."""
+        return Floors(tuple(archive.floor for archive in self.archives.values()))
+
+    def elites(self, task: str) -> list[Elite]:
+        """The elites of one task's archive, best first; see `best_first` for equals.
+
+        Raises:
+            SearchError: If there is no such task.
+        """
+        if task not in self.archives:
+            raise SearchError(f"no task is named {task!r}; known: {', '.join(self.tasks)}")
+        return best_first(self.archives[task])
+
+    def aggregate(self) -> Genome:
+        """One model out of all archives, as `evolution.aggregation` says; see `one_of_all`.
+
+        Raises:
+            SearchError: If the archives are empty.
+        """
+        return one_of_all(self.recipe.evolution.aggregation, self.archives)
+
+    def aggregated(self) -> list[Elite]:
+        """The elites that the aggregate is made of; see `parents`.
+
+        Raises:
+            SearchError: If the archives are empty.
+        """
+        return parents(self.recipe.evolution.aggregation, self.archives)
+
+    def best_all_round(self) -> Elite:
+        """The elite of any archive with the highest mean score over the tasks.
+
+        Raises:
+            SearchError: If the archives are empty.
+        """
+        return all_rounders(self.archives)[0]
+
+
+def _elite(candidate: Candidate, scores: Scores) -> Elite:
+    return Elite(candidate.index, candidate.genome, scores, candidate.parents)

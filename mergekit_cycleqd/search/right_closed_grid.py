@@ -1,0 +1,20 @@
+"""The grid of an archive: ribs' GridArchive with the edges of the authors' released code."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from ribs.archives import GridArchive
+
+from mergekit_cycleqd.search.early_stop import cells
+
+
+class RightClosedGrid(GridArchive):  # type: ignore[misc]
+    """A ribs grid whose cells are closed on the right, as the authors' released code has them."""
+
+    def index_of(self, measures: ArrayLike) -> NDArray[np.int32]:
+        """Flat cell numbers of measures of shape (batch, measure_dim), as ribs defines them."""
+        values = np.asarray(measures, dtype=self.dtypes["measures"])
+        inside = cells(values, self.lower_bounds, self.upper_bounds, self.dims)
+        indices: NDArray[np.int32] = self.grid_to_int_index(inside)
+        return indices

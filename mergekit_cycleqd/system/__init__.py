@@ -1,0 +1,1 @@
+"""What is asked of the machine: free memory, whole-file writes, safe interrupts."""

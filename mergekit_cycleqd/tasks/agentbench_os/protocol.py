@@ -1,0 +1,132 @@
+"""What is said in AgentBench's OS interaction task: the prompt, the actions, the observations."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from mergekit_cycleqd.tasks.episode import Message
+
+# Instructions and one-shot are the benchmark's own words (AgentBench, Apache-2.0): with others,
+# scores would not compare.
+_INSTRUCTIONS = """\
+You are an assistant that will act like a person, I'will play the role of linux(ubuntu) operating \
+system. Your goal is to implement the operations required by me or answer to the question proposed \
+by me. For each of your turn, you should first think what you should do, and then take exact one \
+of the three actions: "bash", "finish" or "answer". 
+
+1. If you think you should execute some bash code, take bash action, and you should print like this:
+
+Think: put your thought here.
+
+Act: bash
+
+```bash
+# put your bash code here
+```
+
+2. If you think you have finished the task, take finish action, and you should print like this:
+
+Think: put your thought here.
+
+Act: finish
+
+3. If you think you have got the answer to the question, take answer action, and you should print \
+like this:
+
+Think: put your thought here.
+
+Act: answer(Your answer to the question should be put in this pair of parentheses)
+
+If the output is too long, I will truncate it. The truncated output is not complete. You have to \
+deal with the truncating problem by yourself. Attention, your bash code should not contain any \
+input operation. Once again, you should take only exact one of the three actions in each turn.
+
+Now, my problem is:
+
+tell me how many files are in the directory "/etc"?"""
+
+_ONE_SHOT = (
+    (
+        "assistant",
+        "Think: To count the files in /etc, I need to print all the files in it.\n\n"
+        "Act: bash\n\n```bash\nls /etc\n```",
+    ),
+    (
+        "user",
+        "The output of the OS:\ncpi cron.hourly fuse.conf iproute2 lvm networkd-dispatcher "
+        "protocols selinux tmpfiles.d [truncated because the output is too long]",
+    ),
+    (
+        "assistant",
+        "Think: The output has been truncated because it is too long, so I need to count files by "
+        "script directly.\n\nAct: bash\n\n```bash\nls -1 /etc | wc -l\n```",
+    ),
+    ("user", "The output of the OS:\n220"),
+    ("assistant", "Think: Now I get the answer, it is 220.\n\nAct: answer(220)"),
+)
+
+_PROBLEM = "Now, I will start a new problem in a new OS. My problem is:\n\n"
+_CHARACTERS = 800
+_KEPT = 780
+_CUT = "\n[truncated because the output is too long]"
+
+_ACT = re.compile(r"Act:\s*(.+)")
+_BLOCK = re.compile(r"```bash\n(.*?)\n```", re.DOTALL)
+# Control sequences (colours, cursor), operating system commands (titles), and two-byte escapes.
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What the model chose to do.
+
+    Attributes:
+        kind: "bash" runs `text`, "finish" ends without an answer, "answer" ends with `text`.
+        text: Bash, or the answer.
+    """
+
+    kind: Literal["bash", "finish", "answer"]
+    text: str = ""
+
+
+def prompt(description: str) -> list[Message]:
+    """The chat that an episode begins with: instructions, one solved problem, and the problem."""
+    return [
+        {"role": "user", "content": _INSTRUCTIONS},
+        *({"role": role, "content": content} for role, content in _ONE_SHOT),
+        {"role": "user", "content": _PROBLEM + description},
+    ]
+
+
+def parse_action(reply: str) -> Action | None:
+    """The last valid action of a reply; None where it has none.
+
+    An answer is what stands between the first "(" and the last ")" of its line. Bash is all
+    ```` ```bash ```` blocks of the reply, joined by a blank line; without any it does nothing.
+    """
+    for act in reversed(_ACT.findall(reply)):
+        name = act.lower()
+        if name.startswith("bash"):
+            return Action("bash", "\n\n".join(_BLOCK.findall(reply)))
+        if name.startswith("finish"):
+            return Action("finish")
+        first, last = act.find("("), act.rfind(")")
+        if name.startswith("answer") and 0 <= first < last:
+            return Action("answer", act[first + 1 : last])
+    return None
+
+
+def observation(output: str, note: str = "") -> str:
+    """What the model reads of a command: its output without ANSI sequences, cut where long.
+
+    Args:
+        output: What the command wrote.
+        note: A line that is added whole, where there is more to say.
+    """
+    text = _ANSI.sub("", output).strip("\r\n")
+    if len(text) > _CHARACTERS:
+        text = text[:_KEPT] + _CUT
+    text = "\n".join(part for part in (text, note) if part)
+    return f"The output of the OS:\n\n{text}" if text else "The output of the OS is empty."

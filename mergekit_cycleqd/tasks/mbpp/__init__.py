@@ -1,0 +1,1 @@
+"""MBPP, run in a sandbox."""

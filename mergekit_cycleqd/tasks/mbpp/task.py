@@ -1,0 +1,201 @@
+"""Programming problems in MBPP's form: the model writes a program, its tests run in a box.
+
+An episode of one turn. A program passes if all its tests do; a wrong answer, a syntax error, an
+endless loop and an early exit are failures alike. `runner` says what a program cannot fake.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from lm_eval.api.metrics import mean
+
+from mergekit_cycleqd.sandbox.base import Backend, Limits
+from mergekit_cycleqd.tasks.box_task import BoxOptions, BoxTask
+from mergekit_cycleqd.tasks.episode import Episode, Outcome, Prompt
+from mergekit_cycleqd.tasks.episode_task import Aggregation
+from mergekit_cycleqd.tasks.mbpp.problems import (
+    DATASET,
+    CodingProblem,
+    choose,
+    load_dataset,
+    load_file,
+    read_task_ids,
+)
+
+Style = Literal["chat", "magicoder"]
+
+_MAGICODER = """\
+You are an exceptionally intelligent coding assistant that consistently delivers accurate and \
+reliable responses to user instructions.
+
+@@ Instruction:
+{instruction}
+
+@@ Response:
+```python
+"""
+
+_CHAT = """\
+{instruction}
+
+Answer with one Python code block that holds the whole solution, and nothing after it."""
+
+_INSTRUCTION = """\
+{text} Your code should satisfy the following assertion:
+```python
+{test}
+```"""
+
+_FENCE = "```"
+_BLOCK = re.compile(r"```(?:python|py|Python)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+
+
+class CodingOptions(BoxOptions):
+    """The options of the task, beside those of boxes.
+
+    Attributes:
+        data_files: One or more files of problems, such as MBPP's own mbpp.jsonl.
+        dataset: Where on the Hub they are, if no file is named.
+        task_ids: A file that lists the numbers of the problems to take, such as MBPP+'s 378: as a
+            JSON list, or one a line. The documents' ids then count within these.
+        prompt: "chat": in the model's own chat template. "magicoder": a plain text with Magicoder's
+            markers, that ends in an open code block; as by the code that the paper's authors
+            released.
+    """
+
+    data_files: str | list[str] | None = None
+    dataset: str = DATASET
+    task_ids: str | None = None
+    prompt: Style = "chat"
+
+
+class CodingTask(BoxTask):
+    """The task `mbpp_sandboxed`: documents in the order of the file, which is by number."""
+
+    Options = CodingOptions
+    options: CodingOptions
+    generation: ClassVar[Mapping[str, Any]] = {
+        "until": ["@@ Instruction", "@@ Response"],
+        "max_gen_toks": 512,
+    }
+    limits: ClassVar[Limits] = Limits(
+        memory=512 << 20, processes=64, disk=64 << 20, output=64 << 10, seconds=15
+    )
+
+    def documents(self) -> Sequence[dict[str, Any]]:
+        """The problems, read."""
+        named = self.options.data_files
+        if named:
+            files = [named] if isinstance(named, str) else named
+            problems = [problem for name in files for problem in load_file(Path(name))]
+        else:
+            problems = load_dataset(self.options.dataset)
+        if self.options.task_ids is not None:
+            problems = choose(problems, read_task_ids(Path(self.options.task_ids)))
+        self._problems = {problem.task_id: problem for problem in problems}
+        return [{"id": problem.task_id, **asdict(problem)} for problem in problems]
+
+    def prompt(self, doc: dict[str, Any]) -> Prompt:
+        """The problem, with its first test."""
+        return make_prompt(self._problems[doc["id"]], self.options.prompt)
+
+    def episode(self, doc: dict[str, Any]) -> Episode:
+        """An attempt at a problem."""
+        return CodingEpisode(self._problems[doc["id"]], self.backend(), self.options.prompt)
+
+    def metrics(self) -> Mapping[str, Aggregation]:
+        """The share of problems solved by one program each."""
+        return {"pass_at_1": mean}
+
+
+class CodingEpisode(Episode):
+    """One attempt at one problem: one reply, one box."""
+
+    def __init__(self, problem: CodingProblem, backend: Backend, style: Style) -> None:
+        """Prepare an attempt.
+
+        Args:
+            problem: The problem.
+            backend: Gives the box.
+            style: Which prompt.
+        """
+        self._problem = problem
+        self._backend = backend
+        self._style = style
+
+    def open(self) -> Prompt:
+        """The prompt; the box is opened once there is a program."""
+        return make_prompt(self._problem, self._style)
+
+    def step(self, reply: str) -> Outcome:
+        """Run the reply's program and the tests."""
+        program = find_program(reply, self._style)
+        fault = run_program(self._backend, self._problem, program)
+        return Outcome("completed", fault is None, {} if fault is None else {"fault": fault})
+
+    def stop(self, status: str) -> Outcome:
+        """End it: no program, no pass."""
+        return Outcome(status, False)
+
+    def close(self) -> None:
+        """Nothing is open between turns."""
+
+
+def make_prompt(problem: CodingProblem, style: Style) -> Prompt:
+    """What the model reads: the problem and its first test."""
+    text = problem.text.strip()
+    if not text.endswith("."):
+        text += "."
+    instruction = _INSTRUCTION.format(text=text, test=problem.tests[0])
+    if style == "magicoder":
+        return _MAGICODER.format(instruction=instruction)
+    return [{"role": "user", "content": _CHAT.format(instruction=instruction)}]
+
+
+def find_program(reply: str, style: Style) -> str:
+    """The program in a reply.
+
+    "magicoder": all before the end of the code block that the prompt opened. "chat": the first code
+    block; the whole reply where there is none.
+    """
+    if style == "magicoder":
+        return reply.partition(_FENCE)[0]
+    block = _BLOCK.search(reply)
+    return block[1] if block else reply
+
+
+def run_program(backend: Backend, problem: CodingProblem, program: str) -> str | None:
+    """Run a program with a problem's tests, in a box of its own.
+
+    Returns:
+        What went wrong; None if all tests passed.
+
+    Raises:
+        SandboxError: If no box could be had, or it broke.
+    """
+    secret = secrets.token_hex(16)
+    parts = [
+        ("program", program),
+        ("setup", problem.setup),
+        *((f"test {i}", test) for i, test in enumerate(problem.tests)),
+    ]
+    with backend.open() as box:
+        result = box.run(["python3", "-I", "-c", _runner()], stdin=secret + json.dumps(parts))
+    if secret in result.output:
+        return None
+    if result.timed_out:
+        return f"it did not end within {backend.limits.seconds:g} seconds"
+    return result.output.strip()[:1000] or f"the process ended with {result.returncode}"
+
+
+@cache
+def _runner() -> str:
+    return Path(__file__).with_name("runner.py").read_text(encoding="utf-8")

@@ -1,0 +1,45 @@
+"""What the agentic and coding tasks need on this machine, and whether it is there."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from mergekit_cycleqd.errors import CycleQDError
+
+_DATA = {
+    "agentbench_db": "agentbench_root: your clone of AgentBench",
+    "agentbench_os": "agentbench_root: your clone of AgentBench",
+    "mbpp_sandboxed": "data_files: mbpp.jsonl, or the Hub",
+}
+
+
+def table() -> Table:
+    """One row per task: its data, what it runs in, and what is missing for that."""
+    server, box = _database(), _box()
+    found = Table("task", "data (metadata)", "runs in", "here", box=None, padding=(0, 2))
+    for task, data in _DATA.items():
+        name, missing = ("a MariaDB server", server) if task == "agentbench_db" else box
+        found.add_row(task, data, name, "yes" if missing is None else f"no: {missing}")
+    return found
+
+
+def _database() -> str | None:
+    """Why no private database server can be had, if so."""
+    try:
+        from mergekit_cycleqd.tasks.agentbench_db.mariadb import find_programs
+
+        find_programs()
+    except CycleQDError as error:
+        return str(error)
+    return None
+
+
+def _box() -> tuple[str, str | None]:
+    """The backend that "auto" takes, and if there is none what each is missing."""
+    from mergekit_cycleqd.sandbox.open import backends
+
+    found = backends()
+    for backend in found:
+        if backend.available:
+            return f"boxes of {backend.name}", None
+    return "boxes", "; or ".join(f"{backend.name}: {backend.missing}" for backend in found)

@@ -1,0 +1,62 @@
+"""What a tracker is told: names and numbers, and nothing that could be a secret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.run_folder.outputs import Find, compared_models
+from mergekit_cycleqd.run_folder.record import Record, Split
+from mergekit_cycleqd.search.cycleqd import CycleQD
+
+Row = list[str | float | None]
+
+
+def settings(recipe: Recipe) -> dict[str, Any]:
+    """What a run depends on, less all that its tasks are given: there may be passwords in it."""
+    return {
+        "base_model": recipe.base_model,
+        "experts": {expert.task: expert.model for expert in recipe.experts},
+        "tasks": [
+            task.model_dump(mode="json", include={"name", "task", "metric", "bins", "samples"})
+            for task in recipe.tasks
+        ],
+        "evolution": recipe.evolution.model_dump(mode="json") | {"lag": recipe.lag},
+        "engine": recipe.engine.model_dump(mode="json"),
+    }
+
+
+def candidate_values(record: Record, search: CycleQD) -> dict[str, float]:
+    """A candidate's scores and time, and what the archives are after it.
+
+    Args:
+        record: Of a candidate that the search was told.
+        search: The search.
+    """
+    assert record.candidate is not None
+    values = {
+        "candidate": float(record.candidate.index),
+        "seconds": record.seconds,
+        "failed": float(record.status == "failed"),
+    }
+    for task, score in (record.scores or {}).items():
+        values[f"score/{task}"] = score
+    for task, archive in search.archives.items():
+        values[f"coverage/{task}"] = archive.coverage
+        values[f"qd_score/{task}"] = archive.qd_score
+        if elites := search.elites(task):
+            values[f"best/{task}"] = elites[0].scores[task]
+    return values
+
+
+def model_rows(search: CycleQD, find: Find) -> tuple[list[str], list[Row]]:
+    """The columns and rows of the table that ends a run; None where there is no score."""
+    splits: tuple[Split, ...] = ("search", "holdout")
+    rows: list[Row] = []
+    for name, genome in compared_models(search):
+        row: Row = [name]
+        for split in splits:
+            scores = find(genome, split) or {}
+            row += [scores.get(task) for task in search.tasks]
+        rows.append(row)
+    return ["model", *(f"{split}/{task}" for split in splits for task in search.tasks)], rows

@@ -1,0 +1,145 @@
+"""One engine and the tasks of a run: what every worker has."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.engines.base import ModelEngine, open_engine
+from mergekit_cycleqd.errors import CycleQDError, ModelError
+from mergekit_cycleqd.evaluators.base import Harness, open_harness
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.run_folder.examples import Example
+from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.search.early_stop import Hopeless
+from mergekit_cycleqd.workers.pool import Job, Pool
+
+ATTEMPTS = 3
+
+
+class Evaluator:
+    """Evaluates in this process; the model is loaded when the first genome comes."""
+
+    def __init__(
+        self, recipe: Recipe, base: Checkpoint, experts: Sequence[Checkpoint], harness: Harness
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            recipe: The run.
+            base: The base model.
+            experts: The experts, in the order of a genome's weights.
+            harness: The run's tasks.
+        """
+        self._recipe = recipe
+        self._checkpoints = (base, tuple(experts))
+        self._harness = harness
+        self._engine: ModelEngine | None = None
+
+    @classmethod
+    def open(cls, recipe: Recipe) -> Evaluator:
+        """Find models and tasks anew, in a process or on a machine of its own.
+
+        Raises:
+            CycleQDError: If they cannot be had here.
+        """
+        family = recipe.family
+        base = Checkpoint.open(family.base_model)
+        return cls(recipe, base, list(map(open_expert, family.experts)), open_harness(recipe))
+
+    def evaluate(self, job: Job, worker: str) -> Record:
+        """Score a genome; what breaks is tried again, and then said in the record.
+
+        Args:
+            job: What to evaluate.
+            worker: Name of who does it, for the record.
+
+        Raises:
+            ModelError: If the models of the run cannot be loaded at all.
+        """
+        engine = self._loaded()
+        start = time.monotonic()
+        scores, error, bounds = None, None, None
+        for _ in range(ATTEMPTS):
+            try:
+                engine.load(job.genome)
+                scores = self._harness.evaluate(
+                    engine.model, job.split, job.floors, repeat=job.repeat
+                )
+                error = None
+                break
+            except Hopeless as stop:
+                error, bounds = None, stop.bounds
+                break
+            except ModelError:
+                raise
+            except CycleQDError as fault:  # what the model gives cannot be scored
+                error = str(fault)
+                break
+            except Exception as fault:
+                error = f"{type(fault).__name__}: {fault}"
+        return Record(
+            genome=job.genome,
+            split=job.split,
+            scores=scores,
+            candidate=job.candidate,
+            error=error,
+            bounds=bounds,
+            seconds=time.monotonic() - start,
+            worker=worker,
+        )
+
+    def examples(self, genome: Genome) -> list[Example]:
+        """What a model makes of a few samples, as pictures.
+
+        Raises:
+            ModelError: If the models of the run cannot be loaded at all.
+        """
+        engine = self._loaded()
+        engine.load(genome)
+        return self._harness.examples(engine.model)
+
+    def close(self) -> None:
+        """Give free what the engine holds outside this process."""
+        if self._engine is not None:
+            self._engine.close()
+
+    def _loaded(self) -> ModelEngine:
+        if self._engine is None:
+            self._engine = open_engine(self._recipe.engine, *self._checkpoints)
+        return self._engine
+
+
+class InProcess(Pool):
+    """This process alone: a job is done when it is waited for."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        """Evaluate with `evaluator`."""
+        self.evaluator = evaluator
+        self._jobs: deque[Job] = deque()
+
+    @property
+    def free(self) -> int:
+        """One, or none."""
+        return 1 - len(self._jobs)
+
+    @property
+    def state(self) -> str:
+        """Nothing to say."""
+        return ""
+
+    def submit(self, job: Job) -> None:
+        """Keep it."""
+        self._jobs.append(job)
+
+    def wait(self) -> list[Record]:
+        """Do it."""
+        return [self.evaluator.evaluate(self._jobs.popleft(), "local")]
+
+    def close(self) -> None:
+        """Give free what the engine holds outside this process."""
+        self.evaluator.close()
