@@ -54,8 +54,10 @@ from torch import Tensor
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term
-from mergekit_cycleqd.merging.directions import FactorCache, as_matrix
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.terms import Term
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.directions import as_matrix
 
 EXPERTS = 3
 MODELS = ("base", *(f"expert-{k}" for k in range(EXPERTS)))

@@ -26,7 +26,7 @@ from rich.console import Console
 
 from mergekit_cycleqd.run.prepare import Prepared, prepare
 from mergekit_cycleqd.run.run import Run
-from mergekit_cycleqd.run_folder.journal import FILE, read_records
+from mergekit_cycleqd.run_folder.journal_reading import FILE, read_records
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart.yaml"
 

@@ -37,7 +37,8 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.hf.engine import HFEngine
 from mergekit_cycleqd.engines.hf.stop_texts import StopRows
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
-from mergekit_cycleqd.genome.genome import Genome, Term
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.record import Record

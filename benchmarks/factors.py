@@ -16,8 +16,8 @@ import torch
 from shapes import SHAPES, chosen, weights
 from torch import Tensor
 
-from mergekit_cycleqd.checkpoints.lora_expert import LowRank
 from mergekit_cycleqd.merging.directions import directions
+from mergekit_cycleqd.merging.low_rank import LowRank
 
 LORA_RANK = 16
 

@@ -24,7 +24,8 @@ from search_overhead import TASKS, recipe, scores
 
 from mergekit_cycleqd.report.plots import COLOURS
 from mergekit_cycleqd.report.still_figures import new_figure, save
-from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD
+from mergekit_cycleqd.search.candidate import Candidate
+from mergekit_cycleqd.search.cycleqd import CycleQD
 
 WORKERS = (1, 4, 16, 64)
 LAG = 128

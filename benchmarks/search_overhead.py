@@ -15,13 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from mergekit_cycleqd.recipe.evolution import PRESETS
+from mergekit_cycleqd.recipe.presets import PRESETS
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.run_folder.journal import FILE, Journal
+from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.journal_lines import encode
-from mergekit_cycleqd.run_folder.outputs import recipe_text
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.run_folder.record import Record
-from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD
+from mergekit_cycleqd.search.candidate import Candidate
+from mergekit_cycleqd.search.cycleqd import CycleQD
 
 TASKS = ("coding", "db", "os")
 
@@ -84,7 +85,7 @@ def main() -> None:
                     elites = [e for task in TASKS for e in search.elites(task)]
                     coverage = sum(a.coverage for a in search.archives.values()) / len(TASKS)
                     terms = max(len(e.genome.terms) for e in elites)
-                    largest = max(len(recipe_text(e.genome).encode()) for e in elites)
+                    largest = max(len(e.genome.to_yaml().encode()) for e in elites)
                     print(
                         f"| {done} | {1e3 * spent / step:.3f} | {len(elites)} | {coverage:.1%} "
                         f"| {terms} | {largest / 1e3:.1f} |",

@@ -12,7 +12,8 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, TensorHeader
-from mergekit_cycleqd.merging.directions import Basis, FactorCache
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.directions import Basis
 
 
 class Shape(NamedTuple):

@@ -8,13 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term, aggregate, crossover, mutate
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.operators import aggregate, crossover, mutate
+from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.mergekit_plugin import registration
 
 if TYPE_CHECKING:
     from mergekit_cycleqd.recipe.load import load_recipe
     from mergekit_cycleqd.recipe.recipe import Recipe
-    from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD
+    from mergekit_cycleqd.search.candidate import Candidate
+    from mergekit_cycleqd.search.cycleqd import CycleQD
 
 __all__ = [
     "Candidate",

@@ -13,8 +13,9 @@ from lm_eval.api.instance import Instance
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.hf.engine import HFEngine
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term
-from mergekit_cycleqd.recipe.recipe import Engine
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.terms import Term
+from mergekit_cycleqd.recipe.engine import Engine
 
 
 def open_hf(family: Family, **settings: Any) -> HFEngine:

@@ -19,7 +19,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from mergekit_cycleqd.engines.out_of_memory import OutOfMemory
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.terms import Term
 from tests.conftest import save_tokenizer
 from tests.models_in_memory import open_hf, prompts, questions
 

@@ -9,14 +9,16 @@ import pytest
 from huggingface_hub import CommitOperationAdd
 
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
-from mergekit_cycleqd.checkpoints.recipe_models import parts
-from mergekit_cycleqd.cli.push import main_hf
+from mergekit_cycleqd.cli.hf import main_hf
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.references import parts
 from mergekit_cycleqd.recipe.load import load_recipe
-from mergekit_cycleqd.run_folder.journal import FILE, Journal, read_header
+from mergekit_cycleqd.run_folder.compared_models import compared_models
+from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.journal_lines import encode
-from mergekit_cycleqd.run_folder.outputs import compared_models, write_outputs
+from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header
+from mergekit_cycleqd.run_folder.outputs import write_outputs
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from tests.conftest import COLOURS, Change, write_run_recipe

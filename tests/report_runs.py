@@ -11,10 +11,11 @@ from typing import Any
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.run_folder.journal import FILE
+from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.journal_lines import encode
-from mergekit_cycleqd.run_folder.outputs import compared_models
-from mergekit_cycleqd.run_folder.record import Record, Split
+from mergekit_cycleqd.run_folder.journal_reading import FILE
+from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.search.cycleqd import CycleQD
 
 TASKS = ("coding", "db", "os", "maths", "web")

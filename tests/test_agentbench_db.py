@@ -20,7 +20,7 @@ from transformers import AutoTokenizer
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.recipe.recipe import Task
+from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.tasks.agentbench_db.mariadb import shared_server
 from mergekit_cycleqd.tasks.agentbench_db.model_statements import Reply
 from mergekit_cycleqd.tasks.agentbench_db.protocol import is_right, observation

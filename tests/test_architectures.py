@@ -16,9 +16,9 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term
-from mergekit_cycleqd.merging.directions import FactorCache
-from mergekit_cycleqd.run_folder.outputs import recipe_text
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.terms import Term
+from mergekit_cycleqd.merging.direction_cache import FactorCache
 from tests.conftest import save_versions
 from tests.test_merge_method import run_main
 
@@ -104,7 +104,7 @@ def merged_both_ways(kind: Any, family: Family, folder: Path) -> tuple[Any, Any]
     experts = [Checkpoint.open(expert) for expert in family.experts]
     base = Checkpoint.open(family.base_model)
     ResidentModel(resident, base, experts, FactorCache(folder / "factors")).load(genome)
-    (folder / "model.yaml").write_text(recipe_text(genome))
+    (folder / "model.yaml").write_text(genome.to_yaml())
     assert run_main("merge", folder / "model.yaml", folder / "out", "--quiet") == 0
     merged, loading = kind.from_pretrained(folder / "out", output_loading_info=True)
     assert not any(loading.values()), loading

@@ -19,7 +19,8 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
-from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD
+from mergekit_cycleqd.search.candidate import Candidate
+from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.screening import most_promising
 from tests import test_separation
 from tests.conftest import RecipeMaker

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from mergekit_cycleqd.sandbox.base import Backend, open_backend
+from mergekit_cycleqd.sandbox.base import Backend
+from mergekit_cycleqd.sandbox.open import open_backend
 from mergekit_cycleqd.tasks.mbpp.problems import CodingProblem
 from mergekit_cycleqd.tasks.mbpp.task import CodingTask, run_program
 

@@ -18,8 +18,8 @@ from mergekit_cycleqd.engines.hf.engine import HFEngine
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.recipe.recipe import Engine
-from mergekit_cycleqd.run_folder.journal import FILE
+from mergekit_cycleqd.recipe.engine import Engine
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.early_stop import Bounds, Floors, Hopeless
 from tests.conftest import write_run_recipe

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from mergekit_cycleqd.engines.base import engine_faults
 from mergekit_cycleqd.engines.hf import continuous as module
 from mergekit_cycleqd.engines.hf.engine import HFEngine
+from mergekit_cycleqd.engines.open import engine_faults
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.recipe.recipe import Engine
+from mergekit_cycleqd.recipe.engine import Engine
 from tests.conftest import make_family
 from tests.models_in_memory import children, choices, open_hf, prompts, questions, room_for
 

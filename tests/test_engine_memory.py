@@ -17,8 +17,8 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.engines.out_of_memory import OutOfMemory, is_out_of_memory
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.merging.directions import FactorCache
-from mergekit_cycleqd.run_folder.journal import FILE
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 from tests.conftest import RecipeMaker, make_family
 from tests.models_in_memory import children, choices, open_hf, prompts, questions, room_for
 from tests.out_of_memory import ENVIRONMENT

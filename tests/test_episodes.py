@@ -18,7 +18,7 @@ from lm_eval.tasks import TaskManager
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.recipe.recipe import Task
+from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.tasks.episode import Episode, EpisodeError, Outcome, Prompt
 from mergekit_cycleqd.tasks.episode_task import Aggregation, EpisodeTask, evals_folder
 from mergekit_cycleqd.tasks.lockstep import install

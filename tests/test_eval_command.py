@@ -10,8 +10,9 @@ import pytest
 
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term, mutate
-from mergekit_cycleqd.run_folder.outputs import recipe_text
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.operators import mutate
+from mergekit_cycleqd.genome.terms import Term
 from tests.conftest import TASKS
 from tests.test_lm_harness import plain_lm_eval
 from tests.test_merge_method import run_main
@@ -53,7 +54,7 @@ def test_the_recipe_of_an_elite_scores_as_the_model_merged_from_it(
 ) -> None:
     genome = mutate(Genome(family, (0.4, 0.9, -0.2)), Term(1, 5, 0.3))
     recipe = tmp_path / "elite.yaml"
-    recipe.write_text(recipe_text(genome))
+    recipe.write_text(genome.to_yaml())
     assert run_main("merge", recipe, tmp_path / "merged", "--quiet") == 0
     capsys.readouterr()
     scores = []

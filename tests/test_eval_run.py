@@ -25,14 +25,12 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.card.card import card
 from mergekit_cycleqd.report import write_report
-from mergekit_cycleqd.run_folder.compared_models import distinct
+from mergekit_cycleqd.run_folder.compared_models import compared_models, distinct
 from mergekit_cycleqd.run_folder.comparison import comparison
-from mergekit_cycleqd.run_folder.journal import FILE as JOURNAL
-from mergekit_cycleqd.run_folder.journal import read_recipe, read_records
 from mergekit_cycleqd.run_folder.journal_lines import encode
-from mergekit_cycleqd.run_folder.outputs import compared_models
+from mergekit_cycleqd.run_folder.journal_reading import FILE as JOURNAL
+from mergekit_cycleqd.run_folder.journal_reading import read_recipe, read_records
 from mergekit_cycleqd.run_folder.retention import FILE, Measured, columns, mean_relative, read
-from mergekit_cycleqd.run_folder.run_record import RunRecord
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.workers.worker import Evaluator
 from tests import publishing
@@ -383,7 +381,7 @@ def test_the_report_shows_retention_as_table_csv_and_parquet(local_run: Path) ->
 
 
 def test_the_card_shows_retention_of_its_model(
-    record: RunRecord, models: tuple[Any, ...], tmp_path: Path
+    record: RunView, models: tuple[Any, ...], tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(record.folder, tmp_path / "run"))
     there = replace(record, folder=run)

@@ -15,7 +15,8 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.merging import directions as directions_module
-from mergekit_cycleqd.merging.directions import Basis, FactorCache, directions
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.directions import Basis, directions
 from tests.conftest import RecipeMaker
 from tests.test_lora import make_adapter, pytestmark  # noqa: F401
 from tests.test_materialize import in_place, random_genome

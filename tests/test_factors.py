@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mergekit_cycleqd.merging.directions import Basis, FactorCache, as_matrix, directions
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.directions import Basis, as_matrix, directions
 
 
 def same(first: Basis, second: Basis) -> bool:

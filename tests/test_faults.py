@@ -15,8 +15,8 @@ from benchmarks.faults import crashes, disks, journals, numbers, power, safety, 
 from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.scene import Scene, mock_recipe, mock_run
 from mergekit_cycleqd.errors import SearchError
-from mergekit_cycleqd.run_folder.journal import FILE
 from mergekit_cycleqd.run_folder.journal_lines import encode
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term, aggregate, combine, crossover, mutate
-from mergekit_cycleqd.genome.mergekit_config import format_terms, parse_terms
-from mergekit_cycleqd.run_folder.outputs import recipe_text
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.operators import aggregate, combine, crossover, mutate
+from mergekit_cycleqd.genome.terms import Term, format_terms, parse_terms
 
 FAMILY = Family("org/base", ("org/a", "org/b", "org/c"), rank=4)
 NUMBERS = st.floats(-2, 2, allow_subnormal=False)
@@ -32,7 +32,7 @@ GENOMES = st.builds(
 def test_a_genome_survives_mergekit_and_yaml_bit_for_bit(genome: Genome) -> None:
     assert Genome.from_mergekit(genome.to_mergekit()) == genome
     assert Genome.from_mergekit(yaml.safe_load(genome.to_mergekit().to_yaml())) == genome
-    assert Genome.from_mergekit(yaml.safe_load(recipe_text(genome))) == genome
+    assert Genome.from_mergekit(yaml.safe_load(genome.to_yaml())) == genome
 
 
 @given(GENOMES, GENOMES, st.floats(0.1, 2), st.floats(0.1, 2))

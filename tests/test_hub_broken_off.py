@@ -17,7 +17,7 @@ from tests.publishing import push
 hub = hub_server.hub
 made, local_run = publishing.made, publishing.local_run
 
-COMMAND = [sys.executable, "-c", "from mergekit_cycleqd.cli.push import main_hf; main_hf()"]
+COMMAND = [sys.executable, "-c", "from mergekit_cycleqd.cli.hf import main_hf; main_hf()"]
 LARGEST = 40_000  # bytes of a file; the weights have 72,160
 
 

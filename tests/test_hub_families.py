@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM
 
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.hub.publications import open_run
 from mergekit_cycleqd.hub.rebuild import PublishedRecipe, rebuild
-from mergekit_cycleqd.run_folder.run_record import RunRecord
 from tests import hub_server
 from tests.conftest import COLOURS, save_versions
 from tests.hub_server import Hub
@@ -74,7 +74,7 @@ def test_it_is_published_used_and_rebuilt_byte_for_byte(
     recipe = pushed["mergekit_config.yml"].decode()
     assert all(f"{name}@{commit}" in recipe for name, commit in commits.items())
     assert len(commits) == 4 and ("lab/base+" not in recipe)
-    together = RunRecord.open(run).search.aggregate()
+    together = open_run(run).search.aggregate()
     tsv = together.family.tsv if "both" in kind else 1 / 3 if "singular" in kind else 0
     assert ("task singular vectors" in pushed["README.md"].decode()) == bool(tsv)
     of_all = hub.content("me/tiny-recipes")["README.md"].decode()

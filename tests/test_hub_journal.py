@@ -14,8 +14,8 @@ from huggingface_hub import CommitOperationAdd
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.recipe.load import load_recipe
-from mergekit_cycleqd.run_folder.journal import FILE, read_header
 from mergekit_cycleqd.run_folder.journal_lines import encode
+from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header
 from mergekit_cycleqd.run_folder.retention import FILE as RETENTION
 from mergekit_cycleqd.run_folder.retention import Measured, read
 from tests import hub_server, publishing

@@ -22,21 +22,22 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub import lineage_file
 from mergekit_cycleqd.hub.build import build
-from mergekit_cycleqd.hub.card.card import Subject, card
+from mergekit_cycleqd.hub.card.card import card
 from mergekit_cycleqd.hub.card.figure import archive_figure
 from mergekit_cycleqd.hub.card.pipelines import Kind
 from mergekit_cycleqd.hub.card.results import result_files
-from mergekit_cycleqd.hub.card.score_table import Score, wilson
+from mergekit_cycleqd.hub.card.subject import Subject
 from mergekit_cycleqd.hub.client import Hub
-from mergekit_cycleqd.hub.errors import HubError, without_tokens
+from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.licence import Licence, strictest
 from mergekit_cycleqd.hub.pins import Source, local_genome, sources
-from mergekit_cycleqd.hub.publications import Publication, chosen, repo_ids
+from mergekit_cycleqd.hub.publications import Publication, chosen, open_run, repo_ids
 from mergekit_cycleqd.hub.verify import verify
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.recipe.publish import Publish
-from mergekit_cycleqd.run_folder.outputs import recipe_text
-from mergekit_cycleqd.run_folder.run_record import RunRecord
+from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.run_folder.score import Score, wilson
+from mergekit_cycleqd.system.secrets import without_tokens
 from tests import publishing
 from tests.conftest import COLOURS, write_run_recipe
 from tests.publishing import command, made_up_scores, make_run
@@ -46,18 +47,18 @@ LLAMA = Kind("LlamaForCausalLM")
 
 
 @pytest.fixture
-def record(made: Path) -> RunRecord:
-    return RunRecord.open(made)
+def record(made: Path) -> RunView:
+    return open_run(made)
 
 
 @pytest.fixture
-def models(record: RunRecord) -> tuple[Source, ...]:
+def models(record: RunView) -> tuple[Source, ...]:
     family = record.search.family
     experts = list(zip(COLOURS, family.experts, strict=True))
     return sources(family.base_model, experts, record.header["fingerprints"], Hub(), download=True)
 
 
-def of(record: RunRecord, name: str) -> Publication:
+def of(record: RunView, name: str) -> Publication:
     (model,) = [
         each
         for each in chosen(record, ("aggregate", "best", "elites", "recipes"))
@@ -66,7 +67,7 @@ def of(record: RunRecord, name: str) -> Publication:
     return model
 
 
-def test_models_are_chosen_as_the_run_has_them(record: RunRecord) -> None:
+def test_models_are_chosen_as_the_run_has_them(record: RunView) -> None:
     best = chosen(record, ("best",))
     assert [model.genome for model in best] == [record.search.elites(c)[0].genome for c in COLOURS]
     assert of(record, "aggregate").genome == record.search.aggregate()
@@ -110,7 +111,7 @@ def test_the_strictest_licence_holds_and_what_cannot_be_said_is_asked(
 
 
 def test_the_lineage_goes_back_to_the_experts_with_every_seed(
-    record: RunRecord, models: tuple[Source, ...]
+    record: RunView, models: tuple[Source, ...]
 ) -> None:
     model = max(chosen(record, ("best", "elites")), key=lambda each: each.index or 0)
     content = lineage_file.content(record, model, models, {}, [])
@@ -129,9 +130,7 @@ def test_the_lineage_goes_back_to_the_experts_with_every_seed(
     assert lineage_file.read(b'{"version": 9}') == lineage_file.read(b"no json") == {}
 
 
-def subject(
-    record: RunRecord, models: tuple[Source, ...], name: str, kind: Kind = LLAMA
-) -> Subject:
+def subject(record: RunView, models: tuple[Source, ...], name: str, kind: Kind = LLAMA) -> Subject:
     model = of(record, name)
     return Subject(
         record,
@@ -140,13 +139,13 @@ def subject(
         models,
         Licence("mit"),
         {"red": "org/reds"},
-        recipe_text(model.genome),
+        model.genome.to_yaml(),
         kind,
     )
 
 
 def test_the_card_holds_the_scores_of_exactly_this_model_and_valid_metadata(
-    record: RunRecord, models: tuple[Source, ...]
+    record: RunView, models: tuple[Source, ...]
 ) -> None:
     text = card(subject(record, models, "aggregate"))
     data = ModelCard(text).data
@@ -175,7 +174,7 @@ def test_the_card_holds_the_scores_of_exactly_this_model_and_valid_metadata(
     ids=["text", "chat"],
 )
 def test_the_card_says_how_to_use_a_model_of_its_kind(
-    kind: Kind, line: str, record: RunRecord, models: tuple[Source, ...]
+    kind: Kind, line: str, record: RunView, models: tuple[Source, ...]
 ) -> None:
     text = card(subject(record, models, "aggregate", kind))
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
@@ -205,7 +204,7 @@ def test_where_a_model_was_loaded_from_once_is_not_published(
     assert AutoTokenizer.from_pretrained(folder)("w1")["input_ids"]
 
 
-def test_a_card_without_scores_says_so(record: RunRecord, models: tuple[Source, ...]) -> None:
+def test_a_card_without_scores_says_so(record: RunView, models: tuple[Source, ...]) -> None:
     scored = subject(record, models, "aggregate")
     genome = record.search.aggregate()
     unscored = replace(genome, weights=tuple(weight / 2 for weight in genome.weights))
@@ -218,13 +217,13 @@ def test_a_card_without_scores_says_so(record: RunRecord, models: tuple[Source, 
 
 
 def test_a_card_without_weights_names_no_library(
-    record: RunRecord, models: tuple[Source, ...]
+    record: RunView, models: tuple[Source, ...]
 ) -> None:
     data = ModelCard(card(subject(record, models, "recipes"))).data
     assert data.library_name is None and data.pipeline_tag is None
 
 
-def test_results_are_given_for_tasks_whose_dataset_is_known(record: RunRecord) -> None:
+def test_results_are_given_for_tasks_whose_dataset_is_known(record: RunView) -> None:
     import yaml
 
     genome = record.search.aggregate()
@@ -235,7 +234,7 @@ def test_results_are_given_for_tasks_whose_dataset_is_known(record: RunRecord) -
     assert entry.value == pytest.approx(made_up_scores(genome, 16)["red"], abs=1e-6)
 
 
-def test_the_figure_has_a_square_per_cell_and_a_star_in_each_panel(record: RunRecord) -> None:
+def test_the_figure_has_a_square_per_cell_and_a_star_in_each_panel(record: RunView) -> None:
     elite = record.search.elites("red")[0]
     root = ET.fromstring(archive_figure(record.search, "best <elite>", elite.scores))
     panels = [child for child in root if child.tag.endswith("}g")]
@@ -246,7 +245,7 @@ def test_the_figure_has_a_square_per_cell_and_a_star_in_each_panel(record: RunRe
 
 
 def test_a_built_model_is_the_recipes_and_another_is_refused(
-    record: RunRecord, models: tuple[Source, ...], tmp_path: Path
+    record: RunView, models: tuple[Source, ...], tmp_path: Path
 ) -> None:
     genome = local_genome(of(record, "red").genome, models)
     folder = build(genome, tmp_path)
@@ -276,7 +275,7 @@ def test_a_model_of_noise_or_of_its_own_directions_is_verified_too(
         def change(content: dict[str, Any], mutation: dict[str, Any] = mutation) -> None:
             content["evolution"] |= {"mutation": mutation, "children": 6}
 
-        record = RunRecord.open(make_run(tmp_path / mutation["kind"], family, change))
+        record = open_run(make_run(tmp_path / mutation["kind"], family, change))
         last = record.told[max(record.told)].candidate.genome
         assert last.terms or last.lineage
         verify(build(last, tmp_path / "built"), last)

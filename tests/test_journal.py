@@ -11,13 +11,17 @@ import pytest
 
 from mergekit_cycleqd.errors import JournalError
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term, mutate
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.operators import mutate
+from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.recipe.load import load_recipe
-from mergekit_cycleqd.run_folder.journal import FILE, Journal, end_of_last_line
+from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.journal_check import check_journal
-from mergekit_cycleqd.run_folder.journal_lines import encode
+from mergekit_cycleqd.run_folder.journal_lines import encode, end_of_last_line
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.run_folder.record import Record
-from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD, Told
+from mergekit_cycleqd.search.candidate import Candidate, Told
+from mergekit_cycleqd.search.cycleqd import CycleQD
 from tests.conftest import RecipeMaker
 
 FAMILY = Family("base", ("a", "b"))

@@ -20,15 +20,18 @@ from mergekit_cycleqd.engines import resident_model
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term, aggregate, crossover, mutate, mutate_own
+from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.lineage import Mutation, Parts, format_lineage, in_order, parse_lineage
+from mergekit_cycleqd.genome.operators import aggregate, crossover, mutate, mutate_own
+from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.merging import lineage_replay, random_draws
-from mergekit_cycleqd.merging.directions import Basis, FactorCache, directions
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.directions import Basis, directions
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.run_folder.journal import Journal
-from mergekit_cycleqd.run_folder.outputs import recipe_text
 from mergekit_cycleqd.run_folder.record import Record
-from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD
+from mergekit_cycleqd.search.candidate import Candidate
+from mergekit_cycleqd.search.cycleqd import CycleQD
 from tests.conftest import RecipeMaker
 from tests.test_materialize import by_mergekit, in_place
 
@@ -143,7 +146,7 @@ def test_a_recipe_gives_back_the_genome_to_the_bit(seed: int, children: int) -> 
     genome = bred(FAMILY, seed, children)
     again = Genome.from_mergekit(genome.to_recipe())
     assert again == genome and again.id == genome.id
-    assert recipe_text(again) == recipe_text(genome)
+    assert again.to_yaml() == genome.to_yaml()
     assert parse_lineage(format_lineage(genome.lineage), 3) == genome.lineage
 
 

@@ -15,7 +15,8 @@ from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.recipe.recipe import Engine, Task
+from mergekit_cycleqd.recipe.engine import Engine
+from mergekit_cycleqd.recipe.tasks import Task
 from tests.conftest import TASKS
 
 

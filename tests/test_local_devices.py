@@ -13,8 +13,9 @@ from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.plan.memory_and_disk import demanded
 from mergekit_cycleqd.plan.model_sizes import Sizes
 from mergekit_cycleqd.plan.preflight import preflight
+from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.load import load_recipe
-from mergekit_cycleqd.recipe.recipe import Engine, Recipe
+from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.workers import processes
 from mergekit_cycleqd.workers.processes import share_of_gpus, visible_devices
 from tests.conftest import RecipeMaker

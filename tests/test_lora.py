@@ -16,16 +16,19 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, LowRank, open_expert
+from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.engines import resident_model
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term, mutate
-from mergekit_cycleqd.merging.directions import FactorCache, directions
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.operators import mutate
+from mergekit_cycleqd.genome.terms import Term
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.directions import directions
+from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.recipe.load import load_recipe
-from mergekit_cycleqd.run_folder.outputs import recipe_text
 from tests.conftest import RecipeMaker, make_family, shake
 
 # peft still uses names that transformers has replaced
@@ -82,7 +85,7 @@ def in_place(genome: Genome, tmp_path: Path) -> dict[str, torch.Tensor]:
 
 
 def by_command(genome: Genome, tmp_path: Path) -> dict[str, torch.Tensor]:
-    (tmp_path / "model.yaml").write_text(recipe_text(genome))
+    (tmp_path / "model.yaml").write_text(genome.to_yaml())
     with pytest.raises(SystemExit) as exit:
         main(["merge", str(tmp_path / "model.yaml"), str(tmp_path / "out"), "--quiet"])
     assert not exit.value.code

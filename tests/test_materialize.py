@@ -21,9 +21,11 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term, crossover, mutate
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.operators import crossover, mutate
+from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.merging import kernel, random_draws
-from mergekit_cycleqd.merging.directions import FactorCache
+from mergekit_cycleqd.merging.direction_cache import FactorCache
 from tests.conftest import make_family
 
 Weights = dict[str, torch.Tensor]

@@ -12,12 +12,13 @@ from safetensors.torch import load_file
 
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term, mutate
-from mergekit_cycleqd.run_folder.outputs import recipe_text
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.operators import mutate
+from mergekit_cycleqd.genome.terms import Term
 
 
 def write_recipe(genome: Genome, path: Path, **change: object) -> Path:
-    path.write_text(yaml.safe_dump(yaml.safe_load(recipe_text(genome)) | change))
+    path.write_text(yaml.safe_dump(yaml.safe_load(genome.to_yaml()) | change))
     return path
 
 

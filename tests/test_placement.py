@@ -15,8 +15,10 @@ from mergekit_cycleqd.engines import placement
 from mergekit_cycleqd.engines.placement import FOR_BATCHES, Home, arriving, room_beside_batches
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term, mutate_own
-from mergekit_cycleqd.merging.directions import FactorCache
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.operators import mutate_own
+from mergekit_cycleqd.genome.terms import Term
+from mergekit_cycleqd.merging.direction_cache import FactorCache
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 

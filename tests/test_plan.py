@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mergekit_cycleqd.evaluators.base import open_harness
+from mergekit_cycleqd.evaluators.open import open_harness
 from mergekit_cycleqd.experts.similarity import read
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.plan.findings import duration, size
 from mergekit_cycleqd.plan.forecast import forecast
 from mergekit_cycleqd.plan.measure import Measured
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.run.prepare import prepare
+from mergekit_cycleqd.system.units import duration, size
 from tests.conftest import COLOURS, RecipeMaker, write_run_recipe
 from tests.planted_faults import EXPERT, Ground, add_tokens, edit_json, ground
 from tests.test_lora import make_adapter

@@ -9,10 +9,10 @@ import pytest
 
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
-from mergekit_cycleqd.evaluators.base import open_harness
-from mergekit_cycleqd.evaluators.combined import CombinedHarness, harness_of
+from mergekit_cycleqd.evaluators.combined import CombinedHarness
+from mergekit_cycleqd.evaluators.open import harness_of, open_harness
 from mergekit_cycleqd.recipe.load import load_recipe
-from mergekit_cycleqd.run_folder.journal import read_header
+from mergekit_cycleqd.run_folder.journal_reading import read_header
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.early_stop import Hopeless
 from tests.conftest import RecipeMaker

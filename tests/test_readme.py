@@ -10,9 +10,12 @@ import yaml
 
 import mergekit_cycleqd
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.evolution import Crossover, Evolution, Sampling, SvdMutation
 from mergekit_cycleqd.recipe.load import load_recipe
-from mergekit_cycleqd.recipe.recipe import Engine, Expert, Recipe, Samples, Task, Workers
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.recipe.tasks import Expert, Samples, Task
+from mergekit_cycleqd.recipe.workers import Workers
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

@@ -24,23 +24,27 @@ from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.engines.answer_sampling import with_own_seeds
 from mergekit_cycleqd.engines.hf.engine import HFEngine
 from mergekit_cycleqd.errors import JournalError, RecipeError, SearchError
-from mergekit_cycleqd.evaluators.base import open_harness, repeat_faults
-from mergekit_cycleqd.evaluators.combined import harness_of
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
+from mergekit_cycleqd.evaluators.open import harness_of, open_harness, repeat_faults
+from mergekit_cycleqd.evaluators.task_samples import blocks, ids_of
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.lineage_file import ancestors
+from mergekit_cycleqd.hub.publications import open_run
+from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.load import load_recipe
-from mergekit_cycleqd.recipe.recipe import Engine, Evolution, Samples, Task
+from mergekit_cycleqd.recipe.recipe import Evolution
+from mergekit_cycleqd.recipe.tasks import Samples, Task
 from mergekit_cycleqd.report.curves import curves
-from mergekit_cycleqd.run_folder.journal import FILE
 from mergekit_cycleqd.run_folder.journal_lines import encode
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.run_folder.record import Record
-from mergekit_cycleqd.run_folder.run_record import RunRecord
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
-from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD, Scores, Told
-from mergekit_cycleqd.search.reevaluate import Repeats, blocks, ids_of, turn
+from mergekit_cycleqd.search.candidate import Candidate, Told, turn
+from mergekit_cycleqd.search.cycleqd import CycleQD
+from mergekit_cycleqd.search.reevaluate import Repeats
+from mergekit_cycleqd.search.scores import Scores
 from mergekit_cycleqd.workers.crew import _question, answer
 from mergekit_cycleqd.workers.pool import Job
 from tests.conftest import RecipeMaker, write_run_recipe
@@ -462,7 +466,7 @@ def test_report_and_lineage_show_means(run_once: Path, tmp_path: Path) -> None:
     for name, archive in run.search.archives.items():
         assert found.qd_score[name][-1] == archive.qd_score
         assert found.best[name][-1] == archive.best
-    record = RunRecord.open(run_once)
+    record = open_run(run_once)
     elites = {e.index: e for name in run.search.tasks for e in run.search.elites(name)}
     assert any(elite.evaluations > 1 for elite in elites.values())
     for index, elite in elites.items():

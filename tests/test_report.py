@@ -25,7 +25,7 @@ from mergekit_cycleqd.report.page import script_json
 from mergekit_cycleqd.report.panels import panels
 from mergekit_cycleqd.report.time_spent import by_part, by_worker, pace
 from mergekit_cycleqd.run_folder.comparison import comparison
-from mergekit_cycleqd.run_folder.journal import FILE
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from tests.conftest import RecipeMaker

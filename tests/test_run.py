@@ -19,7 +19,8 @@ from transformers import AutoModelForCausalLM
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.run_folder.journal import FILE, Journal
+from mergekit_cycleqd.run_folder.journal import Journal
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.workers.worker import Evaluator
 from tests.conftest import RecipeMaker, write_run_recipe

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from mergekit_cycleqd.sandbox import bubblewrap, docker
-from mergekit_cycleqd.sandbox.base import Limits, SandboxError, open_backend
+from mergekit_cycleqd.sandbox.base import Limits, SandboxError
 from mergekit_cycleqd.sandbox.cgroups import Group, Hierarchy, find_hierarchy
 from mergekit_cycleqd.sandbox.debian_mirror import DEFAULT_MIRROR, debian_mirror
-from mergekit_cycleqd.sandbox.open import backends
+from mergekit_cycleqd.sandbox.open import backends, open_backend
 from mergekit_cycleqd.sandbox.root import (
     build_root,
     find_root,

@@ -15,7 +15,8 @@ import pytest
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import automatic_range
-from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD, Told
+from mergekit_cycleqd.search.candidate import Candidate, Told
+from mergekit_cycleqd.search.cycleqd import CycleQD
 
 TASKS = ("a", "b", "c")
 

@@ -24,8 +24,8 @@ from mergekit_cycleqd.evaluators.mask_metrics import METRICS, score
 from mergekit_cycleqd.evaluators.segmentation import SegmentationHarness, place
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.load import load_recipe
-from mergekit_cycleqd.recipe.recipe import Engine
 from mergekit_cycleqd.run.prepare import prepare
 from tests.vision import (
     HOLDOUT,

@@ -23,12 +23,13 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.merging import random_draws
-from mergekit_cycleqd.merging.directions import FactorCache
+from mergekit_cycleqd.merging.direction_cache import FactorCache
 from mergekit_cycleqd.report import write_report
 from mergekit_cycleqd.run_folder.example_masks import FOLDER, Pictures
-from mergekit_cycleqd.run_folder.journal import FILE
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 from tests import hub_server
 from tests.hub_server import Hub
 from tests.publishing import command, over, put_on_hub

@@ -13,13 +13,16 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lora_expert import LowRank
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import GenomeError, RecipeError
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term, mutate_own
-from mergekit_cycleqd.merging.directions import FactorCache, directions
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.operators import mutate_own
+from mergekit_cycleqd.genome.terms import Term
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.directions import directions
+from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.singular_task_vectors import separate
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.run_folder.run_view import RunView

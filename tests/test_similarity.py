@@ -21,7 +21,7 @@ from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.experts.measure_similarity import Lacking, keep_for_run, measure
 from mergekit_cycleqd.experts.similarity import FILE, Similarity, doubts, keep, read
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.merging.directions import FactorCache
+from mergekit_cycleqd.merging.direction_cache import FactorCache
 from mergekit_cycleqd.report import write_report
 from tests.conftest import COLOURS, write_run_recipe
 from tests.report_pages import Page

@@ -17,7 +17,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
-from mergekit_cycleqd.recipe.recipe import Task
+from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.tasks.episode_task import evals_folder
 from tests.box_records import CODING, write_coding_problems
 from tests.databases import needs_mariadb, record, write_records

@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import ModelCard, snapshot_download
 from transformers import AutoModelForCausalLM, pipeline
 
-from mergekit_cycleqd.run_folder.run_record import RunRecord
+from mergekit_cycleqd.hub.publications import open_run
 from tests import hub_server
 from tests.hub_server import Hub
 from tests.publishing import over, push, put_on_hub
@@ -37,7 +37,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(finished: Path, hub: Hub, tmp_path: Path) -> Path:
     """The run over its models on the Hub."""
-    family = RunRecord.open(finished).search.family
+    family = open_run(finished).search.family
     return over(Path(shutil.copytree(finished, tmp_path / "run")), put_on_hub(hub, family))
 
 
@@ -51,7 +51,7 @@ def rebuilt(reference: str, folder: Path) -> bytes:
 def test_the_quickstart_is_published_used_found_and_rebuilt(
     run: Path, hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record = RunRecord.open(run)
+    record = open_run(run)
     names = ["aggregate", *record.search.tasks, "recipes"]
     whats = ("--what", "aggregate,best,recipes")
     assert push(run, *whats) == 0, capsys.readouterr().err

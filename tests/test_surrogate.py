@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term, mutate
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.operators import mutate
+from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.screening import most_promising, position
 

@@ -14,17 +14,19 @@ from transformers import AutoModelForCausalLM, MixtralConfig, MixtralForCausalLM
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
-from mergekit_cycleqd.engines.base import engine_faults
 from mergekit_cycleqd.engines.fingerprint import digest
+from mergekit_cycleqd.engines.open import engine_faults
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.engines.vllm.swap_check import Report, SwapCheck, check_reach
 from mergekit_cycleqd.engines.vllm.worker import FILL, Merges
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term, mutate, mutate_own
-from mergekit_cycleqd.merging.directions import FactorCache
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.operators import mutate, mutate_own
+from mergekit_cycleqd.genome.terms import Term
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.load import load_recipe
-from mergekit_cycleqd.recipe.recipe import Engine
 from tests.conftest import COLOURS, RecipeMaker, make_family
 from tests.test_lora import adapted_family
 

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.run_folder.outputs import compared_models
+from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.trackers import base
 from mergekit_cycleqd.trackers import tracker as tracker_module
-from mergekit_cycleqd.trackers.base import PROJECT, TrackerError, check
+from mergekit_cycleqd.trackers.base import PROJECT, TrackerError
+from mergekit_cycleqd.trackers.open import check
 from mergekit_cycleqd.trackers.tracker import Tracker
 from mergekit_cycleqd.trackers.values import settings
 from tests.conftest import RecipeMaker

@@ -24,12 +24,16 @@ from transformers import (
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
-from mergekit_cycleqd.engines.base import ModelEngine, engine_faults, open_engine
+from mergekit_cycleqd.engines.base import ModelEngine
+from mergekit_cycleqd.engines.open import engine_faults, open_engine
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term, mutate
-from mergekit_cycleqd.recipe.recipe import Engine, Task
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.operators import mutate
+from mergekit_cycleqd.genome.terms import Term
+from mergekit_cycleqd.recipe.engine import Engine
+from mergekit_cycleqd.recipe.tasks import Task
 from tests.conftest import COLOURS, TASKS, make_family, write_run_recipe
 from tests.databases import needs_mariadb
 from tests.test_lora import adapted_family

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.scene import COMMAND, REPOSITORY, Scene, copied, derived, differences, lines
-from mergekit_cycleqd.run_folder.journal import FILE
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 
 _NAMES = {
     signal.SIGKILL: "kill -9 at a random moment",

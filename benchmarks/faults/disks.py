@@ -20,7 +20,7 @@ from benchmarks.faults.scene import (
     mock_run,
 )
 from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.run_folder.journal import FILE
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 
 _PAGE = 4096
 _TMPFS = 2**20

@@ -11,9 +11,9 @@ from typing import Any
 from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.scene import Scene, mock_recipe, mock_run
 from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.run_folder.journal import FILE
 from mergekit_cycleqd.run_folder.journal_check import check_journal
 from mergekit_cycleqd.run_folder.journal_lines import encode
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 
 NASTY: list[Any] = [
     None, True, -1, 0, 2**63, 2**64, 10**400, 0.5, -1.5, 1e308, "", "x", "\u0000", "a" * 10_000,

@@ -22,7 +22,7 @@ from benchmarks.faults.scene import (
     some_scores,
 )
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.run_folder.journal import FILE
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 
 Spoil = Callable[[dict[str, torch.Tensor], dict[str, torch.Tensor]], None]
 _MATRIX = "model.layers.0.mlp.up_proj.weight"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.scene import Scene, derived, differences, lines, mock_recipe, mock_run
-from mergekit_cycleqd.run_folder.journal import FILE
 from mergekit_cycleqd.run_folder.journal_check import check_journal
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 
 _BLOCK = 64  # bytes: finer than any disk's
 

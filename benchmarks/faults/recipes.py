@@ -20,7 +20,8 @@ from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.scene import Scene
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.recipe.load import load_recipe, read_yaml
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 from mergekit_cycleqd.run_folder.journal_lines import encode
 
 _SECONDS = 20  # of the processor: no recipe may take more to be read

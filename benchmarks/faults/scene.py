@@ -23,7 +23,8 @@ from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.run_folder.journal import FILE, Journal
+from mergekit_cycleqd.run_folder.journal import Journal
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.run_folder.outputs import write_outputs
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.search.cycleqd import CycleQD

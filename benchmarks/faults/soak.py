@@ -13,7 +13,7 @@ import psutil
 
 from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.scene import Scene, lines, mock_recipe, mock_run
-from mergekit_cycleqd.run_folder.journal import FILE
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 
 _BYTES_PER_CHILD = 2_000  # of memory: the search knows the scores of every child
 _NOISE = 48 * 2**20  # bytes, of allocators and of caches of libraries

@@ -161,7 +161,7 @@ def merged_recipes(scene: Scene, tries: int) -> Outcome:
 
 def _long_is_merged(scene: Scene, mutation: str) -> list[str]:
     """10 MB of right terms are read, and give back the same text."""
-    from mergekit_cycleqd.genome.mergekit_config import format_terms, parse_terms
+    from mergekit_cycleqd.genome.terms import format_terms, parse_terms
 
     with watched():
         same = format_terms(parse_terms(mutation, 0)) == mutation

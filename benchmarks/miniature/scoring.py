@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.merging.directions import FactorCache
+from mergekit_cycleqd.merging.direction_cache import FactorCache
 
 SPLITS = {"search": skills.SEARCH_IDS, "holdout": skills.HOLDOUT_IDS}
 

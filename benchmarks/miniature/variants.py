@@ -13,13 +13,15 @@ from parts import PartsScorer
 from ribs.archives import DNSArchive
 from scoring import SPLITS, Scorer
 
-from mergekit_cycleqd.genome.genome import Genome, shift
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.operators import shift
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.breeding import breed
-from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD, Scores
+from mergekit_cycleqd.search.candidate import Candidate, turn
+from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.early_stop import Floor
-from mergekit_cycleqd.search.reevaluate import turn
+from mergekit_cycleqd.search.scores import Scores
 
 Bred = tuple[str, Genome, tuple[int, ...]]
 

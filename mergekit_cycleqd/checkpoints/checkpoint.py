@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +17,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.genome.references import is_hub_id
 
-_HUB_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*(/[\w.-]+)?(@[\w./-]+)?")
 MODEL_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
+
+
 _PROBES = 64
+
+
 _PROBE_BYTES = 4096
 
 
@@ -161,11 +164,6 @@ def read_config(name: str, path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{name}: {path.name} must hold a mapping")
     return content
-
-
-def is_hub_id(reference: str) -> bool:
-    """Whether a reference means a model on the Hub: the form of an id, and no folder here."""
-    return not os.path.isdir(reference) and _HUB_ID.fullmatch(reference) is not None
 
 
 def mismatches(base: Checkpoint, expert: Checkpoint) -> list[str]:

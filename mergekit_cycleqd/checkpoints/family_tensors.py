@@ -11,11 +11,14 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.loaded_layout import LoadedLayout, floating_tensors
-from mergekit_cycleqd.checkpoints.lora_expert import LowRank
-from mergekit_cycleqd.engines.resident_model import expert_changes
+from mergekit_cycleqd.checkpoints.loaded_layout import (
+    LoadedLayout,
+    expert_changes,
+    floating_tensors,
+)
 from mergekit_cycleqd.merging.directions import as_matrix
-from mergekit_cycleqd.merging.kernel import compute_dtype
+from mergekit_cycleqd.merging.low_rank import LowRank
+from mergekit_cycleqd.merging.task_vector import compute_dtype
 
 
 class FamilyTensors:

@@ -7,6 +7,7 @@ fused ones, so they are what a recipe's draws and singular directions refer to.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
 from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.merging.low_rank import LowRank
 
 
 class LoadedLayout:
@@ -76,3 +79,28 @@ def floating_tensors(model: nn.Module, checkpoint: Checkpoint) -> dict[str, Tens
             if known is None or (known not in checkpoint.headers and name in checkpoint.headers):
                 named[id(tensor)] = (name, tensor)
     return dict(named.values())
+
+
+def expert_changes(
+    expert: Checkpoint, model: nn.Module, tensors: Mapping[str, Tensor]
+) -> Callable[[str], Tensor | LowRank | None]:
+    """How to read what an expert has for each tensor of a loaded model, in the form of a slot.
+
+    Args:
+        expert: A whole checkpoint or an adapted base.
+        model: A model of its architecture.
+        tensors: The model's `floating_tensors`.
+
+    Raises:
+        ModelError: If an adapter changes tensors that the model does not have.
+    """
+    if not isinstance(expert, LoRAExpert):
+        return LoadedLayout(expert, model).tensor
+    for name, shape in expert.changed_shapes().items():
+        if name not in tensors or tuple(tensors[name].shape) != shape:
+            has = list(tensors[name].shape) if name in tensors else "none"
+            raise ModelError(
+                f"{expert.name}: the adapter's {name} {list(shape)} needs a tensor of that name "
+                f"and shape in the model, which has {has}"
+            )
+    return expert.change

@@ -11,8 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,21 @@ from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, read_config
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.genome.family import is_adapted
-from mergekit_cycleqd.merging.directions import Basis
+from mergekit_cycleqd.genome.references import is_adapted
+from mergekit_cycleqd.merging.low_rank import LowRank
 
 _WEIGHTS = "adapter_model.safetensors"
+
+
 _FACTOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
+
+
 _WHOLE = re.compile(r"base_model\.model\.(?P<name>.+)")
+
+
 _INITS = (True, False, "gaussian", "eva", "orthogonal")  # the others change the base's weights
+
+
 _REFUSED = {  # settings under which the weights are not base + scaling * B @ A
     "use_dora": "DoRA",
     "use_qalora": "QALoRA",
@@ -44,57 +51,6 @@ _REFUSED = {  # settings under which the weights are not base + scaling * B @ A
     "velora_config": "VeLoRA",
     "monteclora_config": "MonteCLoRA",
 }
-
-
-@dataclass(frozen=True)
-class LowRank:
-    """The task vector ``scaling * up @ down`` of one matrix.
-
-    Attributes:
-        up: (m, r), in the dtype that it is stored in.
-        down: (r, n), likewise.
-        scaling: Factor of the product.
-    """
-
-    up: Tensor
-    down: Tensor
-    scaling: float
-
-    def each(self, change: Callable[[Tensor], Tensor]) -> LowRank:
-        """The same with both factors changed, such as to another device."""
-        return LowRank(change(self.up), change(self.down), self.scaling)
-
-    def to(self, where: torch.device | torch.dtype) -> LowRank:
-        """The same on another device, or in another dtype."""
-        return self.each(lambda factor: factor.to(where))
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(m, n) of the task vector."""
-        return self.up.shape[0], self.down.shape[1]
-
-    @property
-    def ndim(self) -> int:
-        """Always 2."""
-        return 2
-
-    def product(self, dtype: torch.dtype) -> Tensor:
-        """The task vector itself, (m, n), computed in `dtype`."""
-        return self.scaling * (self.up.to(dtype) @ self.down.to(dtype))
-
-    def basis(self) -> Basis:
-        """Its singular directions, without the dense matrix: QR of both factors, SVD of the core.
-
-        Returns:
-            At most r directions of the smaller side, (min(m, n), r); all others have singular
-            value zero.
-        """
-        left, core_left = torch.linalg.qr(self.up.double())
-        right, core_right = torch.linalg.qr(self.down.double().T)
-        u, s, vt = torch.linalg.svd(core_left @ core_right.T, full_matrices=False)
-        wide = self.up.shape[0] < self.down.shape[1]
-        vectors = left @ u if wide else right @ vt.T
-        return Basis(vectors.float().contiguous(), abs(self.scaling) * s.cpu())
 
 
 class LoRAExpert(Checkpoint):

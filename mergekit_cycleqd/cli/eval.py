@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from mergekit_cycleqd.cli.exit import EXIT_INTERRUPTED
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.run_folder.journal import FILE
-from mergekit_cycleqd.system.interrupts import EXIT_INTERRUPTED
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 
 if TYPE_CHECKING:
-    from mergekit_cycleqd.evaluate.lm_eval_tasks import TaskOptions
+    from mergekit_cycleqd.evaluate.options import TaskOptions
 
 _WIDTH = 120  # of the table, where there is no terminal
 
@@ -68,13 +68,13 @@ def evaluate(
     is_run = (Path(model) / FILE).is_file()
     if is_run:
         os.environ.setdefault("TQDM_DISABLE", "1")  # a bar per task would bury the lines
-    from mergekit_cycleqd.evaluate import one_model
-    from mergekit_cycleqd.evaluate.lm_eval_tasks import PAPER, TaskOptions
+    from mergekit_cycleqd.evaluate import one_model, options
+    from mergekit_cycleqd.evaluate.lm_eval_tasks import PAPER
 
-    about = TaskOptions(
-        metadata=one_model.options(metadata),
+    about = options.TaskOptions(
+        metadata=options.metadata(metadata),
         include_path=include_path,
-        samples=one_model.sample_ids(samples),
+        samples=options.sample_ids(samples),
         apply_chat_template=apply_chat_template,
         run_unsafe_code=confirm_run_unsafe_code,
     )
@@ -87,8 +87,7 @@ def evaluate(
         _evaluate_run(Path(model), holdout, names, elites or 1, settings, about)
         return
     _refuse(of_run, f"the folder of a run, with its {FILE}; {model} is none")
-    engine = one_model.engine(settings)
-    print(one_model.evaluate(model, names, engine, about, out))
+    print(one_model.evaluate(model, names, options.engine(settings), about, out))
 
 
 def _refuse(given: dict[str, bool], needed: str) -> None:
@@ -104,7 +103,8 @@ def _evaluate_run(
     settings: dict[str, str | None],
     about: TaskOptions,
 ) -> None:
-    from mergekit_cycleqd.evaluate.run_models import RunOptions, evaluate_run
+    from mergekit_cycleqd.evaluate.options import RunOptions
+    from mergekit_cycleqd.evaluate.run_models import evaluate_run
 
     if not holdout and not tasks:
         raise RecipeError(

@@ -1,20 +1,16 @@
-"""The commands `push` and `pull-run`, for `mergekit-cycleqd` and for `hf cycleqd`."""
+"""The command `push`, and publishing at the end of a run."""
 
 from __future__ import annotations
 
 import shlex
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 from pydantic import ValidationError
 
+from mergekit_cycleqd.cli.exit import interruptible, pair
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
 from mergekit_cycleqd.recipe.publish import WHATS, Publish
-
-EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 
 @click.command("push")
@@ -57,7 +53,7 @@ def push(
         "collection": collection,
         "license": licence,
         "revision": revision,
-        "datasets": dict(_pair("--dataset", text) for text in datasets),
+        "datasets": dict(pair("--dataset", text) for text in datasets),
     }
     try:
         options = Publish.model_validate(content)
@@ -71,24 +67,7 @@ def push(
         ) from None
     from mergekit_cycleqd.hub.push import push as publish  # seconds to import
 
-    _interruptible(lambda: publish(folder, options, click.echo, dry_run=dry_run))
-
-
-@click.command("pull-run")
-@click.argument("repo")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="The run folder.  [default: runs/<name of the repo>]",
-)
-@click.option("--path", "paths", multiple=True, help="NAME=PATH of what its tasks read.")
-def pull_run(repo: str, out: Path | None, paths: tuple[str, ...]) -> None:
-    """Make a run folder of REPO, a run that was pushed with --what journal, to go on with it."""
-    from mergekit_cycleqd.hub.pull import pull_run as pull  # seconds to import
-
-    name = repo.partition("@")[0].rpartition("/")[2]
-    given = {key: Path(path) for key, path in (_pair("--path", text) for text in paths)}
-    _interruptible(lambda: pull(repo, out or Path("runs") / name, click.echo, given))
+    interruptible(lambda: publish(folder, options, click.echo, dry_run=dry_run))
 
 
 def publish_run(folder: Path, options: Publish) -> None:
@@ -101,50 +80,10 @@ def publish_run(folder: Path, options: Publish) -> None:
     from mergekit_cycleqd.hub.push import push as publish
 
     try:
-        _interruptible(lambda: publish(folder, options, click.echo))
+        interruptible(lambda: publish(folder, options, click.echo))
     except CycleQDError as error:
         reason = "; ".join(str(error).splitlines())
         again = shlex.join(options.command(folder))
         raise HubError(
             f"{reason}. The run itself is finished and kept; to publish it: {again}"
         ) from error
-
-
-def _pair(option: str, text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        form = {"--dataset": "TASK=ORG/NAME", "--path": "NAME=PATH"}[option]
-        raise RecipeError([f"{option}: must be {form}, got {text!r}"])
-    return name, value
-
-
-def _interruptible(work: Callable[[], None]) -> None:
-    try:
-        work()
-    except CycleQDError:
-        if sys.stderr.isatty():
-            click.echo(err=True)  # a broken upload leaves its progress bar on the line
-        raise
-    except KeyboardInterrupt:
-        click.echo("\nstopped; run the same command to go on")
-        sys.exit(EXIT_INTERRUPTED)
-
-
-@click.group(no_args_is_help=True)
-@click.version_option(package_name="mergekit-cycleqd")
-def commands() -> None:
-    """Publish runs of mergekit-cycleqd, and go on with published ones."""
-
-
-commands.add_command(push)
-commands.add_command(pull_run)
-
-
-def main_hf(args: list[str] | None = None) -> None:
-    """Run `hf-cycleqd`, which is what `hf cycleqd` runs."""
-    try:
-        commands.main(args=args, prog_name="hf cycleqd", standalone_mode=True)
-    except CycleQDError as error:
-        for line in error.faults if isinstance(error, RecipeError) else (str(error),):
-            print(f"error: {line}", file=sys.stderr)
-        sys.exit(EXIT_BAD_INPUT)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from mergekit_cycleqd.recipe.recipe import Engine
+from mergekit_cycleqd.recipe.engine import Engine
 
 
 def devices_of(engine: Engine) -> list[torch.device]:

@@ -13,8 +13,8 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.plan.findings import size
 from mergekit_cycleqd.system.main_memory import available_memory
+from mergekit_cycleqd.system.units import size
 
 _log = logging.getLogger(__name__)
 

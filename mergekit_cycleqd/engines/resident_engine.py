@@ -11,8 +11,8 @@ from mergekit_cycleqd.engines.device import devices_of
 from mergekit_cycleqd.engines.out_of_memory import OutOfMemory, Trial, too_large
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.merging.directions import FactorCache
-from mergekit_cycleqd.recipe.recipe import Engine
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.recipe.engine import Engine
 
 
 class ResidentEngine(ModelEngine):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -13,23 +13,22 @@ import torch
 from torch import Tensor, nn
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.loaded_layout import LoadedLayout, floating_tensors
-from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, LowRank
+from mergekit_cycleqd.checkpoints.loaded_layout import (
+    LoadedLayout,
+    expert_changes,
+    floating_tensors,
+)
 from mergekit_cycleqd.engines.fingerprint import row_sums
 from mergekit_cycleqd.engines.placement import Home, arriving, room_beside_batches
-from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.merging.directions import FactorCache, as_matrix
-from mergekit_cycleqd.merging.kernel import (
-    Directions,
-    Share,
-    compute_dtype,
-    merge_into,
-    task_vector,
-)
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.directions import as_matrix
+from mergekit_cycleqd.merging.kernel import Directions, Share, merge_into
 from mergekit_cycleqd.merging.lineage_replay import Replays, replay
+from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.singular_task_vectors import separate
+from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
 
 _CPU = torch.device("cpu")
 
@@ -250,28 +249,3 @@ def _each(
 def _unless_equal(own: Tensor | LowRank | None, base: Tensor) -> Tensor | LowRank | None:
     """What an expert has, or None where it is the base's to the bit."""
     return None if isinstance(own, Tensor) and torch.equal(own, base) else own
-
-
-def expert_changes(
-    expert: Checkpoint, model: nn.Module, tensors: Mapping[str, Tensor]
-) -> Callable[[str], Tensor | LowRank | None]:
-    """How to read what an expert has for each tensor of a loaded model, in the form of a slot.
-
-    Args:
-        expert: A whole checkpoint or an adapted base.
-        model: A model of its architecture.
-        tensors: The model's `floating_tensors`.
-
-    Raises:
-        ModelError: If an adapter changes tensors that the model does not have.
-    """
-    if not isinstance(expert, LoRAExpert):
-        return LoadedLayout(expert, model).tensor
-    for name, shape in expert.changed_shapes().items():
-        if name not in tensors or tuple(tensors[name].shape) != shape:
-            has = list(tensors[name].shape) if name in tensors else "none"
-            raise ModelError(
-                f"{expert.name}: the adapter's {name} {list(shape)} needs a tensor of that name "
-                f"and shape in the model, which has {has}"
-            )
-    return expert.change

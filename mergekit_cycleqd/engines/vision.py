@@ -19,7 +19,7 @@ from mergekit_cycleqd.engines.device import device_of, placed
 from mergekit_cycleqd.engines.out_of_memory import Trial, halved
 from mergekit_cycleqd.engines.resident_engine import ResidentEngine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
-from mergekit_cycleqd.recipe.recipe import Engine
+from mergekit_cycleqd.recipe.engine import Engine
 
 Prompt = Literal["box", "point"]
 BATCH_SIZE = {"cpu": 16, "cuda": 8}

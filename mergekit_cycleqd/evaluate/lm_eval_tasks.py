@@ -16,39 +16,26 @@ from typing import Any
 from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 
-from mergekit_cycleqd.errors import CycleQDError, RecipeError
-from mergekit_cycleqd.recipe.recipe import nearest
+from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
+from mergekit_cycleqd.evaluate.options import TaskOptions
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 from mergekit_cycleqd.run_folder.retention import Measured
 from mergekit_cycleqd.tasks.episode_task import evals_folder
 
 PAPER = ("humaneval_plus", "bbh", "gsm8k", "squadv2", "boolq", "commonsense_qa")
+
+
 """What lm-eval has of the paper's retention table, with lm-eval's own numbers of examples: coding,
 reasoning, mathematics, reading (two) and common sense. It has no BigCodeBench."""
 
+
 _UNSAFE = frozenset({"humaneval_plus"})
+
+
 _SEED = 1234  # of few-shot examples, as lm-eval's own command has it
+
+
 _BOOTSTRAPS = 1000
-
-
-@dataclass(frozen=True)
-class TaskOptions:
-    """What the command says about tasks.
-
-    Attributes:
-        metadata: Options of the tasks.
-        include_path: Folder with more task files.
-        samples: Which documents of every task; None for all.
-        apply_chat_template: Whether lm-eval renders its own tasks by the model's chat template;
-            episodes always are.
-        run_unsafe_code: Whether tasks may run what models write on this machine.
-    """
-
-    metadata: Mapping[str, Any]
-    include_path: str | None = None
-    samples: SampleIds | None = None
-    apply_chat_template: bool = False
-    run_unsafe_code: bool = False
 
 
 @dataclass(frozen=True)

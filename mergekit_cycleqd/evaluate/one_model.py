@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lm_eval
 from lm_eval.utils import handle_non_serializable, make_table
-from pydantic import ValidationError
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults
 from mergekit_cycleqd.engines.hf.engine import HFEngine, load_lm
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.evaluate.lm_eval_tasks import TaskOptions, load, sample_numbers, task_manager
+from mergekit_cycleqd.evaluate.lm_eval_tasks import load, sample_numbers, task_manager
+from mergekit_cycleqd.evaluate.options import TaskOptions
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.recipe.load import read_yaml
-from mergekit_cycleqd.recipe.recipe import Engine
-from mergekit_cycleqd.recipe.sample_ids import SampleIds
-from mergekit_cycleqd.run_folder.outputs import write_atomically
+from mergekit_cycleqd.recipe.engine import Engine
+from mergekit_cycleqd.recipe.safe_yaml import read_yaml
+from mergekit_cycleqd.system.atomic_write import write_atomically
 
 
 def evaluate(
@@ -79,54 +78,3 @@ def _loaded(model: str, engine: Engine) -> Any:
     loaded = HFEngine(engine, base, list(experts.values()))
     loaded.load(genome)
     return loaded.model
-
-
-def engine(settings: Mapping[str, str | None], of: Engine | None = None) -> Engine:
-    """The options of the command as a recipe's section.
-
-    Args:
-        settings: By the section's keys; None where the user gave none.
-        of: The section that they change; the defaults if None.
-
-    Raises:
-        RecipeError: If one is wrong.
-    """
-    given: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
-    if given.get("batch_size", "").isdecimal():
-        given["batch_size"] = int(given["batch_size"])
-    try:
-        return Engine.model_validate({**(of or Engine()).model_dump(), **given})
-    except ValidationError as error:
-        raise RecipeError(
-            [
-                f"--{str(fault['loc'][0]).replace('_', '-')}: {fault['msg']}"
-                for fault in error.errors()
-            ]
-        ) from None
-
-
-def options(text: str) -> dict[str, Any]:
-    """The mapping that `--metadata` holds.
-
-    Raises:
-        RecipeError: If it is no JSON mapping.
-    """
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise RecipeError([f"--metadata: must be a JSON mapping, got {text!r}: {error}"]) from None
-    if not isinstance(content, dict):
-        raise RecipeError([f"--metadata: must be a JSON mapping, got {text!r}"])
-    return content
-
-
-def sample_ids(text: str | None) -> SampleIds | None:
-    """The ids that `--samples` names.
-
-    Raises:
-        RecipeError: If it names none.
-    """
-    try:
-        return None if text is None else SampleIds.parse(text)
-    except ValueError as error:
-        raise RecipeError([f"--samples: {error}"]) from None

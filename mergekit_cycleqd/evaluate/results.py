@@ -11,13 +11,14 @@ from typing import Any
 from mergekit_cycleqd.evaluate.lm_eval_tasks import ScoredTask
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.hub.card.score_table import Score
+from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.outputs import write_outputs
-from mergekit_cycleqd.run_folder.record import Record, Split
+from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.retention import Column, Measured, RetentionFile, columns, key
 from mergekit_cycleqd.run_folder.run_view import RunView
-from mergekit_cycleqd.search.cycleqd import Scores
+from mergekit_cycleqd.run_folder.score import Score
+from mergekit_cycleqd.search.scores import Scores
 
 
 @dataclass(frozen=True)

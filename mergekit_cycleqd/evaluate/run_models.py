@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,42 +21,31 @@ from mergekit_cycleqd.checkpoints.recipe_models import (
     open_models,
     references,
 )
-from mergekit_cycleqd.engines.base import ModelEngine, engine_faults, open_engine
+from mergekit_cycleqd.engines.base import ModelEngine
 from mergekit_cycleqd.engines.device import device_of
+from mergekit_cycleqd.engines.open import engine_faults, open_engine
 from mergekit_cycleqd.errors import CycleQDError, ModelError, RecipeError
-from mergekit_cycleqd.evaluate.lm_eval_tasks import ScoredTask, TaskOptions, load_tasks
-from mergekit_cycleqd.evaluate.one_model import engine as changed
+from mergekit_cycleqd.evaluate.lm_eval_tasks import ScoredTask, load_tasks
+from mergekit_cycleqd.evaluate.options import RunOptions
+from mergekit_cycleqd.evaluate.options import engine as changed
 from mergekit_cycleqd.evaluate.results import Job, Results
 from mergekit_cycleqd.evaluate.table import table
-from mergekit_cycleqd.evaluators.base import Harness, open_harness
-from mergekit_cycleqd.recipe.recipe import Engine
-from mergekit_cycleqd.run_folder.compared_models import Named, distinct, more_elites
-from mergekit_cycleqd.run_folder.journal import Journal, read_header
-from mergekit_cycleqd.run_folder.outputs import compared_models
+from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.evaluators.open import open_harness
+from mergekit_cycleqd.recipe.engine import Engine
+from mergekit_cycleqd.run_folder.compared_models import (
+    Named,
+    compared_models,
+    distinct,
+    more_elites,
+)
+from mergekit_cycleqd.run_folder.journal import Journal
+from mergekit_cycleqd.run_folder.journal_reading import read_header
 from mergekit_cycleqd.run_folder.retention import RetentionFile
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.system.interrupts import Interrupts
 
 _PACKAGES = ("lm-eval", "torch", "transformers")
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What the command says about a run.
-
-    Attributes:
-        holdout: Whether to evaluate on the holdout samples of the run's own tasks.
-        tasks: Names of lm-eval's tasks, ours among them.
-        elites: How many of the best elites per task.
-        engine: Keys of the recipe's section `engine` that the user changed; None for the others.
-        about: What it says about `tasks`.
-    """
-
-    holdout: bool
-    tasks: tuple[str, ...]
-    elites: int
-    engine: Mapping[str, str | None]
-    about: TaskOptions
 
 
 @dataclass(frozen=True)

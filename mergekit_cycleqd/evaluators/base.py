@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.run_folder.record import Split
+from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.search.early_stop import Floors
 
 if TYPE_CHECKING:
@@ -55,27 +54,3 @@ class Harness(ABC):
     def examples(self, model: Any) -> list[Example]:
         """What the model that an engine holds now makes of a few samples, as pictures."""
         return []
-
-
-def open_harness(recipe: Recipe) -> Harness:
-    """Load the tasks of a recipe and check metrics and sample ids, without any model.
-
-    Raises:
-        RecipeError: With one line per fault, each with the path to its key.
-    """
-    from mergekit_cycleqd.evaluators.combined import harness_of
-
-    return harness_of(recipe.tasks)
-
-
-def repeat_faults(recipe: Recipe, harness: Harness) -> list[str]:
-    """Tasks whose second evaluation would be a copy of the first, where there are to be some."""
-    if recipe.evolution.reevaluate is None:
-        return []
-    return [
-        f"tasks[{i}].samples: needs again with evolution.reevaluate, since {task.name!r} scores "
-        "the same whenever it sees the same samples: ids beside those of search and holdout"
-        + (", or answers that are sampled (gen_kwargs)" if task.evaluator == "lm_eval" else "")
-        for i, task in enumerate(recipe.tasks)
-        if task.name in harness.steady and task.samples.again is None
-    ]

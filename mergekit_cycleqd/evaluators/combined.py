@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
-from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.evaluators.base import Harness
-from mergekit_cycleqd.recipe.recipe import Task
+from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.examples import Example
-from mergekit_cycleqd.run_folder.record import Split
 from mergekit_cycleqd.search.early_stop import Floors
 
 
@@ -57,44 +54,3 @@ class CombinedHarness(Harness):
     def examples(self, model: Any) -> list[Example]:
         """Those of all parts."""
         return [example for part in self._parts for example in part.examples(model)]
-
-
-def harness_of(tasks: Sequence[Task]) -> Harness:
-    """Load tasks and check metrics and sample ids, without any model.
-
-    Raises:
-        RecipeError: With one line per fault, each with the path to its key.
-    """
-    groups: dict[str, list[int]] = {}
-    for place, task in enumerate(tasks):
-        kind: str = "lm_eval" if task.evaluator == "agentbench" else task.evaluator
-        groups.setdefault(kind, []).append(place)
-    parts: list[Harness] = []
-    faults: list[str] = []
-    for kind, places in groups.items():
-        try:
-            parts.append(_open(kind, [tasks[place] for place in places]))
-        except RecipeError as error:
-            faults += [_renumbered(fault, places) for fault in error.faults]
-    if faults:
-        raise RecipeError(faults)
-    return parts[0] if len(parts) == 1 else CombinedHarness(parts, [task.name for task in tasks])
-
-
-def _open(kind: str, tasks: Sequence[Task]) -> Harness:
-    if kind == "segmentation":
-        from mergekit_cycleqd.evaluators.segmentation import SegmentationHarness
-
-        return SegmentationHarness(tasks)
-    if kind == "python":
-        from mergekit_cycleqd.evaluators.python_function import PythonHarness
-
-        return PythonHarness(tasks)
-    from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness  # seconds to import
-
-    return LMHarness(tasks)
-
-
-def _renumbered(fault: str, places: Sequence[int]) -> str:
-    """A fault of a group's task, by its number in the recipe."""
-    return re.sub(r"^tasks\[(\d+)\]", lambda match: f"tasks[{places[int(match[1])]}]", fault)

@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-from mergekit_cycleqd.recipe.recipe import Task
+from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.search.early_stop import Floors
 
 BOUNDED = frozenset({"acc", "acc_norm", "acc_bytes", "exact_match"})

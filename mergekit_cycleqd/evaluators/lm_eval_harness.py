@@ -11,12 +11,12 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.errors import CycleQDError
+from mergekit_cycleqd.errors import CycleQDError, nearest
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.task_samples import TaskFault, TaskSamples, prepare_all
-from mergekit_cycleqd.recipe.recipe import Task, nearest
-from mergekit_cycleqd.run_folder.record import Split
+from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.search.early_stop import Floors
 
 _FEWSHOT_SEED = 1234  # as lm-eval's own command has it

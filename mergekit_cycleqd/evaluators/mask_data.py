@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, ValidationError
 
+from mergekit_cycleqd.errors import nearest
 from mergekit_cycleqd.evaluators.task_samples import TaskFault
-from mergekit_cycleqd.recipe.evolution import Strict
-from mergekit_cycleqd.recipe.recipe import nearest
+from mergekit_cycleqd.recipe.section import Strict
 
 IMAGES, MASKS = "images", "masks"
 _OF_LABELS = ("L", "P", "I", "I;16")  # Pillow's modes

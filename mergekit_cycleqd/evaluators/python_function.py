@@ -16,9 +16,8 @@ from typing import Any
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.task_samples import TaskFault, TaskSamples, prepare_all
-from mergekit_cycleqd.recipe.recipe import Task
-from mergekit_cycleqd.recipe.sample_ids import SampleIds
-from mergekit_cycleqd.run_folder.record import Split
+from mergekit_cycleqd.recipe.sample_ids import SampleIds, Split
+from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.search.early_stop import Floors
 
 Function = Callable[..., Mapping[str, float]]

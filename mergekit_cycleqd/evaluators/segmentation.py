@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mergekit_cycleqd.engines.vision import Prompt, Segmenter
+from mergekit_cycleqd.errors import nearest
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.mask_data import MaskData, MaskOptions, read_options
 from mergekit_cycleqd.evaluators.mask_metrics import METRICS, Pair, missing_library, score
 from mergekit_cycleqd.evaluators.task_samples import TaskSamples, prepare_all
-from mergekit_cycleqd.recipe.recipe import Task, nearest
+from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.run_folder.examples import Example, png
-from mergekit_cycleqd.run_folder.record import Split
 from mergekit_cycleqd.search.early_stop import Floors
 
 KEPT_BYTES = 2 * 2**30

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.recipe.recipe import Task
-from mergekit_cycleqd.recipe.sample_ids import SampleIds
-from mergekit_cycleqd.run_folder.record import Split
-from mergekit_cycleqd.search.reevaluate import blocks, ids_of
+from mergekit_cycleqd.recipe.sample_ids import SampleIds, Split
+from mergekit_cycleqd.recipe.tasks import Task
 
 
 class TaskFault(Exception):
@@ -95,3 +93,29 @@ class TaskSamples:
         """All samples of a task that are in any use."""
         found = [each[task] for each in self._first.values() if task in each]
         return {number for ids in [*found, *self._again.get(task, ())] for number in ids}
+
+
+def blocks(ids: Sequence[int], size: int) -> list[list[int]]:
+    """The ids that repeats take in turn, as many as the search has; what is left over is unused.
+
+    Args:
+        ids: All of them, ascending.
+        size: How many each repeat takes.
+
+    Raises:
+        ValueError: If there are not enough for one.
+    """
+    if len(ids) < size:
+        raise ValueError(f"needs at least as many ids as search has ({size}), got {len(ids)}")
+    return [list(ids[start : start + size]) for start in range(0, len(ids) - size + 1, size)]
+
+
+def ids_of(first: Sequence[int], again: Sequence[Sequence[int]], repeat: int) -> Sequence[int]:
+    """The samples of one evaluation.
+
+    Args:
+        first: Those of a candidate's first evaluation.
+        again: The task's blocks for later ones; without any they are on the first samples too.
+        repeat: 0 for the first evaluation, and from 1 for later ones.
+    """
+    return again[(repeat - 1) % len(again)] if repeat and again else first

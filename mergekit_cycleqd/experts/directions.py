@@ -10,10 +10,9 @@ from rich.progress import Progress
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.family_tensors import FamilyTensors
-from mergekit_cycleqd.checkpoints.lora_expert import LowRank
 from mergekit_cycleqd.engines.device import device_of
-from mergekit_cycleqd.merging.directions import FactorCache
-from mergekit_cycleqd.plan.model_sizes import uses_bases
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.recipe.recipe import Recipe
 
 
@@ -42,7 +41,7 @@ def make_ahead(
     device = device_of(recipe.engine)
     alone = recipe.workers.count == 1 and recipe.engine.kind != "vllm"
     here = recipe.workers.kind == "local" and (device.type == "cpu" or alone)
-    if not uses_bases(recipe) or not here:
+    if not recipe.uses_directions or not here:
         return
     cache = FactorCache.default()
     reading = FamilyTensors(base, experts, recipe.engine.trust_remote_code)

@@ -13,7 +13,6 @@ from rich.table import Table
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.family_tensors import FamilyTensors
-from mergekit_cycleqd.checkpoints.lora_expert import LowRank
 from mergekit_cycleqd.checkpoints.recipe_models import (
     BASE,
     family_faults,
@@ -23,7 +22,9 @@ from mergekit_cycleqd.checkpoints.recipe_models import (
 )
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.merging.directions import Basis, FactorCache
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.directions import Basis
+from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.singular_task_vectors import kept
 from mergekit_cycleqd.recipe.evolution import Mutation, SvdMutation
 from mergekit_cycleqd.recipe.load import load_recipe

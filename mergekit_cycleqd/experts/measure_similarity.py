@@ -13,9 +13,10 @@ from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.family_tensors import FamilyTensors
-from mergekit_cycleqd.checkpoints.lora_expert import LowRank
 from mergekit_cycleqd.experts.similarity import FILE, Pair, Similarity, keep, place, read
-from mergekit_cycleqd.merging.directions import Basis, FactorCache, as_matrix
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.directions import Basis, as_matrix
+from mergekit_cycleqd.merging.low_rank import LowRank
 
 LEADING = 0.1  # share of a matrix's directions whose spans are compared
 Lacking = Literal["keep", "forget", "stop"]

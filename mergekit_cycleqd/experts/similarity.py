@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.run_folder.outputs import write_atomically
+from mergekit_cycleqd.system.atomic_write import write_atomically
 
 FILE = "similarity.json"
 PAPER = (
@@ -117,7 +117,7 @@ def place(fingerprints: Sequence[str]) -> Path:
     Args:
         fingerprints: Of the base and the experts, in the order of the tasks.
     """
-    from mergekit_cycleqd.merging.directions import FactorCache  # seconds to import
+    from mergekit_cycleqd.merging.direction_cache import FactorCache  # seconds to import
 
     key = hashlib.sha256(" ".join(fingerprints).encode()).hexdigest()[:40]
     return FactorCache.default().folder.parent / "similarity" / f"{key}.json"

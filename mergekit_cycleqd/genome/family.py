@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 
 from mergekit_cycleqd.errors import GenomeError
@@ -51,11 +50,6 @@ class Family:
     def plain(self) -> Family:
         """The same models, with task vectors as they are."""
         return replace(self, tsv=0.0)
-
-
-def is_adapted(reference: str) -> bool:
-    """Whether a reference of a model means ``base+adapter``."""
-    return "+" in reference and not os.path.isdir(reference)
 
 
 def check_directions(rank: int, energy: float, tsv: float) -> None:

@@ -14,34 +14,24 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mergekit_cycleqd.errors import GenomeError
+from mergekit_cycleqd.genome import mergekit_config
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.lineage import Mutation, Parts, gather, packed, scaled
+from mergekit_cycleqd.genome.lineage import Parts, packed
 
 if TYPE_CHECKING:
     from mergekit.config import MergeConfiguration
 
-MAX_SEED = 2**64
+
+import yaml
+
+from mergekit_cycleqd.genome.terms import MAX_SEED, Term, canonical
+
 _TERM = struct.Struct("<qQd")
-
-
-class Term(NamedTuple):
-    """One mutation event, scaled by the crossovers since.
-
-    Attributes:
-        expert: Index of the expert whose singular directions are scaled; None for Gaussian noise
-            on every tensor.
-        seed: Seed of the draw, 0 <= seed < 2**64.
-        scale: Factor of the draw: of uniform [0, 1) numbers, or the noise's standard deviation.
-    """
-
-    expert: int | None
-    seed: int
-    scale: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +64,7 @@ class Genome:
         if len(weights) != experts or not all(map(math.isfinite, weights)):
             raise GenomeError(f"needs {experts} finite weights, one per expert, got {weights}")
         previous = (-2, 0)
-        canonical = True
+        is_canonical = True
         for expert, seed, scale in self.terms:
             if expert is not None and not 0 <= expert < experts:
                 raise GenomeError(f"a term names expert {expert} of {experts} experts")
@@ -83,11 +73,11 @@ class Genome:
             if not math.isfinite(scale):
                 raise GenomeError(f"the scale of seed {seed} must be finite, got {scale}")
             place = (-1 if expert is None else expert, seed)
-            canonical = canonical and previous < place and scale != 0
+            is_canonical = is_canonical and previous < place and scale != 0
             previous = place
         object.__setattr__(self, "weights", weights)
-        if not canonical:
-            object.__setattr__(self, "terms", _canonical(self.terms))
+        if not is_canonical:
+            object.__setattr__(self, "terms", canonical(self.terms))
 
     @classmethod
     def from_base(cls, family: Family) -> Genome:
@@ -125,10 +115,22 @@ class Genome:
         return tuple(term for term in self.terms if term.expert == expert)
 
     def to_recipe(self, *, stock: bool = False) -> dict[str, Any]:
-        """The model recipe as plain data; see `mergekit_cycleqd.genome.mergekit_config.write`."""
-        from mergekit_cycleqd.genome import mergekit_config
+        """The model recipe as plain data, in the order people read it.
 
-        return mergekit_config.write(self, stock=stock)
+        Args:
+            stock: Emit mergekit's own `task_arithmetic`, which plain `mergekit-yaml` runs.
+
+        Raises:
+            GenomeError: If `stock` is asked of a genome with mutation terms or task singular
+                vectors.
+        """
+        return mergekit_config.write(
+            self.family, self.weights, self.terms, self.lineage, stock=stock
+        )
+
+    def to_yaml(self) -> str:
+        """The model recipe as YAML, exact to the last bit of every number."""
+        return yaml.safe_dump(self.to_recipe(), sort_keys=False, width=2**31, allow_unicode=True)
 
     def to_mergekit(self, *, stock: bool = False) -> MergeConfiguration:
         """The genome as a mergekit configuration; `from_mergekit` gives back an equal genome.
@@ -151,97 +153,6 @@ class Genome:
             GenomeError: If the recipe is more than a genome can hold: another merge method,
                 slices, modules, tokenizer settings, or a parameter with filters or gradients.
         """
-        from mergekit_cycleqd.genome import mergekit_config
-
         if not isinstance(config, Mapping):
             config = config.model_dump(mode="json", exclude_defaults=True)
-        return mergekit_config.read(config)
-
-
-def _canonical(terms: Sequence[Term]) -> tuple[Term, ...]:
-    scales: dict[tuple[int | None, int], float] = {}
-    for expert, seed, scale in terms:
-        scales[expert, seed] = scales.get((expert, seed), 0.0) + float(scale)
-    kept = (Term(expert, seed, scale) for (expert, seed), scale in scales.items() if scale)
-    return tuple(sorted(kept, key=lambda t: (-1 if t.expert is None else t.expert, t.seed)))
-
-
-def combine(genomes: Sequence[Genome], coefficients: Sequence[float]) -> Genome:
-    """The linear combination of genomes of one family, exact on weights and terms.
-
-    Raises:
-        GenomeError: If there are no genomes, or they are of different families.
-    """
-    families = {genome.family for genome in genomes}
-    if len(families) != 1:
-        raise GenomeError(f"needs genomes of one family, got {len(families)} families")
-    pairs = list(zip(coefficients, genomes, strict=True))
-    weights = zip(*([c * weight for weight in genome.weights] for c, genome in pairs), strict=True)
-    return Genome(
-        families.pop(),
-        tuple(math.fsum(column) for column in weights),
-        tuple(
-            Term(term.expert, term.seed, c * term.scale)
-            for c, genome in pairs
-            for term in genome.terms
-        ),
-        scaled([(c, genome.lineage) for c, genome in pairs]),
-    )
-
-
-def crossover(first: Genome, second: Genome, w1: float, w2: float) -> Genome:
-    """``a * first + (1 - a) * second`` with ``a = w1 / (w1 + w2)`` (paper, section 3.2).
-
-    Args:
-        first: A parent.
-        second: Another parent of the same family.
-        w1: Drawn weight of the first parent; may be negative.
-        w2: Drawn weight of the second parent.
-
-    Raises:
-        GenomeError: If the weights cancel, or the families differ.
-    """
-    if w1 + w2 == 0:
-        raise GenomeError(f"crossover weights must not cancel, got {w1} and {w2}")
-    a = w1 / (w1 + w2)
-    return combine((first, second), (a, 1 - a))
-
-
-def shift(genome: Genome, by: Sequence[float]) -> Genome:
-    """The genome with (K,) numbers added to its weights."""
-    weights = tuple(weight + step for weight, step in zip(genome.weights, by, strict=True))
-    return Genome(genome.family, weights, genome.terms, genome.lineage)
-
-
-def mutate(genome: Genome, term: Term) -> Genome:
-    """The genome with one more term: SVD-based mutation along an expert's directions, or noise."""
-    return Genome(genome.family, genome.weights, (*genome.terms, term), genome.lineage)
-
-
-def mutate_own(genome: Genome, seed: int, scale: float) -> Genome:
-    """The genome mutated along the singular directions of its own task vector (section 3.3).
-
-    Raises:
-        GenomeError: If it has terms, which a lineage does not replay.
-    """
-    if genome.terms:
-        raise GenomeError("a genome with mutation terms cannot be mutated along its own directions")
-    mutation = Mutation(seed, scale, genome.weights, genome.lineage)
-    return Genome(genome.family, genome.weights, (), gather([*genome.lineage, (mutation, 1.0)]))
-
-
-def aggregate(genomes: Sequence[Genome], qualities: Sequence[float]) -> Genome:
-    """One genome out of many: a sum with the softmax of their qualities (paper, section 3.4).
-
-    Args:
-        genomes: The best genome of each archive.
-        qualities: (N,) their qualities, finite.
-
-    Raises:
-        GenomeError: If the families differ, or there are no genomes.
-    """
-    if not genomes:
-        raise GenomeError("aggregation needs at least one genome, got none")
-    top = max(qualities)
-    powers = [math.exp(quality - top) for quality in qualities]
-    return combine(genomes, [power / math.fsum(powers) for power in powers])
+        return cls(*mergekit_config.read(config))

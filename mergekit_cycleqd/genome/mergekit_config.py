@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import MAX_SEED, Genome, Term
-from mergekit_cycleqd.genome.lineage import format_lineage, parse_lineage
+from mergekit_cycleqd.genome.lineage import Parts, format_lineage, parse_lineage
+from mergekit_cycleqd.genome.terms import Term, format_terms, parse_terms
 
 METHOD = "cycleqd"
+
+
 STOCK_METHOD = "task_arithmetic"
 
 
-def write(genome: Genome, *, stock: bool = False) -> dict[str, Any]:
+class Fields(NamedTuple):
+    """What a recipe says of a model, in the order of a genome's own fields."""
+
+    family: Family
+    weights: tuple[float, ...]
+    terms: tuple[Term, ...]
+    lineage: Parts
+
+
+def write(
+    family: Family,
+    weights: Sequence[float],
+    terms: Sequence[Term],
+    lineage: Parts,
+    *,
+    stock: bool = False,
+) -> dict[str, Any]:
     """The recipe of a genome as plain data, in the order people read it.
 
     Args:
-        genome: The model.
+        family: The models that the numbers refer to.
+        weights: (K,) factor of each expert's task vector.
+        terms: Mutation terms.
+        lineage: What mutations along children's own directions add.
         stock: Emit mergekit's own `task_arithmetic`, which plain `mergekit-yaml` runs.
 
     Raises:
         GenomeError: If `stock` is asked of a genome with mutation terms or task singular vectors.
     """
-    family = genome.family
-    if stock and (mutated := len(genome.terms) + len(genome.lineage)):
+    if stock and (mutated := len(terms) + len(lineage)):
         raise GenomeError(
             f"stock task_arithmetic cannot hold mutation; this genome has {mutated} "
             "terms: leave out stock=True to get a cycleqd recipe"
@@ -38,10 +57,10 @@ def write(genome: Genome, *, stock: bool = False) -> dict[str, Any]:
             "stock=True to get a cycleqd recipe"
         )
     models: list[dict[str, Any]] = []
-    for k, (model, weight) in enumerate(zip(family.experts, genome.weights, strict=True)):
+    for k, (model, weight) in enumerate(zip(family.experts, weights, strict=True)):
         parameters: dict[str, Any] = {"weight": weight}
-        if terms := genome.terms_of(k):
-            parameters["mutation"] = format_terms(terms)
+        if mutation := [term for term in terms if term.expert == k]:
+            parameters["mutation"] = format_terms(mutation)
         models.append({"model": model, "parameters": parameters})
     recipe: dict[str, Any] = {
         "merge_method": STOCK_METHOD if stock else METHOD,
@@ -53,10 +72,10 @@ def write(genome: Genome, *, stock: bool = False) -> dict[str, Any]:
         shared = {"energy": family.energy} if family.energy else {"rank": family.rank}
     if family.tsv:
         shared["tsv"] = family.tsv
-    if noise := genome.terms_of(None):
+    if noise := [term for term in terms if term.expert is None]:
         shared["noise"] = format_terms(noise)
-    if genome.lineage:
-        shared["lineage"] = format_lineage(genome.lineage)
+    if lineage:
+        shared["lineage"] = format_lineage(lineage)
     if shared:
         recipe["parameters"] = shared
     if family.dtype:
@@ -66,8 +85,8 @@ def write(genome: Genome, *, stock: bool = False) -> dict[str, Any]:
     return recipe
 
 
-def read(config: Mapping[str, Any]) -> Genome:
-    """The genome of a recipe; `write` gives back an equal recipe.
+def read(config: Mapping[str, Any]) -> Fields:
+    """The fields of a recipe's genome; `write` gives back an equal recipe.
 
     Raises:
         GenomeError: If the recipe is more than a genome can hold.
@@ -110,7 +129,7 @@ def read(config: Mapping[str, Any]) -> Genome:
         dtype=_dtype(config, "dtype"),
         out_dtype=_dtype(config, "out_dtype"),
     )
-    return Genome(family, tuple(weights), tuple(terms), parse_lineage(lineage, len(weights)))
+    return Fields(family, tuple(weights), tuple(terms), parse_lineage(lineage, len(weights)))
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:
@@ -135,31 +154,3 @@ def _scalar(value: Any, kind: type, where: str) -> Any:
 def _refuse_rest(parameters: Mapping[str, Any], where: str) -> None:
     for key in parameters:
         raise GenomeError(f"{where}.{key}: a genome cannot hold it; merge this recipe as it is")
-
-
-def format_terms(terms: Sequence[Term]) -> str:
-    """Terms of one expert as the text of a recipe, such as ``81723:0.15 991:0.0213``."""
-    return " ".join(f"{term.seed}:{term.scale!r}" for term in terms)
-
-
-def parse_terms(text: str, expert: int | None) -> tuple[Term, ...]:
-    """Terms from the text of a recipe; `format_terms` gives the same text back.
-
-    Raises:
-        GenomeError: If a word is not ``seed:scale``.
-    """
-    terms = []
-    for word in text.split():
-        seed, colon, scale = word.partition(":")
-        try:
-            term = Term(expert, int(seed), float(scale))
-            if not (colon and seed.isdecimal() and seed.isascii() and term.seed < MAX_SEED):
-                raise ValueError
-            if not math.isfinite(term.scale):
-                raise ValueError
-            terms.append(term)
-        except ValueError:
-            raise GenomeError(
-                f"mutation and noise are words seed:scale such as 81723:0.15, got {word[:40]!r}"
-            ) from None
-    return tuple(terms)

@@ -18,7 +18,6 @@ from mergekit_cycleqd.hub.redaction import forget_origins
 from mergekit_cycleqd.hub.remote_files import digest, git_blob
 from mergekit_cycleqd.hub.verify import verify
 from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
-from mergekit_cycleqd.run_folder.outputs import recipe_text
 
 _SMALL = 20_000_000  # bytes; what is larger is LFS on every Hub, and known by its sha256
 
@@ -39,7 +38,7 @@ def build(genome: Genome, folder: Path) -> Path:
         HubError: If there is no room, or the model is not the recipe's.
         RecipeError: If the recipe cannot be merged.
     """
-    text = recipe_text(genome)
+    text = genome.to_yaml()
     out = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
     if out.is_dir():
         try:

@@ -18,24 +18,20 @@ from huggingface_hub.errors import (
 )
 
 from mergekit_cycleqd.errors import CycleQDError
+from mergekit_cycleqd.system.secrets import without_tokens
 
 # Of whichever httpx the installed huggingface_hub uses: the parent of all that is no answer.
 _HTTPError: type[BaseException] = HfHubHTTPError.__mro__[1]
-_TOKEN = re.compile(r"hf_[A-Za-z0-9]{6,}")
+
+
 _XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})")  # all that hf_xet tells of an answer
+
+
 _LONGEST = 240
 
 
 class HubError(CycleQDError):
     """Something that the Hub refuses, or that keeps us from publishing or rebuilding."""
-
-
-def without_tokens(text: str) -> str:
-    """The text with every token of the Hub in it struck out."""
-    token = get_token()
-    if token:
-        text = text.replace(token, "(token)")
-    return _TOKEN.sub("(token)", text)
 
 
 def status_of(error: BaseException) -> int | None:

@@ -17,11 +17,11 @@ from mergekit_cycleqd.hub.pins import Source
 from mergekit_cycleqd.hub.redaction import Placeholders, public_record
 from mergekit_cycleqd.hub.remote_files import RepoState, Target
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.run_folder.journal import FILE
-from mergekit_cycleqd.run_folder.journal_lines import decode, encode
+from mergekit_cycleqd.run_folder.journal_lines import decode, encode, end_of_last_line
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.run_folder.retention import FILE as RETENTION
 from mergekit_cycleqd.run_folder.retention import changed_settings
-from mergekit_cycleqd.run_folder.run_record import RunRecord
+from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.sample_counts import SUMMARY
 
 RECIPE = "recipe.yaml"
@@ -40,7 +40,7 @@ class JournalRepo:
         state: What the repo holds.
     """
 
-    run: RunRecord
+    run: RunView
     target: Target
     texts: Mapping[str, bytes]
     state: RepoState
@@ -72,7 +72,7 @@ class JournalRepo:
 
 
 def journal_repo(
-    run: RunRecord, sources: Sequence[Source], target: Target, licence: Licence, hub: Hub
+    run: RunView, sources: Sequence[Source], target: Target, licence: Licence, hub: Hub
 ) -> JournalRepo:
     """The files with which somebody else can go on, over the same models by commit.
 
@@ -124,7 +124,8 @@ def journal_repo(
 def _public_lines(path: Path) -> bytes:
     """The records of a journal; most lines as they are."""
     lines = []
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True)[1:], start=2):
+    whole = path.read_bytes()[: end_of_last_line(path)]
+    for number, line in enumerate(whole.splitlines(keepends=True)[1:], start=2):
         record = decode(line, path, number)
         public = public_record(record)
         lines.append(line if public == record else encode(public))
@@ -164,7 +165,7 @@ def _portable(
     return {**recipe, "base_model": base, "experts": experts, "tasks": tasks}
 
 
-def _card(run: RunRecord, target: Target, licence: Licence) -> str:
+def _card(run: RunView, target: Target, licence: Licence) -> str:
     data = DatasetCardData(license=licence.id, tags=["mergekit", "merge", "cycleqd"])
     return f"""\
 ---

@@ -10,17 +10,16 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.lineage import in_order
 from mergekit_cycleqd.hub.pins import Source
 from mergekit_cycleqd.hub.publications import Publication
-from mergekit_cycleqd.run_folder.record import Split
-from mergekit_cycleqd.run_folder.run_record import RunRecord
-from mergekit_cycleqd.search.cycleqd import Scores
-from mergekit_cycleqd.search.population import gathered, mean_scores
+from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.search.scores import Scores, gathered, mean_scores
 
 FILE = "lineage.json"
 VERSION = 1
 
 
 def content(
-    run: RunRecord,
+    run: RunView,
     model: Publication,
     models: Sequence[Source],
     files: Mapping[str, Mapping[str, Any]],
@@ -54,7 +53,7 @@ def content(
             "parents": list(model.parents),
             **_evaluations(() if model.index is None else _scores(run).get(model.index, ())),
             "scores": {split: run.scores(model.genome, split) for split in splits},
-            "samples": {split: run.sizes[split] for split in splits},
+            "samples": {split: run.counts[split] for split in splits},
         },
         "models": described(models),
         "ancestors": ancestors(run, model.index, model.parents),
@@ -86,7 +85,7 @@ def read(data: bytes) -> dict[str, Any]:
     return found if ours else {}
 
 
-def ancestors(run: RunRecord, index: int | None, parents: Sequence[int]) -> list[dict[str, Any]]:
+def ancestors(run: RunView, index: int | None, parents: Sequence[int]) -> list[dict[str, Any]]:
     """The candidate and all that it was bred from, oldest first, down to the experts.
 
     A child's `seeds` are those of the mutation that it got itself.
@@ -120,7 +119,7 @@ def ancestors(run: RunRecord, index: int | None, parents: Sequence[int]) -> list
     return found
 
 
-def _scores(run: RunRecord) -> dict[int, list[Scores]]:
+def _scores(run: RunView) -> dict[int, list[Scores]]:
     return gathered(
         (told.candidate.index, told.candidate.again, told.scores) for told in run.told.values()
     )

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from mergekit_cycleqd.hub import lineage_file
-from mergekit_cycleqd.hub.card.card import FIGURE, Subject, card
+from mergekit_cycleqd.hub.card.card import FIGURE, card
 from mergekit_cycleqd.hub.card.figure import archive_figure
 from mergekit_cycleqd.hub.card.pipelines import Kind
 from mergekit_cycleqd.hub.card.results import reported_split, result_files
+from mergekit_cycleqd.hub.card.subject import Subject
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.licence import Licence
 from mergekit_cycleqd.hub.pins import Source, published_genome
 from mergekit_cycleqd.hub.publications import Publication
 from mergekit_cycleqd.hub.remote_files import RepoState, Target
-from mergekit_cycleqd.run_folder.outputs import recipe_text
-from mergekit_cycleqd.run_folder.run_record import RunRecord
+from mergekit_cycleqd.run_folder.run_view import RunView
 
 RECIPE = "mergekit_config.yml"
 _NOTE = 500  # characters; the Hub takes no longer ones
@@ -38,7 +38,7 @@ class ModelRepo:
         state: What the repo holds.
     """
 
-    run: RunRecord
+    run: RunView
     model: Publication
     sources: Sequence[Source]
     target: Target
@@ -93,7 +93,7 @@ class ModelRepo:
 
 
 def model_repo(
-    run: RunRecord,
+    run: RunView,
     model: Publication,
     sources: Sequence[Source],
     target: Target,
@@ -125,7 +125,7 @@ def model_repo(
         for task in run.search.tasks:
             for elite in run.search.elites(task):
                 genome = published_genome(elite.genome, sources)
-                texts[f"elites/{task}/{elite.index:06d}.yaml"] = recipe_text(genome)
+                texts[f"elites/{task}/{elite.index:06d}.yaml"] = genome.to_yaml()
     state = hub.state(target)
     was = {}
     if lineage_file.FILE in state.files:
@@ -143,4 +143,4 @@ def published_recipe(model: Publication, sources: Sequence[Source]) -> str:
     """The recipe of a model over base and experts as they are published."""
     local = [each.published for each in sources if each.folders]
     note = f"# not on the Hub: {', '.join(local)}\n" if local else ""
-    return note + recipe_text(published_genome(model.genome, sources))
+    return note + published_genome(model.genome, sources).to_yaml()

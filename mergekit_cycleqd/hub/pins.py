@@ -17,9 +17,9 @@ from huggingface_hub.file_download import repo_folder_name
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
-from mergekit_cycleqd.checkpoints.recipe_models import parts
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.references import parts
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError, is_from_the_hub, one_line
 

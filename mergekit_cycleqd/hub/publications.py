@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.recipe.publish import What
-from mergekit_cycleqd.run_folder.run_record import RunRecord
+from mergekit_cycleqd.run_folder.journal import locked
+from mergekit_cycleqd.run_folder.journal_reading import read_header
+from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.archive import Elite
+
+
+def open_run(folder: Path) -> RunView:
+    """Read a run that can be published: its experts were evaluated, and it is not going on.
+
+    Raises:
+        HubError: If its experts were not all evaluated yet.
+        JournalError: If it is none, or the journal is damaged, or the run is going on.
+    """
+    read_header(folder)  # before the lock is made: the folder may hold no run
+    with locked(folder):
+        run = RunView.read(folder)
+    if not run.search.archives_ready:
+        raise HubError(
+            f"{folder}: needs a run whose experts were evaluated, got {run.search.told_count} of "
+            f"{len(run.search.tasks)}; run its recipe first"
+        )
+    return run
 
 
 @dataclass(frozen=True)
@@ -42,7 +63,7 @@ class Publication:
         return "aggregate of all archives" if self.what == "recipes" else self.title
 
 
-def chosen(run: RunRecord, whats: Sequence[What]) -> list[Publication]:
+def chosen(run: RunView, whats: Sequence[What]) -> list[Publication]:
     """The models that are published, each once, in the order of `options.WHATS`.
 
     `recipes` is the whole population: a repo without weights, whose own recipe is the aggregate's.

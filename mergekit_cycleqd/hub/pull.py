@@ -14,9 +14,11 @@ from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.journal_repo import RECIPE, TASKS
 from mergekit_cycleqd.hub.redaction import chosen_paths, filled, placeholders
 from mergekit_cycleqd.hub.remote_files import Target
-from mergekit_cycleqd.recipe.load import load_recipe, read_yaml
-from mergekit_cycleqd.run_folder.journal import FILE, Journal, read_header
+from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.safe_yaml import read_yaml
+from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.journal_lines import encode
+from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header
 from mergekit_cycleqd.run_folder.retention import FILE as RETENTION
 from mergekit_cycleqd.run_folder.retention import changed_settings
 

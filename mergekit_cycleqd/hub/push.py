@@ -17,11 +17,11 @@ from mergekit_cycleqd.hub.journal_repo import JournalRepo
 from mergekit_cycleqd.hub.lineage_file import FILE as LINEAGE
 from mergekit_cycleqd.hub.model_repo import ModelRepo
 from mergekit_cycleqd.hub.pins import local_genome
+from mergekit_cycleqd.hub.publications import open_run
 from mergekit_cycleqd.hub.push_plan import Plan, make_plan
 from mergekit_cycleqd.hub.push_plan_table import plan_table
 from mergekit_cycleqd.hub.remote_files import Content, RepoState, Target, changes
 from mergekit_cycleqd.recipe.publish import Publish
-from mergekit_cycleqd.run_folder.run_record import RunRecord
 
 FOLDER = ".publish"
 Say = Callable[[str], None]
@@ -43,7 +43,7 @@ def push(folder: Path, options: Publish, say: Say, *, dry_run: bool = False) -> 
     """
     if not sys.stderr.isatty():
         disable_progress_bars()
-    run = RunRecord.open(folder)
+    run = open_run(folder)
     hub = Hub()
     account = None if dry_run and options.repo_id else hub.account()
     if dry_run:

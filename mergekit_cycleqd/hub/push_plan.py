@@ -18,7 +18,7 @@ from mergekit_cycleqd.hub.pins import Source, sources
 from mergekit_cycleqd.hub.publications import chosen, repo_ids
 from mergekit_cycleqd.hub.remote_files import Target
 from mergekit_cycleqd.recipe.publish import Publish, publish_faults
-from mergekit_cycleqd.run_folder.run_record import RunRecord
+from mergekit_cycleqd.run_folder.run_view import RunView
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Plan:
 
 
 def make_plan(
-    run: RunRecord, options: Publish, hub: Hub, account: Account | None, *, download: bool
+    run: RunView, options: Publish, hub: Hub, account: Account | None, *, download: bool
 ) -> Plan:
     """Check all that can be known before a model is built, and write all texts.
 
@@ -91,7 +91,7 @@ def make_plan(
     return Plan(tuple(repos), journal, found, tuple(warnings))
 
 
-def _template(run: RunRecord, account: Account | None) -> str:
+def _template(run: RunView, account: Account | None) -> str:
     assert account is not None  # it is asked for where no template is given
     name = re.sub(r"[^\w.-]+", "-", run.folder.resolve().name)
     return f"{account.name}/{name}-{{task}}"

@@ -10,6 +10,7 @@ from mergekit_cycleqd.hub.lineage_file import FILE as LINEAGE
 from mergekit_cycleqd.hub.pins import Source
 from mergekit_cycleqd.hub.push_plan import Plan
 from mergekit_cycleqd.hub.remote_files import Content, RepoState, Target, size_of
+from mergekit_cycleqd.system.units import size
 
 
 def plan_table(plan: Plan, hub: Hub) -> str:
@@ -27,7 +28,7 @@ def plan_table(plan: Plan, hub: Hub) -> str:
             lines.append((LINEAGE, "", "to write"))
         else:
             files[LINEAGE] = repo.lineage(repo.kept or {})
-            lines += [(path, _size(e["size"]), "is there") for path, e in (repo.kept or {}).items()]
+            lines += [(path, size(e["size"]), "is there") for path, e in (repo.kept or {}).items()]
         blocks.append(_block(repo.target, repo.state, files, lines))
     if plan.journal is not None:
         journal = plan.journal
@@ -43,7 +44,7 @@ def _block(
 ) -> str:
     exists = f"exists, at {state.head[:8]}" if state.head else "new"
     rows = [
-        (path, _size(size_of(content)), _fate(path, content, state))
+        (path, size(size_of(content)), _fate(path, content, state))
         for path, content in files.items()
     ]
     rows = [*rows, *lines]
@@ -69,13 +70,4 @@ def _about(base: Source, hub: Hub) -> str:
         repo, _, commit = base.published.partition("@")
         state = hub.state(Target(repo, "model", commit))
         sizes = [file.size for path, file in state.files.items() if path.endswith(".safetensors")]
-    return f"about {_size(sum(sizes))}"
-
-
-def _size(count: int) -> str:
-    value, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+    return f"about {size(sum(sizes))}"

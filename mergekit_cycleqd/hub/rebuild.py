@@ -12,8 +12,7 @@ from typing import Any
 import yaml
 from mergekit.options import MergeOptions
 
-from mergekit_cycleqd.checkpoints.checkpoint import is_hub_id
-from mergekit_cycleqd.checkpoints.recipe_models import with_folders
+from mergekit_cycleqd.genome.references import is_hub_id, with_folders
 from mergekit_cycleqd.hub import lineage_file
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
@@ -21,8 +20,8 @@ from mergekit_cycleqd.hub.model_repo import RECIPE
 from mergekit_cycleqd.hub.pins import folder_of
 from mergekit_cycleqd.hub.remote_files import Target, digest
 from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
-from mergekit_cycleqd.recipe.load import read_yaml
-from mergekit_cycleqd.run_folder.outputs import write_atomically
+from mergekit_cycleqd.recipe.safe_yaml import read_yaml
+from mergekit_cycleqd.system.atomic_write import write_atomically
 
 _REFERENCE = re.compile(
     r"(?:hf://(?:models/)?)?(?P<repo>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[^/\s]+))?"

@@ -15,19 +15,15 @@ import torch
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, LowRank, open_expert
+from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError
-from mergekit_cycleqd.merging.directions import known_directions
-from mergekit_cycleqd.merging.kernel import (
-    Share,
-    compute_dtype,
-    directions_of,
-    merge_into,
-    task_vector,
-)
+from mergekit_cycleqd.merging.direction_cache import known_directions
+from mergekit_cycleqd.merging.kernel import Share, directions_of, merge_into
 from mergekit_cycleqd.merging.lineage_replay import replay
+from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.singular_task_vectors import separate
+from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
 
 SPREAD = 12  # tensors that are computed again
 _OF_CHANGE = 0.02  # of what the merge changed; thin factors and rounding differ by less

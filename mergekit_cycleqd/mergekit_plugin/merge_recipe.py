@@ -1,4 +1,4 @@
-"""`mergekit-cycleqd merge`: what mergekit-yaml does, with our method present."""
+"""Merge a model recipe into a folder, as mergekit-yaml does, with our method present."""
 
 from __future__ import annotations
 
@@ -7,41 +7,19 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 from mergekit.common import ModelReference
 from mergekit.config import MergeConfiguration
 from mergekit.io.tasks import LoaderCache
 from mergekit.merge import run_merge
 from mergekit.merge_methods.registry import registered_methods
-from mergekit.options import MergeOptions, PrettyPrintHelp, add_merge_options
+from mergekit.options import MergeOptions
 
 import mergekit_cycleqd.mergekit_plugin.method  # noqa: F401  (registers the method)
-from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, is_hub_id, mismatches
-from mergekit_cycleqd.checkpoints.recipe_models import pinned_folder, with_folders
-from mergekit_cycleqd.errors import CycleQDError, RecipeError
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, mismatches
+from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
+from mergekit_cycleqd.genome.references import is_hub_id, with_folders
 from mergekit_cycleqd.mergekit_plugin.processor import copy_processor, without_tokenizer
-from mergekit_cycleqd.recipe.load import read_yaml
-from mergekit_cycleqd.recipe.recipe import nearest
-
-
-@click.command("merge", cls=PrettyPrintHelp)
-@click.argument("recipe")
-@click.argument("out_path", type=click.Path(path_type=Path))
-@add_merge_options  # type: ignore[untyped-decorator]
-def merge(merge_options: MergeOptions, recipe: str, out_path: Path) -> None:
-    """Merge a model recipe into OUT_PATH; every option of mergekit-yaml is taken.
-
-    RECIPE is a file, or a repo on the Hub that holds one: org/name, org/name@revision or
-    hf://org/name/path.yaml.
-    """
-    from mergekit_cycleqd.hub.rebuild import published_recipe, rebuild
-
-    merge_options.apply_global_options()
-    published = published_recipe(recipe)
-    if published is None:
-        merge_recipe(Path(recipe), out_path, merge_options)
-    else:
-        rebuild(published, out_path, merge_options, click.echo)
+from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 
 
 def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
@@ -149,3 +127,15 @@ def _safetensors_folder(model: ModelReference | None) -> str:
     """The folder of a model that is one, with safetensors in it; or an empty text."""
     folder = str(model)
     return folder if any(Path(folder).glob("*.safetensors")) else ""
+
+
+def pinned_folder(reference: str) -> str:
+    """The folder of a Hub id that names a revision; any other reference as it is.
+
+    mergekit 0.1.5 reads the configuration of a model's revision, and then the newest weights.
+
+    Raises:
+        ModelError: If the model cannot be had.
+    """
+    pinned = "@" in reference and is_hub_id(reference)
+    return str(Checkpoint.open(reference).folder) if pinned else reference

@@ -23,21 +23,17 @@ from mergekit.merge_methods.base import (
 from mergekit.merge_methods.registry import register, registered_methods
 from torch import Tensor
 
-from mergekit_cycleqd.checkpoints.lora_expert import LowRank
 from mergekit_cycleqd.errors import GenomeError, ModelError
 from mergekit_cycleqd.genome.family import check_directions
 from mergekit_cycleqd.genome.lineage import parse_lineage
-from mergekit_cycleqd.genome.mergekit_config import METHOD, parse_terms
-from mergekit_cycleqd.merging.directions import known_directions
-from mergekit_cycleqd.merging.kernel import (
-    Share,
-    compute_dtype,
-    directions_of,
-    merge_into,
-    task_vector,
-)
+from mergekit_cycleqd.genome.mergekit_config import METHOD
+from mergekit_cycleqd.genome.terms import parse_terms
+from mergekit_cycleqd.merging.direction_cache import known_directions
+from mergekit_cycleqd.merging.kernel import Share, directions_of, merge_into
 from mergekit_cycleqd.merging.lineage_replay import replay
+from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.singular_task_vectors import separate
+from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
 
 
 class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]

@@ -10,13 +10,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mergekit_cycleqd.checkpoints.lora_expert import LowRank
-from mergekit_cycleqd.genome.genome import Term
+from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.merging import random_draws
-from mergekit_cycleqd.merging.directions import Basis, as_matrix, known_directions
+from mergekit_cycleqd.merging.direction_cache import known_directions
+from mergekit_cycleqd.merging.directions import Basis, as_matrix
+from mergekit_cycleqd.merging.low_rank import LowRank
+from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
 
 _CPU_BLOCK = 2**20  # elements: what is worked on at a time stays in the processor's cache
+
+
 _DEVICE_BLOCK = 2**26
+
+
 _MIN_ROWS = 256  # with fewer, a matrix product is slow
 
 
@@ -181,19 +187,6 @@ def merge_into(
         target[where] = merged
 
 
-def task_vector(base: Tensor, own: Tensor | LowRank) -> Tensor:
-    """What an expert has less the base, like the base, in the dtype of the arithmetic.
-
-    Args:
-        base: The base's tensor, of any shape and floating dtype.
-        own: The expert's own tensor, or its task vector in thin factors.
-    """
-    exact = compute_dtype(base.dtype)
-    if isinstance(own, LowRank):
-        return own.product(exact).reshape(base.shape)
-    return own.to(exact) - base.to(exact)
-
-
 def directions_of(base: Tensor, own: Tensor | LowRank, rank: int, energy: float) -> Directions:
     """The directions of an expert that lead, for one use; nothing is written to the cache.
 
@@ -207,11 +200,6 @@ def directions_of(base: Tensor, own: Tensor | LowRank, rank: int, energy: float)
         return Directions.of(own, own.basis(), rank, energy, compute_dtype(base.dtype))
     tau = task_vector(base, own)
     return Directions.of(tau, known_directions(as_matrix(tau)), rank, energy, tau.dtype)
-
-
-def compute_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The dtype in which tensors of `dtype` are merged: float32, or float64 for float64."""
-    return torch.promote_types(dtype, torch.float32)
 
 
 def _sums(products: Sequence[Product]) -> list[tuple[list[Tensor], Tensor]]:

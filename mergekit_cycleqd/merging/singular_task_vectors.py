@@ -15,9 +15,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mergekit_cycleqd.checkpoints.lora_expert import LowRank
 from mergekit_cycleqd.merging.directions import Basis, as_matrix
-from mergekit_cycleqd.merging.kernel import compute_dtype, task_vector
+from mergekit_cycleqd.merging.low_rank import LowRank
+from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
 
 _NOTHING = 1e-3  # of the largest singular value: below may be directions of rounding alone
 _ONE = 1e-8  # squared length of what two directions differ by, below which they are one

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from importlib.util import find_spec
 
-from mergekit_cycleqd.engines.base import engine_faults
+from mergekit_cycleqd.engines.open import engine_faults
 from mergekit_cycleqd.hub.account_check import check_before_run
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.plan.findings import Finding, checked

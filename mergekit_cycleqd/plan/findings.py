@@ -10,12 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 
 Level = Literal["ok", "warning", "fault", "skipped"]
+
+
 _MARKS = {
     "ok": "[green]✓[/]",
     "warning": "[yellow]![/]",
     "fault": "[bold red]✗[/]",
     "skipped": "[dim]–[/]",
 }
+
+
 _STYLES = {"ok": "", "warning": "yellow", "fault": "red", "skipped": "dim"}
 
 
@@ -67,22 +71,3 @@ def table(title: str, findings: Iterable[Finding]) -> Table:
         made.add_row(_MARKS[finding.level], part, f"[{style}]{text}[/]" if style else text)
         last = finding.part
     return made
-
-
-def size(count: float) -> str:
-    """Bytes for a reader, such as ``12.3 GB``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:,.1f} TB"
-
-
-def duration(seconds: float) -> str:
-    """Such as ``3 h 07 min``, ``4 min 10 s`` or ``1.5 s``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{round(seconds) // 60} min {round(seconds) % 60:02d} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60:,} h {minutes % 60:02d} min"

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mergekit_cycleqd.evaluators.base import Harness
-from mergekit_cycleqd.plan.findings import Finding, duration
+from mergekit_cycleqd.plan.findings import Finding
 from mergekit_cycleqd.plan.measure import Measured
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.system.units import duration
 
 
 @dataclass(frozen=True)

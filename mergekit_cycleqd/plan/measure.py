@@ -12,12 +12,15 @@ from dataclasses import dataclass
 import torch
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.engines.base import ModelEngine, open_engine
-from mergekit_cycleqd.evaluators.base import Harness, open_harness
-from mergekit_cycleqd.genome.genome import Genome, Term
-from mergekit_cycleqd.plan.model_sizes import mutates_experts
-from mergekit_cycleqd.recipe.recipe import Recipe, Samples
+from mergekit_cycleqd.engines.base import ModelEngine
+from mergekit_cycleqd.engines.open import open_engine
+from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.evaluators.open import open_harness
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.terms import Term
+from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
+from mergekit_cycleqd.recipe.tasks import Samples
 
 FEW = 4  # samples per task of the first measurement
 GROWTH = 5  # of samples from one measurement to the next
@@ -122,7 +125,7 @@ def _swapped(engine: ModelEngine, recipe: Recipe, seed: int, *, prepared: bool) 
     """Seconds of a swap to a merge, with a term of every expert where the run mutates them."""
     family = recipe.families[-1] if prepared else recipe.family.plain
     experts = len(family.experts)
-    mutated = prepared and mutates_experts(recipe)
+    mutated = prepared and recipe.mutates_experts
     terms = tuple(Term(k, seed, 0.1) for k in range(experts)) if mutated else ()
     genome = Genome(family, (1 / experts,) * experts, terms)
     start = time.monotonic()

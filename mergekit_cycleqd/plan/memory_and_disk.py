@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mergekit_cycleqd.plan.findings import Finding, Level, size
+from mergekit_cycleqd.plan.findings import Finding, Level
 from mergekit_cycleqd.plan.model_sizes import Sizes
 from mergekit_cycleqd.recipe.evolution import SvdMutation
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.system.main_memory import available_memory
+from mergekit_cycleqd.system.units import size
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, is_hub_id
-from mergekit_cycleqd.checkpoints.recipe_models import (
-    BASE,
-    family_faults,
-    is_remote,
-    open_models,
-    references,
-)
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults, open_models, references
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.genome.family import is_adapted
+from mergekit_cycleqd.genome.references import is_adapted, is_hub_id, is_remote
 from mergekit_cycleqd.hub.errors import is_passing
-from mergekit_cycleqd.plan.findings import Finding, checked, size
+from mergekit_cycleqd.plan.findings import Finding, checked
 from mergekit_cycleqd.plan.hub_models import RemoteCheckpoint, Repo, adapter_faults, cached_model
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.system.units import size
 
 
 @dataclass

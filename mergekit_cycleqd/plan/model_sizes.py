@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, TensorHeader
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
 from mergekit_cycleqd.merging.singular_task_vectors import kept
-from mergekit_cycleqd.recipe.evolution import SvdMutation
 from mergekit_cycleqd.recipe.recipe import Recipe
 
 _BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
+
+
 _ENGINE = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -61,7 +62,7 @@ def sizes(
     model = sum(math.prod(h.shape) * (width or _width(h)) for h in base.headers.values())
     stored = sum(math.prod(h.shape) * _width(h) for h in base.headers.values())
     experts_stored = directions = factors = largest = 0
-    mutates, based = mutates_experts(recipe), uses_bases(recipe)
+    mutates, based = recipe.mutates_experts, recipe.uses_directions
     families, tsv = recipe.families, recipe.tsv
     for key, expert in experts.items():
         own = expert.changed_shapes() if isinstance(expert, LoRAExpert) else expert.headers
@@ -85,17 +86,6 @@ def sizes(
             joined = len(experts) * kept(tsv, side) * (m + n) if tsv else 0
             largest = max(largest, 8 * (m * n + 4 * side * side + 2 * joined))
     return Sizes(model, stored, experts_stored, directions, factors, largest)
-
-
-def mutates_experts(recipe: Recipe) -> bool:
-    """Whether a run scales the singular directions of its experts."""
-    mutation = recipe.evolution.mutation
-    return isinstance(mutation, SvdMutation) and mutation.basis == "expert"
-
-
-def uses_bases(recipe: Recipe) -> bool:
-    """Whether a run needs the singular directions of its experts' task vectors."""
-    return mutates_experts(recipe) or bool(recipe.tsv)
 
 
 def basis_size(side: int) -> int:

@@ -20,22 +20,23 @@ from mergekit_cycleqd.checkpoints.recipe_models import (
     open_models,
     references,
 )
-from mergekit_cycleqd.engines.base import engine_faults
 from mergekit_cycleqd.engines.device import device_of
+from mergekit_cycleqd.engines.open import engine_faults
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.experts.measure_similarity import Lacking
 from mergekit_cycleqd.experts.measure_similarity import measure as compare
 from mergekit_cycleqd.experts.similarity import keep, place, read
-from mergekit_cycleqd.merging.directions import FactorCache
-from mergekit_cycleqd.plan.findings import Finding, checked, duration, faults, size, table
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.plan.findings import Finding, checked, faults, table
 from mergekit_cycleqd.plan.forecast import forecast, time_findings
 from mergekit_cycleqd.plan.measure import measure
 from mergekit_cycleqd.plan.memory_and_disk import disk, memory
-from mergekit_cycleqd.plan.model_sizes import sizes, uses_bases
+from mergekit_cycleqd.plan.model_sizes import sizes
 from mergekit_cycleqd.plan.preflight import Preflight, preflight, writes
 from mergekit_cycleqd.plan.similarity import similarity_findings
 from mergekit_cycleqd.plan.weights import Weights, factorizing_seconds, read_weights
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.system.units import duration, size
 
 COMPARED_WITHIN = 300.0
 """Seconds of decomposing that a plan takes to compare the experts; a run needs the bases anyway."""
@@ -77,7 +78,7 @@ class _Plan:
         self._recipe: Recipe = seen.recipe
         self._harness, self._start = seen.harness, start
         self._cache = FactorCache.default()
-        self._uses_bases = uses_bases(self._recipe)
+        self._uses_bases = self._recipe.uses_directions
         self._engine_runs = not engine_faults(self._recipe.engine)  # else on a cluster alone
         self._device = device_of(self._recipe.engine) if self._engine_runs else torch.device("cpu")
 

@@ -10,8 +10,9 @@ from huggingface_hub import constants
 
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults
 from mergekit_cycleqd.errors import ModelError, RecipeError
-from mergekit_cycleqd.evaluators.base import Harness, open_harness, repeat_faults
-from mergekit_cycleqd.merging.directions import FactorCache
+from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.evaluators.open import open_harness, repeat_faults
+from mergekit_cycleqd.merging.direction_cache import FactorCache
 from mergekit_cycleqd.plan.environment import device, publishing, workers
 from mergekit_cycleqd.plan.findings import Finding, checked, faults
 from mergekit_cycleqd.plan.memory_and_disk import Written, disk, memory

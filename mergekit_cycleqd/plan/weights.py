@@ -12,10 +12,11 @@ from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.family_tensors import FamilyTensors
-from mergekit_cycleqd.checkpoints.lora_expert import LowRank
 from mergekit_cycleqd.checkpoints.recipe_models import BASE
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.merging.directions import FactorCache, as_matrix, directions
+from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.directions import as_matrix, directions
+from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.plan.model_sizes import basis_size
 
 _PROBE = 1024  # smaller side of the largest matrix that is decomposed to measure the rate

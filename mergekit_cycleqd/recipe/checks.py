@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
+from mergekit_cycleqd.errors import nearest
 from mergekit_cycleqd.recipe.publish import publish_faults
-from mergekit_cycleqd.recipe.recipe import Recipe, nearest
-from mergekit_cycleqd.recipe.tasks import misfits
+from mergekit_cycleqd.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from mergekit_cycleqd.recipe.engine import Engine
+    from mergekit_cycleqd.recipe.tasks import Task
+
 
 MAX_CELLS = 1_000_000
 
@@ -60,3 +66,24 @@ def cross_checks(recipe: Recipe) -> Iterator[str]:
         if cells > MAX_CELLS:
             yield f"tasks: the archive of {name!r} would have {cells} cells; use fewer bins"
             break
+
+
+_OF_TEXT = ("lm_eval", "agentbench", "python")
+
+
+_OF_IMAGES = ("segmentation", "python")
+
+
+def misfits(tasks: Iterable[Task], engine: Engine) -> Iterator[str]:
+    """Tasks that the engine's models cannot do, each as ``path.to.key: fault``."""
+    images = engine.kind == "vision"
+    fitting = _OF_IMAGES if images else _OF_TEXT
+    for i, task in enumerate(tasks):
+        if task.evaluator not in fitting:
+            kind = "language models: engine kind hf" if images else "images: engine kind vision"
+            yield (
+                f"tasks[{i}].evaluator: {task.evaluator} needs an engine of {kind}, got "
+                f"engine.kind {engine.kind}; that one takes {' and '.join(fitting)}"
+            )
+    if images and engine.trust_remote_code:
+        yield "engine.trust_remote_code: engine kind vision runs code of transformers; leave it out"

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+
+from mergekit_cycleqd.recipe.presets import PRESETS, over
+from mergekit_cycleqd.recipe.section import Strict
 
 MANY = 10**9  # and more is a slip of the hand
+
+
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class Strict(BaseModel):
-    """A section: unknown keys are refused, and nothing changes once it was read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _if_unsaid(kind: str) -> BeforeValidator:
@@ -166,35 +169,6 @@ Aggregation = Annotated[
 ]
 
 
-# What each preset sets; the schema's defaults are the paper's.
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "paper": {},
-    "released": {
-        "crossover": {"std": 0.01},
-        "mutation": {"kind": "gaussian", "std": 0.0003},
-        "sampling": {"kind": "random"},
-    },
-    "best": {
-        "crossover": {"kind": "iso_line"},
-        "mutation": {"kind": "none"},
-        "task_vectors": {"kind": "both"},
-        "founders": (0.3, 0.5, 0.7, 1.0),
-        "screen": 256,
-        "aggregation": {"kind": "recombination"},
-    },
-}
-
-
-def _over(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe's keys over a preset's; a section that names its kind replaces the preset's."""
-    merged = {**preset, **given}
-    for key, section in preset.items():
-        own = given.get(key)
-        if isinstance(section, Mapping) and isinstance(own, Mapping) and "kind" not in own:
-            merged[key] = {**section, **own}
-    return merged
-
-
 class Evolution(Strict):
     """The search; the defaults are the paper's.
 
@@ -245,7 +219,7 @@ class Evolution(Strict):
         preset = value.get("preset") if isinstance(value, Mapping) else None
         if not isinstance(preset, str) or preset not in PRESETS:
             return value
-        return _over(PRESETS[preset], value)
+        return over(PRESETS[preset], value)
 
     @model_validator(mode="after")
     def _first_of_both(self) -> Evolution:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails
 
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.recipe.load import read_yaml
+from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 
 FILL_IN = "FILL IN"
 _WIDTH = 98

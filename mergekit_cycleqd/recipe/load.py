@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.genome.family import is_adapted
+from mergekit_cycleqd.errors import RecipeError, nearest
+from mergekit_cycleqd.genome.references import is_adapted
 from mergekit_cycleqd.recipe.checks import cross_checks
+from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.evolution import (
     BestOfEach,
     Crossover,
@@ -31,11 +29,11 @@ from mergekit_cycleqd.recipe.evolution import (
     SvdMutation,
 )
 from mergekit_cycleqd.recipe.publish import Publish
-from mergekit_cycleqd.recipe.recipe import Engine, Expert, Recipe, Samples, Task, Workers, nearest
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.recipe.safe_yaml import read_yaml
+from mergekit_cycleqd.recipe.tasks import Expert, Samples, Task
+from mergekit_cycleqd.recipe.workers import Workers
 
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without libyaml it is slow
-_LARGEST_COPIES = 1_000_000  # characters
-_DEEPEST = 100
 _MOST_FAULTS = 50
 
 
@@ -71,77 +69,6 @@ def parse_recipe(content: Any, path: Path) -> Recipe:
     if faults := [f"{path}: {fault}" for fault in cross_checks(recipe)]:
         raise RecipeError(faults)
     return _with_folders(recipe, path.parent)
-
-
-def read_yaml(path: Path) -> Any:
-    """The plain content of a YAML file.
-
-    Raises:
-        RecipeError: If it cannot be read, is not YAML, or names a key twice.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise RecipeError([f"{path}: no such file"]) from None
-    except (OSError, UnicodeError) as error:
-        raise RecipeError([f"{path}: cannot be read: {error}"]) from None
-    try:
-        _refuse_depths(text)
-        return _Loader(text).get_single_data()
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
-        reason = " ".join(str(error).split())  # PyYAML lets errors of Python's own types through
-        raise RecipeError([f"{path}: is not YAML: {reason}"]) from None
-
-
-def _refuse_depths(text: str) -> None:
-    """See that composing the nodes, which is recursive, cannot go too deep."""
-    depth = 0
-    for event in yaml.parse(text, _SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            raise yaml.composer.ComposerError(None, None, f"it is nested more than {_DEEPEST} deep")
-
-
-class _Loader(_SafeLoader):  # type: ignore[misc]
-    """PyYAML's safe loader, which besides refuses keys that stand twice, and endless aliases."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self._largest = len(text) + _LARGEST_COPIES
-
-    def construct_document(self, node: yaml.Node) -> Any:
-        if _written_out(node, {}) > self._largest:
-            raise yaml.constructor.ConstructorError(
-                None, None, "its aliases stand for too much text", node.start_mark
-            )
-        return super().construct_document(node)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        for key, count in keys.items():
-            if count > 1 and key != "<<":
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", node.start_mark
-                )
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
-
-
-def _written_out(node: yaml.Node, known: dict[yaml.Node, float]) -> float:
-    """How many characters a node has, about, with its aliases written out; maybe infinite."""
-    if node not in known:
-        known[node] = math.inf  # where it holds itself
-        if isinstance(node, yaml.ScalarNode):
-            known[node] = 1 + len(node.value)
-        else:
-            nodes = [each for item in node.value for each in _parts(item)]
-            known[node] = 1 + sum(_written_out(each, known) for each in nodes)
-    return known[node]
-
-
-def _parts(item: yaml.Node | tuple[yaml.Node, yaml.Node]) -> tuple[yaml.Node, ...]:
-    return item if isinstance(item, tuple) else (item,)
 
 
 def _line(error: ErrorDetails, content: Any) -> str:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 _SPAN = re.compile(r"(\d{1,12})(?:(-)(\d{1,12})?)?")
 
@@ -91,3 +91,6 @@ def _joined(spans: Iterable[tuple[int, int | None]]) -> list[tuple[int, int | No
 
 def _end(span: tuple[int, int | None]) -> float:
     return math.inf if span[1] is None else span[1]
+
+
+Split = Literal["search", "holdout"]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Literal
+from itertools import combinations
+from typing import Annotated, Any, Literal
 
-if TYPE_CHECKING:
-    from mergekit_cycleqd.recipe.recipe import Engine, Task
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
+
+from mergekit_cycleqd.recipe.sample_ids import SampleIds
+from mergekit_cycleqd.recipe.section import LARGEST, Options, Strict
 
 Evaluator = Literal["lm_eval", "agentbench", "segmentation", "python"]
 
-_OF_TEXT = ("lm_eval", "agentbench", "python")
-_OF_IMAGES = ("segmentation", "python")
+
 _OF_LM_EVAL = (
     "include_path",
     "num_fewshot",
@@ -35,16 +41,93 @@ def strange_keys(task: Task) -> list[str]:
     ]
 
 
-def misfits(tasks: Iterable[Task], engine: Engine) -> Iterator[str]:
-    """Tasks that the engine's models cannot do, each as ``path.to.key: fault``."""
-    images = engine.kind == "vision"
-    fitting = _OF_IMAGES if images else _OF_TEXT
-    for i, task in enumerate(tasks):
-        if task.evaluator not in fitting:
-            kind = "language models: engine kind hf" if images else "images: engine kind vision"
-            yield (
-                f"tasks[{i}].evaluator: {task.evaluator} needs an engine of {kind}, got "
-                f"engine.kind {engine.kind}; that one takes {' and '.join(fitting)}"
-            )
-    if images and engine.trust_remote_code:
-        yield "engine.trust_remote_code: engine kind vision runs code of transformers; leave it out"
+def _sample_ids(value: Any) -> SampleIds:
+    return value if isinstance(value, SampleIds) else SampleIds.parse(value)
+
+
+def _bounds(value: Any) -> Any:
+    if value == "auto":
+        return value
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError(f"must be auto or [lowest, highest], got {value!r}")
+    if not all(isinstance(v, int | float) and abs(v) <= LARGEST for v in value):
+        raise ValueError("must hold two finite numbers")
+    if value[0] >= value[1]:
+        raise ValueError(f"is empty: {value[0]} is not below {value[1]}")
+    return tuple(float(v) for v in value)
+
+
+def _without_secrets(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What of a task's options may be kept in files: a dsn holds a password."""
+    return metadata and {key: "(not kept)" if key == "dsn" else v for key, v in metadata.items()}
+
+
+_Metadata = Annotated[Options, PlainSerializer(_without_secrets)]
+
+
+_Ids = Annotated[SampleIds, BeforeValidator(_sample_ids), PlainSerializer(str, return_type=str)]
+
+
+_Range = Annotated[Literal["auto"] | tuple[float, float], BeforeValidator(_bounds)]
+
+
+class Expert(Strict):
+    """A model fine-tuned from the base, and the task that it is the expert of."""
+
+    model: str = Field(min_length=1)
+    task: str
+
+
+class Samples(Strict):
+    """Which documents of a task are used for what; the sets must be disjoint.
+
+    `again` is for `evolution.reevaluate`: each further evaluation of an elite takes as many of its
+    documents as `search` has, the first ones, then the next ones, and in the end the first again.
+    """
+
+    search: _Ids
+    holdout: _Ids | None = None
+    again: _Ids | None = None
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Samples:
+        named = {"search": self.search, "holdout": self.holdout, "again": self.again}
+        given = [(name, ids) for name, ids in named.items() if ids is not None]
+        for (one, ours), (other, theirs) in combinations(given, 2):
+            if (shared := ours.first_shared(theirs)) is not None:
+                raise ValueError(
+                    f"{one} ({ours}) and {other} ({theirs}) must be disjoint, "
+                    f"but both hold sample {shared}"
+                )
+        return self
+
+
+class Task(Strict):
+    """One skill: the quality of one archive and a measure of the others.
+
+    Attributes beside the obvious: `bins` and `range` lay out its axis where it is a measure;
+    `evaluator: agentbench` finds `task` among this package's own, whose options are `metadata`;
+    `segmentation` takes images and masks for it, and `python` a function.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    evaluator: Evaluator = "lm_eval"
+    task: str = Field(min_length=1)
+    metric: str = Field(min_length=1)
+    samples: Samples
+    bins: int = Field(default=15, ge=1, le=1000)
+    range: _Range = "auto"
+    include_path: str | None = None
+    metadata: _Metadata = None
+    num_fewshot: int | None = Field(default=None, ge=0)
+    gen_kwargs: Options = None
+    apply_chat_template: bool | str = False
+    system_instruction: str | None = None
+    fewshot_as_multiturn: bool = False
+    confirm_run_unsafe_code: bool = False
+
+    @model_validator(mode="after")
+    def _only_its_evaluators_keys(self) -> Task:
+        if faults := strange_keys(self):
+            raise ValueError(faults[0])
+        return self

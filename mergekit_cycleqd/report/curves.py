@@ -40,7 +40,7 @@ def curves(run: RunView) -> Curves | None:
     search = run.search
     if not search.archives_ready:
         return None
-    told = run.told
+    told = run.candidates
     shown = {len(search.tasks) + n for n in spaced(len(told) - len(search.tasks))}
     unneeded = Genome.from_base(search.family)
     found = Curves((), *({task: [] for task in search.tasks} for _ in range(3)))

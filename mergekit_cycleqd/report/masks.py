@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
+from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.report.markup import Markup, element, inside, table
 from mergekit_cycleqd.run_folder.comparison import Row, comparison
 from mergekit_cycleqd.run_folder.example_masks import Pictures
-from mergekit_cycleqd.run_folder.record import Split
 from mergekit_cycleqd.run_folder.run_view import RunView
-from mergekit_cycleqd.search.cycleqd import Scores
+from mergekit_cycleqd.search.scores import Scores
 
 
 def masks(run: RunView) -> list[Markup]:

@@ -17,7 +17,6 @@ from mergekit_cycleqd.report.curves import Curves
 from mergekit_cycleqd.report.libraries import load
 from mergekit_cycleqd.report.markup import element
 from mergekit_cycleqd.report.sections import Figures, sections
-from mergekit_cycleqd.run_folder.outputs import recipe_text
 from mergekit_cycleqd.run_folder.run_view import Evaluation, RunView
 
 _SCRIPTS = ("start.js", "plots.js", "panel.js")
@@ -75,7 +74,7 @@ def _policy(scripts: Sequence[str]) -> str:
 
 def _population(run: RunView) -> dict[str, Any]:
     """The elites, and every candidate that is one or an ancestor of one."""
-    told: Mapping[int | None, Evaluation] = {e.index: e for e in run.told}
+    told: Mapping[int | None, Evaluation] = {e.index: e for e in run.candidates}
     tasks, means = run.search.tasks, run.told_scores
     elites = {task: [elite.index for elite in run.search.elites(task)] for task in tasks}
     candidates: dict[int, Any] = {}
@@ -93,7 +92,7 @@ def _population(run: RunView) -> dict[str, Any]:
 def _recipes(run: RunView) -> dict[int, str]:
     """The recipe of each elite; near ones, which share parents, side by side."""
     elites = {e.index: e for archive in run.search.archives.values() for e in archive.elites}
-    return {index: recipe_text(elites[index].genome) for index in sorted(elites)}
+    return {index: elites[index].genome.to_yaml() for index in sorted(elites)}
 
 
 def script_json(content: Any) -> str:

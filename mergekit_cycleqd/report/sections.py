@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 
-from mergekit_cycleqd.hub.card.score_table import Score
 from mergekit_cycleqd.report.curves import Curves
 from mergekit_cycleqd.report.markup import Markup, element, inside, table
 from mergekit_cycleqd.report.masks import masks
@@ -20,9 +19,13 @@ from mergekit_cycleqd.report.similarity import similarity_parts
 from mergekit_cycleqd.report.time_spent import Spent, by_part, by_worker, pace
 from mergekit_cycleqd.run_folder.comparison import Row, comparison
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.run_folder.score import Score
 from mergekit_cycleqd.search.archive import TaskArchive
+from mergekit_cycleqd.system.units import duration
 
 FAILURES = 50
+
+
 Figures = dict[str, dict[str, Any]]
 
 
@@ -286,11 +289,3 @@ def _started_with(header: Mapping[str, Any]) -> Markup:
         table("Versions at the start", ["package", "version"], versions),
         table("Models", ["model", "fingerprint"], prints),
     )
-
-
-def duration(seconds: float) -> str:
-    """Such as ``3 h 07 min`` or ``12.5 s``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

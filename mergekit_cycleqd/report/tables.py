@@ -13,8 +13,8 @@ from mergekit_cycleqd.report.retention import others
 from mergekit_cycleqd.report.similarity import similarity_rows
 from mergekit_cycleqd.report.time_spent import by_part, by_worker
 from mergekit_cycleqd.run_folder.comparison import comparison
-from mergekit_cycleqd.run_folder.outputs import write_atomically
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.system.atomic_write import write_atomically
 
 Rows = list[dict[str, Any]]
 

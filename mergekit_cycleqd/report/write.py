@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 from mergekit_cycleqd.report.curves import Curves, curves
 from mergekit_cycleqd.report.libraries import load
-from mergekit_cycleqd.run_folder.outputs import write_atomically
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.system.atomic_write import write_atomically
 
 Format = Literal["html", "png", "svg", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)

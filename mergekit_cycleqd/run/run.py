@@ -12,19 +12,26 @@ from rich.console import Console
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.experts.directions import make_ahead
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run.display import Display
 from mergekit_cycleqd.run.prepare import Prepared
+from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.example_masks import draw
 from mergekit_cycleqd.run_folder.journal import Journal
-from mergekit_cycleqd.run_folder.outputs import compared_models, summary, write_outputs
-from mergekit_cycleqd.run_folder.record import Record, Split
+from mergekit_cycleqd.run_folder.outputs import write_outputs
+from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.run_folder.summary import summary
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.interrupts import Interrupts
 from mergekit_cycleqd.trackers.tracker import Kind, Tracker
+from mergekit_cycleqd.workers.in_process import InProcess
+from mergekit_cycleqd.workers.open import open_pool
 from mergekit_cycleqd.workers.pool import Job, Pool
-from mergekit_cycleqd.workers.worker import Evaluator, InProcess
+from mergekit_cycleqd.workers.worker import Evaluator
 
 OUTPUT_SECONDS = 120.0
+
+
 _PACKAGES = ("mergekit-cycleqd", "mergekit", "lm-eval", "transformers", "torch", "ribs", "numpy")
 
 
@@ -90,7 +97,7 @@ class Run:
                     Tracker(self._tracked_by, self.search, self.folder, self._say) as self._tracker,
                     Display(self.search, self._console) as display,
                 ):
-                    pool = _pool(self._prepared, display.say)
+                    pool = self._open_pool(display)
                     try:
                         self._go(pool, display)
                     finally:
@@ -125,6 +132,12 @@ class Run:
                 self._compare(pool, display, models, split)
         self._tracker.models(self._journal.scores)
 
+    def _open_pool(self, display: Display) -> Pool:
+        prepared = self._prepared
+        return open_pool(
+            prepared.recipe, prepared.base, prepared.experts, prepared.harness, display.say
+        )
+
     def _draw(self, pool: Pool, display: Display) -> None:
         """Keep example masks for the report, where the run's tasks have any."""
         prepared = self._prepared
@@ -136,7 +149,11 @@ class Run:
                 "recipe with workers of kind local for them"
             )
             return
-        evaluator = pool.evaluator if isinstance(pool, InProcess) else _evaluator(prepared)
+        evaluator = (
+            pool.evaluator
+            if isinstance(pool, InProcess)
+            else Evaluator(prepared.recipe, prepared.base, prepared.experts, prepared.harness)
+        )
         with self._interrupts.welcome():
             draw(self.folder, self.search, evaluator.examples)
 
@@ -215,25 +232,6 @@ class Run:
         known = self.search.told_count
         what = f"going on after {known} of {self.search.total} candidates" if known else "starting"
         return f"run folder {self.folder}: {what}"
-
-
-def _pool(prepared: Prepared, say: Callable[[str], None]) -> Pool:
-    recipe = prepared.recipe
-    if recipe.workers.kind == "local" and recipe.workers.count == 1:
-        return InProcess(_evaluator(prepared))
-    from mergekit_cycleqd.workers.crew import Crew
-
-    if recipe.workers.kind == "local":
-        from mergekit_cycleqd.workers.processes import Processes
-
-        return Crew(recipe.family, Processes(recipe), say)
-    from mergekit_cycleqd.workers.ray_cluster import RayCluster
-
-    return Crew(recipe.family, RayCluster(recipe), say)
-
-
-def _evaluator(prepared: Prepared) -> Evaluator:
-    return Evaluator(prepared.recipe, prepared.base, prepared.experts, prepared.harness)
 
 
 def _header(prepared: Prepared) -> dict[str, object]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.run_folder.outputs import compared_models
 from mergekit_cycleqd.search.archive import Elite
 from mergekit_cycleqd.search.cycleqd import CycleQD
 
@@ -37,3 +36,21 @@ def distinct(models: Sequence[tuple[str, Genome]]) -> Named:
         names.setdefault(genome.id, []).append(name)
         genomes[genome.id] = genome
     return [(", ".join(names[each]), genome) for each, genome in genomes.items()]
+
+
+def originals(search: CycleQD) -> list[tuple[str, Genome]]:
+    """What there is without a search, each with its name: base, experts and uniform merge."""
+    family = search.family.plain
+    experts = [
+        (f"expert: {task}", Genome.from_expert(family, k)) for k, task in enumerate(search.tasks)
+    ]
+    return [("base", Genome.from_base(family)), *experts, ("uniform merge", Genome.uniform(family))]
+
+
+def compared_models(search: CycleQD) -> list[tuple[str, Genome]]:
+    """The models of the summary, each with its name, from the base to the aggregate."""
+    rows = originals(search)
+    rows += [(f"best elite: {task}", search.elites(task)[0].genome) for task in search.tasks]
+    rows.append(("best all-round elite", search.best_all_round().genome))
+    rows.append(("aggregate", search.aggregate()))
+    return rows

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.hub.card.score_table import Score, wilson
-from mergekit_cycleqd.run_folder.compared_models import Named, more_elites
-from mergekit_cycleqd.run_folder.outputs import compared_models, originals
-from mergekit_cycleqd.run_folder.record import Split
+from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.run_folder.compared_models import (
+    Named,
+    compared_models,
+    more_elites,
+    originals,
+)
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.sample_counts import SPLITS
+from mergekit_cycleqd.run_folder.score import Score, wilson
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.examples import Example
-from mergekit_cycleqd.run_folder.outputs import compared_models, write_atomically
 from mergekit_cycleqd.search.cycleqd import CycleQD
+from mergekit_cycleqd.system.atomic_write import write_atomically
 
 FOLDER = "pictures"
 INDEX = "index.json"

@@ -11,19 +11,20 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from mergekit_cycleqd.errors import GenomeError, JournalError
+from mergekit_cycleqd.errors import JournalError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.recipe.checks import cross_checks
-from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.run_folder.journal_lines import decode, encode, torn
-from mergekit_cycleqd.run_folder.record import Means, Record, Split
+from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.run_folder.journal_lines import encode, end_of_last_line
+from mergekit_cycleqd.run_folder.journal_reading import FILE, VERSION, read_header, read_records
+from mergekit_cycleqd.run_folder.record import Means, Record
 from mergekit_cycleqd.run_folder.resume_check import differences
-from mergekit_cycleqd.search.cycleqd import Scores, Told
+from mergekit_cycleqd.search.candidate import Told
+from mergekit_cycleqd.search.scores import Scores
 
-VERSION = 1
-FILE = "journal.jsonl"
 LOCK = ".lock"
+
+
 _START = b'{"kind":"header",'
 
 
@@ -60,7 +61,7 @@ class Journal:
             if not (folder / FILE).exists() and _filled(folder):
                 raise _foreign(folder)
             folder.mkdir(parents=True, exist_ok=True)
-            lock = _acquire(folder)
+            lock = locked(folder)
         except OSError as error:
             raise JournalError(
                 f"{folder}: cannot hold a run: {error.strerror}; choose another --out"
@@ -145,67 +146,12 @@ class Journal:
         return self._means.scores.get((genome.id, split))
 
 
-def read_header(folder: Path) -> dict[str, Any]:
-    """What the run in a folder was started with: `recipe`, `fingerprints`, `versions`.
+def locked(folder: Path) -> FileLock:
+    """The lock of a run folder, taken; give it back by `release`, or as a context.
 
     Raises:
-        JournalError: If there is no run, or its first line is damaged.
+        JournalError: If another process has it.
     """
-    path = folder / FILE
-    try:
-        with path.open("rb") as lines:
-            header = decode(lines.readline(), path, 1)
-    except OSError as error:
-        raise JournalError(f"{folder}: needs a run, with its {FILE}: {error.strerror}") from None
-    if header.get("kind") != "header" or header.get("version") != VERSION:
-        raise JournalError(
-            f"{path}: needs a header of version {VERSION}, got {header.get('version')!r}: take the "
-            "version of mergekit-cycleqd that the run was started with"
-        )
-    if not all(isinstance(header.get(key), dict) for key in ("recipe", "fingerprints")):
-        raise JournalError(f"{path}: line 1 is damaged: it lacks recipe or fingerprints")
-    return header
-
-
-def read_recipe(folder: Path) -> Recipe:
-    """The recipe that the run in a folder was started with.
-
-    Raises:
-        JournalError: If there is no run, or its first line is damaged or holds no recipe.
-    """
-    try:
-        recipe = Recipe.model_validate(read_header(folder)["recipe"])
-        if fault := next(cross_checks(recipe), None):
-            raise ValueError(fault)
-    except (ValueError, GenomeError) as error:
-        reason = str(error).splitlines()[0]
-        raise JournalError(f"{folder / FILE}: line 1 holds no recipe: {reason}") from None
-    return recipe
-
-
-def read_records(path: Path, family: Family) -> Iterator[Record]:
-    """All records of a journal, line by line; a torn last line is left out.
-
-    Args:
-        path: The file.
-        family: What the genomes refer to.
-
-    Raises:
-        JournalError: If a line is damaged.
-    """
-    with path.open("rb") as lines:
-        next(lines)
-        for number, line in enumerate(lines, start=2):
-            if torn(line) and not lines.peek(1):
-                return
-            content = decode(line, path, number)
-            try:
-                yield Record.from_json(content, family)
-            except (TypeError, ValueError, GenomeError, JournalError) as error:
-                raise JournalError(f"{path}: line {number} is damaged: {error}") from None
-
-
-def _acquire(folder: Path) -> FileLock:
     path = folder / LOCK
     lock = FileLock(path, timeout=0)
     try:
@@ -233,27 +179,6 @@ def _foreign(folder: Path) -> JournalError:
     return JournalError(
         f"{folder}: is not empty and holds no run; choose a new or an empty folder as --out"
     )
-
-
-def end_of_last_line(path: Path, block: int = 1 << 16) -> int:
-    """Where the last line of a file that is not torn ends, in bytes."""
-    with path.open("rb") as stream:
-        last = _line_start(stream, stream.seek(0, os.SEEK_END), block)
-        start = _line_start(stream, last - 1, block)
-        stream.seek(start)
-        return start if torn(stream.read(last - start)) else last
-
-
-def _line_start(stream: IO[bytes], end: int, block: int) -> int:
-    """Where the line begins that goes on until `end`."""
-    while end > 0:
-        start = max(0, end - block)
-        stream.seek(start)
-        newline = stream.read(end - start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0
 
 
 def _sync_folder(folder: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from mergekit_cycleqd.run_folder.journal import FILE, end_of_last_line, read_recipe, read_records
+from mergekit_cycleqd.run_folder.journal_lines import end_of_last_line
+from mergekit_cycleqd.run_folder.journal_reading import FILE, read_recipe, read_records
 from mergekit_cycleqd.search.cycleqd import CycleQD
 
 

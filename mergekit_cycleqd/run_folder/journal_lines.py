@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mergekit_cycleqd.errors import JournalError
 
 _MARK = b',"crc32":"'
+
+
 _TAIL = len(_MARK) + len(b'89abcdef"}\n')
 
 
@@ -50,3 +53,24 @@ def torn(line: bytes) -> bool:
     It lacks its end, or holds zeros where a block of it never reached the disk.
     """
     return not line.endswith(b"\n") or b"\0" in line
+
+
+def end_of_last_line(path: Path, block: int = 1 << 16) -> int:
+    """Where the last line of a file that is not torn ends, in bytes."""
+    with path.open("rb") as stream:
+        last = _line_start(stream, stream.seek(0, os.SEEK_END), block)
+        start = _line_start(stream, last - 1, block)
+        stream.seek(start)
+        return start if torn(stream.read(last - start)) else last
+
+
+def _line_start(stream: IO[bytes], end: int, block: int) -> int:
+    """Where the line begins that goes on until `end`."""
+    while end > 0:
+        start = max(0, end - block)
+        stream.seek(start)
+        newline = stream.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0

@@ -9,14 +9,16 @@ from typing import Any, Literal
 
 from mergekit_cycleqd.errors import GenomeError, JournalError
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.genome import Genome, Term
+from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.lineage import format_lineage, parse_lineage
-from mergekit_cycleqd.search.cycleqd import Candidate, Scores, Told
+from mergekit_cycleqd.genome.terms import Term
+from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.search.candidate import Candidate, Told
 from mergekit_cycleqd.search.early_stop import Bounds
-from mergekit_cycleqd.search.population import mean_scores
+from mergekit_cycleqd.search.scores import Scores, mean_scores
 
-Split = Literal["search", "holdout"]
 Status = Literal["done", "stopped", "failed"]
+
 
 _FIELDS: dict[str, Any] = {
     "kind": str,

@@ -14,12 +14,10 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from mergekit_cycleqd.errors import CycleQDError, JournalError
-from mergekit_cycleqd.hub.card.score_table import Score
-from mergekit_cycleqd.run_folder.journal import end_of_last_line
-from mergekit_cycleqd.run_folder.journal_lines import decode, encode, torn
+from mergekit_cycleqd.run_folder.journal_lines import decode, encode, end_of_last_line, torn
+from mergekit_cycleqd.run_folder.score import Score, Z
 
 FILE = "retention.jsonl"
-_Z = 1.959963984540054  # of 95 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ class Measured:
         score = Score.of(value, self.samples)
         if score.interval is not None or error is None:
             return score
-        return Score(value, self.samples, (value - _Z * error, value + _Z * error))
+        return Score(value, self.samples, (value - Z * error, value + Z * error))
 
 
 _MEASURED = TypeAdapter(Measured)

@@ -1,19 +1,24 @@
-"""A run as its journal tells it, read without touching or locking it: it may be going on."""
+"""A run as its folder tells it, without any model, and without touching it: it may be going on."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.run_folder.journal import FILE, read_header, read_recipe, read_records
-from mergekit_cycleqd.run_folder.record import Means, Record, Split, Status
+from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header, read_recipe, read_records
+from mergekit_cycleqd.run_folder.record import Means, Record, Status
 from mergekit_cycleqd.run_folder.sample_counts import sample_counts
-from mergekit_cycleqd.search.cycleqd import Candidate, CycleQD, Scores, Told
-from mergekit_cycleqd.search.population import gathered, mean_scores
+from mergekit_cycleqd.search.candidate import Candidate, Told
+from mergekit_cycleqd.search.cycleqd import CycleQD
+from mergekit_cycleqd.search.scores import Scores, gathered, mean_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class RunView:
-    """All that a report is made of.
+    """One run, replayed from its journal: what reports and publications are made of.
 
     Attributes:
         folder: The run folder.
@@ -93,7 +98,30 @@ class RunView:
         return cls(folder, header, recipe, search, tuple(evaluations), means.scores, counts)
 
     @property
-    def told(self) -> list[Evaluation]:
+    def id(self) -> str:
+        """12 hex digits of what the run was started with: settings and models, not their places."""
+        recipe = self.header["recipe"]
+        tasks = [
+            {key: task.get(key) for key in ("name", "task", "metric", "samples", "bins", "range")}
+            for task in recipe["tasks"]
+        ]
+        evolution = {key: value for key, value in recipe["evolution"].items() if key != "children"}
+        models = list(self.header["fingerprints"].values())
+        content = json.dumps([tasks, evolution, models], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+    @cached_property
+    def told(self) -> dict[int, Told]:
+        """Every candidate with its genome and scores, by number.
+
+        Read from the journal when it is first asked for, since genomes take kilobytes.
+        """
+        records = read_records(self.folder / FILE, self.recipe.family)
+        told = (record.told for record in records)
+        return {item.candidate.index: item for item in told if item is not None}
+
+    @property
+    def candidates(self) -> list[Evaluation]:
         """The candidates that the search was told, by number."""
         by_index = {e.index: e for e in self.evaluations if e.index is not None}
         return [by_index[i] for i in sorted(by_index) if by_index[i].scores or by_index[i].parents]
@@ -101,7 +129,7 @@ class RunView:
     @property
     def told_scores(self) -> dict[int, Scores]:
         """The scores of every candidate that has any; means where it was evaluated again."""
-        told = ((e.index, e.again, e.scores) for e in self.told if e.index is not None)
+        told = ((e.index, e.again, e.scores) for e in self.candidates if e.index is not None)
         return {number: mean_scores(scores) for number, scores in gathered(told).items()}
 
     @property

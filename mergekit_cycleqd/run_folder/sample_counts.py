@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.recipe.sample_ids import SampleIds
-from mergekit_cycleqd.run_folder.record import Split
+from mergekit_cycleqd.recipe.sample_ids import SampleIds, Split
 
 SUMMARY = "summary.md"
 SPLITS: tuple[Split, ...] = ("search", "holdout")

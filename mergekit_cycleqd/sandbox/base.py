@@ -9,9 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 from mergekit_cycleqd.errors import CycleQDError
 
@@ -139,24 +137,3 @@ class Backend(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close what is left open and give back what the backend holds."""
-
-
-def open_backend(
-    kind: Literal["auto", "docker", "bubblewrap"] = "auto",
-    limits: Limits | None = None,
-    root: str | Path | None = None,
-) -> Backend:
-    """The backend that makes boxes here.
-
-    Args:
-        kind: "auto" is Docker where an engine answers, and bubblewrap elsewhere.
-        limits: Of each box; None for the defaults.
-        root: What boxes start from: a folder or a tar file of one; for Docker also the name of an
-            image of the engine. None is the root of `root.build_root`, built now if it is missing.
-
-    Raises:
-        SandboxError: If no such boxes can be had, with what mends it.
-    """
-    from mergekit_cycleqd.sandbox.open import choose
-
-    return choose(kind, limits or Limits(), root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mergekit_cycleqd.sandbox import bubblewrap, docker
 from mergekit_cycleqd.sandbox.base import Backend, Limits, SandboxError
@@ -65,3 +66,22 @@ def _folder(root: str | Path | None) -> Path:
     if not path.is_dir():
         raise SandboxError(f"{path}: a sandbox root is a folder or a tar file, and there is none")
     return path
+
+
+def open_backend(
+    kind: Literal["auto", "docker", "bubblewrap"] = "auto",
+    limits: Limits | None = None,
+    root: str | Path | None = None,
+) -> Backend:
+    """The backend that makes boxes here.
+
+    Args:
+        kind: "auto" is Docker where an engine answers, and bubblewrap elsewhere.
+        limits: Of each box; None for the defaults.
+        root: What boxes start from: a folder or a tar file of one; for Docker also the name of an
+            image of the engine. None is the root of `root.build_root`, built now if it is missing.
+
+    Raises:
+        SandboxError: If no such boxes can be had, with what mends it.
+    """
+    return choose(kind, limits or Limits(), root)

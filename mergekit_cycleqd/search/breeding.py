@@ -7,15 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from mergekit_cycleqd.genome.genome import (
-    Genome,
-    Term,
-    combine,
-    crossover,
-    mutate,
-    mutate_own,
-    shift,
-)
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.operators import combine, crossover, mutate, mutate_own, shift
+from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.recipe.evolution import (
     Crossover,
     GaussianMutation,
@@ -25,8 +19,8 @@ from mergekit_cycleqd.recipe.evolution import (
 )
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
+from mergekit_cycleqd.search.candidate import turn
 from mergekit_cycleqd.search.parents import choose_parents
-from mergekit_cycleqd.search.reevaluate import turn
 from mergekit_cycleqd.search.screening import most_promising
 
 ALL_ROUND = 20  # of so many screened children one is chosen for its mean over the tasks

@@ -3,49 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.recipe.recipe import LARGEST, Recipe
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.recipe.section import LARGEST
 from mergekit_cycleqd.search.aggregation import all_rounders, best_first, one_of_all, parents
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.breeding import breed
+from mergekit_cycleqd.search.candidate import Candidate, Told
 from mergekit_cycleqd.search.early_stop import Floors
 from mergekit_cycleqd.search.population import Population
 from mergekit_cycleqd.search.reevaluate import Repeats
-
-Scores = Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A genome to be evaluated.
-
-    Attributes:
-        index: Its number: 0 .. K-1 are the experts, children follow.
-        task: The task whose turn as quality it is; an expert's own.
-        genome: The model.
-        parents: Numbers of the candidates it was bred from; empty for an expert.
-        again: Where it is one more evaluation of an earlier candidate instead of a new model: the
-            number of that one, which then is its only parent.
-        repeat: 0 for a first evaluation; later ones are counted from 1, as they are asked for.
-    """
-
-    index: int
-    task: str
-    genome: Genome
-    parents: tuple[int, ...] = ()
-    again: int | None = None
-    repeat: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A candidate with what came of it; scores are None where the evaluation failed."""
-
-    candidate: Candidate
-    scores: Scores | None
+from mergekit_cycleqd.search.scores import Scores
 
 
 class CycleQD:

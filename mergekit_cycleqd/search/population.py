@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import Elite, TaskArchive, automatic_range
+from mergekit_cycleqd.search.scores import mean_scores
 
 
 class Population:
@@ -60,27 +60,6 @@ class Population:
         )
         for archive in self.archives.values():
             archive.refill(list(self._offered.values()))
-
-
-def mean_scores(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of several evaluations, by task; in any order the same to the last bit."""
-    return {task: math.fsum(one[task] for one in found) / len(found) for task in found[0]}
-
-
-def gathered(
-    evaluations: Iterable[tuple[int, int | None, Mapping[str, float] | None]],
-) -> dict[int, list[Mapping[str, float]]]:
-    """The scores of all evaluations of each candidate that has any, by its number.
-
-    Args:
-        evaluations: In their order: the number of each, the candidate that it evaluates once more
-            (None for a first evaluation), and its scores (None where it failed).
-    """
-    found: dict[int, list[Mapping[str, float]]] = {}
-    for number, again, scores in evaluations:
-        if scores is not None:
-            found.setdefault(number if again is None else again, []).append(scores)
-    return found
 
 
 def _empty(recipe: Recipe, scores: Sequence[Mapping[str, float]]) -> dict[str, TaskArchive]:

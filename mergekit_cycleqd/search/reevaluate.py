@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
+from mergekit_cycleqd.search.candidate import turn
 
 
 class Repeats:
@@ -71,42 +72,3 @@ class Repeats:
 
     def _count(self, again: int, before: int) -> int:
         return bisect_left(self._asked.get(again, []), before)
-
-
-def turn(recipe: Recipe, index: int) -> str:
-    """The task whose turn as quality it is.
-
-    Args:
-        recipe: The run.
-        index: Number of a candidate that is no expert.
-    """
-    evolution, tasks = recipe.evolution, recipe.task_names
-    if evolution.quality != "cyclic":
-        return evolution.quality
-    return tasks[(index - len(tasks)) // evolution.cycle % len(tasks)]
-
-
-def blocks(ids: Sequence[int], size: int) -> list[list[int]]:
-    """The ids that repeats take in turn, as many as the search has; what is left over is unused.
-
-    Args:
-        ids: All of them, ascending.
-        size: How many each repeat takes.
-
-    Raises:
-        ValueError: If there are not enough for one.
-    """
-    if len(ids) < size:
-        raise ValueError(f"needs at least as many ids as search has ({size}), got {len(ids)}")
-    return [list(ids[start : start + size]) for start in range(0, len(ids) - size + 1, size)]
-
-
-def ids_of(first: Sequence[int], again: Sequence[Sequence[int]], repeat: int) -> Sequence[int]:
-    """The samples of one evaluation.
-
-    Args:
-        first: Those of a candidate's first evaluation.
-        again: The task's blocks for later ones; without any they are on the first samples too.
-        repeat: 0 for the first evaluation, and from 1 for later ones.
-    """
-    return again[(repeat - 1) % len(again)] if repeat and again else first

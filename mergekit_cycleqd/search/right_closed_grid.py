@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from ribs.archives import GridArchive
 
-from mergekit_cycleqd.search.early_stop import cells
+from mergekit_cycleqd.search.cells import cells
 
 
 class RightClosedGrid(GridArchive):  # type: ignore[misc]

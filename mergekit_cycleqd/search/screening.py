@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
-from mergekit_cycleqd.search.early_stop import cells
+from mergekit_cycleqd.search.cells import cells
 
 # Of the kernel: lengths, in factors, and the variance that the factors do not explain, where that
 # of the elites' scores is 1. The likeliest pair is taken.

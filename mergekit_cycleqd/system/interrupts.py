@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-EXIT_INTERRUPTED = 130
-
 
 class Interrupts:
     """While entered, SIGINT and SIGTERM raise KeyboardInterrupt inside `welcome` alone.

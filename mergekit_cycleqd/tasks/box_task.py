@@ -7,7 +7,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from mergekit_cycleqd.sandbox.base import Backend, Limits, SandboxError, open_backend
+from mergekit_cycleqd.sandbox.base import Backend, Limits, SandboxError
+from mergekit_cycleqd.sandbox.open import open_backend
 from mergekit_cycleqd.tasks.episode_task import EpisodeTask
 from mergekit_cycleqd.tasks.options import EpisodeOptions
 

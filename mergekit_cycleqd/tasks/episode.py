@@ -15,9 +15,14 @@ from lm_eval.api.instance import Instance
 from mergekit_cycleqd.errors import CycleQDError
 
 Message = Mapping[str, str]
+
+
 """A turn of a chat: `role` and `content`."""
 
+
 Prompt = str | Sequence[Message]
+
+
 """What a model is given first: a chat, or a text that is sent as it is, without a template."""
 
 
@@ -80,3 +85,7 @@ class EpisodeRequest(Instance):  # type: ignore[misc]
     make: Callable[[], Episode] | None = None
     max_open: int = 1
     system_instruction: str | None = None
+
+
+class ProblemError(CycleQDError):
+    """Benchmark data that is missing or malformed: the line names the file and the record."""

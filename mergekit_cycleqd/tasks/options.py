@@ -10,8 +10,7 @@ from typing import Any
 from lm_eval.models.huggingface import HFLM
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.recipe.recipe import nearest
+from mergekit_cycleqd.errors import CycleQDError, nearest
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 
 OPTION_NAMES = (

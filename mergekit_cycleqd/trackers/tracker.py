@@ -11,10 +11,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from mergekit_cycleqd.run_folder.outputs import Find
 from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.run_folder.summary import Find
 from mergekit_cycleqd.search.cycleqd import CycleQD
-from mergekit_cycleqd.trackers.base import Identity, Kind, Sink, opener, secrets_struck_out
+from mergekit_cycleqd.system.secrets import secrets_struck_out
+from mergekit_cycleqd.trackers.base import Identity, Kind, Sink
+from mergekit_cycleqd.trackers.open import opener
 from mergekit_cycleqd.trackers.values import candidate_values, model_rows, settings
 
 OPEN_SECONDS = 60.0

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.run_folder.record import Record, Split
-from mergekit_cycleqd.search.cycleqd import Candidate
+from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.search.candidate import Candidate
 from mergekit_cycleqd.search.early_stop import Floors
 
 

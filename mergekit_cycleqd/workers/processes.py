@@ -10,7 +10,8 @@ from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 
 from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.recipe.recipe import Engine, Recipe
+from mergekit_cycleqd.recipe.engine import Engine
+from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Gone, Remote, answer
 
 _END_SECONDS = 5.0

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Sequence
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
-from mergekit_cycleqd.engines.base import ModelEngine, open_engine
+from mergekit_cycleqd.engines.base import ModelEngine
+from mergekit_cycleqd.engines.open import open_engine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
-from mergekit_cycleqd.evaluators.base import Harness, open_harness
+from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.evaluators.open import open_harness
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.examples import Example
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.search.early_stop import Hopeless
-from mergekit_cycleqd.workers.pool import Job, Pool
+from mergekit_cycleqd.workers.pool import Job
 
 ATTEMPTS = 3
 
@@ -112,34 +113,3 @@ class Evaluator:
         if self._engine is None:
             self._engine = open_engine(self._recipe.engine, *self._checkpoints)
         return self._engine
-
-
-class InProcess(Pool):
-    """This process alone: a job is done when it is waited for."""
-
-    def __init__(self, evaluator: Evaluator) -> None:
-        """Evaluate with `evaluator`."""
-        self.evaluator = evaluator
-        self._jobs: deque[Job] = deque()
-
-    @property
-    def free(self) -> int:
-        """One, or none."""
-        return 1 - len(self._jobs)
-
-    @property
-    def state(self) -> str:
-        """Nothing to say."""
-        return ""
-
-    def submit(self, job: Job) -> None:
-        """Keep it."""
-        self._jobs.append(job)
-
-    def wait(self) -> list[Record]:
-        """Do it."""
-        return [self.evaluator.evaluate(self._jobs.popleft(), "local")]
-
-    def close(self) -> None:
-        """Give free what the engine holds outside this process."""
-        self.evaluator.close()

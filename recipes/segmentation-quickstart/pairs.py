@@ -27,8 +27,9 @@ from mergekit_cycleqd.report import write_report
 from mergekit_cycleqd.report.masks import relative
 from mergekit_cycleqd.run.prepare import prepare
 from mergekit_cycleqd.run.run import Run
-from mergekit_cycleqd.run_folder.outputs import compared_models, write_atomically
+from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.system.atomic_write import write_atomically
 
 HERE = Path(__file__).resolve().parent
 KEPT = 0.9  # the paper's threshold

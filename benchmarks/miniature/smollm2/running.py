@@ -18,7 +18,8 @@ from typing import Any
 
 from smollm2.skills import CITIES, COLUMNS, FILES, NAMES, TABLES, Question
 
-from mergekit_cycleqd.sandbox.base import Backend, Box, Limits, Result, SandboxError, open_backend
+from mergekit_cycleqd.sandbox.base import Backend, Box, Limits, Result, SandboxError
+from mergekit_cycleqd.sandbox.open import open_backend
 from mergekit_cycleqd.tasks.mbpp import runner
 
 LIMITS = Limits(memory=256 << 20, processes=64, disk=32 << 20, output=64 << 10, seconds=5.0)

@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.merging.directions import FactorCache
+from mergekit_cycleqd.merging.direction_cache import FactorCache
 
 NEW_TOKENS = 40
 ROWS = 100  # of a batch

@@ -15,7 +15,7 @@ from mergekit_cycleqd.engines.hf.continuous import Continuous, faster
 from mergekit_cycleqd.engines.out_of_memory import OutOfMemory, Trial, too_large
 from mergekit_cycleqd.engines.resident_engine import ResidentEngine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
-from mergekit_cycleqd.recipe.recipe import Engine
+from mergekit_cycleqd.recipe.engine import Engine
 
 CPU_ROWS = 64
 GPU_ROWS = 256

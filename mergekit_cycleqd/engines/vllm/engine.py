@@ -19,7 +19,7 @@ from mergekit_cycleqd.engines.vllm.swap_check import Report, SwapCheck, check_re
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.recipe.recipe import Engine
+from mergekit_cycleqd.recipe.engine import Engine
 
 OLDEST = "0.20"
 """The first that works with transformers 5; `reload_weights` takes an iterator since 0.16."""

@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
 from huggingface_hub import ModelCardData
 
 from mergekit_cycleqd.hub.card import sections
-from mergekit_cycleqd.hub.card.pipelines import Kind, pipeline_tag
+from mergekit_cycleqd.hub.card.pipelines import pipeline_tag
 from mergekit_cycleqd.hub.card.results import model_index
 from mergekit_cycleqd.hub.card.retention import kept
 from mergekit_cycleqd.hub.card.score_table import table
-from mergekit_cycleqd.hub.licence import Licence
-from mergekit_cycleqd.hub.pins import Source
-from mergekit_cycleqd.hub.publications import Publication
-from mergekit_cycleqd.run_folder.run_record import RunRecord
+from mergekit_cycleqd.hub.card.subject import Subject
 
 FIGURE = "figures/archives.svg"
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What a card is about.
-
-    Attributes:
-        run: The run.
-        model: The model.
-        repo_id: Where it is published.
-        sources: Base and experts, as published.
-        licence: The merge's.
-        datasets: Hub id of each task's dataset, where it is known.
-        recipe: The published recipe's text.
-        kind: What the base is, and so the model.
-    """
-
-    run: RunRecord
-    model: Publication
-    repo_id: str
-    sources: Sequence[Source]
-    licence: Licence
-    datasets: Mapping[str, str]
-    recipe: str
-    kind: Kind
 
 
 def card(subject: Subject) -> str:

@@ -10,16 +10,16 @@ from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.card.pipelines import public_name
 from mergekit_cycleqd.hub.card.score_table import count_note, scores_of
-from mergekit_cycleqd.run_folder.record import Split
-from mergekit_cycleqd.run_folder.run_record import RunRecord
+from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.run_folder.run_view import RunView
 
 
-def reported_split(run: RunRecord, genome: Genome) -> Split:
+def reported_split(run: RunView, genome: Genome) -> Split:
     """Holdout where the model was scored on it, for search samples chose the model."""
     return "holdout" if run.scores(genome, "holdout") else "search"
 
 
-def model_index(run: RunRecord, genome: Genome, datasets: Mapping[str, str]) -> list[EvalResult]:
+def model_index(run: RunView, genome: Genome, datasets: Mapping[str, str]) -> list[EvalResult]:
     """An entry per task.
 
     Args:
@@ -45,7 +45,7 @@ def model_index(run: RunRecord, genome: Genome, datasets: Mapping[str, str]) -> 
     ]
 
 
-def result_files(run: RunRecord, genome: Genome, datasets: Mapping[str, str]) -> dict[str, str]:
+def result_files(run: RunView, genome: Genome, datasets: Mapping[str, str]) -> dict[str, str]:
     """Files for `.eval_results/`, one per task whose dataset is on the Hub."""
     split = reported_split(run, genome)
     scores = scores_of(run, genome, split)
@@ -63,6 +63,6 @@ def result_files(run: RunRecord, genome: Genome, datasets: Mapping[str, str]) ->
     return files
 
 
-def _note(run: RunRecord, split: Split, task: str) -> str:
+def _note(run: RunView, split: Split, task: str) -> str:
     metric = next(each.metric for each in run.recipe.tasks if each.name == task)
     return f"{metric} on {split} samples{count_note(run, split, task)}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.run_folder.retention import Column, columns, comparable, mean_relative, read
-from mergekit_cycleqd.run_folder.run_record import RunRecord
+from mergekit_cycleqd.run_folder.run_view import RunView
 
 
-def kept(run: RunRecord, title: str, genome: Genome) -> str:
+def kept(run: RunView, title: str, genome: Genome) -> str:
     """Scores on tasks that are not the run's own, beside the base's; empty without any.
 
     Args:

@@ -9,12 +9,14 @@ from huggingface_hub import constants
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.card import pipelines
 from mergekit_cycleqd.hub.card.score_table import count_note
+from mergekit_cycleqd.hub.card.usage import usage as model_usage
 from mergekit_cycleqd.hub.pins import Source
 from mergekit_cycleqd.run_folder.sample_counts import SPLITS
 
 if TYPE_CHECKING:
-    from mergekit_cycleqd.hub.card.card import Subject
-    from mergekit_cycleqd.recipe.recipe import Recipe, Task
+    from mergekit_cycleqd.hub.card.subject import Subject
+    from mergekit_cycleqd.recipe.recipe import Recipe
+    from mergekit_cycleqd.recipe.tasks import Task
 
 _LONGEST_RECIPE = 16_000
 _SHOWN_ELITES = 10
@@ -90,7 +92,7 @@ def usage(subject: Subject) -> str:
 $ pip install mergekit-cycleqd
 $ mergekit-cycleqd merge hf://{repo} model{_other_elite(subject)}
 ```"""
-    return pipelines.usage(subject.kind, repo)
+    return model_usage(subject.kind, repo)
 
 
 def _other_elite(subject: Subject) -> str:

@@ -9,11 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.errors import CycleQDError
-
-
-class ProblemError(CycleQDError):
-    """Benchmark data that is missing or malformed: the line names the file and the record."""
+from mergekit_cycleqd.tasks.episode import ProblemError
 
 
 @dataclass(frozen=True, slots=True)

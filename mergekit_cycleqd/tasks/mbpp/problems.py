@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.tasks.agentbench_os.problems import ProblemError
+from mergekit_cycleqd.tasks.episode import ProblemError
 
 DATASET = "google-research-datasets/mbpp"
 _SPLITS = ("prompt", "test", "validation", "train")

@@ -1,0 +1,62 @@
+"""Exit codes, and an error as lines on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import click
+
+from mergekit_cycleqd.errors import CycleQDError, RecipeError
+
+EXIT_CANNOT_WORK = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def run_group(group: click.Group, args: list[str] | None, name: str) -> None:
+    """Run a group of commands; what this package reports becomes lines on stderr and exit code 2.
+
+    Args:
+        group: The commands.
+        args: The command line; None for the process's own.
+        name: The program's name in help and messages.
+    """
+    try:
+        group.main(args=args, prog_name=name, standalone_mode=True)
+    except CycleQDError as error:
+        fail(error)
+
+
+def fail(error: CycleQDError) -> NoReturn:
+    """Print an error, one line per fault, and exit with code 2."""
+    for line in error.faults if isinstance(error, RecipeError) else (str(error),):
+        print(f"error: {line}", file=sys.stderr)
+    sys.exit(EXIT_BAD_INPUT)
+
+
+def interruptible(work: Callable[[], None]) -> None:
+    """Do work that the same command takes up again after Ctrl-C."""
+    try:
+        work()
+    except CycleQDError:
+        if sys.stderr.isatty():
+            click.echo(err=True)  # a broken upload leaves its progress bar on the line
+        raise
+    except KeyboardInterrupt:
+        click.echo("\nstopped; run the same command to go on")
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def pair(option: str, text: str) -> tuple[str, str]:
+    """Key and value of an option such as ``--dataset TASK=ORG/NAME``.
+
+    Raises:
+        RecipeError: If one of them is missing.
+    """
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        form = {"--dataset": "TASK=ORG/NAME", "--path": "NAME=PATH"}[option]
+        raise RecipeError([f"{option}: must be {form}, got {text!r}"])
+    return name, value

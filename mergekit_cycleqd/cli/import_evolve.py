@@ -1,0 +1,23 @@
+"""The command `import-evolve`: a recipe out of a configuration of mergekit-evolve."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+
+@click.command("import-evolve")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="New file.  [default: print it]")
+def import_evolve(file: Path, out: Path | None) -> None:
+    """Make the recipe of a run from FILE, a configuration of mergekit-evolve."""
+    from mergekit_cycleqd.recipe.from_mergekit_evolve import convert, read_evolve, write_new
+
+    text = convert(read_evolve(file), file.name)
+    if out is None:
+        print(text, end="")
+    else:
+        write_new(text, out)
+        print(f"{out}: look for FILL IN, then: mergekit-cycleqd plan {shlex.quote(str(out))}")

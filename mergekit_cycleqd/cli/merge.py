@@ -1,0 +1,42 @@
+"""The command `merge`: what mergekit-yaml does, with our method present."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import click
+
+
+@click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def merge(args: tuple[str, ...]) -> None:
+    """Merge the recipe of a model; takes every option of mergekit-yaml."""
+    _with_mergekits_options().main(args=list(args), prog_name="mergekit-cycleqd merge")
+
+
+def _with_mergekits_options() -> click.Command:
+    """The command itself; mergekit, whose options it takes, needs seconds to import."""
+    from mergekit.options import MergeOptions, PrettyPrintHelp, add_merge_options
+
+    from mergekit_cycleqd.hub.rebuild import published_recipe, rebuild
+    from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
+
+    @click.command("merge", cls=PrettyPrintHelp)
+    @click.argument("recipe")
+    @click.argument("out_path", type=click.Path(path_type=Path))
+    @add_merge_options  # type: ignore[untyped-decorator]
+    def command(merge_options: MergeOptions, recipe: str, out_path: Path) -> None:
+        """Merge a model recipe into OUT_PATH; every option of mergekit-yaml is taken.
+
+        RECIPE is a file, or a repo on the Hub that holds one: org/name, org/name@revision or
+        hf://org/name/path.yaml.
+        """
+        merge_options.apply_global_options()
+        published = published_recipe(recipe)
+        if published is None:
+            merge_recipe(Path(recipe), out_path, merge_options)
+        else:
+            rebuild(published, out_path, merge_options, click.echo)
+
+    return cast(click.Command, command)

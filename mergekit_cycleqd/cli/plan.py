@@ -1,0 +1,37 @@
+"""The command `plan`: check a recipe and forecast its run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from mergekit_cycleqd.cli.exit import EXIT_CANNOT_WORK, EXIT_INTERRUPTED
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder that the run will have.  [default: runs/<name of the recipe>]",
+)
+@click.option("--download", is_flag=True, help="Download models that are not here, to measure.")
+def plan(recipe: Path, out: Path | None, download: bool) -> None:
+    """Check what RECIPE needs, and forecast its run; exit code 1 where it cannot work."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    began = time.monotonic()  # what is imported now, a run imports as well
+    from mergekit_cycleqd.plan.plan import plan as made
+
+    out, console = out or Path("runs") / recipe.stem, Console()
+    try:
+        works = made(recipe, out, download=download, console=console, began=began)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    if not works:
+        sys.exit(EXIT_CANNOT_WORK)

@@ -1,0 +1,22 @@
+"""The command `report`: a page with figures and tables of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: RUN/report]")
+@click.option("--open", "show", is_flag=True, help="Show the page in a browser.")
+def report(run: Path, out: Path | None, show: bool) -> None:
+    """Write a page with figures and tables of RUN, finished or going on."""
+    from mergekit_cycleqd.report import write_report
+
+    files = write_report(run, out)
+    for file in files:
+        print(file)
+    if show:
+        click.launch(files[0].absolute().as_uri())

@@ -1,0 +1,85 @@
+"""The command `run`: search as a recipe says, or merge the recipe of a model."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from mergekit_cycleqd.cli.exit import EXIT_INTERRUPTED
+from mergekit_cycleqd.cli.push import publish_run
+
+if TYPE_CHECKING:
+    from mergekit_cycleqd.trackers.base import Kind
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the run or the model.  [default: runs/<name of the recipe>]",
+)
+@click.option(
+    "--tracker",
+    type=click.Choice(["trackio", "wandb", "none"]),
+    default="none",
+    show_default=True,
+    help="Log the run there besides.",
+)
+def run(recipe: Path, out: Path | None, tracker: Kind) -> None:
+    """Run RECIPE, or go on with it; a model recipe is merged into the folder."""
+    from mergekit_cycleqd.recipe.safe_yaml import read_yaml
+
+    out = out or Path("runs") / recipe.stem
+    content = read_yaml(recipe)
+    if isinstance(content, Mapping) and "merge_method" in content:
+        _merge(recipe, out)
+    else:
+        _search(recipe, out, tracker)
+
+
+def _merge(recipe: Path, out: Path) -> None:
+    from mergekit.options import MergeOptions
+
+    from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
+
+    merge_recipe(recipe, out, MergeOptions())
+
+
+def _search(recipe: Path, out: Path, tracker: Kind) -> None:
+    from mergekit_cycleqd.trackers.open import check as check_tracker
+
+    check_tracker(tracker)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # a bar per task would bury the one of the run
+    from mergekit_cycleqd.run.prepare import prepare
+    from mergekit_cycleqd.run.run import Run
+
+    console = Console()
+    prepared = prepare(recipe, out)
+    for line in prepared.warnings:
+        console.print(f"warning: {line}", highlight=False, markup=False, soft_wrap=True)
+    with Run(prepared, out, console, tracker) as current:
+        try:
+            current.go()
+        except KeyboardInterrupt:
+            again = f"mergekit-cycleqd {shlex.quote(str(recipe))} --out {shlex.quote(str(out))}"
+            console.print(
+                f"stopped after {current.search.children_told} of "
+                f"{current.search.recipe.evolution.children} children; nothing is lost. "
+                f"To go on: {again}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+            sys.exit(EXIT_INTERRUPTED)
+    console.print(f"files of the run: {out}", highlight=False, markup=False, soft_wrap=True)
+    if prepared.recipe.publish is not None:
+        publish_run(out, prepared.recipe.publish)

@@ -1,0 +1,32 @@
+"""The commands `sandbox ...`: prepare the boxes in which what models write is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+
+@click.group()
+def sandbox() -> None:
+    """The boxes in which what models write is run."""
+
+
+@sandbox.command()
+@click.option(
+    "--from-tar",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Make it of the tar of an image, such as `docker export` writes.  [default: debootstrap]",
+)
+def build(from_tar: Path | None) -> None:
+    """Make the root folder of the boxes, once; every evaluation then finds it."""
+    from mergekit_cycleqd.sandbox.root import build_root, import_root
+
+    console = Console()
+
+    def progress(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    root = import_root(from_tar, progress) if from_tar else build_root(progress)
+    progress(f"sandbox root: {root}")

@@ -1,0 +1,104 @@
+"""What the command `eval` was told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.recipe.engine import Engine
+from mergekit_cycleqd.recipe.sample_ids import SampleIds
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What the command says about tasks.
+
+    Attributes:
+        metadata: Options of the tasks.
+        include_path: Folder with more task files.
+        samples: Which documents of every task; None for all.
+        apply_chat_template: Whether lm-eval renders its own tasks by the model's chat template;
+            episodes always are.
+        run_unsafe_code: Whether tasks may run what models write on this machine.
+    """
+
+    metadata: Mapping[str, Any]
+    include_path: str | None = None
+    samples: SampleIds | None = None
+    apply_chat_template: bool = False
+    run_unsafe_code: bool = False
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command says about a run.
+
+    Attributes:
+        holdout: Whether to evaluate on the holdout samples of the run's own tasks.
+        tasks: Names of lm-eval's tasks, ours among them.
+        elites: How many of the best elites per task.
+        engine: Keys of the recipe's section `engine` that the user changed; None for the others.
+        about: What it says about `tasks`.
+    """
+
+    holdout: bool
+    tasks: tuple[str, ...]
+    elites: int
+    engine: Mapping[str, str | None]
+    about: TaskOptions
+
+
+def engine(settings: Mapping[str, str | None], of: Engine | None = None) -> Engine:
+    """The options of the command as a recipe's section.
+
+    Args:
+        settings: By the section's keys; None where the user gave none.
+        of: The section that they change; the defaults if None.
+
+    Raises:
+        RecipeError: If one is wrong.
+    """
+    given: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
+    if given.get("batch_size", "").isdecimal():
+        given["batch_size"] = int(given["batch_size"])
+    try:
+        return Engine.model_validate({**(of or Engine()).model_dump(), **given})
+    except ValidationError as error:
+        raise RecipeError(
+            [
+                f"--{str(fault['loc'][0]).replace('_', '-')}: {fault['msg']}"
+                for fault in error.errors()
+            ]
+        ) from None
+
+
+def metadata(text: str) -> dict[str, Any]:
+    """The mapping that `--metadata` holds.
+
+    Raises:
+        RecipeError: If it is no JSON mapping.
+    """
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise RecipeError([f"--metadata: must be a JSON mapping, got {text!r}: {error}"]) from None
+    if not isinstance(content, dict):
+        raise RecipeError([f"--metadata: must be a JSON mapping, got {text!r}"])
+    return content
+
+
+def sample_ids(text: str | None) -> SampleIds | None:
+    """The ids that `--samples` names.
+
+    Raises:
+        RecipeError: If it names none.
+    """
+    try:
+        return None if text is None else SampleIds.parse(text)
+    except ValueError as error:
+        raise RecipeError([f"--samples: {error}"]) from None

@@ -1,0 +1,75 @@
+"""Open the evaluators that a recipe names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.evaluators.combined import CombinedHarness
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.recipe.tasks import Task
+
+
+def open_harness(recipe: Recipe) -> Harness:
+    """Load the tasks of a recipe and check metrics and sample ids, without any model.
+
+    Raises:
+        RecipeError: With one line per fault, each with the path to its key.
+    """
+    return harness_of(recipe.tasks)
+
+
+def repeat_faults(recipe: Recipe, harness: Harness) -> list[str]:
+    """Tasks whose second evaluation would be a copy of the first, where there are to be some."""
+    if recipe.evolution.reevaluate is None:
+        return []
+    return [
+        f"tasks[{i}].samples: needs again with evolution.reevaluate, since {task.name!r} scores "
+        "the same whenever it sees the same samples: ids beside those of search and holdout"
+        + (", or answers that are sampled (gen_kwargs)" if task.evaluator == "lm_eval" else "")
+        for i, task in enumerate(recipe.tasks)
+        if task.name in harness.steady and task.samples.again is None
+    ]
+
+
+def harness_of(tasks: Sequence[Task]) -> Harness:
+    """Load tasks and check metrics and sample ids, without any model.
+
+    Raises:
+        RecipeError: With one line per fault, each with the path to its key.
+    """
+    groups: dict[str, list[int]] = {}
+    for place, task in enumerate(tasks):
+        kind: str = "lm_eval" if task.evaluator == "agentbench" else task.evaluator
+        groups.setdefault(kind, []).append(place)
+    parts: list[Harness] = []
+    faults: list[str] = []
+    for kind, places in groups.items():
+        try:
+            parts.append(_open(kind, [tasks[place] for place in places]))
+        except RecipeError as error:
+            faults += [_renumbered(fault, places) for fault in error.faults]
+    if faults:
+        raise RecipeError(faults)
+    return parts[0] if len(parts) == 1 else CombinedHarness(parts, [task.name for task in tasks])
+
+
+def _open(kind: str, tasks: Sequence[Task]) -> Harness:
+    if kind == "segmentation":
+        from mergekit_cycleqd.evaluators.segmentation import SegmentationHarness
+
+        return SegmentationHarness(tasks)
+    if kind == "python":
+        from mergekit_cycleqd.evaluators.python_function import PythonHarness
+
+        return PythonHarness(tasks)
+    from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness  # seconds to import
+
+    return LMHarness(tasks)
+
+
+def _renumbered(fault: str, places: Sequence[int]) -> str:
+    """A fault of a group's task, by its number in the recipe."""
+    return re.sub(r"^tasks\[(\d+)\]", lambda match: f"tasks[{places[int(match[1])]}]", fault)

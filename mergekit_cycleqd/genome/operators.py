@@ -1,0 +1,92 @@
+"""Crossover, mutation and aggregation: all are linear on weights and terms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from mergekit_cycleqd.errors import GenomeError
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.lineage import Mutation, gather, scaled
+from mergekit_cycleqd.genome.terms import Term
+
+
+def combine(genomes: Sequence[Genome], coefficients: Sequence[float]) -> Genome:
+    """The linear combination of genomes of one family, exact on weights and terms.
+
+    Raises:
+        GenomeError: If there are no genomes, or they are of different families.
+    """
+    families = {genome.family for genome in genomes}
+    if len(families) != 1:
+        raise GenomeError(f"needs genomes of one family, got {len(families)} families")
+    pairs = list(zip(coefficients, genomes, strict=True))
+    weights = zip(*([c * weight for weight in genome.weights] for c, genome in pairs), strict=True)
+    return Genome(
+        families.pop(),
+        tuple(math.fsum(column) for column in weights),
+        tuple(
+            Term(term.expert, term.seed, c * term.scale)
+            for c, genome in pairs
+            for term in genome.terms
+        ),
+        scaled([(c, genome.lineage) for c, genome in pairs]),
+    )
+
+
+def crossover(first: Genome, second: Genome, w1: float, w2: float) -> Genome:
+    """``a * first + (1 - a) * second`` with ``a = w1 / (w1 + w2)`` (paper, section 3.2).
+
+    Args:
+        first: A parent.
+        second: Another parent of the same family.
+        w1: Drawn weight of the first parent; may be negative.
+        w2: Drawn weight of the second parent.
+
+    Raises:
+        GenomeError: If the weights cancel, or the families differ.
+    """
+    if w1 + w2 == 0:
+        raise GenomeError(f"crossover weights must not cancel, got {w1} and {w2}")
+    a = w1 / (w1 + w2)
+    return combine((first, second), (a, 1 - a))
+
+
+def shift(genome: Genome, by: Sequence[float]) -> Genome:
+    """The genome with (K,) numbers added to its weights."""
+    weights = tuple(weight + step for weight, step in zip(genome.weights, by, strict=True))
+    return Genome(genome.family, weights, genome.terms, genome.lineage)
+
+
+def mutate(genome: Genome, term: Term) -> Genome:
+    """The genome with one more term: SVD-based mutation along an expert's directions, or noise."""
+    return Genome(genome.family, genome.weights, (*genome.terms, term), genome.lineage)
+
+
+def mutate_own(genome: Genome, seed: int, scale: float) -> Genome:
+    """The genome mutated along the singular directions of its own task vector (section 3.3).
+
+    Raises:
+        GenomeError: If it has terms, which a lineage does not replay.
+    """
+    if genome.terms:
+        raise GenomeError("a genome with mutation terms cannot be mutated along its own directions")
+    mutation = Mutation(seed, scale, genome.weights, genome.lineage)
+    return Genome(genome.family, genome.weights, (), gather([*genome.lineage, (mutation, 1.0)]))
+
+
+def aggregate(genomes: Sequence[Genome], qualities: Sequence[float]) -> Genome:
+    """One genome out of many: a sum with the softmax of their qualities (paper, section 3.4).
+
+    Args:
+        genomes: The best genome of each archive.
+        qualities: (N,) their qualities, finite.
+
+    Raises:
+        GenomeError: If the families differ, or there are no genomes.
+    """
+    if not genomes:
+        raise GenomeError("aggregation needs at least one genome, got none")
+    top = max(qualities)
+    powers = [math.exp(quality - top) for quality in qualities]
+    return combine(genomes, [power / math.fsum(powers) for power in powers])

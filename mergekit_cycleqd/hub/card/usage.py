@@ -1,0 +1,63 @@
+"""How to use a published model."""
+
+from __future__ import annotations
+
+from mergekit_cycleqd.hub.card.pipelines import Kind, pipeline_tag
+
+
+def usage(kind: Kind, repo: str) -> str:
+    """How to use a model, as a section of its card.
+
+    Args:
+        kind: What it is.
+        repo: Its id.
+    """
+    architecture = kind.architecture
+    tag = pipeline_tag(architecture)
+    if tag == "image-segmentation":
+        return f"""\
+## Use
+
+```python
+from transformers import pipeline
+
+segment = pipeline("image-segmentation", model="{repo}")
+print(segment("image.png"))
+```"""
+    if tag == "mask-generation":
+        sizes = 'inputs["original_sizes"]'
+        if architecture in ("SamModel", "SamHQModel"):
+            sizes += ', inputs["reshaped_input_sizes"]'
+        return f"""\
+## Use
+
+```python
+from PIL import Image
+from transformers import AutoProcessor, {architecture}
+
+model = {architecture}.from_pretrained("{repo}")
+processor = AutoProcessor.from_pretrained("{repo}")
+image = Image.open("image.png").convert("RGB")
+box = [0, 0, image.width - 1, image.height - 1]  # around what is to be found
+inputs = processor(images=image, input_boxes=[[box]], return_tensors="pt")
+found = model(**inputs, multimask_output=False).pred_masks
+(mask,) = processor.post_process_masks(found, {sizes})
+print(mask.shape)
+```"""
+    prompt, answer = '"Hello"', '["generated_text"]'
+    if kind.chats:
+        prompt = '[{"role": "user", "content": "Hello"}]'
+        answer += '[-1]["content"]'
+    return f"""\
+## Use
+
+```python
+from transformers import pipeline
+
+generate = pipeline("text-generation", model="{repo}")
+print(generate({prompt}, max_new_tokens=64)[0]{answer})
+```
+
+```console
+$ vllm serve {repo}
+```"""

@@ -1,0 +1,79 @@
+"""Read a run's header, recipe and records, without a lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mergekit_cycleqd.errors import GenomeError, JournalError
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.recipe.checks import cross_checks
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.run_folder.journal_lines import decode, torn
+from mergekit_cycleqd.run_folder.record import Record
+
+VERSION = 1
+
+
+FILE = "journal.jsonl"
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """What the run in a folder was started with: `recipe`, `fingerprints`, `versions`.
+
+    Raises:
+        JournalError: If there is no run, or its first line is damaged.
+    """
+    path = folder / FILE
+    try:
+        with path.open("rb") as lines:
+            header = decode(lines.readline(), path, 1)
+    except OSError as error:
+        raise JournalError(f"{folder}: needs a run, with its {FILE}: {error.strerror}") from None
+    if header.get("kind") != "header" or header.get("version") != VERSION:
+        raise JournalError(
+            f"{path}: needs a header of version {VERSION}, got {header.get('version')!r}: take the "
+            "version of mergekit-cycleqd that the run was started with"
+        )
+    if not all(isinstance(header.get(key), dict) for key in ("recipe", "fingerprints")):
+        raise JournalError(f"{path}: line 1 is damaged: it lacks recipe or fingerprints")
+    return header
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe that the run in a folder was started with.
+
+    Raises:
+        JournalError: If there is no run, or its first line is damaged or holds no recipe.
+    """
+    try:
+        recipe = Recipe.model_validate(read_header(folder)["recipe"])
+        if fault := next(cross_checks(recipe), None):
+            raise ValueError(fault)
+    except (ValueError, GenomeError) as error:
+        reason = str(error).splitlines()[0]
+        raise JournalError(f"{folder / FILE}: line 1 holds no recipe: {reason}") from None
+    return recipe
+
+
+def read_records(path: Path, family: Family) -> Iterator[Record]:
+    """All records of a journal, line by line; a torn last line is left out.
+
+    Args:
+        path: The file.
+        family: What the genomes refer to.
+
+    Raises:
+        JournalError: If a line is damaged.
+    """
+    with path.open("rb") as lines:
+        next(lines)
+        for number, line in enumerate(lines, start=2):
+            if torn(line) and not lines.peek(1):
+                return
+            content = decode(line, path, number)
+            try:
+                yield Record.from_json(content, family)
+            except (TypeError, ValueError, GenomeError, JournalError) as error:
+                raise JournalError(f"{path}: line {number} is damaged: {error}") from None

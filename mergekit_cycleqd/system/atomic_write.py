@@ -1,0 +1,30 @@
+"""Replace a file so that a crash leaves the old one or the new one."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from mergekit_cycleqd.errors import JournalError
+
+PARTIAL = ".partial"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file so that a crash leaves the old one or the new one, never half of it."""
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise JournalError(
+            f"{path}: cannot be written: {error.strerror}; mend that and run the same command: "
+            "nothing that was evaluated is lost"
+        ) from error

@@ -1,0 +1,20 @@
+"""Bytes and seconds in words."""
+
+from __future__ import annotations
+
+
+def size(count: float) -> str:
+    """Bytes for a reader, such as ``12.3 GB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Such as ``3 h 07 min``, ``4 min`` or ``12.5 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60:,} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
