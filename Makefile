@@ -40,6 +40,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # What a run survives, tried: writes benchmarks/FAULTS.md.
@@ -71,7 +72,7 @@ test-pythons:
 # vLLM for real, on a CPU, in an environment of its own (Python 3.11 or newer). Of what it wants,
 # four packages are built for CUDA, and break its import beside a torch for CPUs.
 test-vllm: .venv-vllm/installed
-	$(VLLM)/pytest -m 'slow and vllm' tests/test_vllm.py
+	$(VLLM)/pytest -m 'slow and vllm' tests/engines/test_vllm.py
 
 .venv-vllm/installed: pyproject.toml constraints-vllm.txt
 	test -x $(VLLM)/python || $(PYTHON) -m venv .venv-vllm

@@ -56,7 +56,7 @@ from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.terms import Term
-from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.merging.directions import as_matrix
 
 EXPERTS = 3
@@ -95,7 +95,7 @@ def genome(job: Job, child: int) -> Genome:
     return Genome(family, (0.4, 0.35 + child / 100, 0.25), tuple(terms))
 
 
-def svd(tau: Tensor, factors: FactorCache) -> tuple[Tensor, Tensor, Tensor]:
+def svd(tau: Tensor, factors: DirectionCache) -> tuple[Tensor, Tensor, Tensor]:
     """U, s and V^T from the ready directions."""
     matrix = as_matrix(tau)
     if matrix.shape[0] < matrix.shape[1]:
@@ -111,7 +111,7 @@ def svd(tau: Tensor, factors: FactorCache) -> tuple[Tensor, Tensor, Tensor]:
 def released(job: Job) -> Cost:
     """The released procedure; the checkpoint is the elite."""
     on_disk = job.device == "cpu"
-    ready = FactorCache.default() if on_disk else RandomDirections(Path())
+    ready = DirectionCache.default() if on_disk else RandomDirections(Path())
     file = job.folder / "child.safetensors"
 
     def load(k: int) -> dict[str, Tensor]:
@@ -171,11 +171,11 @@ def by_mergekit(job: Job) -> Cost:
 
 def resident(job: Job) -> Cost:
     """Ours, in place; the recipe is the elite."""
-    factors: FactorCache
+    factors: DirectionCache
     with peak_memory(job.device) as growth:
         model = job.shape.model(job.device)
         if job.device == "cpu":
-            factors = FactorCache.default()
+            factors = DirectionCache.default()
             base, *experts = (Checkpoint.open(str(job.folder / name)) for name in MODELS)
         else:
             factors = RandomDirections(Path())
@@ -221,7 +221,7 @@ def floor(job: Job, machine: Rates) -> float:
 
 def prepare(folder: Path, shape: Shape) -> None:
     """Save base and experts, and their directions in the cache."""
-    factors = FactorCache.default()
+    factors = DirectionCache.default()
     base: dict[str, Tensor] = {}
     for k, name in enumerate(MODELS):
         (folder / name).mkdir()
@@ -264,7 +264,9 @@ def main() -> None:
         folder = Path(temporary)
         os.environ["MERGEKIT_CYCLEQD_CACHE"] = str(folder / "cache")
         if options.device == "cpu":
-            with mock.patch("mergekit_cycleqd.merging.directions.directions", random_directions):
+            with mock.patch(
+                "mergekit_cycleqd.merging.direction_cache.directions", random_directions
+            ):
                 prepare(folder, shape)
         else:
             rows = [row for row in rows if row[0] != "run_merge"]

@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, TensorHeader
-from mergekit_cycleqd.merging.direction_cache import FactorCache
-from mergekit_cycleqd.merging.directions import Basis
+from mergekit_cycleqd.merging.direction_cache import DirectionCache
+from mergekit_cycleqd.merging.directions import SingularDirections
 
 
 class Shape(NamedTuple):
@@ -88,15 +88,19 @@ def columns(side: int, device: torch.device) -> Tensor:
     return torch.linalg.qr(torch.randn(side, side, device=device))[0].contiguous()
 
 
-def random_directions(tau: Tensor) -> Basis:
+def random_directions(tau: Tensor) -> SingularDirections:
     """In place of `factors.directions`: a basis of the right size."""
     side = min(tau.shape)
-    return Basis(columns(side, tau.device).clone(), torch.ones(side, dtype=torch.float64))
+    return SingularDirections(
+        columns(side, tau.device).clone(), torch.ones(side, dtype=torch.float64)
+    )
 
 
-class RandomDirections(FactorCache):
+class RandomDirections(DirectionCache):
     """A cache that keeps nothing."""
 
-    def directions(self, tau: Tensor, *, store: bool = True, path: Path | None = None) -> Basis:
+    def directions(
+        self, tau: Tensor, *, store: bool = True, path: Path | None = None
+    ) -> SingularDirections:
         """A random basis."""
         return random_directions(tau)

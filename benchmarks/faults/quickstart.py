@@ -8,7 +8,7 @@ import time
 
 from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.scene import Scene, derived, differences, lines
-from tests.quickstart import make_quickstart
+from tests.support.quickstart import make_quickstart
 
 _KILLS = 25  # of one run
 

@@ -28,7 +28,8 @@ from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.run_folder.outputs import write_outputs
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.search.cycleqd import CycleQD
-from tests.conftest import Change, make_family, write_run_recipe
+from tests.support.families import make_family
+from tests.support.recipes import Change, write_run_recipe
 
 COMMAND = [sys.executable, "-c", "from mergekit_cycleqd.cli.main import main; main()"]
 REPOSITORY = Path(__file__).parents[2]

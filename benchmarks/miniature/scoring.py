@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.direction_cache import DirectionCache
 
 SPLITS = {"search": skills.SEARCH_IDS, "holdout": skills.HOLDOUT_IDS}
 
@@ -45,7 +45,7 @@ class Scorer:
         self._model = AutoModelForCausalLM.from_pretrained(folder)
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         base, *experts = map(Checkpoint.open, (folder, *models.genomes.experts))
-        self._resident = ResidentModel(self._model, base, experts, FactorCache.default())
+        self._resident = ResidentModel(self._model, base, experts, DirectionCache.default())
         self._batches = {
             (split, skill): self._batch(skill, ids)
             for split, ids in SPLITS.items()

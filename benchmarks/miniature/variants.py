@@ -20,7 +20,7 @@ from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.breeding import breed
 from mergekit_cycleqd.search.candidate import Candidate, turn
 from mergekit_cycleqd.search.cycleqd import CycleQD
-from mergekit_cycleqd.search.early_stop import Floor
+from mergekit_cycleqd.search.early_stop import EntryThreshold
 from mergekit_cycleqd.search.scores import Scores
 
 Bred = tuple[str, Genome, tuple[int, ...]]
@@ -161,7 +161,7 @@ class _Pool:
     def __init__(self, archive: TaskArchive, elites: Sequence[Elite]) -> None:
         self.elites = elites
         self.ranges, self.bins = archive.ranges, archive.bins
-        self.floor: Floor = archive.floor
+        self.floor: EntryThreshold = archive.floor
 
 
 class DominatedNovelty(Variant):

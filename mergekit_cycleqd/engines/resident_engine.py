@@ -11,7 +11,7 @@ from mergekit_cycleqd.engines.device import devices_of
 from mergekit_cycleqd.engines.out_of_memory import OutOfMemory, Trial, too_large
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.recipe.engine import Engine
 
 
@@ -41,7 +41,9 @@ class ResidentEngine(ModelEngine):
         self._devices = devices_of(engine)
         with Trial() as trial:
             self.model = shown(engine, base)
-            self._resident = ResidentModel(self.model.model, base, experts, FactorCache.default())
+            self._resident = ResidentModel(
+                self.model.model, base, experts, DirectionCache.default()
+            )
         if trial.ran_out is not None:
             raise OutOfMemory(self._does_not_fit("the models do", trial.ran_out))
 

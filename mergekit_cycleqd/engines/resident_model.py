@@ -22,18 +22,18 @@ from mergekit_cycleqd.engines.fingerprint import row_sums
 from mergekit_cycleqd.engines.placement import Home, arriving, room_beside_batches
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.merging.directions import as_matrix
-from mergekit_cycleqd.merging.kernel import Directions, Share, merge_into
+from mergekit_cycleqd.merging.kernel import LeadingDirections, Share, merge_into
 from mergekit_cycleqd.merging.lineage_replay import Replays, replay
 from mergekit_cycleqd.merging.low_rank import LowRank
-from mergekit_cycleqd.merging.singular_task_vectors import separate
+from mergekit_cycleqd.merging.singular_task_vectors import singular_task_vectors
 from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
 
 _CPU = torch.device("cpu")
 
 
-class _Wanted:
+class _GenomeParts:
     """A genome, and what it wants of each expert.
 
     Attributes:
@@ -66,18 +66,18 @@ class _Slot:
     device: torch.device
     base: Tensor
     experts: tuple[Tensor | LowRank | None, ...]
-    directions: dict[int, Directions] = field(default_factory=dict)
+    directions: dict[int, LeadingDirections] = field(default_factory=dict)
 
-    def apart(self, share: float, cache: FactorCache, home: Home) -> _Slot:
+    def apart(self, share: float, cache: DirectionCache, home: Home) -> _Slot:
         """The same with task singular vectors in the place of the experts' task vectors."""
         dtype, device = self.kept_dtype(), self.device
         here = [own if own is None else own.to(device) for own in self.experts]
-        found = separate(self.base.to(device), here, share, cache.directions)
+        found = singular_task_vectors(self.base.to(device), here, share, cache.directions)
         narrow = (own.to(dtype) if isinstance(own, LowRank) else own for own in found)
         keep = partial(home.keep, device=device)
         return replace(self, experts=tuple(_each(own, keep) for own in narrow), directions={})
 
-    def there(self, wanted: _Wanted) -> _Slot:
+    def there(self, wanted: _GenomeParts) -> _Slot:
         """What a genome wants of it, on its device; copies may still be under way in its stream."""
 
         def copy(tensor: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class ResidentModel:
         model: nn.Module,
         base: Checkpoint,
         experts: Sequence[Checkpoint],
-        cache: FactorCache,
+        cache: DirectionCache,
         room: Callable[[torch.device], float] = room_beside_batches,
         device: torch.device = _CPU,
     ) -> None:
@@ -181,7 +181,7 @@ class ResidentModel:
             self._leading = leading
             for slot in chain.from_iterable(self._apart.values()):
                 slot.directions.clear()
-        wanted = _Wanted(genome)
+        wanted = _GenomeParts(genome)
 
         def on_device(slot: _Slot) -> _Slot:
             return slot.there(wanted)
@@ -192,7 +192,7 @@ class ResidentModel:
         for slot, there in arriving(slots, on_device, copied_to):
             yield slot, partial(self._merge, slot, there, wanted)
 
-    def _merge(self, kept: _Slot, slot: _Slot, wanted: _Wanted, out: Tensor) -> None:
+    def _merge(self, kept: _Slot, slot: _Slot, wanted: _GenomeParts, out: Tensor) -> None:
         genome = wanted.genome
         shares = [
             Share(weight, terms, tuned, partial(self._directions, kept, slot, k, tuned))
@@ -223,15 +223,19 @@ class ResidentModel:
             digest.update(row_sums(slot.parameter))
         return digest.hexdigest()
 
-    def _directions(self, kept: _Slot, slot: _Slot, k: int, tuned: Tensor | LowRank) -> Directions:
+    def _directions(
+        self, kept: _Slot, slot: _Slot, k: int, tuned: Tensor | LowRank
+    ) -> LeadingDirections:
         """Of an expert of a slot: made where the slot is now, and kept for the next genome."""
         if k not in slot.directions:
             dtype = kept.kept_dtype()
             if isinstance(tuned, LowRank):
-                found = Directions.of(tuned, tuned.basis(), *self._leading, dtype)
+                found = LeadingDirections.of(tuned, tuned.basis(), *self._leading, dtype)
             else:
                 tau = as_matrix(task_vector(slot.base, tuned))
-                found = Directions.of(tau, self._cache.directions(tau), *self._leading, dtype)
+                found = LeadingDirections.of(
+                    tau, self._cache.directions(tau), *self._leading, dtype
+                )
             slot.directions[k] = found
             kept.directions[k] = found.each(partial(self._home.keep, device=kept.device))
         return slot.directions[k]

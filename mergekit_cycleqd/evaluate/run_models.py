@@ -34,7 +34,7 @@ from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.open import open_harness
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.run_folder.compared_models import (
-    Named,
+    NamedGenomes,
     compared_models,
     distinct,
     more_elites,
@@ -56,7 +56,7 @@ class _Prepared:
     checkpoints: Sequence[Checkpoint]
     harness: Harness | None
     tasks: Sequence[ScoredTask]
-    models: Named
+    models: NamedGenomes
 
 
 def evaluate_run(folder: Path, options: RunOptions, console: Console) -> None:

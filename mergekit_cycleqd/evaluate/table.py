@@ -8,13 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.run_folder.compared_models import Named
+from mergekit_cycleqd.run_folder.compared_models import NamedGenomes
 from mergekit_cycleqd.run_folder.retention import Column, comparable, mean_relative
 from mergekit_cycleqd.run_folder.run_view import RunView
 
 
 def table(
-    run: RunView, models: Named, holdout: Sequence[Column], others: Sequence[Column]
+    run: RunView, models: NamedGenomes, holdout: Sequence[Column], others: Sequence[Column]
 ) -> Table:
     """A part per task, with a row per model, and one of means.
 

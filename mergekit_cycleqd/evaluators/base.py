@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from mergekit_cycleqd.recipe.sample_ids import Split
-from mergekit_cycleqd.search.early_stop import Floors
+from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 if TYPE_CHECKING:
-    from mergekit_cycleqd.run_folder.examples import Example
+    from mergekit_cycleqd.run_folder.example_masks import Example
 
 
 class Harness(ABC):
@@ -30,7 +30,7 @@ class Harness(ABC):
 
     @abstractmethod
     def evaluate(
-        self, model: Any, split: Split, floors: Floors | None = None, repeat: int = 0
+        self, model: Any, split: Split, floors: EntryThresholds | None = None, repeat: int = 0
     ) -> dict[str, float]:
         """Score the model that an engine holds now.
 
@@ -46,7 +46,7 @@ class Harness(ABC):
             The recipe's metric of each task that has samples in the split.
 
         Raises:
-            Hopeless: If no scores of the remaining samples can reach a floor; how often that is
+            CannotEnter: If no scores of the remaining samples can reach a floor; how often that is
                 looked at is the harness's own choice.
             CycleQDError: If a task reports no number.
         """

@@ -8,8 +8,8 @@ from typing import Any
 
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.recipe.sample_ids import Split
-from mergekit_cycleqd.run_folder.examples import Example
-from mergekit_cycleqd.search.early_stop import Floors
+from mergekit_cycleqd.run_folder.example_masks import Example
+from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 
 class CombinedHarness(Harness):
@@ -33,11 +33,11 @@ class CombinedHarness(Harness):
         return {name: sizes[name] for name in self._names if name in sizes}
 
     def evaluate(
-        self, model: Any, split: Split, floors: Floors | None = None, repeat: int = 0
+        self, model: Any, split: Split, floors: EntryThresholds | None = None, repeat: int = 0
     ) -> dict[str, float]:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
-        Floors are looked at after each of the harnesses.
+        EntryThresholds are looked at after each of the harnesses.
         """
         scores: dict[str, float] = {}
         for part in self._parts:

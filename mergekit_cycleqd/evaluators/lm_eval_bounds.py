@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mergekit_cycleqd.recipe.tasks import Task
-from mergekit_cycleqd.search.early_stop import Floors
+from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 BOUNDED = frozenset({"acc", "acc_norm", "acc_bytes", "exact_match"})
 """Metrics of lm-eval that lie between 0 and 1 for every sample."""
@@ -89,7 +89,7 @@ class Watch:
     lm-eval will do it at the end, and narrows what the task's mean can still be.
     """
 
-    def __init__(self, floors: Floors | None, tasks: Sequence[Task]) -> None:
+    def __init__(self, floors: EntryThresholds | None, tasks: Sequence[Task]) -> None:
         """Know nothing yet.
 
         Args:
@@ -137,7 +137,7 @@ class Watch:
             answer: What the model gave.
 
         Raises:
-            Hopeless: If the candidate cannot be kept whatever else it gives.
+            CannotEnter: If the candidate cannot be kept whatever else it gives.
         """
         waiting = self._waiting.get(_key(asked))
         if not waiting:  # a turn of an episode, or a copy that pads a batch

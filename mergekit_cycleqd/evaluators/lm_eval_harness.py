@@ -17,7 +17,7 @@ from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.task_samples import TaskFault, TaskSamples, prepare_all
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.recipe.tasks import Task
-from mergekit_cycleqd.search.early_stop import Floors
+from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 _FEWSHOT_SEED = 1234  # as lm-eval's own command has it
 
@@ -70,11 +70,11 @@ class LMHarness(Harness):
         return self._samples.sizes(split)
 
     def evaluate(
-        self, model: Any, split: Split, floors: Floors | None = None, repeat: int = 0
+        self, model: Any, split: Split, floors: EntryThresholds | None = None, repeat: int = 0
     ) -> dict[str, float]:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
-        Floors are looked at after every batch of lm-eval's own tasks.
+        EntryThresholds are looked at after every batch of lm-eval's own tasks.
         """
         from lm_eval.evaluator import evaluate
 

@@ -18,7 +18,7 @@ from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.task_samples import TaskFault, TaskSamples, prepare_all
 from mergekit_cycleqd.recipe.sample_ids import SampleIds, Split
 from mergekit_cycleqd.recipe.tasks import Task
-from mergekit_cycleqd.search.early_stop import Floors
+from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 Function = Callable[..., Mapping[str, float]]
 
@@ -54,11 +54,11 @@ class PythonHarness(Harness):
         return self._samples.sizes(split)
 
     def evaluate(
-        self, model: Any, split: Split, floors: Floors | None = None, repeat: int = 0
+        self, model: Any, split: Split, floors: EntryThresholds | None = None, repeat: int = 0
     ) -> dict[str, float]:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
-        Floors are not looked at: what a function may still return is not known.
+        EntryThresholds are not looked at: what a function may still return is not known.
         """
         return {
             name: _score(

@@ -17,8 +17,8 @@ from mergekit_cycleqd.evaluators.mask_metrics import METRICS, Pair, missing_libr
 from mergekit_cycleqd.evaluators.task_samples import TaskSamples, prepare_all
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.recipe.tasks import Task
-from mergekit_cycleqd.run_folder.examples import Example, png
-from mergekit_cycleqd.search.early_stop import Floors
+from mergekit_cycleqd.run_folder.example_masks import Example, png
+from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 KEPT_BYTES = 2 * 2**30
 """How much of the prepared images stays in memory for the next genome: the search's first ones."""
@@ -93,11 +93,11 @@ class SegmentationHarness(Harness):
         return self._samples.sizes(split)
 
     def evaluate(
-        self, model: Segmenter, split: Split, floors: Floors | None = None, repeat: int = 0
+        self, model: Segmenter, split: Split, floors: EntryThresholds | None = None, repeat: int = 0
     ) -> dict[str, float]:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
-        Floors are looked at after each task.
+        EntryThresholds are looked at after each task.
         """
         scores: dict[str, float] = {}
         for name in self._samples.tasks(split):

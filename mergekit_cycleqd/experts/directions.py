@@ -11,7 +11,7 @@ from rich.progress import Progress
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.family_tensors import FamilyTensors
 from mergekit_cycleqd.engines.device import device_of
-from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.recipe.recipe import Recipe
 
@@ -43,7 +43,7 @@ def make_ahead(
     here = recipe.workers.kind == "local" and (device.type == "cpu" or alone)
     if not recipe.uses_directions or not here:
         return
-    cache = FactorCache.default()
+    cache = DirectionCache.default()
     reading = FamilyTensors(base, experts, recipe.engine.trust_remote_code)
     said = False
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:

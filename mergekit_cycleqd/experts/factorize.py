@@ -22,8 +22,8 @@ from mergekit_cycleqd.checkpoints.recipe_models import (
 )
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.merging.direction_cache import FactorCache
-from mergekit_cycleqd.merging.directions import Basis
+from mergekit_cycleqd.merging.direction_cache import DirectionCache
+from mergekit_cycleqd.merging.directions import SingularDirections
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.singular_task_vectors import kept
 from mergekit_cycleqd.recipe.evolution import Mutation, SvdMutation
@@ -50,7 +50,7 @@ class Spectrum:
     kept: dict[int, float] = field(default_factory=lambda: dict.fromkeys((0, *RANKS), 0.0))
     leading: int = 0
 
-    def add(self, basis: Basis, family: Family) -> None:
+    def add(self, basis: SingularDirections, family: Family) -> None:
         """Count one matrix."""
         squares = basis.values.square()
         side = len(basis.vectors)
@@ -99,7 +99,7 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
     if faults:
         raise RecipeError([f"{path}: {fault}" for fault in faults])
     experts, family = in_task_order(recipe, checkpoints), recipe.families[-1]
-    cache = FactorCache.default()
+    cache = DirectionCache.default()
     spectra = [Spectrum() for _ in experts]
     reading = FamilyTensors(checkpoints[BASE], experts, recipe.engine.trust_remote_code)
     with Progress(console=console, disable=not console.is_terminal) as bar:

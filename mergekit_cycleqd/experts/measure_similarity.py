@@ -14,8 +14,8 @@ from torch import Tensor
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.family_tensors import FamilyTensors
 from mergekit_cycleqd.experts.similarity import FILE, Pair, Similarity, keep, place, read
-from mergekit_cycleqd.merging.direction_cache import FactorCache
-from mergekit_cycleqd.merging.directions import Basis, as_matrix
+from mergekit_cycleqd.merging.direction_cache import DirectionCache
+from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix
 from mergekit_cycleqd.merging.low_rank import LowRank
 
 LEADING = 0.1  # share of a matrix's directions whose spans are compared
@@ -32,7 +32,7 @@ class _Sums:
         self.overlaps: list[float] = []
         self.chances: list[float] = []
 
-    def add(self, a: Basis, b: Basis, side: int) -> None:
+    def add(self, a: SingularDirections, b: SingularDirections, side: int) -> None:
         both = min(len(a.values), len(b.values))
         norms = float(a.values.norm() * b.values.norm())
         self.cosines.append(float(a.values[:both] @ b.values[:both]) / norms)
@@ -45,7 +45,7 @@ class _Sums:
 def measure(
     family: FamilyTensors,
     tasks: Sequence[str],
-    cache: FactorCache,
+    cache: DirectionCache,
     device: torch.device,
     *,
     lacking: Lacking,
@@ -84,7 +84,7 @@ def measure(
             if a in taus and b in taus:
                 total.dot += _dot(taus[a], taus[b])
         if name in matrices and taus:
-            bases: dict[int, Basis] = {}
+            bases: dict[int, SingularDirections] = {}
             for k, tau in taus.items():
                 basis = _basis(found[k], as_matrix(tau), cache, lacking)
                 if basis is None:
@@ -111,8 +111,8 @@ def measure(
 
 
 def _basis(
-    found: Tensor | LowRank | None, tau: Tensor, cache: FactorCache, lacking: Lacking
-) -> Basis | None:
+    found: Tensor | LowRank | None, tau: Tensor, cache: DirectionCache, lacking: Lacking
+) -> SingularDirections | None:
     if isinstance(found, LowRank):
         return found.to(tau.device).basis()
     file = cache.path(tau)
@@ -156,7 +156,7 @@ def keep_for_run(
     if found is None:
         family = FamilyTensors(base, experts, trust)
         cpu = torch.device("cpu")
-        found = measure(family, tasks, FactorCache.default(), cpu, lacking="stop")
+        found = measure(family, tasks, DirectionCache.default(), cpu, lacking="stop")
         if found is None:
             return
         keep(found, kept)

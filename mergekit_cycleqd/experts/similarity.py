@@ -117,10 +117,10 @@ def place(fingerprints: Sequence[str]) -> Path:
     Args:
         fingerprints: Of the base and the experts, in the order of the tasks.
     """
-    from mergekit_cycleqd.merging.direction_cache import FactorCache  # seconds to import
+    from mergekit_cycleqd.merging.direction_cache import DirectionCache  # seconds to import
 
     key = hashlib.sha256(" ".join(fingerprints).encode()).hexdigest()[:40]
-    return FactorCache.default().folder.parent / "similarity" / f"{key}.json"
+    return DirectionCache.default().folder.parent / "similarity" / f"{key}.json"
 
 
 def keep(found: Similarity, path: Path) -> None:

@@ -22,7 +22,7 @@ from mergekit_cycleqd.merging.direction_cache import known_directions
 from mergekit_cycleqd.merging.kernel import Share, directions_of, merge_into
 from mergekit_cycleqd.merging.lineage_replay import replay
 from mergekit_cycleqd.merging.low_rank import LowRank
-from mergekit_cycleqd.merging.singular_task_vectors import separate
+from mergekit_cycleqd.merging.singular_task_vectors import singular_task_vectors
 from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
 
 SPREAD = 12  # tensors that are computed again
@@ -106,7 +106,7 @@ def expected_tensor(name: str, genome: Genome, start: Tensor, experts: list[Chec
     shares = []
     taus: list[Callable[[], Tensor] | None] = []
     found = [_own(expert, name, start) for expert in experts]
-    found = separate(start, found, family.tsv, known_directions)
+    found = singular_task_vectors(start, found, family.tsv, known_directions)
     for k, own in enumerate(found):
         taus.append(None if own is None else partial(task_vector, start, own))
         terms = genome.terms_of(k)

@@ -32,7 +32,7 @@ from mergekit_cycleqd.merging.direction_cache import known_directions
 from mergekit_cycleqd.merging.kernel import Share, directions_of, merge_into
 from mergekit_cycleqd.merging.lineage_replay import replay
 from mergekit_cycleqd.merging.low_rank import LowRank
-from mergekit_cycleqd.merging.singular_task_vectors import separate
+from mergekit_cycleqd.merging.singular_task_vectors import singular_task_vectors
 from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
 
 
@@ -86,7 +86,7 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
             entry.tensor if changes else None
             for entry, changes in zip(group.non_base, changing, strict=True)
         ]
-        experts = separate(base, experts, tsv, known_directions)
+        experts = singular_task_vectors(base, experts, tsv, known_directions)
         shares = []
         taus: list[Callable[[], Tensor] | None] = []
         for k, (entry, own) in enumerate(zip(group.non_base, experts, strict=True)):

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mergekit_cycleqd.merging.directions import Basis, directions
+from mergekit_cycleqd.merging.directions import SingularDirections, directions
 
 _VERSION = 2
 
@@ -22,7 +22,7 @@ _VERSION = 2
 _ABANDONED_SECONDS = 3600.0
 
 
-def _store(path: Path, basis: Basis) -> None:
+def _store(path: Path, basis: SingularDirections) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
         pass
@@ -34,7 +34,7 @@ def _store(path: Path, basis: Basis) -> None:
         raise
 
 
-class FactorCache:
+class DirectionCache:
     """Bases on disk, one safetensors file each, named by the content of the task vector.
 
     Files appear whole or not at all, so that processes may share a folder, and a key never means
@@ -46,7 +46,7 @@ class FactorCache:
         self.folder = folder
 
     @classmethod
-    def default(cls) -> FactorCache:
+    def default(cls) -> DirectionCache:
         """The user's cache: ``$MERGEKIT_CYCLEQD_CACHE``, or the XDG cache folder."""
         named = os.environ.get("MERGEKIT_CYCLEQD_CACHE")
         if named:
@@ -62,7 +62,9 @@ class FactorCache:
         key = digest.hexdigest()[:40]
         return self.folder / key[:2] / f"{key}.safetensors"
 
-    def directions(self, tau: Tensor, *, store: bool = True, path: Path | None = None) -> Basis:
+    def directions(
+        self, tau: Tensor, *, store: bool = True, path: Path | None = None
+    ) -> SingularDirections:
         """`directions` of `tau`, from the cache where it is there.
 
         Args:
@@ -76,7 +78,7 @@ class FactorCache:
         path = path or self.path(tau)
         try:
             stored = load_file(path)
-            return Basis(stored["vectors"].to(tau.device), stored["values"])
+            return SingularDirections(stored["vectors"].to(tau.device), stored["values"])
         except (OSError, SafetensorError):
             basis = directions(tau)
         if store:
@@ -103,6 +105,6 @@ class FactorCache:
         return freed
 
 
-def known_directions(tau: Tensor) -> Basis:
+def known_directions(tau: Tensor) -> SingularDirections:
     """`directions` of `tau` for one use: from the user's cache where it is there, never stored."""
-    return FactorCache.default().directions(tau, store=False)
+    return DirectionCache.default().directions(tau, store=False)

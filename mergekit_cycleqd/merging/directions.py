@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Basis:
+class SingularDirections:
     """Singular directions of the smaller side of a task vector, by descending singular value.
 
     Attributes:
@@ -46,7 +46,7 @@ def as_matrix(tensor: Tensor) -> Tensor:
     return tensor.reshape(tensor.shape[0], -1)
 
 
-def directions(tau: Tensor) -> Basis:
+def directions(tau: Tensor) -> SingularDirections:
     """The basis of a task vector: right singular vectors where m >= n, left ones elsewhere.
 
     Args:
@@ -59,7 +59,7 @@ def directions(tau: Tensor) -> Basis:
     side = tau.double() if not wide else tau.double().T
     gram = side.T @ side
     squares, vectors = torch.linalg.eigh(gram)
-    return Basis(
+    return SingularDirections(
         vectors=vectors.flip(1).float().contiguous(),
         values=squares.clamp(min=0).sqrt().flip(0).cpu(),
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.merging import random_draws
 from mergekit_cycleqd.merging.direction_cache import known_directions
-from mergekit_cycleqd.merging.directions import Basis, as_matrix
+from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
 
@@ -34,7 +34,7 @@ class Product(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Directions:
+class LeadingDirections:
     """The leading singular directions of a task vector, ready for one thin product.
 
     Attributes:
@@ -49,15 +49,20 @@ class Directions:
 
     @classmethod
     def of(
-        cls, tau: Tensor | LowRank, basis: Basis, rank: int, energy: float, dtype: torch.dtype
-    ) -> Directions:
+        cls,
+        tau: Tensor | LowRank,
+        basis: SingularDirections,
+        rank: int,
+        energy: float,
+        dtype: torch.dtype,
+    ) -> LeadingDirections:
         """The directions that lead.
 
         Args:
             tau: The task vector: dense, in the dtype of the arithmetic, or in thin factors.
             basis: Its singular directions.
-            rank: As in `Basis.leading`.
-            energy: As in `Basis.leading`.
+            rank: As in `SingularDirections.leading`.
+            energy: As in `SingularDirections.leading`.
             dtype: In which vectors and image are kept and multiplied.
         """
         lead = basis.leading(rank, energy)
@@ -74,9 +79,9 @@ class Directions:
             image = image if down is None else image @ down
         return cls(vectors.to(dtype).contiguous(), image.to(dtype), tall=m >= n)
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> Directions:
+    def each(self, change: Callable[[Tensor], Tensor]) -> LeadingDirections:
         """The same with both tensors changed, such as to another device."""
-        return Directions(change(self.vectors), change(self.image), self.tall)
+        return LeadingDirections(change(self.vectors), change(self.image), self.tall)
 
     def scaled(self, scales: Tensor) -> Product:
         """``U diag(s * scales) V^T`` of these directions; `scales` is (lead,) float32 or wider."""
@@ -98,7 +103,7 @@ class Share:
     weight: float
     terms: Sequence[Term]
     expert: Tensor | LowRank
-    directions: Callable[[], Directions]
+    directions: Callable[[], LeadingDirections]
 
     def plan(self, name: str, dtype: torch.dtype) -> tuple[float, list[Product]]:
         """``U diag(s * m) V^T`` with ``m = weight + sum_j scale_j * u(seed_j)``, in two parts.
@@ -187,19 +192,21 @@ def merge_into(
         target[where] = merged
 
 
-def directions_of(base: Tensor, own: Tensor | LowRank, rank: int, energy: float) -> Directions:
+def directions_of(
+    base: Tensor, own: Tensor | LowRank, rank: int, energy: float
+) -> LeadingDirections:
     """The directions of an expert that lead, for one use; nothing is written to the cache.
 
     Args:
         base: As in `task_vector`.
         own: As in `task_vector`.
-        rank: As in `Basis.leading`.
-        energy: As in `Basis.leading`.
+        rank: As in `SingularDirections.leading`.
+        energy: As in `SingularDirections.leading`.
     """
     if isinstance(own, LowRank):
-        return Directions.of(own, own.basis(), rank, energy, compute_dtype(base.dtype))
+        return LeadingDirections.of(own, own.basis(), rank, energy, compute_dtype(base.dtype))
     tau = task_vector(base, own)
-    return Directions.of(tau, known_directions(as_matrix(tau)), rank, energy, tau.dtype)
+    return LeadingDirections.of(tau, known_directions(as_matrix(tau)), rank, energy, tau.dtype)
 
 
 def _sums(products: Sequence[Product]) -> list[tuple[list[Tensor], Tensor]]:

@@ -63,8 +63,8 @@ def replay(
         base: A tensor of the shape, device and dtype of the arithmetic.
         task_vectors: Gives each expert's; None for an expert that leaves the tensor alone.
         parts: What to add.
-        rank: As in `Basis.leading`.
-        energy: As in `Basis.leading`.
+        rank: As in `SingularDirections.leading`.
+        energy: As in `SingularDirections.leading`.
         replays: Of models of the same family.
 
     Returns:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mergekit_cycleqd.merging.directions import Basis
+from mergekit_cycleqd.merging.directions import SingularDirections
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class LowRank:
         """The task vector itself, (m, n), computed in `dtype`."""
         return self.scaling * (self.up.to(dtype) @ self.down.to(dtype))
 
-    def basis(self) -> Basis:
+    def basis(self) -> SingularDirections:
         """Its singular directions, without the dense matrix: QR of both factors, SVD of the core.
 
         Returns:
@@ -59,4 +59,4 @@ class LowRank:
         u, s, vt = torch.linalg.svd(core_left @ core_right.T, full_matrices=False)
         wide = self.up.shape[0] < self.down.shape[1]
         vectors = left @ u if wide else right @ vt.T
-        return Basis(vectors.float().contiguous(), abs(self.scaling) * s.cpu())
+        return SingularDirections(vectors.float().contiguous(), abs(self.scaling) * s.cpu())

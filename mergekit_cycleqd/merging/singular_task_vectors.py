@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mergekit_cycleqd.merging.directions import Basis, as_matrix
+from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
 
@@ -23,11 +23,11 @@ _NOTHING = 1e-3  # of the largest singular value: below may be directions of rou
 _ONE = 1e-8  # squared length of what two directions differ by, below which they are one
 
 
-def separate(
+def singular_task_vectors(
     base: Tensor,
     experts: Sequence[Tensor | LowRank | None],
     share: float,
-    basis: Callable[[Tensor], Basis],
+    basis: Callable[[Tensor], SingularDirections],
 ) -> list[Tensor | LowRank | None]:
     """What experts have for one tensor, with their task vectors apart.
 
@@ -78,7 +78,7 @@ class _Leading(NamedTuple):
 
 
 def _leading(
-    base: Tensor, own: Tensor | LowRank, lead: int, basis: Callable[[Tensor], Basis]
+    base: Tensor, own: Tensor | LowRank, lead: int, basis: Callable[[Tensor], SingularDirections]
 ) -> _Leading:
     """(m, r), (r,) and (n, r); r is at most `lead`, and 0 for a task vector of nothing."""
     tau = as_matrix(task_vector(base, own))

@@ -26,7 +26,7 @@ from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.experts.measure_similarity import Lacking
 from mergekit_cycleqd.experts.measure_similarity import measure as compare
 from mergekit_cycleqd.experts.similarity import keep, place, read
-from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.plan.findings import Finding, checked, faults, table
 from mergekit_cycleqd.plan.forecast import forecast, time_findings
 from mergekit_cycleqd.plan.measure import measure
@@ -77,7 +77,7 @@ class _Plan:
         self._seen, self._out, self._console = seen, out, console
         self._recipe: Recipe = seen.recipe
         self._harness, self._start = seen.harness, start
-        self._cache = FactorCache.default()
+        self._cache = DirectionCache.default()
         self._uses_bases = self._recipe.uses_directions
         self._engine_runs = not engine_faults(self._recipe.engine)  # else on a cluster alone
         self._device = device_of(self._recipe.engine) if self._engine_runs else torch.device("cpu")

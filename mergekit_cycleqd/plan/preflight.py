@@ -12,7 +12,7 @@ from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.open import open_harness, repeat_faults
-from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.plan.environment import device, publishing, workers
 from mergekit_cycleqd.plan.findings import Finding, checked, faults
 from mergekit_cycleqd.plan.memory_and_disk import Written, disk, memory
@@ -114,7 +114,7 @@ def _room(recipe: Recipe, seen: Preflight, out: Path) -> list[Finding]:
             *disk(writes(recipe, out, seen.models, 0)),
             Finding("skipped", "memory", "needs a base and experts of one family"),
         ]
-    cache = FactorCache.default().folder
+    cache = DirectionCache.default().folder
     kept = sum(file.stat().st_size for file in cache.glob("??/*.safetensors"))
     lacking = max(0, seen.needs.factors - kept)
     return [
@@ -134,7 +134,7 @@ def writes(recipe: Recipe, out: Path, models: Models, factors: int) -> list[Writ
     """
     found = [Written("the run", out, recipe.evolution.children * _CHILD_BYTES, "--out")]
     if factors:
-        folder = FactorCache.default().folder
+        folder = DirectionCache.default().folder
         name = "MERGEKIT_CYCLEQD_CACHE"
         found.append(Written("singular directions", folder, factors, name, vital=False))
     if models.missing:

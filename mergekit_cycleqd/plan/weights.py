@@ -14,7 +14,7 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.family_tensors import FamilyTensors
 from mergekit_cycleqd.checkpoints.recipe_models import BASE
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.merging.directions import as_matrix, directions
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.plan.model_sizes import basis_size
@@ -49,7 +49,7 @@ class Weights:
 def read_weights(
     family: FamilyTensors,
     experts: Mapping[str, Checkpoint],
-    cache: FactorCache,
+    cache: DirectionCache,
     step: Callable[[], None] = lambda: None,
 ) -> Weights:
     """Read all weights, a tensor of base and experts at a time.
@@ -92,7 +92,7 @@ def _keep(key: str, error: ModelError, found: Weights, broken: set[str]) -> None
         found.faults.append(f"{key}: {error}")
 
 
-def _look_up(tau: Tensor | LowRank, cache: FactorCache, found: Weights) -> None:
+def _look_up(tau: Tensor | LowRank, cache: DirectionCache, found: Weights) -> None:
     if isinstance(tau, LowRank):
         return
     matrix = as_matrix(tau)

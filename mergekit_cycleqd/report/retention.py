@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.report.markup import Markup, element, inside, table
-from mergekit_cycleqd.run_folder.compared_models import Named, distinct, more_elites
+from mergekit_cycleqd.run_folder.compared_models import NamedGenomes, distinct, more_elites
 from mergekit_cycleqd.run_folder.comparison import known_models
 from mergekit_cycleqd.run_folder.retention import Column, columns, mean_relative, read
 from mergekit_cycleqd.run_folder.run_view import RunView
@@ -24,7 +24,7 @@ class Others:
     """
 
     columns: Sequence[Column]
-    models: Named
+    models: NamedGenomes
     base: str
 
 
@@ -36,7 +36,7 @@ def others(run: RunView) -> Others:
     """
     found = columns(read(run.folder))
     scored = {genome for column in found for genome in column.measured}
-    more: Named = []
+    more: NamedGenomes = []
     if scored and run.search.archives_ready:
         more = more_elites(run.search, lambda _, elite: elite.genome.id in scored)
     models = distinct([*known_models(run), *more])

@@ -8,10 +8,10 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.search.archive import Elite
 from mergekit_cycleqd.search.cycleqd import CycleQD
 
-Named = list[tuple[str, Genome]]
+NamedGenomes = list[tuple[str, Genome]]
 
 
-def more_elites(search: CycleQD, chosen: Callable[[int, Elite], bool]) -> Named:
+def more_elites(search: CycleQD, chosen: Callable[[int, Elite], bool]) -> NamedGenomes:
     """Elites beside the models that every run compares, each with its name.
 
     Args:
@@ -28,7 +28,7 @@ def more_elites(search: CycleQD, chosen: Callable[[int, Elite], bool]) -> Named:
     return list(found.values())
 
 
-def distinct(models: Sequence[tuple[str, Genome]]) -> Named:
+def distinct(models: Sequence[tuple[str, Genome]]) -> NamedGenomes:
     """Models without duplicates; one of several names gets them all."""
     names: dict[str, list[str]] = {}
     genomes = {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.compared_models import (
-    Named,
+    NamedGenomes,
     compared_models,
     more_elites,
     originals,
@@ -56,7 +56,7 @@ def comparison(run: RunView) -> dict[Split, list[Row]]:
     return table
 
 
-def known_models(run: RunView) -> Named:
+def known_models(run: RunView) -> NamedGenomes:
     """The models that every run compares; before all its experts were told, base and experts."""
     search = run.search
     if search.archives_ready:

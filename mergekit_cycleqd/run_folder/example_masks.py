@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.run_folder.compared_models import compared_models
-from mergekit_cycleqd.run_folder.examples import Example
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.atomic_write import write_atomically
 
@@ -19,6 +22,49 @@ FOLDER = "pictures"
 INDEX = "index.json"
 _SHOWN = ("base", "expert: ", "best all-round elite", "aggregate")
 _VERSION = 1
+
+
+LONGEST_SIDE = 256
+"""In pixels; a report holds all of its pictures."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One sample and one model.
+
+    Attributes:
+        task: The sample's task.
+        sample: Its number.
+        image: PNG of the sample.
+        truth: PNG of what is to be found.
+        found: PNG of what the model finds.
+        score: Of this sample alone, by the task's metric.
+    """
+
+    task: str
+    sample: int
+    image: bytes
+    truth: bytes
+    found: bytes
+    score: float
+
+
+def png(pixels: NDArray[np.generic]) -> bytes:
+    """A small picture.
+
+    Args:
+        pixels: (height, width, 3) bytes of an image; or (height, width), from 0 or False (black)
+            to 1 or True (white).
+    """
+    from PIL import Image
+
+    if pixels.ndim == 2:
+        pixels = np.round(255 * pixels.astype(np.float32)).astype(np.uint8)
+    picture = Image.fromarray(np.asarray(pixels, np.uint8))
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
 
 
 def shown_models(search: CycleQD) -> list[tuple[str, Genome]]:

@@ -19,7 +19,7 @@ from mergekit_cycleqd.run_folder.journal_lines import encode, end_of_last_line
 from mergekit_cycleqd.run_folder.journal_reading import FILE, VERSION, read_header, read_records
 from mergekit_cycleqd.run_folder.record import Means, Record
 from mergekit_cycleqd.run_folder.resume_check import differences
-from mergekit_cycleqd.search.candidate import Told
+from mergekit_cycleqd.search.candidate import Outcome
 from mergekit_cycleqd.search.scores import Scores
 
 LOCK = ".lock"
@@ -95,7 +95,7 @@ class Journal:
             )
         self._stream.truncate(end)
 
-    def replay(self, family: Family) -> Iterator[Told]:
+    def replay(self, family: Family) -> Iterator[Outcome]:
         """What the search was told before, line by line; read it to the end once.
 
         An expert that failed is left out, to be tried again.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.recipe.sample_ids import Split
-from mergekit_cycleqd.run_folder.summary import Find, summary
+from mergekit_cycleqd.run_folder.summary import FindScores, summary
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.atomic_write import PARTIAL, write_atomically
@@ -17,7 +17,9 @@ from mergekit_cycleqd.system.atomic_write import PARTIAL, write_atomically
 _OURS = re.compile(rf"\d{{6,}}\.yaml|\.\d{{6,}}\.yaml{PARTIAL}")
 
 
-def write_outputs(folder: Path, search: CycleQD, find: Find, sizes: Mapping[Split, Any]) -> None:
+def write_outputs(
+    folder: Path, search: CycleQD, find: FindScores, sizes: Mapping[Split, Any]
+) -> None:
     """Write archives.json, a recipe per elite, aggregate.yaml and summary.md.
 
     Each file is replaced whole; what depends on the search alone is the same byte for byte

@@ -13,7 +13,7 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.lineage import format_lineage, parse_lineage
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.recipe.sample_ids import Split
-from mergekit_cycleqd.search.candidate import Candidate, Told
+from mergekit_cycleqd.search.candidate import Candidate, Outcome
 from mergekit_cycleqd.search.early_stop import Bounds
 from mergekit_cycleqd.search.scores import Scores, mean_scores
 
@@ -66,12 +66,12 @@ class Record:
         return "failed" if self.bounds is None else "stopped"
 
     @property
-    def told(self) -> Told | None:
+    def told(self) -> Outcome | None:
         """What the search is told; nothing of a failed expert, which is to be tried again."""
         candidate = self.candidate
         if candidate is None or (self.scores is None and not candidate.parents):
             return None
-        return Told(candidate, self.scores)
+        return Outcome(candidate, self.scores)
 
     def to_json(self) -> dict[str, Any]:
         """The record as the journal writes it."""

@@ -16,7 +16,7 @@ from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header, read_recipe, read_records
 from mergekit_cycleqd.run_folder.record import Means, Record, Status
 from mergekit_cycleqd.run_folder.sample_counts import sample_counts
-from mergekit_cycleqd.search.candidate import Candidate, Told
+from mergekit_cycleqd.search.candidate import Candidate, Outcome
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.scores import Scores, gathered, mean_scores
 
@@ -86,7 +86,7 @@ class RunView:
         recipe = read_recipe(folder)
         evaluations: list[Evaluation] = []
         means = Means()
-        told: dict[int, Told] = {}
+        told: dict[int, Outcome] = {}
         for record in read_records(folder / FILE, recipe.family):
             evaluations.append(_light(record))
             means.add(record)
@@ -111,7 +111,7 @@ class RunView:
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @cached_property
-    def told(self) -> dict[int, Told]:
+    def told(self) -> dict[int, Outcome]:
         """Every candidate with its genome and scores, by number.
 
         Read from the journal when it is first asked for, since genomes take kilobytes.

@@ -11,7 +11,7 @@ from mergekit_cycleqd.search.archive import Elite
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.scores import Scores
 
-Find = Callable[[Genome, Split], Scores | None]
+FindScores = Callable[[Genome, Split], Scores | None]
 
 
 def _repeated(elites: Sequence[Elite]) -> str:
@@ -22,7 +22,7 @@ def _repeated(elites: Sequence[Elite]) -> str:
     return f", {len(counts)} evaluated more than once, up to {max(counts)} times"
 
 
-def summary(search: CycleQD, find: Find, sizes: Mapping[Split, Mapping[str, int]]) -> str:
+def summary(search: CycleQD, find: FindScores, sizes: Mapping[Split, Mapping[str, int]]) -> str:
     """The table of a run as Markdown: one row per model, search and holdout scores."""
     splits: list[Split] = ["search", "holdout"] if sizes["holdout"] else ["search"]
     head = ["model"]

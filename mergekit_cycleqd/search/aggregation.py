@@ -47,23 +47,25 @@ def parents(how: BestOfEach | Recombination, archives: Mapping[str, TaskArchive]
     """
     if isinstance(how, Recombination):
         ranked = all_rounders(archives)
-        return _kin(ranked, ranked[0])[: how.elites]
+        return _of_same_family(ranked, ranked[0])[: how.elites]
     return [elite for _, elite in _best_of_each(archives)]
 
 
 def _best_of_each(archives: Mapping[str, TaskArchive]) -> list[tuple[str, Elite]]:
     """Task and best elite of each archive; of one that has none of the family, nothing."""
     first = all_rounders(archives)[0]
-    found = {task: _kin(best_first(archive), first) for task, archive in archives.items()}
+    found = {
+        task: _of_same_family(best_first(archive), first) for task, archive in archives.items()
+    }
     return [(task, elites[0]) for task, elites in found.items() if elites]
 
 
-def _kin(elites: Sequence[Elite], one: Elite) -> list[Elite]:
+def _of_same_family(elites: Sequence[Elite], one: Elite) -> list[Elite]:
     """Those whose genomes refer to what the genome of `one` refers to: they can be combined."""
     return [elite for elite in elites if elite.genome.family == one.genome.family]
 
 
-def one_of_all(how: BestOfEach | Recombination, archives: Mapping[str, TaskArchive]) -> Genome:
+def aggregate_model(how: BestOfEach | Recombination, archives: Mapping[str, TaskArchive]) -> Genome:
     """The aggregate: a linear combination of elites.
 
     Of the best of each archive by softmax of their qualities (paper, section 3.4), or of the best

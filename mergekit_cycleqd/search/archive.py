@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.search.early_stop import Floor
+from mergekit_cycleqd.search.early_stop import EntryThreshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,12 @@ class TaskArchive:
         return tuple((float(low), float(high)) for low, high in bounds)
 
     @property
-    def floor(self) -> Floor:
+    def floor(self) -> EntryThreshold:
         """What a candidate has to reach now."""
         qualities = np.full(self.bins, -np.inf)
         filled = self._grid.data(["index", "objective"])
         qualities.flat[filled["index"]] = filled["objective"]
-        return Floor(self.task, self.axes, self.ranges, qualities)
+        return EntryThreshold(self.task, self.axes, self.ranges, qualities)
 
     @property
     def coverage(self) -> float:

@@ -45,7 +45,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Outcome:
     """A candidate with what came of it; scores are None where the evaluation failed."""
 
     candidate: Candidate

@@ -8,13 +8,13 @@ from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.section import LARGEST
-from mergekit_cycleqd.search.aggregation import all_rounders, best_first, one_of_all, parents
+from mergekit_cycleqd.search.aggregation import aggregate_model, all_rounders, best_first, parents
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.breeding import breed
-from mergekit_cycleqd.search.candidate import Candidate, Told
-from mergekit_cycleqd.search.early_stop import Floors
+from mergekit_cycleqd.search.candidate import Candidate, Outcome
+from mergekit_cycleqd.search.early_stop import EntryThresholds
 from mergekit_cycleqd.search.population import Population
-from mergekit_cycleqd.search.reevaluate import Repeats
+from mergekit_cycleqd.search.reevaluate import Reevaluations
 from mergekit_cycleqd.search.scores import Scores
 
 
@@ -26,7 +26,7 @@ class CycleQD:
     scores arrive. All experts are told before the first child is bred.
     """
 
-    def __init__(self, recipe: Recipe, told: Iterable[Told] = ()) -> None:
+    def __init__(self, recipe: Recipe, told: Iterable[Outcome] = ()) -> None:
         """Start a search, or go on with one.
 
         Args:
@@ -37,18 +37,18 @@ class CycleQD:
         self.tasks = recipe.task_names
         self.family = recipe.family
         self.total = len(self.tasks) + recipe.evolution.children
-        self._waiting: dict[int, Told] = {}
+        self._waiting: dict[int, Outcome] = {}
         self._asked: dict[int, Candidate] = {}
-        self._experts: list[Told] = []
+        self._experts: list[Outcome] = []
         self._next = 0
         self._applied = 0
         self._population = Population(recipe)
-        self._repeats = Repeats(recipe)
+        self._repeats = Reevaluations(recipe)
         for item in told:
             if item.candidate.index < self.total:
                 self._replay(item)
 
-    def _replay(self, item: Told) -> None:
+    def _replay(self, item: Outcome) -> None:
         candidate = item.candidate
         if candidate.index < self._applied or candidate.index in self._waiting:
             raise SearchError(f"candidate {candidate.index} was told twice")
@@ -56,7 +56,7 @@ class CycleQD:
             raise SearchError(f"candidate {candidate.index} is of no task: {candidate.task!r}")
         if candidate.again is not None:
             self._repeats.note(candidate.index, candidate.again)
-        self._waiting[candidate.index] = Told(candidate, self._complete(item.scores))
+        self._waiting[candidate.index] = Outcome(candidate, self._complete(item.scores))
         self._advance(to=self._next)
 
     # ---- asking ----
@@ -153,7 +153,7 @@ class CycleQD:
         """
         if self._asked.get(candidate.index) != candidate:
             raise SearchError(f"candidate {candidate.index} is not waiting for its scores")
-        told = Told(candidate, self._complete(scores))
+        told = Outcome(candidate, self._complete(scores))
         del self._asked[candidate.index]
         self._waiting[candidate.index] = told
         self._apply()
@@ -211,9 +211,9 @@ class CycleQD:
         return self._population.archives
 
     @property
-    def floors(self) -> Floors:
+    def floors(self) -> EntryThresholds:
         """What a candidate has to reach to enter one of the archives as they are now."""
-        return Floors(tuple(archive.floor for archive in self.archives.values()))
+        return EntryThresholds(tuple(archive.floor for archive in self.archives.values()))
 
     def elites(self, task: str) -> list[Elite]:
         """The elites of one task's archive, best first; see `best_first` for equals.
@@ -226,12 +226,12 @@ class CycleQD:
         return best_first(self.archives[task])
 
     def aggregate(self) -> Genome:
-        """One model out of all archives, as `evolution.aggregation` says; see `one_of_all`.
+        """One model out of all archives, as `evolution.aggregation` says; see `aggregate_model`.
 
         Raises:
             SearchError: If the archives are empty.
         """
-        return one_of_all(self.recipe.evolution.aggregation, self.archives)
+        return aggregate_model(self.recipe.evolution.aggregation, self.archives)
 
     def aggregated(self) -> list[Elite]:
         """The elites that the aggregate is made of; see `parents`.

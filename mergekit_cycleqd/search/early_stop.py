@@ -17,7 +17,7 @@ Bounds = Mapping[str, tuple[float, float]]
 """The lowest and the highest score that each task can still get."""
 
 
-class Hopeless(Exception):
+class CannotEnter(Exception):
     """A candidate that no archive can take any more.
 
     Attributes:
@@ -31,7 +31,7 @@ class Hopeless(Exception):
 
 
 @dataclass(frozen=True)
-class Floor:
+class EntryThreshold:
     """One archive at one moment.
 
     Attributes:
@@ -57,7 +57,7 @@ class Floor:
 
 
 @dataclass(frozen=True)
-class Floors:
+class EntryThresholds:
     """All archives at one moment.
 
     An archive only gets better: a cell stays filled, by an elite that is never worse. What cannot
@@ -65,16 +65,16 @@ class Floors:
     again, which the schema therefore keeps apart from stopping early.)
     """
 
-    archives: tuple[Floor, ...]
+    archives: tuple[EntryThreshold, ...]
 
     def check(self, bounds: Bounds) -> None:
         """Look whether a candidate can still be kept.
 
         Raises:
-            Hopeless: If no archive can take it, whatever its scores within `bounds` are.
+            CannotEnter: If no archive can take it, whatever its scores within `bounds` are.
         """
         if not any(floor.reachable(bounds) for floor in self.archives):
-            raise Hopeless(bounds)
+            raise CannotEnter(bounds)
 
     def to_json(self) -> list[dict[str, Any]]:
         """For another process: of the cells only those that are filled."""
@@ -93,7 +93,7 @@ class Floors:
         ]
 
     @classmethod
-    def from_json(cls, content: Sequence[Mapping[str, Any]]) -> Floors:
+    def from_json(cls, content: Sequence[Mapping[str, Any]]) -> EntryThresholds:
         """Read what `to_json` wrote."""
         archives = []
         for one in content:
@@ -101,5 +101,5 @@ class Floors:
             for cell, quality in one["filled"].items():
                 qualities.flat[int(cell)] = quality
             ranges = tuple((low, high) for low, high in one["ranges"])
-            archives.append(Floor(one["task"], tuple(one["axes"]), ranges, qualities))
+            archives.append(EntryThreshold(one["task"], tuple(one["axes"]), ranges, qualities))
         return cls(tuple(archives))

@@ -11,7 +11,7 @@ from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.candidate import turn
 
 
-class Repeats:
+class Reevaluations:
     """Which candidates are an elite's next evaluation instead of a child.
 
     A function of recipe, archives and number alone, like breeding: what counts of other candidates

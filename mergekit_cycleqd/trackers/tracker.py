@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mergekit_cycleqd.run_folder.record import Record
-from mergekit_cycleqd.run_folder.summary import Find
+from mergekit_cycleqd.run_folder.summary import FindScores
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.secrets import secrets_struck_out
 from mergekit_cycleqd.trackers.base import Identity, Kind, Sink
@@ -68,7 +68,7 @@ class Tracker:
             step, values = self._search.told_count, candidate_values(record, self._search)
             self._queue.put(lambda sink: sink.log(values, step))
 
-    def models(self, find: Find) -> None:
+    def models(self, find: FindScores) -> None:
         """Log the table of models that ends a run.
 
         Args:

@@ -8,7 +8,7 @@ from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.record import Record
-from mergekit_cycleqd.run_folder.summary import Find
+from mergekit_cycleqd.run_folder.summary import FindScores
 from mergekit_cycleqd.search.cycleqd import CycleQD
 
 Row = list[str | float | None]
@@ -51,7 +51,7 @@ def candidate_values(record: Record, search: CycleQD) -> dict[str, float]:
     return values
 
 
-def model_rows(search: CycleQD, find: Find) -> tuple[list[str], list[Row]]:
+def model_rows(search: CycleQD, find: FindScores) -> tuple[list[str], list[Row]]:
     """The columns and rows of the table that ends a run; None where there is no score."""
     splits: tuple[Split, ...] = ("search", "holdout")
     rows: list[Row] = []

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.run_folder.record import Record
-from mergekit_cycleqd.search.early_stop import Floors
+from mergekit_cycleqd.search.early_stop import EntryThresholds
 from mergekit_cycleqd.workers.pool import Job, Pool, WorkerError
 
 LOSSES = 3
@@ -28,7 +28,7 @@ _LOOK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Gone:
+class WorkerLost:
     """Instead of an answer: the worker is no more.
 
     Attributes:
@@ -60,7 +60,9 @@ class Fleet(ABC):
         """A new worker, which will answer `READY`, or `FATAL` and a reason, and then jobs."""
 
     @abstractmethod
-    def wait(self, remotes: Sequence[Remote], seconds: float) -> list[tuple[Remote, str | Gone]]:
+    def wait(
+        self, remotes: Sequence[Remote], seconds: float
+    ) -> list[tuple[Remote, str | WorkerLost]]:
         """Wait until some of them answered or are gone, for so long."""
 
     @abstractmethod
@@ -142,7 +144,7 @@ class Crew(Pool):
         records = []
         for remote, answer in self._fleet.wait(list(remotes), _LOOK_SECONDS):
             place = remotes[remote]
-            if isinstance(answer, Gone):
+            if isinstance(answer, WorkerLost):
                 records += self._lose(place, f"was lost ({answer.why})")
             elif answer.startswith(FATAL):
                 raise ModelError(answer.removeprefix(FATAL))
@@ -232,7 +234,7 @@ def answer(evaluate: Callable[[Job], Record], family: Family, message: str) -> s
     """What a worker answers to a message: its side of the same protocol."""
     content = json.loads(message)
     asked = Record.from_json(content, family)
-    floors = Floors.from_json(content["floors"]) if "floors" in content else None
+    floors = EntryThresholds.from_json(content["floors"]) if "floors" in content else None
     try:
         record = evaluate(Job(asked.genome, asked.split, asked.candidate, floors))
     except ModelError as error:

@@ -10,7 +10,7 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.search.candidate import Candidate
-from mergekit_cycleqd.search.early_stop import Floors
+from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 
 class WorkerError(CycleQDError):
@@ -31,7 +31,7 @@ class Job:
     genome: Genome
     split: Split
     candidate: Candidate | None = None
-    floors: Floors | None = None
+    floors: EntryThresholds | None = None
 
     @property
     def repeat(self) -> int:

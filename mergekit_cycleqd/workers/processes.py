@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Gone, Remote, answer
+from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Remote, WorkerLost, answer
 
 _END_SECONDS = 5.0
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -68,17 +68,19 @@ class Processes(Fleet):
         devices = share_of_gpus(number, self._visible, self._recipe.engine.gpus)
         return _Process(self._recipe, number, threads, devices)
 
-    def wait(self, remotes: Sequence[Remote], seconds: float) -> list[tuple[Remote, str | Gone]]:
+    def wait(
+        self, remotes: Sequence[Remote], seconds: float
+    ) -> list[tuple[Remote, str | WorkerLost]]:
         """Wait for lines, and for ends of processes."""
         lines = {remote.line: remote for remote in remotes if isinstance(remote, _Process)}
-        answers: list[tuple[Remote, str | Gone]] = []
+        answers: list[tuple[Remote, str | WorkerLost]] = []
         for line in connection.wait(list(lines), seconds):
             assert isinstance(line, Connection)
             remote = lines[line]
             try:
                 answers.append((remote, line.recv()))
             except (EOFError, OSError):
-                answers.append((remote, Gone(remote.end())))
+                answers.append((remote, WorkerLost(remote.end())))
         return answers
 
     def size(self) -> int:

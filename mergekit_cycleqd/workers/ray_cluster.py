@@ -12,7 +12,7 @@ from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Gone, Remote, answer
+from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Remote, WorkerLost, answer
 from mergekit_cycleqd.workers.pool import WorkerError
 
 try:
@@ -87,16 +87,18 @@ class RayCluster(Fleet):
         """A new actor; it waits for room where there is none."""
         return _Actor(self._recipe, number, self._cpus, self._gpus)
 
-    def wait(self, remotes: Sequence[Remote], seconds: float) -> list[tuple[Remote, str | Gone]]:
+    def wait(
+        self, remotes: Sequence[Remote], seconds: float
+    ) -> list[tuple[Remote, str | WorkerLost]]:
         """Wait for answers of actors."""
         pending = {remote.pending: remote for remote in remotes if isinstance(remote, _Actor)}
         ended, _ = ray.wait(list(pending), num_returns=1, timeout=seconds)
-        answers: list[tuple[Remote, str | Gone]] = []
+        answers: list[tuple[Remote, str | WorkerLost]] = []
         for reference in ended:
             try:
                 answers.append((pending[reference], ray.get(reference)))
             except RayError as error:
-                answers.append((pending[reference], Gone(_why(error))))
+                answers.append((pending[reference], WorkerLost(_why(error))))
         return answers
 
     def size(self) -> int:

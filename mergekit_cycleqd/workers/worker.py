@@ -14,9 +14,9 @@ from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.open import open_harness
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.run_folder.examples import Example
+from mergekit_cycleqd.run_folder.example_masks import Example
 from mergekit_cycleqd.run_folder.record import Record
-from mergekit_cycleqd.search.early_stop import Hopeless
+from mergekit_cycleqd.search.early_stop import CannotEnter
 from mergekit_cycleqd.workers.pool import Job
 
 ATTEMPTS = 3
@@ -73,7 +73,7 @@ class Evaluator:
                 )
                 error = None
                 break
-            except Hopeless as stop:
+            except CannotEnter as stop:
                 error, bounds = None, stop.bounds
                 break
             except ModelError:

@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.direction_cache import DirectionCache
 
 NEW_TOKENS = 40
 ROWS = 100  # of a batch
@@ -45,7 +45,7 @@ class Scorer:
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         base, *experts = map(Checkpoint.open, (folder, *models.genomes.experts))
-        self._resident = ResidentModel(self.model, base, experts, FactorCache.default())
+        self._resident = ResidentModel(self.model, base, experts, DirectionCache.default())
         self._ends = _ends(self.tokenizer)
         self._runner = Runner()
         self._asked = {

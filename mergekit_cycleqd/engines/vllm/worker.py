@@ -24,7 +24,7 @@ from mergekit_cycleqd.engines.fingerprint import digest
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.merging.direction_cache import FactorCache
+from mergekit_cycleqd.merging.direction_cache import DirectionCache
 
 FILL = 0.8125
 """A number that no parameter holds in all places, exact in every dtype."""
@@ -114,7 +114,7 @@ class Merges:
             )
         self._device = device
         self._base = base
-        cache = FactorCache.default()
+        cache = DirectionCache.default()
         self._merged = ResidentModel(self._layout, base, experts, cache, device=device)
 
     def tensors(self, genome: Genome) -> Iterator[tuple[str, Tensor]]:

@@ -1,0 +1,124 @@
+"""Models rebuilt from their published recipes, over HTTP from a real local Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from huggingface_hub import CommitOperationAdd
+from mergekit.options import MergeOptions
+from safetensors.torch import load
+
+from mergekit_cycleqd.errors import CycleQDError
+from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.hub.rebuild import PublishedRecipe, published_recipe, rebuild
+from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
+from tests.support import published_runs
+from tests.support.hub import server
+from tests.support.hub.server import Hub
+from tests.support.published_runs import push
+
+hub = server.hub
+made, local_run, run = published_runs.made, published_runs.local_run, published_runs.run
+
+
+def merged(reference: str, out: Path) -> tuple[bytes, list[str]]:
+    recipe = published_recipe(reference)
+    assert recipe is not None
+    said: list[str] = []
+    rebuild(recipe, out, MergeOptions(quiet=True), said.append)
+    return (out / "model.safetensors").read_bytes(), said
+
+
+def test_a_pinned_recipe_in_a_file_takes_the_weights_of_its_revision(
+    run: Path, hub: Hub, family: Family, tmp_path: Path
+) -> None:
+    pinned = hub.api().repo_info("lab/red").sha
+    was = hub.content("lab/red")["model.safetensors"]
+    other = (Path(family.experts[2]) / "model.safetensors").read_bytes()
+    hub.api().create_commit(
+        "lab/red", [CommitOperationAdd("model.safetensors", other)], commit_message="another"
+    )
+    recipe = tmp_path / "model.yaml"
+    model = {"model": f"lab/red@{pinned}", "parameters": {"weight": 1.0}}
+    content = {"merge_method": "cycleqd", "base_model": family.base_model, "models": [model]}
+    recipe.write_text(yaml.safe_dump(content))
+    merge_recipe(recipe, tmp_path / "out", MergeOptions(quiet=True))
+    merged = load((tmp_path / "out" / "model.safetensors").read_bytes())
+    assert all(torch.equal(tensor, merged[name]) for name, tensor in load(was).items())
+
+
+def test_a_pushed_model_is_rebuilt_byte_for_byte_even_after_its_experts_changed(
+    run: Path, hub: Hub, family: Family, tmp_path: Path
+) -> None:
+    assert push(run, "--what", "aggregate,best,recipes") == 0
+    other = (Path(family.experts[2]) / "model.safetensors").read_bytes()
+    for expert in ("lab/red", "lab/green"):
+        hub.api().create_commit(
+            expert, [CommitOperationAdd("model.safetensors", other)], commit_message="another"
+        )
+    for number, reference in enumerate(
+        ("hf://me/tiny-aggregate", "me/tiny-aggregate", "hf://me/tiny-recipes@main")
+    ):
+        weights, said = merged(reference, tmp_path / f"{number}")
+        assert weights == hub.content("me/tiny-aggregate")["model.safetensors"], reference
+        assert (tmp_path / f"{number}" / "mergekit_config.yml").read_bytes() == hub.content(
+            "me/tiny-aggregate"
+        )["mergekit_config.yml"]
+        if number < 2:
+            assert said == [
+                f"{tmp_path / str(number)}: the weights are the published ones, byte for byte"
+            ]
+    (best,) = [
+        path
+        for path in hub.content("me/tiny-recipes")
+        if path.startswith("elites/red/")
+        and hub.content("me/tiny-recipes")[path]
+        == hub.content("me/tiny-red")["mergekit_config.yml"]
+    ]
+    weights, _ = merged(f"hf://me/tiny-recipes/{best}", tmp_path / "elite")
+    assert weights == hub.content("me/tiny-red")["model.safetensors"]
+
+
+def test_other_weights_than_the_published_ones_are_told(
+    run: Path, hub: Hub, tmp_path: Path
+) -> None:
+    assert push(run, "--what", "aggregate") == 0
+    lineage = hub.content("me/tiny-aggregate")["lineage.json"]
+    spoilt = lineage.replace(b'"sha256": "', b'"sha256": "0')
+    hub.api().create_commit(
+        "me/tiny-aggregate", [CommitOperationAdd("lineage.json", spoilt)], commit_message="x"
+    )
+    _, said = merged("hf://me/tiny-aggregate", tmp_path / "out")
+    assert "differ in some bytes from the published ones" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("reference", "meaning"),
+    [
+        ("hf://me/name", PublishedRecipe("me/name", None, "mergekit_config.yml")),
+        ("hf://models/me/name", PublishedRecipe("me/name", None, "mergekit_config.yml")),
+        ("me/na.me", PublishedRecipe("me/na.me", None, "mergekit_config.yml")),
+        ("hf://me/name@v1", PublishedRecipe("me/name", "v1", "mergekit_config.yml")),
+        ("hf://me/name@v1/elites/a/1.yaml", PublishedRecipe("me/name", "v1", "elites/a/1.yaml")),
+        ("hf://me/name/elites/a/1.yaml", PublishedRecipe("me/name", None, "elites/a/1.yaml")),
+        ("runs/model.yaml", None),
+        ("runs/my/model.yaml", None),
+        ("model.yaml", None),
+        ("/some/model", None),
+    ],
+)
+def test_what_a_reference_means(reference: str, meaning: PublishedRecipe | None) -> None:
+    assert published_recipe(reference) == meaning
+
+
+def test_what_cannot_be_rebuilt_is_one_line(hub: Hub, tmp_path: Path, local_run: Path) -> None:
+    with pytest.raises(CycleQDError, match="me/none: needs a repo with a recipe, got no such repo"):
+        merged("hf://me/none", tmp_path / "out")
+    assert push(local_run, "--what", "aggregate") == 0
+    with pytest.raises(CycleQDError, match=r"\./base") as error:
+        merged("hf://me/tiny-aggregate", tmp_path / "out")
+    assert len(str(error.value).splitlines()) == 1
+    assert not (tmp_path / "out").exists()

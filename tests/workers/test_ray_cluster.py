@@ -1,0 +1,72 @@
+"""A real Ray cluster of two nodes on this machine: the same search, whatever is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mergekit_cycleqd.cli.main import main
+from tests.support import ray_nodes, worker_runs
+from tests.support.ray_nodes import TwoNodes
+from tests.support.recipes import RecipeMaker
+from tests.support.runs import derived
+from tests.support.worker_runs import run_and, when, with_workers
+
+alone = worker_runs.alone
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+
+nodes = ray_nodes.nodes
+
+RAY = {"kind": "ray", "count": 4}  # they find the cluster: address is auto
+
+
+def test_four_actors_on_two_nodes_find_what_one_worker_finds(
+    alone: Path,
+    nodes: TwoNodes,
+    make_recipe: RecipeMaker,
+    tmp_path: Path,
+) -> None:
+    said = run_and(lambda out: None, make_recipe(with_workers(**RAY)), tmp_path / "run")
+    assert derived(tmp_path / "run") == derived(alone)
+    assert "of 4 workers" in said
+
+
+def test_a_killed_actor_and_then_a_killed_node_lose_nothing(
+    alone: Path,
+    nodes: TwoNodes,
+    make_recipe: RecipeMaker,
+    tmp_path: Path,
+) -> None:
+    def kill(out: Path) -> None:
+        when(out, 9)
+        nodes.kill_worker()
+        when(out, 13)
+        nodes.kill_second_raylet()
+
+    said = run_and(kill, make_recipe(with_workers(**RAY)), tmp_path / "run")
+    assert derived(tmp_path / "run") == derived(alone)
+    assert said.count("; another takes its place") >= 2
+
+
+def test_as_many_actors_as_the_cluster_has_room_for(
+    alone: Path,
+    nodes: TwoNodes,
+    make_recipe: RecipeMaker,
+    tmp_path: Path,
+) -> None:
+    recipe = make_recipe(with_workers(kind="ray", count="auto", cpus_per_worker=2))
+    said = run_and(lambda out: None, recipe, tmp_path / "run")
+    assert "of 2 workers" in said
+    assert derived(tmp_path / "run") == derived(alone)
+
+
+def test_a_cluster_that_is_not_there_is_one_line(
+    make_recipe: RecipeMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = make_recipe(with_workers(kind="ray", count=1, address="127.0.0.1:1"))
+    with pytest.raises(SystemExit) as exit:
+        main([str(recipe), "--out", str(tmp_path / "run")])
+    assert exit.value.code == 2
+    assert "workers.address: no Ray cluster at '127.0.0.1:1'" in capsys.readouterr().err
