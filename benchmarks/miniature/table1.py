@@ -30,6 +30,7 @@ from stock import COEFFICIENTS, best, grids
 from tables import arguments, over_seeds, paired, table
 
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.task_vectors import TaskVectors
 
 COLUMNS = {
     **{f"holdout {skill}": skill for skill in SKILLS},
@@ -105,7 +106,7 @@ def rows_over(
     for name, grid in settings:
         scores = best(family, scorer, grid, seed)
         add(name, scores["search"], scores["holdout"], len(grid))
-    singular = replace(scorer.family, tsv=1 / len(SKILLS))
+    singular = replace(scorer.family, task_vectors=TaskVectors("tsv", 1 / len(SKILLS)))
     sums = [weighted(singular, len(SKILLS) * [coefficient]) for coefficient in coefficients]
     best_sum = max(sums, key=lambda genome: mean(scorer.score(genome)))
     add_genome("TSV-Merge, best coefficient", best_sum, len(sums))

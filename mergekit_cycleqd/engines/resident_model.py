@@ -22,35 +22,17 @@ from mergekit_cycleqd.engines.fingerprint import row_sums
 from mergekit_cycleqd.engines.placement import Home, arriving, room_beside_batches
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.merging.directions import as_matrix
-from mergekit_cycleqd.merging.kernel import LeadingDirections, Share, merge_into
-from mergekit_cycleqd.merging.lineage_replay import Replays, replay
+from mergekit_cycleqd.merging.kernel import LeadingDirections
+from mergekit_cycleqd.merging.lineage_replay import Replays
 from mergekit_cycleqd.merging.low_rank import LowRank
-from mergekit_cycleqd.merging.singular_task_vectors import singular_task_vectors
+from mergekit_cycleqd.merging.model_tensor import TensorNumbers, merge_tensor
 from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
+from mergekit_cycleqd.merging.task_vectors import transformed
 
 _CPU = torch.device("cpu")
-
-
-class _GenomeParts:
-    """A genome, and what it wants of each expert.
-
-    Attributes:
-        genome: The model.
-        terms: Of each expert, its mutation terms.
-        noise: The Gaussian ones.
-        experts: Numbers of the experts that it takes anything of.
-    """
-
-    def __init__(self, genome: Genome) -> None:
-        """Look at it once."""
-        every = range(len(genome.weights))
-        self.genome = genome
-        self.terms = [genome.terms_of(k) for k in every]
-        self.noise = genome.terms_of(None)
-        replayed = bool(genome.lineage)
-        self.experts = {k for k in every if replayed or genome.weights[k] or self.terms[k]}
 
 
 @dataclass(frozen=True)
@@ -68,25 +50,26 @@ class _Slot:
     experts: tuple[Tensor | LowRank | None, ...]
     directions: dict[int, LeadingDirections] = field(default_factory=dict)
 
-    def apart(self, share: float, cache: DirectionCache, home: Home) -> _Slot:
-        """The same with task singular vectors in the place of the experts' task vectors."""
+    def transformed(self, task_vectors: TaskVectors, cache: DirectionCache, home: Home) -> _Slot:
+        """The same with task vectors of a kind in the place of the experts' own."""
         dtype, device = self.kept_dtype(), self.device
         here = [own if own is None else own.to(device) for own in self.experts]
-        found = singular_task_vectors(self.base.to(device), here, share, cache.directions)
+        found = transformed(task_vectors, self.base.to(device), here, cache.directions)
         narrow = (own.to(dtype) if isinstance(own, LowRank) else own for own in found)
         keep = partial(home.keep, device=device)
         return replace(self, experts=tuple(_each(own, keep) for own in narrow), directions={})
 
-    def there(self, wanted: _GenomeParts) -> _Slot:
+    def on_device(self, numbers: TensorNumbers) -> _Slot:
         """What a genome wants of it, on its device; copies may still be under way in its stream."""
 
         def copy(tensor: Tensor) -> Tensor:
             return tensor.to(self.device, non_blocking=self.device.type == "cuda")
 
+        wanted = numbers.experts
         experts = tuple(
-            _each(own, copy) if k in wanted.experts else None for k, own in enumerate(self.experts)
+            _each(own, copy) if k in wanted else None for k, own in enumerate(self.experts)
         )
-        directions = {k: own.each(copy) for k, own in self.directions.items() if wanted.terms[k]}
+        directions = {k: own.each(copy) for k, own in self.directions.items() if numbers.terms[k]}
         return replace(self, base=copy(self.base), experts=experts, directions=directions)
 
     def kept_dtype(self) -> torch.dtype:
@@ -149,7 +132,7 @@ class ResidentModel:
             found = (_unless_equal(change(name), original) for change in changes)
             tuned = tuple(_each(own, keep) for own in found)
             self._slots.append(_Slot(name, parameter, place, keep(original), tuned))
-        self._apart = {0.0: self._slots}
+        self._by_kind = {PLAIN: self._slots}
 
     @torch.no_grad()
     def load(self, genome: Genome) -> None:
@@ -172,45 +155,38 @@ class ResidentModel:
     def _merging(self, genome: Genome) -> Iterator[tuple[_Slot, Callable[[Tensor], None]]]:
         """Each slot, and what writes its merged tensor."""
         family = genome.family
-        if family.tsv not in self._apart:
-            self._apart[family.tsv] = [
-                slot.apart(family.tsv, self._cache, self._home) for slot in self._slots
+        vectors = family.task_vectors
+        if vectors not in self._by_kind:
+            self._by_kind[vectors] = [
+                slot.transformed(vectors, self._cache, self._home) for slot in self._slots
             ]
-        slots = self._apart[family.tsv]
         if (leading := (family.rank, family.energy)) != self._leading:
             self._leading = leading
-            for slot in chain.from_iterable(self._apart.values()):
+            for slot in chain.from_iterable(self._by_kind.values()):
                 slot.directions.clear()
-        wanted = _GenomeParts(genome)
+        numbers = TensorNumbers.of(genome)
+        replays = self._replays[family] if genome.lineage else None
 
         def on_device(slot: _Slot) -> _Slot:
-            return slot.there(wanted)
+            return slot.on_device(numbers)
 
         def copied_to(slot: _Slot) -> torch.device | None:
             return slot.device if self._home.full and slot.device.type == "cuda" else None
 
-        for slot, there in arriving(slots, on_device, copied_to):
-            yield slot, partial(self._merge, slot, there, wanted)
-
-    def _merge(self, kept: _Slot, slot: _Slot, wanted: _GenomeParts, out: Tensor) -> None:
-        genome = wanted.genome
-        shares = [
-            Share(weight, terms, tuned, partial(self._directions, kept, slot, k, tuned))
-            for k, (tuned, weight, terms) in enumerate(
-                zip(slot.experts, genome.weights, wanted.terms, strict=True)
+        for slot, there in arriving(self._by_kind[vectors], on_device, copied_to):
+            directions = partial(self._directions, slot, there)
+            yield (
+                slot,
+                partial(
+                    merge_tensor,
+                    name=slot.name,
+                    base=there.base,
+                    experts=there.experts,
+                    numbers=numbers,
+                    directions=directions,
+                    replays=replays,
+                ),
             )
-            if tuned is not None and (weight or terms)
-        ]
-        lineage = None
-        if genome.lineage:
-            taus = [
-                None if own is None else partial(task_vector, slot.base, own)
-                for own in slot.experts
-            ]
-            exact = slot.base.to(compute_dtype(slot.base.dtype))
-            replays = self._replays[genome.family]
-            lineage = replay(slot.name, exact, taus, genome.lineage, *self._leading, replays)
-        merge_into(out, slot.name, slot.base, shares, wanted.noise, lineage)
 
     @torch.no_grad()
     def checksum(self) -> str:

@@ -22,10 +22,11 @@ from mergekit_cycleqd.checkpoints.recipe_models import (
 )
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.task_vectors import PLAIN
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.merging.directions import SingularDirections
 from mergekit_cycleqd.merging.low_rank import LowRank
-from mergekit_cycleqd.merging.singular_task_vectors import kept
+from mergekit_cycleqd.merging.task_vectors import directions_left
 from mergekit_cycleqd.recipe.evolution import Mutation, SvdMutation
 from mergekit_cycleqd.recipe.load import load_recipe
 
@@ -55,7 +56,8 @@ class Spectrum:
         squares = basis.values.square()
         side = len(basis.vectors)
         lead = basis.leading(family.rank, family.energy)
-        lead = kept(family.tsv, side) if family.tsv else lead
+        if family.task_vectors != PLAIN:
+            lead = directions_left(family.task_vectors, side)
         self.matrices += 1
         self.leading += lead
         self.total += float(squares.sum())
@@ -88,7 +90,7 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
         ModelError: If a model cannot be read.
     """
     recipe = load_recipe(path)
-    faults = [] if recipe.tsv else _unneeded(recipe.evolution.mutation)
+    faults = [] if recipe.task_vectors.of_directions else _unneeded(recipe.evolution.mutation)
     checkpoints = {} if faults else open_models(references(recipe), faults)
     faults += family_faults(checkpoints)
     wanted = device or recipe.engine.device
@@ -128,7 +130,8 @@ def _unneeded(mutation: Mutation) -> list[str]:
 
 def _table(family: Family, experts: Sequence[Checkpoint], spectra: Sequence[Spectrum]) -> Table:
     own = f"energy {family.energy}" if family.energy else f"rank {family.rank or 'all'}"
-    own = f"tsv {family.tsv:.3g}" if family.tsv else own
+    if (vectors := family.task_vectors) != PLAIN:
+        own = f"{vectors.kind} {vectors.share:.3g}"
     table = Table(title="share of each expert's energy in its leading directions")
     table.add_column("expert", overflow="fold")
     columns = ("matrices", *map(str, RANKS), f"recipe: {own}", "directions", "bytes in cache")

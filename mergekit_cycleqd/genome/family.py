@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mergekit_cycleqd.errors import GenomeError
+from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 
 MAX_RANK = 10**9
 
@@ -19,8 +20,7 @@ class Family:
         rank: Leading singular directions that mutation scales one by one; 0 for all of them.
         energy: In place of `rank`, the share of the squared singular values that the leading
             directions must hold, tensor by tensor; 0 for `rank`.
-        tsv: Share of directions that each expert keeps where task singular vectors take the place
-            of task vectors (see `merging/singular_task_vectors.py`); 0 for plain task vectors.
+        task_vectors: What stands for each expert's task vector.
         dtype: mergekit's `dtype`, to which inputs are cast; None for the checkpoints' own.
         out_dtype: mergekit's `out_dtype`; None for `dtype`.
     """
@@ -29,7 +29,7 @@ class Family:
     experts: tuple[str, ...]
     rank: int = 0
     energy: float = 0.0
-    tsv: float = 0.0
+    task_vectors: TaskVectors = PLAIN
     dtype: str | None = None
     out_dtype: str | None = None
 
@@ -44,15 +44,15 @@ class Family:
         models = (self.base_model, *self.experts)
         if len(set(models)) < len(models):
             raise GenomeError(f"base and experts must be different models, got {', '.join(models)}")
-        check_directions(self.rank, self.energy, self.tsv)
+        check_directions(self.rank, self.energy)
 
     @property
     def plain(self) -> Family:
         """The same models, with task vectors as they are."""
-        return replace(self, tsv=0.0)
+        return replace(self, task_vectors=PLAIN)
 
 
-def check_directions(rank: int, energy: float, tsv: float) -> None:
+def check_directions(rank: int, energy: float) -> None:
     """Refuse settings of a `Family` that do not say which singular directions are meant.
 
     Raises:
@@ -64,5 +64,3 @@ def check_directions(rank: int, energy: float, tsv: float) -> None:
         raise GenomeError(f"energy must be above 0 and at most 1, got {energy}")
     if rank and energy:
         raise GenomeError(f"give rank or energy, not both, got rank {rank} and energy {energy}")
-    if not 0 <= tsv <= 1:
-        raise GenomeError(f"tsv must be above 0 and at most 1, or 0 for none, got {tsv}")

@@ -98,8 +98,7 @@ class Genome:
     def id(self) -> str:
         """16 hex digits from the numbers alone, not from where models lie."""
         digest = hashlib.sha256()
-        if tsv := self.family.tsv:
-            digest.update(struct.pack("<qd", -2, tsv))
+        digest.update(self.family.task_vectors.packed())
         if energy := self.family.energy:
             digest.update(struct.pack("<qdq", -1, energy, len(self.weights)))
         else:

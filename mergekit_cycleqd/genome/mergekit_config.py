@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.lineage import Parts, format_lineage, parse_lineage
+from mergekit_cycleqd.genome.task_vectors import KINDS, PLAIN, TaskVectors
 from mergekit_cycleqd.genome.terms import Term, format_terms, parse_terms
 
 METHOD = "cycleqd"
@@ -51,10 +52,11 @@ def write(
             f"stock task_arithmetic cannot hold mutation; this genome has {mutated} "
             "terms: leave out stock=True to get a cycleqd recipe"
         )
-    if stock and family.tsv:
+    vectors = family.task_vectors
+    if stock and vectors != PLAIN:
         raise GenomeError(
-            f"stock task_arithmetic cannot hold task singular vectors, tsv {family.tsv}: leave out "
-            "stock=True to get a cycleqd recipe"
+            f"stock task_arithmetic cannot hold {KINDS[vectors.kind].short}, {vectors.kind} "
+            f"{vectors.share}: leave out stock=True to get a cycleqd recipe"
         )
     models: list[dict[str, Any]] = []
     for k, (model, weight) in enumerate(zip(family.experts, weights, strict=True)):
@@ -70,8 +72,7 @@ def write(
     shared: dict[str, Any] = {}
     if not stock:
         shared = {"energy": family.energy} if family.energy else {"rank": family.rank}
-    if family.tsv:
-        shared["tsv"] = family.tsv
+    shared |= vectors.written()
     if noise := [term for term in terms if term.expert is None]:
         shared["noise"] = format_terms(noise)
     if lineage:
@@ -115,7 +116,7 @@ def read(config: Mapping[str, Any]) -> Fields:
         _refuse_rest(parameters, where)
     rank = _scalar(shared.pop("rank", 0), int, "parameters.rank")
     energy = _scalar(shared.pop("energy", 0.0), float, "parameters.energy")
-    tsv = _scalar(shared.pop("tsv", 0.0), float, "parameters.tsv")
+    shares = {kind: _scalar(shared.pop(kind, 0.0), float, f"parameters.{kind}") for kind in KINDS}
     noise = _scalar(shared.pop("noise", ""), str, "parameters.noise")
     terms += parse_terms(noise, expert=None)
     lineage = _scalar(shared.pop("lineage", ""), str, "parameters.lineage")
@@ -125,7 +126,7 @@ def read(config: Mapping[str, Any]) -> Fields:
         experts=tuple(experts),
         rank=rank,
         energy=energy,
-        tsv=tsv,
+        task_vectors=TaskVectors.read(shares),
         dtype=_dtype(config, "dtype"),
         out_dtype=_dtype(config, "out_dtype"),
     )

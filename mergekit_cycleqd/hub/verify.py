@@ -7,8 +7,6 @@ kernel of the search makes of the genome and the checkpoints, which is what the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,12 +16,8 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError
-from mergekit_cycleqd.merging.direction_cache import known_directions
-from mergekit_cycleqd.merging.kernel import Share, directions_of, merge_into
-from mergekit_cycleqd.merging.lineage_replay import replay
 from mergekit_cycleqd.merging.low_rank import LowRank
-from mergekit_cycleqd.merging.singular_task_vectors import singular_task_vectors
-from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
+from mergekit_cycleqd.merging.model_tensor import TensorNumbers, merge_tensor_once
 
 SPREAD = 12  # tensors that are computed again
 _OF_CHANGE = 0.02  # of what the merge changed; thin factors and rounding differ by less
@@ -102,22 +96,9 @@ def expected_tensor(name: str, genome: Genome, start: Tensor, experts: list[Chec
     family = genome.family
     if family.dtype:
         start = start.to(getattr(torch, family.dtype))
-    exact = compute_dtype(start.dtype)
-    shares = []
-    taus: list[Callable[[], Tensor] | None] = []
-    found = [_own(expert, name, start) for expert in experts]
-    found = singular_task_vectors(start, found, family.tsv, known_directions)
-    for k, own in enumerate(found):
-        taus.append(None if own is None else partial(task_vector, start, own))
-        terms = genome.terms_of(k)
-        if own is not None and (genome.weights[k] or terms):
-            directions = partial(directions_of, start, own, family.rank, family.energy)
-            shares.append(Share(genome.weights[k], terms, own, directions))
-    lineage = None
-    if genome.lineage:
-        lineage = replay(name, start.to(exact), taus, genome.lineage, family.rank, family.energy)
+    own = [_own(expert, name, start) for expert in experts]
     out = torch.empty_like(start, memory_format=torch.contiguous_format)
-    merge_into(out, name, start, shares, genome.terms_of(None), lineage)
+    merge_tensor_once(out, name, start, own, TensorNumbers.of(genome), family.task_vectors)
     return out
 
 

@@ -6,8 +6,6 @@ Importing this module registers it; importing it again changes nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -27,13 +25,9 @@ from mergekit_cycleqd.errors import GenomeError, ModelError
 from mergekit_cycleqd.genome.family import check_directions
 from mergekit_cycleqd.genome.lineage import parse_lineage
 from mergekit_cycleqd.genome.mergekit_config import METHOD
+from mergekit_cycleqd.genome.task_vectors import KINDS, TaskVectors
 from mergekit_cycleqd.genome.terms import parse_terms
-from mergekit_cycleqd.merging.direction_cache import known_directions
-from mergekit_cycleqd.merging.kernel import Share, directions_of, merge_into
-from mergekit_cycleqd.merging.lineage_replay import replay
-from mergekit_cycleqd.merging.low_rank import LowRank
-from mergekit_cycleqd.merging.singular_task_vectors import singular_task_vectors
-from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
+from mergekit_cycleqd.merging.model_tensor import TensorNumbers, merge_tensor_once
 
 
 class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
@@ -41,8 +35,9 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
 
     Parameters in a recipe: `weight` (per model, float, takes filters and gradients), `mutation`
     (per model, text ``"seed:scale ..."``), `rank` (shared, int), `energy` (shared, float),
-    `tsv` (shared, float; see `mergekit_cycleqd.merging.singular_task_vectors`), `noise` (shared,
-    text), `lineage` (shared, text; see `mergekit_cycleqd.genome.lineage`).
+    a kind of task vectors such as `tsv` (shared, float; see
+    `mergekit_cycleqd.genome.task_vectors`), `noise` (shared, text), `lineage` (shared, text; see
+    `mergekit_cycleqd.genome.lineage`).
     Source: arXiv:2410.14735, sections 3.2 and 3.3.
     """
 
@@ -53,7 +48,7 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
         parameters=(
             ParameterSpec("rank", int, ParameterScope.SHARED, default=0),
             ParameterSpec("energy", float, ParameterScope.SHARED, default=0.0),
-            ParameterSpec("tsv", float, ParameterScope.SHARED, default=0.0),
+            *(ParameterSpec(kind, float, ParameterScope.SHARED, default=0.0) for kind in KINDS),
             ParameterSpec("noise", str, ParameterScope.SHARED, default=""),
             ParameterSpec("lineage", str, ParameterScope.SHARED, default=""),
             ParameterSpec("weight", float, ParameterScope.NON_BASE),
@@ -69,43 +64,47 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
             ModelError: If the tensor has no name, which keys its draws, or an expert's tensor
                 has NaN or infinite values.
             GenomeError: If a mutation text is malformed, a weight is not finite, or rank, energy
-                and tsv do not say which directions are meant.
+                and kind of task vectors do not say which directions are meant.
         """
         assert group.base is not None  # the contract requires it
         name = group.metadata.name
         if name is None:
             raise ModelError("cycleqd needs the name of each tensor, which keys its random draws")
-        rank, energy, tsv = (parameters[key] for key in ("rank", "energy", "tsv"))
-        check_directions(rank, energy, tsv)
-        base = group.base.tensor
-        changing = [not torch.equal(entry.tensor, base) for entry in group.non_base]
-        for entry, changes in zip(group.non_base, changing, strict=True):
-            if changes and not torch.isfinite(entry.tensor).all():
-                raise ModelError(f"{entry.id}: tensor {name} has NaN or infinite values")
-        experts: list[Tensor | LowRank | None] = [
-            entry.tensor if changes else None
-            for entry, changes in zip(group.non_base, changing, strict=True)
-        ]
-        experts = singular_task_vectors(base, experts, tsv, known_directions)
-        shares = []
-        taus: list[Callable[[], Tensor] | None] = []
-        for k, (entry, own) in enumerate(zip(group.non_base, experts, strict=True)):
-            weight = parameters["weight"][entry.id]
+        check_directions(parameters["rank"], parameters["energy"])
+        weights = [parameters["weight"][entry.id] for entry in group.non_base]
+        for entry, weight in zip(group.non_base, weights, strict=True):
             if not math.isfinite(weight):
                 raise GenomeError(f"{entry.id}: weight must be finite, got {weight}")
-            terms = parse_terms(parameters["mutation"][entry.id], expert=k)
-            taus.append(None if own is None else partial(task_vector, base, own))
-            if (weight or terms) and own is not None:
-                directions = partial(directions_of, base, own, rank, energy)
-                shares.append(Share(weight, terms, own, directions))
-        lineage = None
-        if parts := parse_lineage(parameters["lineage"], len(taus)):
-            exact = base.to(compute_dtype(base.dtype))
-            lineage = replay(name, exact, taus, parts, rank, energy)
-        noise = parse_terms(parameters["noise"], expert=None)
+        numbers = TensorNumbers(
+            weights=weights,
+            terms=[
+                parse_terms(parameters["mutation"][entry.id], expert=k)
+                for k, entry in enumerate(group.non_base)
+            ],
+            noise=parse_terms(parameters["noise"], expert=None),
+            lineage=parse_lineage(parameters["lineage"], len(weights)),
+            rank=parameters["rank"],
+            energy=parameters["energy"],
+        )
+        base = group.base.tensor
+        experts = [_changing(entry, base, name) for entry in group.non_base]
         merged = torch.empty_like(base, memory_format=torch.contiguous_format)
-        merge_into(merged, name, base, shares, noise, lineage)
+        merge_tensor_once(merged, name, base, experts, numbers, TaskVectors.read(parameters))
         return merged
+
+
+def _changing(entry: Any, base: Tensor, name: str) -> Tensor | None:
+    """An expert's tensor, or None where it is the base's to the bit.
+
+    Raises:
+        ModelError: If it has NaN or infinite values.
+    """
+    if torch.equal(entry.tensor, base):
+        return None
+    if not torch.isfinite(entry.tensor).all():
+        raise ModelError(f"{entry.id}: tensor {name} has NaN or infinite values")
+    tensor: Tensor = entry.tensor
+    return tensor
 
 
 if METHOD not in {method.spec.name for method in registered_methods()}:

@@ -35,20 +35,18 @@ def singular_task_vectors(
         base: The base's tensor.
         experts: Each one's own tensor, or its task vector in thin factors, or None for the base's.
         share: Of the directions of a matrix, how many each expert keeps, at most 1;
-            ``1 / len(experts)`` gives each its part of the space. With 0 nothing changes.
+            ``1 / len(experts)`` gives each its part of the space.
         basis: Gives the singular directions of a task vector that is a dense matrix.
 
     Returns:
         In the dtype of the arithmetic: of matrices, thin factors; of tensors with less than two
         axes, the base and a ``1 / len(experts)`` of each task vector, whose sum is their mean.
     """
-    if not share:
-        return list(experts)
     if base.ndim < 2:
         start = base.to(compute_dtype(base.dtype))
         parts = [None if own is None else task_vector(base, own) / len(experts) for own in experts]
         return [None if part is None else start + part for part in parts]
-    lead = kept(share, min(as_matrix(base).shape))
+    lead = kept_directions(share, min(as_matrix(base).shape))
     found: list[Tensor | LowRank | None] = [None] * len(experts)
     leading = {
         k: part
@@ -64,7 +62,7 @@ def singular_task_vectors(
     return found
 
 
-def kept(share: float, side: int) -> int:
+def kept_directions(share: float, side: int) -> int:
     """How many whole directions a share of a matrix's `side` means, at least one."""
     return max(1, int(share * side + 1e-6))
 

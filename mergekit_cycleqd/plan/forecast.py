@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.genome.task_vectors import PLAIN
 from mergekit_cycleqd.plan.findings import Finding
 from mergekit_cycleqd.plan.measure import Measured
 from mergekit_cycleqd.recipe.recipe import Recipe
@@ -57,7 +58,9 @@ def forecast(
     """
     experts, children = len(recipe.experts), recipe.evolution.children
     searched = 2 + experts + children + 1
-    if recipe.family.tsv:  # and the experts themselves, of which the first candidates are parts
+    if (
+        recipe.family.task_vectors != PLAIN
+    ):  # and the experts themselves, of which the first candidates are parts
         searched += experts
     held = harness.sizes("holdout")
     held_out = 2 * experts + 4 if held else 0

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mergekit_cycleqd.genome.task_vectors import PLAIN
 from mergekit_cycleqd.plan.findings import Finding, Level
 from mergekit_cycleqd.plan.model_sizes import Sizes
 from mergekit_cycleqd.recipe.evolution import SvdMutation
@@ -154,7 +155,8 @@ def demanded(
     mutation = recipe.evolution.mutation
     by_energy = isinstance(mutation, SvdMutation) and mutation.energy is not None
     directions = needs.directions if exact and not by_energy else 0
-    lever = "evolution.task_vectors" if recipe.tsv else "evolution.mutation"
+    transformed = recipe.task_vectors != PLAIN
+    lever = "evolution.task_vectors" if transformed else "evolution.mutation"
     mend, held = f"engine.dtype and {lever}", needs.together - needs.model
     if recipe.engine.kind == "vllm":
         each = recipe.engine.gpus

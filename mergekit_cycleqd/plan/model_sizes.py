@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, TensorHeader
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
-from mergekit_cycleqd.merging.singular_task_vectors import kept
+from mergekit_cycleqd.genome.task_vectors import PLAIN
+from mergekit_cycleqd.merging.task_vectors import directions_left
 from mergekit_cycleqd.recipe.recipe import Recipe
 
 _BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
@@ -63,7 +64,7 @@ def sizes(
     stored = sum(math.prod(h.shape) * _width(h) for h in base.headers.values())
     experts_stored = directions = factors = largest = 0
     mutates, based = recipe.mutates_experts, recipe.uses_directions
-    families, tsv = recipe.families, recipe.tsv
+    families, vectors = recipe.families, recipe.task_vectors
     for key, expert in experts.items():
         own = expert.changed_shapes() if isinstance(expert, LoRAExpert) else expert.headers
         for name in own:
@@ -78,12 +79,13 @@ def sizes(
             side, wide = min(m, n), (width or _width(header))
             lead = 0
             for family in families:
-                leading = kept(family.tsv, side) if family.tsv else side
-                lead += min(family.rank or leading, leading) if mutates else 0
-                lead += leading if family.tsv else 0
+                left = directions_left(family.task_vectors, side)
+                lead += min(family.rank or left, left) if mutates else 0
+                lead += 0 if family.task_vectors == PLAIN else left
             directions += lead * (m + n) * (2 if wide == 2 else 4)
             factors += basis_size(side)
-            joined = len(experts) * kept(tsv, side) * (m + n) if tsv else 0
+            left = 0 if vectors == PLAIN else directions_left(vectors, side)
+            joined = len(experts) * left * (m + n)
             largest = max(largest, 8 * (m * n + 4 * side * side + 2 * joined))
     return Sizes(model, stored, experts_stored, directions, factors, largest)
 

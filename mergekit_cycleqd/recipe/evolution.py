@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.recipe.presets import PRESETS, over
 from mergekit_cycleqd.recipe.section import Strict
 
@@ -121,6 +122,10 @@ class PlainTaskVectors(Strict):
 
     kind: Literal["plain"] = "plain"
 
+    def kinds(self, experts: int) -> tuple[TaskVectors, ...]:
+        """What the genomes of a run with so many experts refer to."""
+        return (PLAIN,)
+
 
 class SingularTaskVectors(Strict):
     """Task singular vectors (TSV-Merge, arXiv:2412.00081), for experts that exclude each other.
@@ -135,8 +140,13 @@ class SingularTaskVectors(Strict):
     kind: Literal["tsv", "both"]
     share: float | None = Field(default=None, gt=0, le=1)
 
+    def kinds(self, experts: int) -> tuple[TaskVectors, ...]:
+        """What the genomes of a run with so many experts refer to."""
+        singular = TaskVectors("tsv", self.share or 1 / experts)
+        return (singular,) if self.kind == "tsv" else (PLAIN, singular)
 
-TaskVectors = Annotated[
+
+TaskVectorsSection = Annotated[
     Annotated[PlainTaskVectors | SingularTaskVectors, Field(discriminator="kind")],
     _if_unsaid("plain"),
 ]
@@ -200,7 +210,7 @@ class Evolution(Strict):
     preset: Literal["paper", "released", "best"] = "paper"
     children: int = Field(default=1200, ge=0, le=MANY)
     cycle: int = Field(default=1, ge=1, le=MANY)
-    task_vectors: TaskVectors = PlainTaskVectors()
+    task_vectors: TaskVectorsSection = PlainTaskVectors()
     crossover: AnyCrossover = Crossover()
     mutation: Mutation = SvdMutation()
     sampling: Sampling = Sampling()

@@ -9,8 +9,9 @@ from pydantic import (
 )
 
 from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from mergekit_cycleqd.recipe.engine import Engine
-from mergekit_cycleqd.recipe.evolution import Evolution, SingularTaskVectors, SvdMutation
+from mergekit_cycleqd.recipe.evolution import Evolution, SvdMutation
 from mergekit_cycleqd.recipe.publish import Publish
 from mergekit_cycleqd.recipe.section import Strict
 from mergekit_cycleqd.recipe.tasks import Expert, Task
@@ -63,7 +64,7 @@ class Recipe(Strict):
 
     @property
     def families(self) -> tuple[Family, ...]:
-        """What the run's genomes refer to: plain task vectors, task singular vectors, or each."""
+        """What the run's genomes refer to, by kind of task vectors: one family, or two."""
         experts = {expert.task: expert.model for expert in self.experts}
         mutation = self.evolution.mutation
         svd = mutation if isinstance(mutation, SvdMutation) else None
@@ -77,15 +78,12 @@ class Recipe(Strict):
             dtype=None if dtype == "auto" else "float32",
             out_dtype=None if dtype in ("auto", "float32") else dtype,
         )
-        if not isinstance(vectors, SingularTaskVectors):
-            return (plain,)
-        singular = replace(plain, tsv=vectors.share or 1 / len(experts))
-        return (singular,) if vectors.kind == "tsv" else (plain, singular)
+        return tuple(replace(plain, task_vectors=kind) for kind in vectors.kinds(len(experts)))
 
     @property
-    def tsv(self) -> float:
-        """The share of directions of task singular vectors, or 0 if no genome refers to them."""
-        return self.families[-1].tsv
+    def task_vectors(self) -> TaskVectors:
+        """The kind that genomes refer to beside plain task vectors, or these alone."""
+        return self.families[-1].task_vectors
 
     @property
     def founders(self) -> tuple[tuple[Family, float], ...]:
@@ -102,4 +100,4 @@ class Recipe(Strict):
     @property
     def uses_directions(self) -> bool:
         """Whether the run needs the singular directions of its experts' task vectors."""
-        return self.mutates_experts or bool(self.tsv)
+        return self.mutates_experts or self.task_vectors.of_directions

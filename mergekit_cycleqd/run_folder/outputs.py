@@ -57,7 +57,7 @@ def _archive(archive: TaskArchive) -> dict[str, Any]:
                 **({"evaluations": elite.evaluations} if elite.evaluations > 1 else {}),
                 "parents": elite.parents,
                 "id": elite.genome.id,
-                **({"tsv": tsv} if (tsv := elite.genome.family.tsv) else {}),
+                **elite.genome.family.task_vectors.written(),
                 "weights": elite.genome.weights,
                 "terms": elite.genome.terms,
             }

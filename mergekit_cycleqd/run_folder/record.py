@@ -11,6 +11,7 @@ from mergekit_cycleqd.errors import GenomeError, JournalError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.lineage import format_lineage, parse_lineage
+from mergekit_cycleqd.genome.task_vectors import KINDS, TaskVectors
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.search.candidate import Candidate, Outcome
@@ -85,8 +86,7 @@ class Record:
             }
             if candidate.again is not None:
                 content |= {"again": candidate.again, "repeat": candidate.repeat}
-        if self.genome.family.tsv:
-            content["tsv"] = self.genome.family.tsv
+        content |= self.genome.family.task_vectors.written()
         if self.genome.lineage:
             content["lineage"] = format_lineage(self.genome.lineage)
         if self.bounds is not None:
@@ -114,7 +114,7 @@ class Record:
         _check(content)
         terms = tuple(Term(*term) for term in content["terms"])
         lineage = parse_lineage(content.get("lineage", ""), len(family.experts))
-        family = replace(family, tsv=content.get("tsv", 0.0))  # that of the experts has none
+        family = replace(family, task_vectors=TaskVectors.read(content))  # the experts have none
         genome = Genome(family, tuple(content["weights"]), terms, lineage)
         if genome.id != content["id"]:
             raise GenomeError(f"its genome is {genome.id}, not {content['id']} as it says")
@@ -196,8 +196,9 @@ def _check(content: Mapping[str, Any]) -> None:
         raise JournalError(f"its seconds is {content['seconds']!r}")
     if not all(map(_is_finite, content["weights"])) or not all(map(_is_term, content["terms"])):
         raise JournalError("its weights or terms are no numbers")
-    if not _is_finite(content.get("tsv", 0.0)):
-        raise JournalError(f"its tsv is {content['tsv']!r}")
+    for kind in KINDS:
+        if not _is_finite(content.get(kind, 0.0)):
+            raise JournalError(f"its {kind} is {content[kind]!r}")
     if not isinstance(content.get("lineage", ""), str):
         raise JournalError(f"its lineage is {content['lineage']!r}")
     if content["kind"] not in ("candidate", "evaluation"):

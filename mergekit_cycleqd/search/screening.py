@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.task_vectors import PLAIN
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.cells import cells
 
@@ -43,7 +44,7 @@ def position(genome: Genome) -> list[float]:
 
 def _place(genome: Genome) -> list[float]:
     """Its position, and how far models of its kind are from those of plain task vectors."""
-    return [*position(genome), KINDS_APART if genome.family.tsv else 0.0]
+    return [*position(genome), 0.0 if genome.family.task_vectors == PLAIN else KINDS_APART]
 
 
 def most_promising(

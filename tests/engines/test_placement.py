@@ -17,6 +17,7 @@ from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.operators import mutate_own
+from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 
@@ -91,7 +92,7 @@ def test_a_gpu_without_room_makes_the_same_models(
     plenty = resident(family, tmp_path, room_beside_batches)
     none = resident(family, tmp_path, lambda device: room)
     terms = (Term(None, 1, 0.01), *(Term(k, 10 + k, 0.3) for k in range(3)))
-    apart = Family(family.base_model, family.experts, tsv=1 / 3)
+    apart = Family(family.base_model, family.experts, task_vectors=TaskVectors("tsv", 1 / 3))
     genomes = [
         Genome(family, (0.4, 0.0, 0.2), terms),
         Genome(family, (0.0, 1.0, 0.0)),

@@ -19,6 +19,7 @@ from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from mergekit_cycleqd.merging import kernel, random_draws
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from tests.support.families import make_family
@@ -35,8 +36,8 @@ def by_numpy(genome: Genome) -> dict[str, np.ndarray]:
         start = tensor.double().numpy()
         total = start.copy()
         taus = [expert[name].double().numpy() - start for expert in experts]
-        if family.tsv:
-            taus = singular_by_numpy(taus, family.tsv)
+        if family.task_vectors.share:
+            taus = singular_by_numpy(taus, family.task_vectors.share)
         for k, tau in enumerate(taus):
             if tau.ndim < 2:
                 total += genome.weights[k] * tau
@@ -82,8 +83,8 @@ def polar(matrix: np.ndarray) -> np.ndarray:
 LIMITS = [
     *({"rank": rank} for rank in (0, 1, 5, 20, 1000)),
     *({"energy": energy} for energy in (0.05, 0.5, 0.95)),
-    {"tsv": 1 / 3},
-    {"tsv": 0.1, "rank": 1},
+    {"task_vectors": TaskVectors("tsv", 1 / 3)},
+    {"task_vectors": TaskVectors("tsv", 0.1), "rank": 1},
 ]
 
 

@@ -18,11 +18,13 @@ from mergekit_cycleqd.errors import GenomeError, RecipeError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.operators import mutate_own
+from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.merging.directions import directions
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.singular_task_vectors import singular_task_vectors
+from mergekit_cycleqd.merging.task_vectors import transformed
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.run_folder.run_view import RunView
 from tests.support import runs
@@ -102,12 +104,17 @@ def test_vectors_are_averaged_and_without_a_share_all_is_as_it_was() -> None:
     first, second = singular_task_vectors(base, [*experts], 0.5, directions)
     assert isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor)
     assert torch.allclose(first + second - base, (experts[0] + experts[1]) / 2)
-    assert singular_task_vectors(base, [*experts, None], 0.0, directions) == [*experts, None]
+    assert transformed(PLAIN, base, [*experts, None], directions) == [*experts, None]
 
 
 @pytest.mark.parametrize("kind", LORA_KINDS)
 def test_adapters_in_place_equal_the_dense_route(kind: str, family: Family, tmp_path: Path) -> None:
-    genome = bred(replace(adapted_family(family, tmp_path, **LORA_KINDS[kind]), tsv=0.2))
+    genome = bred(
+        replace(
+            adapted_family(family, tmp_path, **LORA_KINDS[kind]),
+            task_vectors=TaskVectors("tsv", 0.2),
+        )
+    )
     dense = by_command(genome, tmp_path)
     for name, tensor in in_place(genome, tmp_path).items():
         assert torch.allclose(tensor, dense[name], atol=1e-5), name
@@ -116,7 +123,7 @@ def test_adapters_in_place_equal_the_dense_route(kind: str, family: Family, tmp_
 def test_mutations_of_a_childs_own_directions_are_of_what_is_merged(
     family: Family, tmp_path: Path
 ) -> None:
-    singular = replace(family, tsv=1 / 3)
+    singular = replace(family, task_vectors=TaskVectors("tsv", 1 / 3))
     genome = mutate_own(Genome(singular, (0.8, 0.3, 0.5)), seed=5, scale=0.4)
     merged = by_command(genome, tmp_path)
     plain = in_place(Genome(family, genome.weights, (), genome.lineage), tmp_path)
@@ -127,7 +134,9 @@ def test_mutations_of_a_childs_own_directions_are_of_what_is_merged(
 
 def test_in_a_model_of_sixteen_bits_they_differ_by_rounding_alone(tmp_path: Path) -> None:
     stored = make_family(tmp_path, dtype=torch.bfloat16)
-    family = replace(stored, tsv=0.3, dtype="float32", out_dtype="bfloat16")
+    family = replace(
+        stored, task_vectors=TaskVectors("tsv", 0.3), dtype="float32", out_dtype="bfloat16"
+    )
     genome = Genome(family, (0.9, 1.1, 0.7), (Term(0, 1, 0.3), Term(2, 5, -0.2)))
     merged = by_command(genome, tmp_path)
     base = load_file(Path(family.base_model) / "model.safetensors")
@@ -146,7 +155,10 @@ def test_a_resident_model_goes_between_families(family: Family, tmp_path: Path) 
     experts = [Checkpoint.open(expert) for expert in family.experts]
     cache = DirectionCache(tmp_path / "factors")
     resident = ResidentModel(model, Checkpoint.open(family.base_model), experts, cache)
-    singular, limited = replace(family, tsv=1 / 3), replace(family, rank=3)
+    singular, limited = (
+        replace(family, task_vectors=TaskVectors("tsv", 1 / 3)),
+        replace(family, rank=3),
+    )
     genomes = [
         Genome(each, (0.5, 0.4, 0.3), (Term(1, 7, 0.2),)) for each in (family, singular, limited)
     ]
@@ -159,7 +171,7 @@ def test_a_resident_model_goes_between_families(family: Family, tmp_path: Path) 
 
 
 def test_recipes_keep_them_apart_from_plain_merges(family: Family) -> None:
-    singular = replace(family, tsv=0.25)
+    singular = replace(family, task_vectors=TaskVectors("tsv", 0.25))
     genome = Genome(singular, (0.5, 0.4, 0.3), (Term(1, 7, 0.2),))
     assert Genome.from_mergekit(genome.to_mergekit()) == genome
     assert genome.id != Genome(family, genome.weights, genome.terms).id
@@ -169,7 +181,7 @@ def test_recipes_keep_them_apart_from_plain_merges(family: Family) -> None:
         Genome(singular, (0.5, 0.4, 0.3)).to_mergekit(stock=True)
     for share in (-0.1, 1.5, float("nan")):
         with pytest.raises(GenomeError, match="tsv must be above 0 and at most 1, or 0"):
-            replace(family, tsv=share)
+            replace(family, task_vectors=TaskVectors("tsv", share))
 
 
 def vectors(**section: Any) -> Any:
@@ -181,9 +193,9 @@ def vectors(**section: Any) -> Any:
 
 
 def test_a_run_asks_for_them_by_one_line(make_recipe: RecipeMaker) -> None:
-    assert load_recipe(make_recipe()).family.tsv == 0
-    assert load_recipe(make_recipe(vectors(kind="tsv"))).family.tsv == 1 / 3
-    assert load_recipe(make_recipe(vectors(kind="tsv", share=0.5))).family.tsv == 0.5
+    assert load_recipe(make_recipe()).family.task_vectors.share == 0
+    assert load_recipe(make_recipe(vectors(kind="tsv"))).family.task_vectors.share == 1 / 3
+    assert load_recipe(make_recipe(vectors(kind="tsv", share=0.5))).family.task_vectors.share == 0.5
     with pytest.raises(RecipeError, match=r"evolution\.task_vectors\.share: .*greater than 0"):
         load_recipe(make_recipe(vectors(kind="tsv", share=0)))
     with pytest.raises(RecipeError, match=r"evolution\.task_vectors\.shares: .*did you mean"):
@@ -200,7 +212,7 @@ def test_a_run_compares_its_merges_with_the_experts_themselves(
     for genome in (Genome.from_expert(family, 0), Genome.uniform(family)):
         as_run = replace(genome, family=found.search.family.plain)
         assert found.scores(as_run, "search") and found.scores(as_run, "holdout")
-    assert found.search.elites("red")[0].genome.family.tsv == 1 / 3
+    assert found.search.elites("red")[0].genome.family.task_vectors.share == 1 / 3
     assert run_main("merge", tmp_path / "run" / "aggregate.yaml", tmp_path / "out", "--quiet") == 0
     merged = load_file(tmp_path / "out" / "model.safetensors")
     local = replace(found.search.aggregate(), family=found.search.family)

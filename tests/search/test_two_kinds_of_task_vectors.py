@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
@@ -35,7 +36,7 @@ BOTH: dict[str, Any] = {"task_vectors": {"kind": "both"}, "founders": [0.5, 1.0]
 def scores(candidate: Candidate) -> dict[str, float]:
     """Plain sums have one skill, whichever weight is largest; singular ones have all of them."""
     weights = candidate.genome.weights
-    if candidate.genome.family.tsv:
+    if candidate.genome.family.task_vectors.share:
         return {t: 0.9 * math.exp(-((w - 1.2) ** 2)) for t, w in zip(TASKS, weights, strict=True)}
     others = [sum(weights) - w for w in weights]
     return {
@@ -50,13 +51,20 @@ def test_every_founder_is_made_of_each_and_a_child_is_of_its_first_parents_kind(
 ) -> None:
     asked = recipe(children=60, preset=preset, screen=1, **BOTH)
     plain, singular = asked.families
-    assert (plain.tsv, singular.tsv, asked.tsv) == (0, 1 / 3, 1 / 3)
+    assert (plain.task_vectors.share, singular.task_vectors.share, asked.task_vectors.share) == (
+        0,
+        1 / 3,
+        1 / 3,
+    )
     told = finish(CycleQD(asked), scores)
     assert all(item.candidate.genome.family == plain for item in told[:3])
     founders = [(family, (c,) * 3) for family in (plain, singular) for c in (0.5, 1.0)]
     assert [(t.candidate.genome.family, t.candidate.genome.weights) for t in told[3:7]] == founders
     kinds = [item.candidate.genome.family for item in told]
-    pairs = {tuple(kinds[parent].tsv for parent in item.candidate.parents) for item in told[7:]}
+    pairs = {
+        tuple(kinds[parent].task_vectors.share for parent in item.candidate.parents)
+        for item in told[7:]
+    }
     assert {(0, 1 / 3), (1 / 3, 0)} <= pairs
     for item in told[7:]:
         assert kinds[item.candidate.index] == kinds[item.candidate.parents[0]]
@@ -68,14 +76,21 @@ def test_archives_hold_the_better_of_both_and_the_aggregate_is_of_the_best_kind(
         finish(search, scores)
         for task in TASKS:
             elites = search.elites(task)
-            assert elites[0].genome.family.tsv == 0 and elites[0].index < 3  # the expert
-            assert any(elite.genome.family.tsv for elite in elites)
-        assert search.best_all_round().genome.family.tsv == 1 / 3
+            assert (
+                elites[0].genome.family.task_vectors.share == 0 and elites[0].index < 3
+            )  # the expert
+            assert any(elite.genome.family.task_vectors.share for elite in elites)
+        assert search.best_all_round().genome.family.task_vectors.share == 1 / 3
         made_of = search.aggregated()
-        assert {e.genome.family.tsv for e in made_of} == {search.aggregate().family.tsv} == {1 / 3}
+        assert (
+            {e.genome.family.task_vectors.share for e in made_of}
+            == {search.aggregate().family.task_vectors.share}
+            == {1 / 3}
+        )
         if aggregation == "best":
             assert made_of == [
-                next(e for e in search.elites(t) if e.genome.family.tsv) for t in TASKS
+                next(e for e in search.elites(t) if e.genome.family.task_vectors.share)
+                for t in TASKS
             ]
 
 
@@ -100,7 +115,10 @@ def test_it_goes_on_from_what_it_was_told(preset: str) -> None:
 
 
 def test_elites_say_most_of_proposals_of_their_own_kind() -> None:
-    one, other = Family("base", ("a", "b")), Family("base", ("a", "b"), tsv=0.5)
+    one, other = (
+        Family("base", ("a", "b")),
+        Family("base", ("a", "b"), task_vectors=TaskVectors("tsv", 0.5)),
+    )
     archives = {
         "one": TaskArchive("one", ["two"], [10], [(0.0, 1.0)]),
         "two": TaskArchive("two", ["one"], [10], [(0.0, 1.0)]),

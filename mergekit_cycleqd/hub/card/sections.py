@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from huggingface_hub import constants
 
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.task_vectors import KINDS, PLAIN
 from mergekit_cycleqd.hub.card import pipelines
 from mergekit_cycleqd.hub.card.score_table import count_note
 from mergekit_cycleqd.hub.card.usage import usage as model_usage
@@ -55,11 +56,12 @@ def introduction(subject: Subject) -> str:
         f"{search.children_told} merges and kept the best of every kind, in one archive per task. "
     )
     all_of_them = subject.model.what == "recipes" and len(subject.run.recipe.families) > 1
-    if subject.model.genome.family.tsv or all_of_them:
-        text += (
-            f"What {'many merge' if all_of_them else 'is merged'} of each expert are its task "
-            "singular vectors ([TSV-Merge](https://arxiv.org/abs/2412.00081)). "
-        )
+    vectors = subject.model.genome.family.task_vectors
+    if all_of_them:
+        vectors = subject.run.recipe.task_vectors
+    if vectors != PLAIN:
+        what = "many merge" if all_of_them else "is merged"
+        text += f"What {what} of each expert are its {KINDS[vectors.kind].title}. "
     if subject.model.what == "recipes":
         elites = sum(len(search.elites(task)) for task in search.tasks)
         return text + (
@@ -76,7 +78,8 @@ def introduction(subject: Subject) -> str:
     for k, expert in enumerate(experts):
         family = subject.model.genome.family
         if subject.model.genome == Genome.from_expert(family, k):
-            what = "alone, in its leading directions" if family.tsv else "itself"
+            plain = family.task_vectors == PLAIN
+            what = "itself" if plain else "alone, in its leading directions"
             text += f" No merge bettered it: it is the expert {_linked(expert)} {what}."
     return text
 
