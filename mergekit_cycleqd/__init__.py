@@ -7,6 +7,14 @@ imported, and imports nothing heavy itself.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mergekit_cycleqd.errors import (
+    CycleQDError,
+    GenomeError,
+    JournalError,
+    ModelError,
+    RecipeError,
+    SearchError,
+)
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.operators import aggregate, crossover, mutate
@@ -16,15 +24,23 @@ from mergekit_cycleqd.mergekit_plugin import registration
 if TYPE_CHECKING:
     from mergekit_cycleqd.recipe.load import load_recipe
     from mergekit_cycleqd.recipe.recipe import Recipe
+    from mergekit_cycleqd.search.archive import Elite
     from mergekit_cycleqd.search.candidate import Candidate
     from mergekit_cycleqd.search.cycleqd import CycleQD
 
 __all__ = [
     "Candidate",
     "CycleQD",
+    "CycleQDError",
+    "Elite",
     "Family",
     "Genome",
+    "GenomeError",
+    "JournalError",
+    "ModelError",
     "Recipe",
+    "RecipeError",
+    "SearchError",
     "Term",
     "aggregate",
     "crossover",
@@ -33,8 +49,9 @@ __all__ = [
 ]
 
 _WHEN_ASKED_FOR = {  # they need pydantic, which genomes and their weights do without
-    "Candidate": "search.cycleqd",
+    "Candidate": "search.candidate",
     "CycleQD": "search.cycleqd",
+    "Elite": "search.archive",
     "Recipe": "recipe.recipe",
     "load_recipe": "recipe.load",
 }
