@@ -64,6 +64,7 @@ def _page(view: RunView, found: Curves | None, out: Path) -> Path:
 def _figures(view: RunView, found: Curves | None, out: Path, kinds: Sequence[str]) -> list[Path]:
     if not kinds:
         return []
+    from mergekit_cycleqd.report.overview_figure import draw_overview
     from mergekit_cycleqd.report.similarity import similarity_of
     from mergekit_cycleqd.report.still_figures import (
         draw_archive,
@@ -77,6 +78,7 @@ def _figures(view: RunView, found: Curves | None, out: Path, kinds: Sequence[str
     files = draw_similarity(alike, out / "similarity", kinds) if alike else []
     if found is None:
         return files
+    files += draw_overview(view, out / "overview", kinds)
     for task, archive in view.search.archives.items():
         files += draw_archive(archive, out / f"archive-{task}", kinds)
     files += draw_curves(found, out / "curves", kinds)

@@ -21,6 +21,7 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.report import write_report
 from mergekit_cycleqd.report.curves import POINTS, curves, spaced
 from mergekit_cycleqd.report.libraries import ReportError
+from mergekit_cycleqd.report.overview_figure import draw_overview
 from mergekit_cycleqd.report.page import script_json
 from mergekit_cycleqd.report.panels import panels
 from mergekit_cycleqd.report.time_spent import by_part, by_worker, pace
@@ -344,12 +345,31 @@ def test_still_pictures_come_again_byte_for_byte(made: Made, tmp_path: Path) -> 
     for name in ("one", "two"):
         write_report(made[0], tmp_path / name, ["png", "svg"])
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
-    stems = ["archive-coding", "archive-db", "archive-os", "curves", "time"]
+    stems = ["archive-coding", "archive-db", "archive-os", "curves", "overview", "time"]
     assert files == [f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")]
     for file in files:
         content = (tmp_path / "one" / file).read_bytes()
         assert content.startswith(b"\x89PNG" if file.endswith("png") else b"<?xml")
         assert content == (tmp_path / "two" / file).read_bytes()
+
+
+def test_the_overview_shows_experts_and_best_merge_on_pages_of_either_colour(
+    made: Made, tmp_path: Path
+) -> None:
+    folder, search = made
+    view = RunView.read(folder)
+    (light,) = draw_overview(view, tmp_path / "light", ["svg"])
+    (dark,) = draw_overview(view, tmp_path / "dark", ["svg"], dark=True)
+    for file, ink in ((light, "#1f2328"), (dark, "#e6edf3")):
+        text = file.read_text()
+        words = re.findall(r"<text[^>]*>(.*?)</text>", text)
+        for task in search.tasks:
+            assert f"expert {task}" in words and task in words
+        assert words.count("best merge") == 2 and "Scores on holdout samples" in words
+        assert f"fill: {ink}" in text
+    best = search.best_all_round().genome
+    scores = view.scores(best, "holdout")
+    assert scores and all(f">{value:.2f}<" in light.read_text() for value in scores.values())
 
 
 def test_a_missing_library_is_said_in_one_line_before_anything_is_read(
