@@ -142,9 +142,9 @@ def test_an_adapter_is_planned_without_its_tokenizer_or_bases(
         (size(5_800_000), "5.8 MB"),
         (size(1.6e13), "16.0 TB"),
         (duration(0.84), "0.8 s"),
-        (duration(42.4), "42 s"),
-        (duration(119.8), "2 min 00 s"),
-        (duration(160), "2 min 40 s"),
+        (duration(42.4), "42.4 s"),
+        (duration(119.8), "2 min"),
+        (duration(160), "3 min"),
         (duration(11_220), "3 h 07 min"),
     ],
 )

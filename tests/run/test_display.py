@@ -186,7 +186,7 @@ def test_without_a_terminal_there_are_lines_now_and_then(monkeypatch: pytest.Mon
     said = console.file.getvalue().splitlines()
     assert [line.split("  ")[0] for line in said] == ["children 0/20", "children 20/20"]
     assert all("coding 0." in line and "filled)" in line for line in said)
-    monkeypatch.setattr(display, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr("mergekit_cycleqd.run.display.LINE_SECONDS", 0.0)
     with Display(search, console) as display:
         display.update("db")
     assert "\x1b" not in console.file.getvalue()
@@ -211,13 +211,13 @@ def test_time_left_is_told_from_the_pace(monkeypatch: pytest.MonkeyPatch) -> Non
 
 SEARCHING = """
 from rich.console import Console
-from mergekit_cycleqd import progress
+from mergekit_cycleqd.run import display as showing
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from tests.support.scored_runs import TASKS, formula, run_recipe
 
-progress.VIEW_SECONDS = 0.0
+showing.VIEW_SECONDS = 0.0
 search = CycleQD(run_recipe(TASKS[:3], 12, 5))
-with progress.Display(search, Console()) as display:
+with showing.Display(search, Console()) as display:
     display.say("run folder here: starting")
     while not search.done:
         candidate = search.ask()
