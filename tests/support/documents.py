@@ -1,4 +1,4 @@
-"""The README and the pages of docs/, block by block."""
+"""The README and the pages of docs/, block by block and sentence by sentence."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+AT_THE_ROOT = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")
+TEXTS = sorted({*PAGES, *(ROOT / name for name in AT_THE_ROOT)})
 _BLOCK = re.compile(
     r"^```(\w*)(?: title=\"([^\"]*)\")?\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE
 )
@@ -45,3 +47,25 @@ def commands(block: Block) -> Iterator[list[str]]:
                 yield shlex.split(part, comments=True)
         elif line.strip():
             yield shlex.split(line, comments=True)
+
+
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a page's prose, without code, tables, headings and formulas.
+
+    Code and formulas within a sentence count as one word each. A colon ends no sentence, except
+    before a block of code, a formula on lines of its own, or a list.
+    """
+    text = re.sub(r"^```.*?^```$", "\n\n", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^\\\[.*?\\\][ .,]*$", "\n\n", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"<!--.*?-->|<[a-z/][^>]*>|^(#|\||:::|\{\{).*$", "\n", text, flags=re.MULTILINE)
+    text = re.sub(r"`[^`]+`|\\\(.*?\\\)", "X", text, flags=re.DOTALL)
+    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"[*_]", "", text)
+    for paragraph in re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", text):
+        words = " ".join(paragraph.split())
+        yield from filter(None, re.split(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]*[A-Z0-9])", words))
+
+
+def words_of(sentence: str) -> int:
+    """How many words a sentence has: what is between spaces and holds a letter or a digit."""
+    return sum(bool(re.search(r"\w", word)) for word in sentence.split())
