@@ -1,0 +1,1 @@
+"""What earlier versions made must go on meaning the same."""
