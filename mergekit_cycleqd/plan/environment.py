@@ -18,7 +18,8 @@ def device(recipe: Recipe) -> list[Finding]:
     """Whether the engine can run here; a cluster's workers may be where it can."""
     engine = recipe.engine
     found = engine_faults(engine)
-    of_this_machine = engine.kind != "vllm" or find_spec("vllm") is None
+    module = engine.traits.module
+    of_this_machine = module is None or find_spec(module) is None
     if found and recipe.workers.kind == "ray" and of_this_machine:
         elsewhere = "of no matter if the cluster's other machines have it"
         return [Finding("warning", "device", f"{fault}: {elsewhere}") for fault in found]
