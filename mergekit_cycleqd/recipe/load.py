@@ -131,9 +131,9 @@ def _with_folders(recipe: Recipe, beside: Path) -> Recipe:
     def placed(task: Task) -> Task:
         if task.include_path:
             return task.model_copy(update={"include_path": found(task.include_path)})
-        if task.evaluator == "segmentation":
+        if task.scored_by.task == "folder":
             return task.model_copy(update={"task": found(task.task)})
-        if task.evaluator == "python":
+        if task.scored_by.task == "function":
             file, _, function = task.task.rpartition(":")
             if file.endswith(".py") and os.path.isfile(beside / file):
                 return task.model_copy(update={"task": f"{(beside / file).resolve()}:{function}"})
