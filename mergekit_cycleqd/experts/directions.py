@@ -40,7 +40,7 @@ def make_ahead(
     """
     device = device_of(recipe.engine)
     alone = recipe.workers.count == 1 and not recipe.engine.merges_in_workers
-    here = recipe.workers.kind == "local" and (device.type == "cpu" or alone)
+    here = recipe.workers.cluster is None and (device.type == "cpu" or alone)
     if not recipe.uses_directions or not here:
         return
     cache = DirectionCache.default()

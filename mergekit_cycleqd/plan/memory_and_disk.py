@@ -108,7 +108,7 @@ def memory(recipe: Recipe, needs: Sizes, *, exact: bool) -> list[Finding]:
         exact: Whether it is known in which tensors the experts differ from the base.
     """
     engines = recipe.workers.count
-    if recipe.workers.kind == "ray" or engines == "auto":
+    if recipe.workers.cluster is not None or engines == "auto":
         text = f"not looked at on a cluster's machines; each worker holds {_parts(needs)}"
         return [Finding("skipped", "memory", text)]
     device, gpus, room = _device(recipe), 0, math.inf

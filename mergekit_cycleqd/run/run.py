@@ -143,7 +143,7 @@ class Run:
         prepared = self._prepared
         if not prepared.harness.illustrated:
             return
-        if prepared.recipe.workers.kind == "ray":
+        if prepared.recipe.workers.cluster is not None:
             display.say(
                 "no masks in the report: models are not on this machine for certain; run the same "
                 "recipe with workers of kind local for them"
