@@ -59,7 +59,8 @@ ENGINES: Mapping[str, EngineKind] = {
     ),
 }
 
-_OF_EVERY_KIND = frozenset({"kind", "device", "dtype", "batch_size"})
+OF_EVERY_KIND = frozenset({"kind", "device", "dtype", "batch_size"})
+"""Keys of the section that every engine takes."""
 
 
 class Engine(Strict):
@@ -114,7 +115,7 @@ class Engine(Strict):
         for key, in_section in type(self).model_fields.items():
             value = getattr(self, key)
             is_set = value != in_section.default and value != {}
-            if is_set and key not in _OF_EVERY_KIND | self.traits.keys:
+            if is_set and key not in OF_EVERY_KIND | self.traits.keys:
                 yield key
 
     def _can_be_spread(self) -> None:
