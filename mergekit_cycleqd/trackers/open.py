@@ -23,12 +23,13 @@ class Opener:
 
     Attributes:
         open: Opens a run in the tracker, given its identity and configuration.
-        module: What must be installed; also the name of the extra that installs it.
+        module: What must be installed besides this package's own dependencies; also the name of
+            the extra that installs it.
         check: Raises a TrackerError if there is no account to log to.
     """
 
     open: Callable[[Identity, Mapping[str, Any]], Sink]
-    module: str
+    module: str | None = None
     check: Callable[[], None] = lambda: None
 
 
@@ -65,7 +66,7 @@ def check(kind: str) -> None:
     if kind == NONE:
         return
     tracker = TRACKERS[kind]
-    if importlib.util.find_spec(tracker.module) is None:
+    if tracker.module is not None and importlib.util.find_spec(tracker.module) is None:
         from mergekit_cycleqd.trackers.base import TrackerError
 
         raise TrackerError(
