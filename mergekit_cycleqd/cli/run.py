@@ -7,16 +7,14 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from mergekit_cycleqd.cli.exit import EXIT_INTERRUPTED
 from mergekit_cycleqd.cli.push import publish_run
-
-if TYPE_CHECKING:
-    from mergekit_cycleqd.trackers.base import Kind
+from mergekit_cycleqd.trackers.open import NONE, TRACKERS
+from mergekit_cycleqd.trackers.open import check as check_tracker
 
 
 @click.command()
@@ -28,12 +26,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--tracker",
-    type=click.Choice(["trackio", "wandb", "none"]),
-    default="none",
+    type=click.Choice([*TRACKERS, NONE]),
+    default=NONE,
     show_default=True,
     help="Log the run there besides.",
 )
-def run(recipe: Path, out: Path | None, tracker: Kind) -> None:
+def run(recipe: Path, out: Path | None, tracker: str) -> None:
     """Run RECIPE, or go on with it; a model recipe is merged into the folder."""
     from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 
@@ -53,9 +51,7 @@ def _merge(recipe: Path, out: Path) -> None:
     merge_recipe(recipe, out, MergeOptions())
 
 
-def _search(recipe: Path, out: Path, tracker: Kind) -> None:
-    from mergekit_cycleqd.trackers.open import check as check_tracker
-
+def _search(recipe: Path, out: Path, tracker: str) -> None:
     check_tracker(tracker)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TQDM_DISABLE", "1")  # a bar per task would bury the one of the run

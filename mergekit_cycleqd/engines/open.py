@@ -1,16 +1,70 @@
-"""Load the engine that a recipe names."""
+"""Load the engine that a recipe names: a row per kind, imported when it is used."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.errors import ModelError
-
-if TYPE_CHECKING:
-    from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.engines.base import ModelEngine
+from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.recipe.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """How a kind of engine is had.
+
+    Attributes:
+        open: Loads the engine, given the recipe's section, the base and the experts.
+        faults: What is missing here for the engine, a line each, before anything is loaded.
+    """
+
+    open: Callable[[Engine, Checkpoint, Sequence[Checkpoint]], ModelEngine]
+    faults: Callable[[Engine], list[str]]
+
+
+def _hf(engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> ModelEngine:
+    from mergekit_cycleqd.engines.hf.engine import HFEngine
+
+    return HFEngine(engine, base, experts)
+
+
+def _hf_faults(engine: Engine) -> list[str]:
+    from mergekit_cycleqd.engines.hf.faults import faults
+
+    return faults(engine)
+
+
+def _vllm(engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> ModelEngine:
+    from mergekit_cycleqd.engines.vllm.engine import VLLMEngine
+
+    return VLLMEngine(engine, base, experts)
+
+
+def _vllm_faults(engine: Engine) -> list[str]:
+    from mergekit_cycleqd.engines.vllm.engine import faults
+
+    return faults(engine)
+
+
+def _vision(engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> ModelEngine:
+    from mergekit_cycleqd.engines.vision import VisionEngine
+
+    return VisionEngine(engine, base, experts)
+
+
+def _device_faults(engine: Engine) -> list[str]:
+    from mergekit_cycleqd.engines.device import device_faults
+
+    return device_faults(engine)
+
+
+OPENERS: Mapping[str, Opener] = {
+    "hf": Opener(_hf, _hf_faults),
+    "vllm": Opener(_vllm, _vllm_faults),
+    "vision": Opener(_vision, _device_faults),
+}
 
 
 def open_engine(engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> ModelEngine:
@@ -25,17 +79,7 @@ def open_engine(engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint])
         ModelError: If the models cannot be loaded.
     """
     try:
-        if engine.kind == "vision":
-            from mergekit_cycleqd.engines.vision import VisionEngine
-
-            return VisionEngine(engine, base, experts)
-        if engine.kind == "vllm":
-            from mergekit_cycleqd.engines.vllm.engine import VLLMEngine
-
-            return VLLMEngine(engine, base, experts)
-        from mergekit_cycleqd.engines.hf.engine import HFEngine
-
-        return HFEngine(engine, base, experts)
+        return OPENERS[engine.kind].open(engine, base, experts)
     except (ImportError, LookupError, OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(
@@ -45,16 +89,4 @@ def open_engine(engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint])
 
 def engine_faults(engine: Engine) -> list[str]:
     """What is missing here for an engine, a line each, before anything is loaded."""
-    if engine.kind == "vllm":
-        from mergekit_cycleqd.engines.vllm.engine import vllm_faults
-
-        return vllm_faults(engine)
-    from mergekit_cycleqd.engines.device import device_faults
-
-    if faults := device_faults(engine):
-        return faults
-    if engine.batching == "continuous":
-        from mergekit_cycleqd.engines.hf.continuous import missing
-
-        return [f"engine.batching: continuous {fault}" for fault in missing()]
-    return []
+    return OPENERS[engine.kind].faults(engine)

@@ -161,7 +161,7 @@ def _is_bounded(task: Task, loaded: Any) -> bool:
 
     metric, _, name = task.metric.partition(",")
     return (
-        task.evaluator == "lm_eval"
+        not task.scored_by.brings_tasks
         and not getattr(loaded, "UNSAFE_CODE", False)
         and metric in BOUNDED
         and loaded.aggregation().get(metric) is mean

@@ -148,7 +148,7 @@ class _TaskLoader:
         if task.include_path and not Path(task.include_path).is_dir():
             raise TaskFault(f"include_path: no folder {task.include_path!r}")
         manager = self._manager(task, defaults=False)
-        if task.task not in manager.all_subtasks and task.evaluator == "lm_eval":
+        if task.task not in manager.all_subtasks and not task.scored_by.brings_tasks:
             manager = self._manager(task, defaults=True)
         if task.task not in manager.all_subtasks:
             raise TaskFault(f"task: {_unknown(task, manager)}")
@@ -176,7 +176,7 @@ class _TaskLoader:
 
 def _folder(task: Task) -> str | None:
     """Where a task's file may lie besides lm-eval's own."""
-    if task.evaluator == "agentbench":
+    if task.scored_by.brings_tasks:
         from mergekit_cycleqd.tasks.episode_task import evals_folder
 
         return str(evals_folder())
@@ -185,8 +185,10 @@ def _folder(task: Task) -> str | None:
 
 def _unknown(task: Task, manager: Any) -> str:
     name = task.task
-    if task.evaluator == "agentbench":
-        return f"no task {name!r} for evaluator agentbench{nearest(name, manager.all_subtasks)}"
+    if task.scored_by.brings_tasks:
+        return (
+            f"no task {name!r} for evaluator {task.evaluator}{nearest(name, manager.all_subtasks)}"
+        )
     if name in manager.all_groups or name in manager.all_tags:
         return f"{name!r} is a group of tasks; name one of its tasks"
     near = difflib.get_close_matches(name, manager.all_subtasks, n=3)
@@ -219,7 +221,7 @@ def _is_sampled(loaded: Any) -> bool:
 
 def _is_steady(task: Task, loaded: Any) -> bool:
     """Whether a model scores the same on the same samples: of environments that is not known."""
-    environments = task.evaluator == "agentbench" or loaded.OUTPUT_TYPE == "rollout"
+    environments = task.scored_by.brings_tasks or loaded.OUTPUT_TYPE == "rollout"
     return not environments and not _is_sampled(loaded)
 
 

@@ -1,15 +1,45 @@
-"""Open the evaluators that a recipe names."""
+"""Open the evaluators that a recipe names: a row per kind, imported when it is used."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.combined import CombinedHarness
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.tasks import Task
+
+Opener = Callable[[Sequence[Task]], Harness]
+"""Loads tasks and checks metrics and sample ids, without any model."""
+
+
+def _by_lm_eval(tasks: Sequence[Task]) -> Harness:
+    from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness  # seconds to import
+
+    return LMHarness(tasks)
+
+
+def _segmentation(tasks: Sequence[Task]) -> Harness:
+    from mergekit_cycleqd.evaluators.segmentation import SegmentationHarness
+
+    return SegmentationHarness(tasks)
+
+
+def _python(tasks: Sequence[Task]) -> Harness:
+    from mergekit_cycleqd.evaluators.python_function import PythonHarness
+
+    return PythonHarness(tasks)
+
+
+# Tasks of the same opener are one harness, and share its batches.
+OPENERS: Mapping[str, Opener] = {
+    "lm_eval": _by_lm_eval,
+    "agentbench": _by_lm_eval,
+    "segmentation": _segmentation,
+    "python": _python,
+}
 
 
 def open_harness(recipe: Recipe) -> Harness:
@@ -28,7 +58,7 @@ def repeat_faults(recipe: Recipe, harness: Harness) -> list[str]:
     return [
         f"tasks[{i}].samples: needs again with evolution.reevaluate, since {task.name!r} scores "
         "the same whenever it sees the same samples: ids beside those of search and holdout"
-        + (", or answers that are sampled (gen_kwargs)" if task.evaluator == "lm_eval" else "")
+        + (", or answers that are sampled (gen_kwargs)" if task.scored_by.by_lm_eval else "")
         for i, task in enumerate(recipe.tasks)
         if task.name in harness.steady and task.samples.again is None
     ]
@@ -40,34 +70,19 @@ def harness_of(tasks: Sequence[Task]) -> Harness:
     Raises:
         RecipeError: With one line per fault, each with the path to its key.
     """
-    groups: dict[str, list[int]] = {}
+    groups: dict[Opener, list[int]] = {}
     for place, task in enumerate(tasks):
-        kind: str = "lm_eval" if task.evaluator == "agentbench" else task.evaluator
-        groups.setdefault(kind, []).append(place)
+        groups.setdefault(OPENERS[task.evaluator], []).append(place)
     parts: list[Harness] = []
     faults: list[str] = []
-    for kind, places in groups.items():
+    for open_tasks, places in groups.items():
         try:
-            parts.append(_open(kind, [tasks[place] for place in places]))
+            parts.append(open_tasks([tasks[place] for place in places]))
         except RecipeError as error:
             faults += [_renumbered(fault, places) for fault in error.faults]
     if faults:
         raise RecipeError(faults)
     return parts[0] if len(parts) == 1 else CombinedHarness(parts, [task.name for task in tasks])
-
-
-def _open(kind: str, tasks: Sequence[Task]) -> Harness:
-    if kind == "segmentation":
-        from mergekit_cycleqd.evaluators.segmentation import SegmentationHarness
-
-        return SegmentationHarness(tasks)
-    if kind == "python":
-        from mergekit_cycleqd.evaluators.python_function import PythonHarness
-
-        return PythonHarness(tasks)
-    from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness  # seconds to import
-
-    return LMHarness(tasks)
 
 
 def _renumbered(fault: str, places: Sequence[int]) -> str:

@@ -39,8 +39,8 @@ def make_ahead(
         ModelError: If a tensor is missing, or has NaN or infinite values.
     """
     device = device_of(recipe.engine)
-    alone = recipe.workers.count == 1 and recipe.engine.kind != "vllm"
-    here = recipe.workers.kind == "local" and (device.type == "cpu" or alone)
+    alone = recipe.workers.count == 1 and not recipe.engine.merges_in_workers
+    here = recipe.workers.cluster is None and (device.type == "cpu" or alone)
     if not recipe.uses_directions or not here:
         return
     cache = DirectionCache.default()

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from mergekit_cycleqd.hub.errors import HubError
+from mergekit_cycleqd.recipe.tasks import EVALUATORS
 
 _PLACEHOLDER = re.compile(r"<path: ([^<>]+)>")
 # Slashes after a name or a colon are those of an id or of an address.
@@ -79,10 +80,9 @@ class Placeholders:
 
 
 def _source(task: Mapping[str, Any]) -> str | None:
-    """The images or the function's file that a task names, where it is none of lm-eval's."""
-    if task.get("evaluator") == "python":
-        return str(task["task"]).rpartition(":")[0]
-    return task["task"] if task.get("evaluator") == "segmentation" else None
+    """The folder or the function's file that a task names, where it is no name of a task."""
+    kind = EVALUATORS.get(str(task.get("evaluator")))
+    return None if kind is None else kind.path(str(task["task"]))
 
 
 def _is_path(text: str) -> bool:

@@ -18,8 +18,9 @@ def device(recipe: Recipe) -> list[Finding]:
     """Whether the engine can run here; a cluster's workers may be where it can."""
     engine = recipe.engine
     found = engine_faults(engine)
-    of_this_machine = engine.kind != "vllm" or find_spec("vllm") is None
-    if found and recipe.workers.kind == "ray" and of_this_machine:
+    module = engine.traits.module
+    of_this_machine = module is None or find_spec(module) is None
+    if found and recipe.workers.cluster is not None and of_this_machine:
         elsewhere = "of no matter if the cluster's other machines have it"
         return [Finding("warning", "device", f"{fault}: {elsewhere}") for fault in found]
     return checked("device", found, f"{engine.kind} on {engine.device}")
@@ -27,27 +28,27 @@ def device(recipe: Recipe) -> list[Finding]:
 
 def workers(recipe: Recipe) -> list[Finding]:
     """Whether the workers can be had, without starting one."""
-    wanted = recipe.workers
-    if wanted.kind == "local":
+    wanted, cluster = recipe.workers, recipe.workers.cluster
+    if cluster is None:
         many = f"{wanted.count} processes" if wanted.count != 1 else "this process"
         return [Finding("ok", "workers", many)]
-    if find_spec("ray") is None:
+    if find_spec(cluster.module) is None:
         text = (
-            "workers.kind: ray needs Ray, which is not installed: "
-            "pip install 'mergekit-cycleqd[ray]'"
+            f"workers.kind: {wanted.kind} needs {cluster.title}, which is not installed: "
+            f"pip install 'mergekit-cycleqd[{cluster.module}]'"
         )
         return [Finding("fault", "workers", text)]
-    host, colon, port = wanted.address.removeprefix("ray://").rpartition(":")
+    host, colon, port = wanted.address.removeprefix(f"{wanted.kind}://").rpartition(":")
     if colon and port.isdecimal():
         try:
             socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
         except OSError as error:
             text = (
-                f"workers.address: no Ray cluster at {wanted.address!r}: {error}; start one with "
-                "`ray start --head`, or take auto"
+                f"workers.address: no {cluster.title} cluster at {wanted.address!r}: {error}; "
+                f"start one with `{cluster.start}`, or take auto"
             )
             return [Finding("fault", "workers", text)]
-    return [Finding("ok", "workers", f"Ray at {wanted.address}, {wanted.count} actors")]
+    return [Finding("ok", "workers", f"{cluster.title} at {wanted.address}, {wanted.count} actors")]
 
 
 def publishing(recipe: Recipe) -> list[Finding]:

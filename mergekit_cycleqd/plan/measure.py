@@ -157,7 +157,7 @@ def _threads(recipe: Recipe) -> Iterator[None]:
     """As many threads as one of the recipe's workers has."""
     count = recipe.workers.count
     before = torch.get_num_threads()
-    if recipe.workers.kind == "local" and count != "auto" and count > 1:
+    if recipe.workers.cluster is None and count != "auto" and count > 1:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
     try:
         yield

@@ -109,7 +109,7 @@ def memory(recipe: Recipe, needs: Sizes, *, exact: bool) -> list[Finding]:
         exact: Whether it is known in which tensors the experts differ from the base.
     """
     engines = recipe.workers.count
-    if recipe.workers.kind == "ray" or engines == "auto":
+    if recipe.workers.cluster is not None or engines == "auto":
         text = f"not looked at on a cluster's machines; each worker holds {_parts(needs)}"
         return [Finding("skipped", "memory", text)]
     device, gpus, room = _device(recipe), 0, math.inf
@@ -139,9 +139,9 @@ def demanded(
 
     On a CPU the weights of base and experts are read through the page cache, which may drop them
     again at the cost of time, so only the resident model and the directions must fit. Of a GPU
-    only the model must: what there is no room for beside it goes to main memory. vLLM has a part
-    of the model in each of its workers, and besides all of base, experts and directions in main
-    memory for each of them.
+    only the model must: what there is no room for beside it goes to main memory. An engine
+    that merges in its workers has a part of the model in each of them, and all of base, experts
+    and directions in main memory for each of them.
 
     Args:
         recipe: The run.
@@ -158,9 +158,10 @@ def demanded(
     transformed = recipe.task_vectors != PLAIN
     lever = "evolution.task_vectors" if transformed else "evolution.mutation"
     mend, held = f"engine.dtype and {lever}", needs.together - needs.model
-    if recipe.engine.kind == "vllm":
+    if recipe.engine.merges_in_workers:
         each = recipe.engine.gpus
-        parts += f"; held by each of vLLM's {each} workers" if each > 1 else ""
+        title = recipe.engine.traits.title
+        parts += f"; held by each of {title}'s {each} workers" if each > 1 else ""
         certain, likely = engines * each * directions, engines * each * held
         if not gpus:
             model = engines * needs.model

@@ -30,7 +30,7 @@ def compare_tokenizers(recipe: Recipe, models: Mapping[str, Checkpoint]) -> list
         recipe: The run.
         models: Whatever is known of base and experts, by key.
     """
-    if recipe.engine.kind == "vision":
+    if recipe.engine.of_images:
         return []
     base = models.get(BASE)
     if base is None:

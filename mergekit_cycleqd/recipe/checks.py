@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from mergekit_cycleqd.errors import nearest
+from mergekit_cycleqd.recipe.engine import ENGINES, Engine
 from mergekit_cycleqd.recipe.publish import publish_faults
 from mergekit_cycleqd.recipe.recipe import Recipe
-
-if TYPE_CHECKING:
-    from mergekit_cycleqd.recipe.engine import Engine
-    from mergekit_cycleqd.recipe.tasks import Task
-
+from mergekit_cycleqd.recipe.tasks import EVALUATORS, Task
 
 MAX_CELLS = 1_000_000
 
@@ -68,22 +64,15 @@ def cross_checks(recipe: Recipe) -> Iterator[str]:
             break
 
 
-_OF_TEXT = ("lm_eval", "agentbench", "python")
-
-
-_OF_IMAGES = ("segmentation", "python")
-
-
 def misfits(tasks: Iterable[Task], engine: Engine) -> Iterator[str]:
     """Tasks that the engine's models cannot do, each as ``path.to.key: fault``."""
-    images = engine.kind == "vision"
-    fitting = _OF_IMAGES if images else _OF_TEXT
+    images = engine.of_images
+    fitting = [name for name, kind in EVALUATORS.items() if kind.fits(of_images=images)]
+    other = next(name for name, kind in ENGINES.items() if kind.of_images != images)
     for i, task in enumerate(tasks):
         if task.evaluator not in fitting:
-            kind = "language models: engine kind hf" if images else "images: engine kind vision"
+            needed = f"{'language models' if images else 'images'}: engine kind {other}"
             yield (
-                f"tasks[{i}].evaluator: {task.evaluator} needs an engine of {kind}, got "
+                f"tasks[{i}].evaluator: {task.evaluator} needs an engine of {needed}, got "
                 f"engine.kind {engine.kind}; that one takes {' and '.join(fitting)}"
             )
-    if images and engine.trust_remote_code:
-        yield "engine.trust_remote_code: engine kind vision runs code of transformers; leave it out"

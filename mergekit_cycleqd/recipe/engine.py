@@ -1,7 +1,9 @@
-"""The section `engine`."""
+"""The section `engine`, and what is known of each kind of engine before it is opened."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -9,7 +11,56 @@ from pydantic import (
     model_validator,
 )
 
-from mergekit_cycleqd.recipe.section import Options, Strict
+from mergekit_cycleqd.recipe.section import OneOf, Options, Strict
+
+
+@dataclass(frozen=True)
+class EngineKind:
+    """A kind of engine. `engines/open.py` has the same kinds, and opens them.
+
+    Attributes:
+        title: The library behind it, as messages call it.
+        keys: Keys of the section that not every engine takes, and this one does.
+        of_images: Whether its models see images; else they are language models.
+        merges_in_workers: Whether it has processes of its own, which make a genome's weights from
+            base, experts and directions in their main memory, and spread the model over GPUs. Else
+            this process does, and has them beside the model.
+        module: What must be installed besides this package's own dependencies.
+        notes: What a message adds to a key that is refused.
+    """
+
+    title: str
+    keys: frozenset[str]
+    of_images: bool = False
+    merges_in_workers: bool = False
+    module: str | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+ENGINES: Mapping[str, EngineKind] = {
+    "hf": EngineKind(
+        "transformers",
+        frozenset({"batching", "trust_remote_code", "pipeline_parallel_size"}),
+    ),
+    "vllm": EngineKind(
+        "vLLM",
+        frozenset(
+            {"trust_remote_code", "pipeline_parallel_size", "tensor_parallel_size", "options"}
+        ),
+        merges_in_workers=True,
+        module="vllm",
+        notes={"batching": "vLLM always batches continuously"},
+    ),
+    "vision": EngineKind(
+        "transformers",
+        frozenset({"batching"}),  # which has no effect; recipes that hold it stay valid
+        of_images=True,
+        notes={"trust_remote_code": "vision runs code of transformers"},
+    ),
+}
+
+OF_EVERY_KIND = frozenset({"kind", "device", "dtype", "batch_size"})
+"""Keys of the section that every engine takes."""
 
 
 class Engine(Strict):
@@ -19,7 +70,7 @@ class Engine(Strict):
     layer by layer, over `tensor_parallel_size` vLLM's with each tensor in parts.
     """
 
-    kind: Literal["hf", "vllm", "vision"] = "hf"
+    kind: Annotated[str, OneOf(ENGINES)] = "hf"
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
@@ -30,25 +81,45 @@ class Engine(Strict):
     options: Options = None
 
     @property
+    def traits(self) -> EngineKind:
+        """What is known of its kind."""
+        return ENGINES[self.kind]
+
+    @property
+    def of_images(self) -> bool:
+        """Whether its models see images; else they are language models."""
+        return self.traits.of_images
+
+    @property
+    def merges_in_workers(self) -> bool:
+        """Whether processes of its own make the weights, each from its own main memory."""
+        return self.traits.merges_in_workers
+
+    @property
     def gpus(self) -> int:
         """On how many GPUs one model is, if it is on any."""
         return self.pipeline_parallel_size * self.tensor_parallel_size
 
     @model_validator(mode="after")
-    def _of_its_kind(self) -> Engine:
-        if self.kind != "vllm" and (self.tensor_parallel_size > 1 or self.options):
-            raise ValueError("tensor_parallel_size and options: are for kind: vllm")
-        if self.kind == "vllm" and self.batching != "auto":
-            raise ValueError("batching: is for kind: hf; vLLM always batches continuously")
-        if self.pipeline_parallel_size > 1:
+    def _only_its_own_keys(self) -> Engine:
+        for key in self._keys_of_others():
+            takers = " or ".join(name for name, kind in ENGINES.items() if key in kind.keys)
+            note = self.traits.notes.get(key)
+            raise ValueError(f"{key}: is for kind: {takers}" + (f"; {note}" if note else ""))
+        if self.pipeline_parallel_size > 1 and not self.merges_in_workers:
             self._can_be_spread()
         return self
 
+    def _keys_of_others(self) -> Iterator[str]:
+        """Keys that are set and not for this kind of engine."""
+        for key, in_section in type(self).model_fields.items():
+            value = getattr(self, key)
+            is_set = value != in_section.default and value != {}
+            if is_set and key not in OF_EVERY_KIND | self.traits.keys:
+                yield key
+
     def _can_be_spread(self) -> None:
-        if self.kind == "vision":
-            raise ValueError("pipeline_parallel_size: is for kind: hf or vllm")
-        if self.kind == "vllm":
-            return
+        """See that this process can spread the model over GPUs."""
         if self.device not in ("auto", "cuda"):
             raise ValueError(
                 f"pipeline_parallel_size: needs device: auto or cuda, got {self.device!r}"

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.recipe.presets import PRESETS, over
-from mergekit_cycleqd.recipe.section import Strict
+from mergekit_cycleqd.recipe.section import OneOf, Strict
 
 MANY = 10**9  # and more is a slip of the hand
 
@@ -207,7 +207,7 @@ class Evolution(Strict):
     be sampled to differ.
     """
 
-    preset: Literal["paper", "released", "best"] = "paper"
+    preset: Annotated[str, OneOf(PRESETS)] = "paper"
     children: int = Field(default=1200, ge=0, le=MANY)
     cycle: int = Field(default=1, ge=1, le=MANY)
     task_vectors: TaskVectorsSection = PlainTaskVectors()

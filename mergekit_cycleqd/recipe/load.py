@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -14,25 +14,9 @@ from pydantic_core import ErrorDetails
 from mergekit_cycleqd.errors import RecipeError, nearest
 from mergekit_cycleqd.genome.references import is_adapted
 from mergekit_cycleqd.recipe.checks import cross_checks
-from mergekit_cycleqd.recipe.engine import Engine
-from mergekit_cycleqd.recipe.evolution import (
-    BestOfEach,
-    Crossover,
-    Evolution,
-    GaussianMutation,
-    IsoLine,
-    NoMutation,
-    PlainTaskVectors,
-    Recombination,
-    Sampling,
-    SingularTaskVectors,
-    SvdMutation,
-)
-from mergekit_cycleqd.recipe.publish import Publish
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
-from mergekit_cycleqd.recipe.tasks import Expert, Samples, Task
-from mergekit_cycleqd.recipe.workers import Workers
+from mergekit_cycleqd.recipe.tasks import Task
 
 _MOST_FAULTS = 50
 
@@ -102,31 +86,37 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-_SECTIONS: dict[str, type[BaseModel]] = {
-    "experts": Expert,
-    "tasks": Task,
-    "samples": Samples,
-    "evolution": Evolution,
-    "plain": PlainTaskVectors,
-    "tsv": SingularTaskVectors,
-    "normal": Crossover,
-    "iso_line": IsoLine,
-    "svd": SvdMutation,
-    "gaussian": GaussianMutation,
-    "none": NoMutation,
-    "sampling": Sampling,
-    "best": BestOfEach,
-    "recombination": Recombination,
-    "engine": Engine,
-    "workers": Workers,
-    "publish": Publish,
-}
-
-
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
-    names = [part for part in loc[:-1] if isinstance(part, str)]
-    section = _SECTIONS[names[-1]] if names else Recipe
-    return list(section.model_fields)
+    """The keys that are known where pydantic found an unknown one, by the schema itself.
+
+    Args:
+        loc: Keys, numbers in lists and kinds of sections, from the top to the unknown key.
+    """
+    sections: list[type[BaseModel]] = [Recipe]
+    for part in loc[:-1]:
+        if isinstance(part, int):
+            continue  # an item of a list whose sections are known already
+        of_that_kind = [section for section in sections if part in _kinds(section)]
+        if len(sections) > 1 and of_that_kind:
+            sections = of_that_kind
+        else:
+            fields = [s.model_fields[part] for s in sections if part in s.model_fields]
+            sections = [inner for field in fields for inner in _sections_in(field.annotation)]
+    return list(dict.fromkeys(key for section in sections for key in section.model_fields))
+
+
+def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The sections that a key may hold, whatever lists and alternatives are around them."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _sections_in(part)
+
+
+def _kinds(section: type[BaseModel]) -> tuple[str, ...]:
+    """The words that choose this section among the kinds of one."""
+    kind = section.model_fields.get("kind")
+    return () if kind is None else get_args(kind.annotation)
 
 
 def _with_folders(recipe: Recipe, beside: Path) -> Recipe:
@@ -141,9 +131,9 @@ def _with_folders(recipe: Recipe, beside: Path) -> Recipe:
     def placed(task: Task) -> Task:
         if task.include_path:
             return task.model_copy(update={"include_path": found(task.include_path)})
-        if task.evaluator == "segmentation":
+        if task.scored_by.task == "folder":
             return task.model_copy(update={"task": found(task.task)})
-        if task.evaluator == "python":
+        if task.scored_by.task == "function":
             file, _, function = task.task.rpartition(":")
             if file.endswith(".py") and os.path.isfile(beside / file):
                 return task.model_copy(update={"task": f"{(beside / file).resolve()}:{function}"})

@@ -1,4 +1,4 @@
-"""What each `evolution.preset` sets."""
+"""What each `evolution.preset` sets; the keys of `PRESETS` are the names that a recipe may use."""
 
 from __future__ import annotations
 

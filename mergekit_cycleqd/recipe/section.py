@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import (
@@ -10,7 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
 )
-from pydantic_core import to_jsonable_python
+from pydantic_core import CoreSchema, core_schema, to_jsonable_python
 
 LARGEST = 1e300  # so that the difference of two is finite
 
@@ -31,3 +32,15 @@ class Strict(BaseModel):
     """A section: unknown keys are refused, and nothing changes once it was read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OneOf:
+    """A text that must be one of the names of a table, as `Literal` has it with names by hand."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Take the names, in the order in which messages list them."""
+        self.names = tuple(names)
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> CoreSchema:
+        """What pydantic checks values with; the name is pydantic's."""
+        return core_schema.literal_schema(list(self.names))

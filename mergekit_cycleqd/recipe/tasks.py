@@ -1,7 +1,9 @@
-"""Which evaluator fits which engine, and which keys of a task."""
+"""The sections `experts` and `tasks`, and what is known of each kind of evaluator."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Annotated, Any, Literal
 
@@ -13,10 +15,7 @@ from pydantic import (
 )
 
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
-from mergekit_cycleqd.recipe.section import LARGEST, Options, Strict
-
-Evaluator = Literal["lm_eval", "agentbench", "segmentation", "python"]
-
+from mergekit_cycleqd.recipe.section import LARGEST, OneOf, Options, Strict
 
 _OF_LM_EVAL = (
     "include_path",
@@ -28,11 +27,53 @@ _OF_LM_EVAL = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class EvaluatorKind:
+    """A kind of evaluator. `evaluators/open.py` has the same kinds, and opens them.
+
+    Attributes:
+        of_text: Whether it can score language models.
+        of_images: Whether it can score models of images.
+        task: What a recipe's `task` is to it: the name of a task, a folder of data (or its id on
+            the Hub), or a function as ``package.module:function`` or ``file.py:function``.
+        by_lm_eval: Whether lm-eval runs its tasks, so that a task may hold settings of lm-eval.
+        brings_tasks: Whether this package brings its tasks, which then are environments.
+    """
+
+    of_text: bool
+    of_images: bool
+    task: Literal["name", "folder", "function"]
+    by_lm_eval: bool = False
+    brings_tasks: bool = False
+
+    def fits(self, *, of_images: bool) -> bool:
+        """Whether it can score models of images, or of text."""
+        return self.of_images if of_images else self.of_text
+
+    def path(self, task: str) -> str | None:
+        """The folder or file that a recipe's `task` may name; None where it is the name of a task.
+
+        Args:
+            task: As the recipe has it; without a path in it the answer need not exist.
+        """
+        if self.task == "function":
+            return task.rpartition(":")[0]
+        return task if self.task == "folder" else None
+
+
+EVALUATORS: Mapping[str, EvaluatorKind] = {
+    "lm_eval": EvaluatorKind(True, False, "name", by_lm_eval=True),
+    "agentbench": EvaluatorKind(True, False, "name", by_lm_eval=True, brings_tasks=True),
+    "segmentation": EvaluatorKind(False, True, "folder"),
+    "python": EvaluatorKind(True, True, "function"),
+}
+
+
 def strange_keys(task: Task) -> list[str]:
     """Keys of a task that its evaluator has no use for, a line each."""
-    if task.evaluator == "agentbench" and task.include_path is not None:
-        return ["include_path: evaluator agentbench has its own tasks; leave it out"]
-    if task.evaluator in ("lm_eval", "agentbench"):
+    if task.scored_by.brings_tasks and task.include_path is not None:
+        return [f"include_path: evaluator {task.evaluator} has its own tasks; leave it out"]
+    if task.scored_by.by_lm_eval:
         return []
     return [
         f"{key}: is a setting of lm-eval; leave it out with evaluator {task.evaluator}"
@@ -111,7 +152,7 @@ class Task(Strict):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
-    evaluator: Evaluator = "lm_eval"
+    evaluator: Annotated[str, OneOf(EVALUATORS)] = "lm_eval"
     task: str = Field(min_length=1)
     metric: str = Field(min_length=1)
     samples: Samples
@@ -125,6 +166,11 @@ class Task(Strict):
     system_instruction: str | None = None
     fewshot_as_multiturn: bool = False
     confirm_run_unsafe_code: bool = False
+
+    @property
+    def scored_by(self) -> EvaluatorKind:
+        """What is known of its evaluator."""
+        return EVALUATORS[self.evaluator]
 
     @model_validator(mode="after")
     def _only_its_evaluators_keys(self) -> Task:

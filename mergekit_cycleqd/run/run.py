@@ -23,7 +23,8 @@ from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.summary import summary
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.interrupts import Interrupts
-from mergekit_cycleqd.trackers.tracker import Kind, Tracker
+from mergekit_cycleqd.trackers.open import NONE
+from mergekit_cycleqd.trackers.tracker import Tracker
 from mergekit_cycleqd.workers.in_process import InProcess
 from mergekit_cycleqd.workers.open import open_pool
 from mergekit_cycleqd.workers.pool import Job, Pool
@@ -39,7 +40,7 @@ class Run:
     """One run in one folder; ended at any moment, it goes on from there."""
 
     def __init__(
-        self, prepared: Prepared, folder: Path, console: Console, tracker: Kind = "none"
+        self, prepared: Prepared, folder: Path, console: Console, tracker: str = NONE
     ) -> None:
         """Open the run folder.
 
@@ -56,7 +57,7 @@ class Run:
         recipe = prepared.recipe
         self.folder = folder
         self._console = console
-        self._tracked_by: Kind = tracker
+        self._tracked_by = tracker
         self._interrupts = Interrupts()
         self._written = time.monotonic()
         self._sizes: dict[Split, dict[str, int]] = {
@@ -143,7 +144,7 @@ class Run:
         prepared = self._prepared
         if not prepared.harness.illustrated:
             return
-        if prepared.recipe.workers.kind == "ray":
+        if prepared.recipe.workers.cluster is not None:
             display.say(
                 "no masks in the report: models are not on this machine for certain; run the same "
                 "recipe with workers of kind local for them"

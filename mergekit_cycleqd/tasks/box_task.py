@@ -5,34 +5,19 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
-from mergekit_cycleqd.sandbox.base import Backend, Limits, SandboxError
-from mergekit_cycleqd.sandbox.open import open_backend
+from mergekit_cycleqd.recipe.section import OneOf
+from mergekit_cycleqd.sandbox.base import Backend, Limits
+from mergekit_cycleqd.sandbox.open import AUTO, KINDS, check_backend, open_backend
 from mergekit_cycleqd.tasks.episode_task import EpisodeTask
 from mergekit_cycleqd.tasks.options import EpisodeOptions
 
-Kind = Literal["auto", "docker", "bubblewrap"]
-
 _lock = threading.Lock()
-_backends: dict[tuple[Kind, Limits, str | None], Backend] = {}
+_backends: dict[tuple[str, Limits, str | None], Backend] = {}
 
 
-def check_boxes(kind: Kind) -> None:
-    """See that boxes of this kind can be had here, before any model is loaded.
-
-    Raises:
-        SandboxError: If not, with what is missing and how to mend it.
-    """
-    from mergekit_cycleqd.sandbox import bubblewrap, docker
-
-    found = {"docker": docker.missing, "bubblewrap": bubblewrap.missing}
-    lacking = [found[name]() for name in (found if kind == "auto" else (kind,))]
-    if all(lacking):
-        raise SandboxError("; or: ".join(reason for reason in lacking if reason))
-
-
-def shared_backend(kind: Kind, limits: Limits, image: str | None) -> Backend:
+def shared_backend(kind: str, limits: Limits, image: str | None) -> Backend:
     """The backend for these settings, as of `open_backend`; closed when the process ends.
 
     Raises:
@@ -55,7 +40,7 @@ class BoxOptions(EpisodeOptions):
             of a Docker image.
     """
 
-    backend: Kind = "auto"
+    backend: Annotated[str, OneOf(KINDS)] = AUTO
     image: str | None = None
 
 
@@ -72,7 +57,7 @@ class BoxTask(EpisodeTask):
             CycleQDError: If anything of these is wrong or missing.
         """
         super().__init__(config)
-        check_boxes(self.options.backend)
+        check_backend(self.options.backend)
 
     def backend(self) -> Backend:
         """What gives the boxes."""

@@ -8,14 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.system.atomic_write import write_atomically
 from mergekit_cycleqd.trackers.values import Row
-
-Kind = Literal["trackio", "wandb", "none"]
-
 
 PROJECT = "mergekit-cycleqd"
 

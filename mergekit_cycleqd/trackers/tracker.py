@@ -15,14 +15,12 @@ from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.summary import FindScores
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.secrets import secrets_struck_out
-from mergekit_cycleqd.trackers.base import Identity, Kind, Sink
-from mergekit_cycleqd.trackers.open import opener
+from mergekit_cycleqd.trackers.base import Identity, Sink
+from mergekit_cycleqd.trackers.open import NONE, opener
 from mergekit_cycleqd.trackers.values import candidate_values, model_rows, settings
 
 OPEN_SECONDS = 60.0
 CLOSE_SECONDS = 30.0
-
-__all__ = ["Kind", "Tracker"]
 
 _Work = Callable[[Sink], None]
 
@@ -31,7 +29,7 @@ class Tracker:
     """Feeds a tracker from a queue, and drops it at its first failure."""
 
     def __init__(
-        self, kind: Kind, search: CycleQD, folder: Path, say: Callable[[str], None]
+        self, kind: str, search: CycleQD, folder: Path, say: Callable[[str], None]
     ) -> None:
         """Open the tracker, or with "none" do nothing at all.
 
@@ -51,7 +49,7 @@ class Tracker:
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._opened = threading.Event()
         self._thread: threading.Thread | None = None
-        if kind != "none":
+        if kind != NONE:
             make = opener(kind)
             identity = Identity.of(folder)
             config = settings(search.recipe)

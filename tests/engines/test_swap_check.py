@@ -229,9 +229,10 @@ def test_a_missing_or_an_old_vllm_is_said_at_start_with_the_way_to_mend_it(
 @pytest.mark.parametrize(
     ("engine", "fault"),
     [
-        ({"kind": "hf", "tensor_parallel_size": 2}, "are for kind: vllm"),
-        ({"options": {"max_model_len": 64}}, "are for kind: vllm"),
+        ({"kind": "hf", "tensor_parallel_size": 2}, "tensor_parallel_size: is for kind: vllm"),
+        ({"options": {"max_model_len": 64}}, "options: is for kind: vllm"),
         ({"kind": "vllm", "batching": "padded"}, "vLLM always batches continuously"),
+        ({"kind": "vision", "trust_remote_code": True}, "vision runs code of transformers"),
         ({"kind": "vllm", "tensor_parallel_size": 0}, "engine.tensor_parallel_size"),
     ],
 )

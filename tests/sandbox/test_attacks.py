@@ -218,7 +218,7 @@ def test_a_box_of_a_killed_program_ends_with_it(
     before = host.state()
     program = f"""
 import sys, time
-from mergekit_cycleqd.sandbox import open_backend
+from mergekit_cycleqd.sandbox.open import open_backend
 box = open_backend({kind!r}, root={str(sandbox_root)!r}).open()
 box.run(["bash", "-c", "setsid sleep {SURVIVOR} >/dev/null 2>&1 &"])
 print("running", flush=True)

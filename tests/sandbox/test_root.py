@@ -201,7 +201,7 @@ def test_an_image_that_the_engine_lacks_is_named_with_what_to_do(docker_engine: 
 
 def test_an_unknown_backend_is_refused() -> None:
     with pytest.raises(SandboxError, match="must be auto, docker or bubblewrap, got 'podman'"):
-        open_backend("podman")  # type: ignore[arg-type]
+        open_backend("podman")
 
 
 def test_auto_is_bubblewrap_where_no_engine_answers(

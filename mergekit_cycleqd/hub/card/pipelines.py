@@ -52,6 +52,6 @@ def pipeline_tag(architecture: str) -> str | None:
 
 def public_name(task: Task) -> str:
     """A task's data or function without the folders that it lies in on its publisher's machine."""
-    if task.evaluator in ("segmentation", "python") and PurePath(task.task).is_absolute():
+    if task.scored_by.task != "name" and PurePath(task.task).is_absolute():
         return PurePath(task.task).name
     return task.task

@@ -29,7 +29,7 @@ def model_index(run: RunView, genome: Genome, datasets: Mapping[str, str]) -> li
     """
     split = reported_split(run, genome)
     scores = scores_of(run, genome, split)
-    kind = "image-segmentation" if run.recipe.engine.kind == "vision" else "text-generation"
+    kind = "image-segmentation" if run.recipe.engine.of_images else "text-generation"
     return [
         EvalResult(
             task_type=kind,

@@ -187,7 +187,7 @@ fingerprints. Versions: {versions}."""
 
 
 def _numbering(recipe: Recipe) -> str:
-    if recipe.engine.kind == "vision":
+    if recipe.engine.of_images:
         return "numbered from 0 in the order of\ntheir files' names or of the dataset"
     return "numbered as\nlm-evaluation-harness numbers them"
 
@@ -225,7 +225,7 @@ def _origin(task: Task) -> str:
     """Whose task it is, where lm-evaluation-harness does not bring it."""
     if task.include_path:
         return " (its publisher's own)"
-    return " (of mergekit-cycleqd)" if task.evaluator == "agentbench" else ""
+    return " (of mergekit-cycleqd)" if task.scored_by.brings_tasks else ""
 
 
 def _flat(value: object) -> str:
