@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm/bin
 TORCH ?= torch==2.13.0
 
-.PHONY: install demo demo-segmentation test test-slow test-gpu check clean
+.PHONY: install demo demo-segmentation test test-fast test-slow test-gpu check clean
 .PHONY: faults test-versions test-lowest test-highest test-pythons test-vllm
 
 install: $(VENV)/installed
@@ -28,6 +28,10 @@ demo-segmentation: install
 
 test: install
 	$(BIN)/pytest -n 2 --dist loadfile
+
+# The everyday loop: no box, server, browser, Ray, or model of more than a few thousand weights.
+test-fast: install
+	$(BIN)/pytest -n 2 -m 'not costly'
 
 test-slow: install
 	$(BIN)/pytest -m 'slow and not gpu and not network'

@@ -43,6 +43,7 @@ def rows_of(seed: int, children: int, factor: int) -> Rows:
     return {"base": {"holdout": float(seed * factor), "evaluations": children}}
 
 
+@pytest.mark.costly
 def test_only_missing_seeds_are_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OMP_NUM_THREADS", "MERGEKIT_CYCLEQD_CACHE"):
         monkeypatch.setenv(name, "as it was")

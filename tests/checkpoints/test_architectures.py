@@ -23,6 +23,8 @@ from tests.support.architectures import DECODER, DECODERS, TINY
 from tests.support.families import save_versions
 from tests.support.runs import run_main
 
+pytestmark = pytest.mark.costly
+
 SAM: dict[str, Any] = {
     "vision_config": {
         "hidden_size": 32,

@@ -61,6 +61,7 @@ def test_rank_and_energy_mean_the_same_by_both_routes(
         assert torch.allclose(tensor, dense[name], atol=3e-6), name
 
 
+@pytest.mark.costly
 def test_a_short_dtype_does_not_drown_an_adapter(tmp_path: Path) -> None:
     family = make_family(tmp_path, dtype=torch.bfloat16)
     genome = bred(adapted_family(family, tmp_path))
@@ -225,7 +226,7 @@ def test_another_adapter_is_another_fingerprint(family: Family, tmp_path: Path) 
 
 
 def test_folders_on_both_sides_of_the_plus_are_found_beside_the_recipe(
-    make_recipe: RecipeMaker, tmp_path: Path
+    make_named_recipe: RecipeMaker, tmp_path: Path
 ) -> None:
     (tmp_path / "near").mkdir()
     (tmp_path / "adapter").mkdir()
@@ -234,7 +235,7 @@ def test_folders_on_both_sides_of_the_plus_are_found_beside_the_recipe(
         content["experts"][1]["model"] = "near+adapter"
         content["experts"][2]["model"] = "org/base+org/adapter"
 
-    recipe = load_recipe(make_recipe(change))
+    recipe = load_recipe(make_named_recipe(change))
     here = tmp_path.resolve()
     assert recipe.experts[1].model == f"{here / 'near'}+{here / 'adapter'}"
     assert recipe.experts[2].model == "org/base+org/adapter"

@@ -105,6 +105,7 @@ def test_three_ways_agree_in_float32(
         assert merged[name].numpy() == pytest.approx(expected, abs=tolerance), name
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("stated", [None, "float32"])
 def test_three_ways_agree_in_bfloat16(tmp_path: Path, stated: str | None) -> None:
     plain = make_family(tmp_path, dtype=torch.bfloat16)
@@ -146,6 +147,7 @@ def test_base_and_experts_come_back_as_they_are(family: Family, tmp_path: Path) 
         assert torch.allclose(resident[name], tensor, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.costly
 def test_an_untied_head_is_merged_like_any_tensor(tmp_path: Path) -> None:
     family = make_family(tmp_path, tied=False)
     genome = random_genome(family, seed=4, noise=False)
@@ -154,6 +156,7 @@ def test_an_untied_head_is_merged_like_any_tensor(tmp_path: Path) -> None:
     assert head == pytest.approx(by_numpy(genome)["lm_head.weight"], abs=2e-6)
 
 
+@pytest.mark.costly
 def test_an_expert_with_nan_is_refused_by_name(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
@@ -168,6 +171,7 @@ def test_an_expert_with_nan_is_refused_by_name(tmp_path: Path) -> None:
         by_mergekit(Genome.uniform(family).to_mergekit(), tmp_path / "out")
 
 
+@pytest.mark.costly
 def test_a_tensor_that_no_expert_changed_is_the_bases_to_the_bit(tmp_path: Path) -> None:
     family = make_family(tmp_path)
     frozen = "model.embed_tokens.weight"
@@ -218,6 +222,7 @@ def test_the_checksum_tells_models_apart_and_knows_one_again(
     assert resident.checksum() not in seen
 
 
+@pytest.mark.costly
 def test_genomes_become_weights_where_torch_and_transformers_are_all_there_is() -> None:
     code = (
         "import sys\n"

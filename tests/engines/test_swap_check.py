@@ -60,6 +60,7 @@ def bred(family: Family) -> list[Genome]:
     return [Genome.from_base(family), merge, mutant, mutate_own(merge, 7, 0.2), merge]
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize(
     ("make", "dtype"), [(make_family, "float32"), (in_bfloat16, "bfloat16"), (adapted, "float32")]
 )
@@ -80,6 +81,7 @@ def test_what_is_fed_is_what_a_resident_model_holds_to_the_bit(
             assert tensor.dtype == held[name].dtype and torch.equal(tensor, held[name]), name
 
 
+@pytest.mark.costly
 def test_what_transformers_fuses_is_fed_as_it_is_stored(tmp_path: Path) -> None:
     family = mixture(tmp_path)
     fed_by = merges(family, "float32")
@@ -94,6 +96,7 @@ def test_what_transformers_fuses_is_fed_as_it_is_stored(tmp_path: Path) -> None:
     assert all((tensor == FILL).all() for _, tensor in fed_by.filled())
 
 
+@pytest.mark.costly
 def test_weights_that_changed_since_the_run_began_are_refused(tmp_path: Path) -> None:
     family = make_family(tmp_path)
     sent = {
@@ -205,7 +208,7 @@ NEW = "def reload_weights(\n    self,\n    weights_iterator=None,\n): 0\n"
 
 
 def test_a_missing_or_an_old_vllm_is_said_at_start_with_the_way_to_mend_it(
-    make_recipe: RecipeMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_named_recipe: RecipeMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine(kind="vllm")
     mend = "pip install 'mergekit-cycleqd[vllm]'"
@@ -237,10 +240,10 @@ def test_a_missing_or_an_old_vllm_is_said_at_start_with_the_way_to_mend_it(
     ],
 )
 def test_what_is_of_another_engine_is_refused(
-    engine: dict[str, Any], fault: str, make_recipe: RecipeMaker
+    engine: dict[str, Any], fault: str, make_named_recipe: RecipeMaker
 ) -> None:
     def change(content: dict[str, Any]) -> None:
         content["engine"] = engine
 
     with pytest.raises(RecipeError, match=f"engine.*{fault}"):
-        load_recipe(make_recipe(change))
+        load_recipe(make_named_recipe(change))

@@ -102,6 +102,7 @@ def test_the_filter_is_part_of_the_metric() -> None:
         LMHarness([task("generate", "exact_match,none")])
 
 
+@pytest.mark.costly
 def test_a_builtin_group_of_tasks_is_refused_by_name() -> None:
     with pytest.raises(RecipeError, match="'mmlu' is a group of tasks; name one of its tasks"):
         LMHarness([task("red", "acc,none", task="mmlu")])

@@ -24,7 +24,7 @@ def norm(model, ids, scale=1.0):
     """Of the embeddings: tells the models of a family apart."""
     CALLS.append(list(ids))
     weight = model.model.get_input_embeddings().weight
-    return {"norm": scale * float(weight.norm()) + len(ids), "text": "long"}
+    return {"norm": scale * float(weight.detach().norm()) + len(ids), "text": "long"}
 
 def number(model, ids):
     return 3.0
@@ -59,10 +59,12 @@ def test_a_run_mixes_functions_and_lm_eval(
 
 
 def test_a_function_of_a_module_gets_model_ids_and_options(
-    code: Path, make_recipe: RecipeMaker, monkeypatch: pytest.MonkeyPatch
+    code: Path, make_named_recipe: RecipeMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(code.parent))
-    tasks = load_recipe(make_recipe(lambda content: use_function(content, task="mine:norm"))).tasks
+    tasks = load_recipe(
+        make_named_recipe(lambda content: use_function(content, task="mine:norm"))
+    ).tasks
     harness = harness_of(tasks[1:2])
     assert harness.sizes("search") == {"green": 3} and harness.sizes("holdout") == {"green": 7}
 
@@ -90,9 +92,9 @@ def test_a_function_of_a_module_gets_model_ids_and_options(
     ],
 )
 def test_what_cannot_work_is_one_line_with_the_number_of_its_task(
-    change: dict[str, Any], message: str, code: Path, make_recipe: RecipeMaker
+    change: dict[str, Any], message: str, code: Path, make_named_recipe: RecipeMaker
 ) -> None:
-    recipe = make_recipe(lambda content: use_function(content, **change))
+    recipe = make_named_recipe(lambda content: use_function(content, **change))
     with pytest.raises(RecipeError) as error:
         open_harness(load_recipe(recipe))
     (line,) = error.value.faults
@@ -100,10 +102,10 @@ def test_what_cannot_work_is_one_line_with_the_number_of_its_task(
 
 
 def test_nothing_is_imported_before_the_user_agreed(
-    make_recipe: RecipeMaker, tmp_path: Path
+    make_named_recipe: RecipeMaker, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n{CODE}")
-    recipe = make_recipe(lambda content: use_function(content, confirm_run_unsafe_code=False))
+    recipe = make_named_recipe(lambda content: use_function(content, confirm_run_unsafe_code=False))
     with pytest.raises(RecipeError):
         open_harness(load_recipe(recipe))
     assert not (tmp_path / "ran").exists()
@@ -118,7 +120,7 @@ def test_nothing_is_imported_before_the_user_agreed(
     ],
 )
 def test_what_a_function_gives_is_checked(
-    change: dict[str, Any], message: str, code: Path, make_recipe: RecipeMaker
+    change: dict[str, Any], message: str, code: Path, make_named_recipe: RecipeMaker
 ) -> None:
     import torch
 
@@ -126,7 +128,7 @@ def test_what_a_function_gives_is_checked(
         model = torch.nn.Module()
 
     Model.model.get_input_embeddings = lambda: torch.nn.Embedding(2, 2)  # type: ignore[assignment]
-    recipe = load_recipe(make_recipe(lambda content: use_function(content, **change)))
+    recipe = load_recipe(make_named_recipe(lambda content: use_function(content, **change)))
     with pytest.raises(CycleQDError, match=message):
         harness_of(recipe.tasks[1:2]).evaluate(Model(), "search")
 

@@ -27,6 +27,7 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.run.prepare import prepare
+from tests.support.costly import costly
 from tests.support.vision_models import (
     HOLDOUT,
     KINDS,
@@ -42,6 +43,7 @@ CPU = Engine(kind="vision", device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")
+@costly
 def sams(tmp_path_factory: pytest.TempPathFactory) -> Family:
     return make_sams(tmp_path_factory.mktemp("sams"))
 
@@ -331,7 +333,7 @@ def mask2former() -> tuple[Any, Any]:
     return model, Mask2FormerImageProcessorPil(size={"height": 32, "width": 32})
 
 
-@pytest.mark.parametrize("make", [segformer, mask2former])
+@pytest.mark.parametrize("make", [segformer, pytest.param(mask2former, marks=pytest.mark.costly)])
 def test_models_that_label_pixels_are_scored_by_one_label(
     make: Callable[[], tuple[Any, Any]], images: Path, tmp_path: Path
 ) -> None:

@@ -206,12 +206,12 @@ def test_a_malformed_lineage_is_refused_with_its_word(text: str) -> None:
 
 
 def test_a_search_with_the_childs_basis_resumes_from_its_journal(
-    make_recipe: RecipeMaker, tmp_path: Path
+    make_named_recipe: RecipeMaker, tmp_path: Path
 ) -> None:
     def own_basis(content: dict[str, Any]) -> None:
         content["evolution"]["mutation"] = {"basis": "child"}
 
-    recipe = load_recipe(make_recipe(own_basis))
+    recipe = load_recipe(make_named_recipe(own_basis))
     content = recipe.model_dump(mode="json", exclude={"workers"})  # as a run writes it
     header = {"recipe": content, "fingerprints": {}, "versions": {}}
 

@@ -132,6 +132,7 @@ def test_mutations_of_a_childs_own_directions_are_of_what_is_merged(
         assert not torch.allclose(tensor, plain[name], atol=1e-4), name
 
 
+@pytest.mark.costly
 def test_in_a_model_of_sixteen_bits_they_differ_by_rounding_alone(tmp_path: Path) -> None:
     stored = make_family(tmp_path, dtype=torch.bfloat16)
     family = replace(
@@ -192,17 +193,21 @@ def vectors(**section: Any) -> Any:
     return change
 
 
-def test_a_run_asks_for_them_by_one_line(make_recipe: RecipeMaker) -> None:
-    assert load_recipe(make_recipe()).family.task_vectors.share == 0
-    assert load_recipe(make_recipe(vectors(kind="tsv"))).family.task_vectors.share == 1 / 3
-    assert load_recipe(make_recipe(vectors(kind="tsv", share=0.5))).family.task_vectors.share == 0.5
+def test_a_run_asks_for_them_by_one_line(make_named_recipe: RecipeMaker) -> None:
+    assert load_recipe(make_named_recipe()).family.task_vectors.share == 0
+    third = load_recipe(make_named_recipe(vectors(kind="tsv")))
+    assert third.family.task_vectors.share == 1 / 3
+    assert (
+        load_recipe(make_named_recipe(vectors(kind="tsv", share=0.5))).family.task_vectors.share
+        == 0.5
+    )
     with pytest.raises(RecipeError, match=r"evolution\.task_vectors\.share: .*greater than 0"):
-        load_recipe(make_recipe(vectors(kind="tsv", share=0)))
+        load_recipe(make_named_recipe(vectors(kind="tsv", share=0)))
     with pytest.raises(RecipeError, match=r"evolution\.task_vectors\.shares: .*did you mean"):
-        load_recipe(make_recipe(vectors(kind="tsv", shares=0.5)))
+        load_recipe(make_named_recipe(vectors(kind="tsv", shares=0.5)))
     known = r"evolution\.task_vectors: .*'plain', 'tsv', 'both', got"
     with pytest.raises(RecipeError, match=known):
-        load_recipe(make_recipe(vectors(kind="ties")))
+        load_recipe(make_named_recipe(vectors(kind="ties")))
 
 
 def test_a_run_compares_its_merges_with_the_experts_themselves(

@@ -102,12 +102,12 @@ def test_what_a_merge_can_live_with_is_a_warning_that_a_run_shows_too(
     assert len(warnings) == 1 and warnings[0].startswith(f"{EXPERT}: {message}")
 
 
-def test_a_forecast_adds_up_all_evaluations_of_all_workers(make_recipe: RecipeMaker) -> None:
+def test_a_forecast_adds_up_all_evaluations_of_all_workers(make_named_recipe: RecipeMaker) -> None:
     def change(content: dict[str, object]) -> None:
         content["evolution"] = {"children": 100}
         content["workers"] = {"count": 2}
 
-    recipe = load_recipe(make_recipe(change))
+    recipe = load_recipe(make_named_recipe(change))
     harness = open_harness(recipe)
     found = Measured(load=10, first_swap=7, swap=1, evaluation=9, samples=12, of=72)
     told = forecast(recipe, harness, found, start=5, factorizing=20, cuda=True)

@@ -29,6 +29,7 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.from_mergekit_evolve import convert, read_evolve
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.recipe.recipe import Recipe
+from tests.support.costly import costly
 from tests.support.documents import PAGES, ROOT, Block, all_blocks, blocks
 from tests.support.documents import commands as commands_of
 from tests.support.recipes import write_run_recipe
@@ -347,6 +348,7 @@ def test_every_command_that_is_run_is_on_a_page_that_a_test_runs() -> None:
 
 
 @pytest.fixture(scope="module")
+@costly
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(

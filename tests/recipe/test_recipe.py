@@ -167,10 +167,6 @@ BROKEN: dict[str, tuple[Change, str]] = {
         put("tasks", 0, "samples", "search", value="9-3"),
         "tasks[0].samples.search: is empty: 9-3 runs backwards",
     ),
-    "samples beyond the task": (
-        put("tasks", 2, "samples", "holdout", value="30-99"),
-        "tasks[2].samples.holdout: reaches beyond the task's 40 documents (ids 0-39), got 30-99",
-    ),
     "empty range": (
         put("tasks", 0, "range", value=[0.5, 0.5]),
         "tasks[0].range: is empty: 0.5 is not below 0.5",
@@ -185,6 +181,14 @@ BROKEN: dict[str, tuple[Change, str]] = {
             and put("tasks", 0, "bins", value=1001)(content)
         ),
         "tasks[0].bins: must be less than or equal to 1000, got 1001",
+    ),
+}
+
+# What shows only when models and tasks are looked at.
+UNFIT: dict[str, tuple[Change, str]] = {
+    "samples beyond the task": (
+        put("tasks", 2, "samples", "holdout", value="30-99"),
+        "tasks[2].samples.holdout: reaches beyond the task's 40 documents (ids 0-39), got 30-99",
     ),
     "unreachable model": (
         put("experts", 1, "model", value="/no/such/folder"),
@@ -233,10 +237,10 @@ def lines_of(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_preset_sets_defaults_and_the_keys_beside_it_count_more(
-    make_recipe: RecipeMaker,
+    make_named_recipe: RecipeMaker,
 ) -> None:
     def evolution(**given: Any) -> Evolution:
-        return load_recipe(make_recipe(put("evolution", value=given))).evolution
+        return load_recipe(make_named_recipe(put("evolution", value=given))).evolution
 
     assert evolution(preset="paper", seed=3) == Evolution(seed=3)
     assert evolution(preset="released").sampling.kind == "random"
@@ -254,10 +258,10 @@ def test_a_preset_sets_defaults_and_the_keys_beside_it_count_more(
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_recipe_is_one_clear_line(
-    name: str, make_recipe: RecipeMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, make_named_recipe: RecipeMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change, message = BROKEN[name]
-    path = make_recipe(change)
+    path = make_named_recipe(change)
     lines = lines_of(path, tmp_path, capsys)
     assert any(line.startswith(f"error: {path}: ") and message in line for line in lines), lines
     many = {"unknown key of a mutation", "one model twice", "two experts of a task"}
@@ -265,15 +269,26 @@ def test_a_broken_recipe_is_one_clear_line(
         assert len(lines) <= 2, lines
 
 
+@pytest.mark.parametrize("name", UNFIT)
+def test_a_recipe_that_does_not_fit_its_models_and_tasks_is_one_clear_line(
+    name: str, make_recipe: RecipeMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change, message = UNFIT[name]
+    path = make_recipe(change)
+    lines = lines_of(path, tmp_path, capsys)
+    assert any(line.startswith(f"error: {path}: ") and message in line for line in lines), lines
+    assert len(lines) <= 2, lines
+
+
 def test_all_faults_are_reported_together(
-    make_recipe: RecipeMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_named_recipe: RecipeMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def change(content: dict[str, Any]) -> None:
         content["evolution"]["children"] = -1
         content["tasks"][0]["bins"] = 0
         content["experts"][1]["modle"] = "x"
 
-    lines = lines_of(make_recipe(change), tmp_path, capsys)
+    lines = lines_of(make_named_recipe(change), tmp_path, capsys)
     assert len(lines) == 3
 
 
@@ -291,13 +306,13 @@ def test_all_faults_of_one_task_are_reported_together(
 
 
 def test_bad_experts_are_told_and_nothing_that_follows_from_them(
-    make_recipe: RecipeMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_named_recipe: RecipeMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def change(content: dict[str, Any]) -> None:
         for expert in content["experts"]:
             del expert["model"]
 
-    path = make_recipe(change)
+    path = make_named_recipe(change)
     assert lines_of(path, tmp_path, capsys) == [
         f"error: {path}: experts[{k}].model: is required" for k in range(3)
     ]
@@ -383,24 +398,26 @@ def test_an_expert_of_another_family_is_refused_before_any_model_is_loaded(
     assert line.startswith(f"error: {path}: experts[1].model: ") and message in line
 
 
-def test_folders_are_found_beside_the_recipe(make_recipe: RecipeMaker, tmp_path: Path) -> None:
+def test_folders_are_found_beside_the_recipe(
+    make_named_recipe: RecipeMaker, tmp_path: Path
+) -> None:
     (tmp_path / "near").mkdir()
-    recipe = load_recipe(make_recipe(put("base_model", value="near")))
+    recipe = load_recipe(make_named_recipe(put("base_model", value="near")))
     assert recipe.base_model == str((tmp_path / "near").resolve())
 
 
-def test_hub_ids_are_left_alone(make_recipe: RecipeMaker) -> None:
+def test_hub_ids_are_left_alone(make_named_recipe: RecipeMaker) -> None:
     recipe = load_recipe(
-        make_recipe(put("base_model", value="meta-llama/Meta-Llama-3-8B-Instruct"))
+        make_named_recipe(put("base_model", value="meta-llama/Meta-Llama-3-8B-Instruct"))
     )
     assert recipe.base_model == "meta-llama/Meta-Llama-3-8B-Instruct"
 
 
 @pytest.mark.parametrize("mutation", [{}, {"rank": 5}, {"energy": 0.9}], ids=str)
 def test_a_recipe_means_the_same_after_it_was_written_out(
-    mutation: dict[str, Any], make_recipe: RecipeMaker, tmp_path: Path
+    mutation: dict[str, Any], make_named_recipe: RecipeMaker, tmp_path: Path
 ) -> None:
-    recipe = load_recipe(make_recipe(put("evolution", "mutation", value=mutation)))
+    recipe = load_recipe(make_named_recipe(put("evolution", "mutation", value=mutation)))
     assert recipe.family.rank == mutation.get("rank", 0)
     assert recipe.family.energy == mutation.get("energy", 0.0)
     again = tmp_path / "again.yaml"

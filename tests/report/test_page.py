@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mergekit_cycleqd.report import write_report
+from tests.support.costly import costly
 from tests.support.report_pages import Page
 from tests.support.scored_runs import TASKS, write_run
 
@@ -25,6 +26,7 @@ def missing(reason: str) -> None:
 
 
 @pytest.fixture(scope="module")
+@costly
 def browser() -> Iterator[Any]:
     program = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
     if program is None:

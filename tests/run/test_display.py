@@ -265,6 +265,7 @@ def screens(command: list[str], width: int, height: int, **environment: str) -> 
         process.wait()
 
 
+@pytest.mark.costly
 def test_a_terminal_is_drawn_on_and_given_back_clean() -> None:
     seen = "".join(screens([sys.executable, "-c", SEARCHING], 60, 30))
     assert "\x1b[38;5;" in seen and "▀" in seen, "256 colours, as the terminal says"

@@ -30,6 +30,7 @@ from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.report import write_report
 from mergekit_cycleqd.run_folder.example_masks import FOLDER, Pictures
 from mergekit_cycleqd.run_folder.journal_reading import FILE
+from tests.support.costly import costly
 from tests.support.hub import server
 from tests.support.hub.server import Hub
 from tests.support.published_runs import command, over, put_on_hub
@@ -54,6 +55,7 @@ main(sys.argv[1:])
 
 
 @pytest.fixture(scope="module")
+@costly
 def sams(tmp_path_factory: pytest.TempPathFactory) -> Family:
     return make_sams(tmp_path_factory.mktemp("sams"))
 

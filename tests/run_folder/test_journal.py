@@ -119,8 +119,10 @@ def test_more_children_are_no_other_recipe(tmp_path: Path) -> None:
     assert read(tmp_path, longer) == told(records)
 
 
-def test_a_run_goes_on_with_keys_that_came_later(make_recipe: RecipeMaker, tmp_path: Path) -> None:
-    recipe = load_recipe(make_recipe()).model_dump(mode="json", exclude={"workers"})
+def test_a_run_goes_on_with_keys_that_came_later(
+    make_named_recipe: RecipeMaker, tmp_path: Path
+) -> None:
+    recipe = load_recipe(make_named_recipe()).model_dump(mode="json", exclude={"workers"})
     now = HEADER | {"recipe": recipe}
     before = json.loads(json.dumps(now))
     del before["recipe"]["evolution"]["early_stop"], before["recipe"]["engine"]["batching"]
@@ -232,9 +234,9 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_journal_of_a_run_that_went_on_with_more_children_is_checked_whole(
-    make_recipe: RecipeMaker, tmp_path: Path
+    make_named_recipe: RecipeMaker, tmp_path: Path
 ) -> None:
-    recipe = load_recipe(make_recipe(lambda content: content["evolution"].update(children=2)))
+    recipe = load_recipe(make_named_recipe(lambda content: content["evolution"].update(children=2)))
     longer = recipe.holding(3 + 5)
     header = {"recipe": recipe.model_dump(mode="json"), "fingerprints": {}, "versions": {}}
     search = CycleQD(longer)

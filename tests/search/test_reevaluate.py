@@ -571,7 +571,7 @@ def faults_of(path: Path) -> list[str]:
         return error.faults
 
 
-def test_what_makes_no_sense_is_refused(make_recipe: RecipeMaker) -> None:
+def test_what_makes_no_sense_is_refused(make_named_recipe: RecipeMaker) -> None:
     def lines_of(evolution: dict[str, Any], samples: dict[str, str]) -> Sequence[str]:
         def change(content: dict[str, Any]) -> None:
             content["evolution"] |= evolution
@@ -579,7 +579,7 @@ def test_what_makes_no_sense_is_refused(make_recipe: RecipeMaker) -> None:
             for each in (content["tasks"][0], content["tasks"][2]):
                 each["samples"] = SAMPLES if "reevaluate" in evolution else {"search": "0-7"}
 
-        return faults_of(make_recipe(change))
+        return faults_of(make_named_recipe(change))
 
     (line,) = lines_of({"reevaluate": 3}, {"search": "0-7"})
     assert line.startswith("tasks[1].samples: needs again with evolution.reevaluate, since 'green'")
@@ -623,7 +623,7 @@ def test_the_command_says_it_in_one_line(
     assert len([line for line in told if "needs again with evolution.reevaluate" in line]) == 3
 
 
-def test_answers_that_are_sampled_need_no_fresh_samples(make_recipe: RecipeMaker) -> None:
+def test_answers_that_are_sampled_need_no_fresh_samples(make_named_recipe: RecipeMaker) -> None:
     def change(content: dict[str, Any]) -> None:
         content["evolution"]["reevaluate"] = 4
         for each in content["tasks"]:
@@ -633,4 +633,4 @@ def test_answers_that_are_sampled_need_no_fresh_samples(make_recipe: RecipeMaker
                 "gen_kwargs": {"temperature": 0.7, "do_sample": True},
             }
 
-    assert not faults_of(make_recipe(change))
+    assert not faults_of(make_named_recipe(change))

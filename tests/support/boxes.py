@@ -17,6 +17,7 @@ import pytest
 from mergekit_cycleqd.sandbox import bubblewrap, docker
 from mergekit_cycleqd.sandbox.base import Backend, Box, Limits, SandboxError
 from mergekit_cycleqd.sandbox.root import build_root
+from tests.support.costly import costly, takes
 
 KINDS = ("bubblewrap", "docker")
 LIMITS = Limits(memory=256 << 20, processes=48, disk=64 << 20, output=64 << 10, seconds=20.0)
@@ -40,8 +41,10 @@ def need() -> Callable[[str | None], None]:
 
 
 @pytest.fixture(scope="session")
+@costly
 def sandbox_root() -> Path:
     """The root folder: the user's own, which is built at most once on a machine."""
+    takes("a box")
     named = os.environ.get("MERGEKIT_CYCLEQD_TEST_ROOT")
     if named:
         return Path(named)
@@ -55,8 +58,10 @@ def sandbox_root() -> Path:
 
 
 @pytest.fixture(scope="session")
+@costly
 def docker_engine() -> Iterator[None]:
     """A Docker engine: the one that answers, or one of the tests' own."""
+    takes("Docker")
     if docker.missing() is None:
         yield
         return
@@ -111,6 +116,7 @@ def _open(kind: str, limits: Limits, request: pytest.FixtureRequest) -> Backend:
 
 
 @pytest.fixture(scope="session", params=KINDS)
+@costly
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """Each backend, with small limits."""
     opened = _open(request.param, LIMITS, request)
@@ -119,6 +125,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 
 @pytest.fixture(params=KINDS)
+@costly
 def hurried_backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """Each backend, with half a second for a command."""
     opened = _open(request.param, replace(LIMITS, seconds=0.5), request)

@@ -9,9 +9,11 @@ import pytest
 
 from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.scene import Scene
+from tests.support.costly import costly
 
 
 @pytest.fixture(scope="module")
+@costly
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     cache = os.environ["MERGEKIT_CYCLEQD_CACHE"]
     yield Scene(tmp_path_factory.mktemp("scene"))

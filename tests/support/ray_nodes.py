@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from tests.support.costly import costly, takes
+
 ray = pytest.importorskip("ray")
 
 OBJECT_STORE_BYTES = 80 << 20  # nothing large travels; Ray takes no less than 75 MiB
@@ -19,6 +21,8 @@ class TwoNodes:
 
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
+
+        takes("Ray")
 
         node = {"num_cpus": 2, "object_store_memory": OBJECT_STORE_BYTES}
         self.cluster = Cluster(
@@ -62,6 +66,7 @@ def _evaluates(process: psutil.Process) -> bool:
 
 
 @pytest.fixture
+@costly
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNodes]:
     """Of their own, whatever token for clusters lies in the user's home."""
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")

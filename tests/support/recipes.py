@@ -12,6 +12,7 @@ from mergekit_cycleqd.genome.family import Family
 from tests.support.families import COLOURS
 
 TASKS = Path(__file__).parent / "tasks"
+NAMES = Family("org/base", tuple(f"org/{colour}" for colour in COLOURS))
 Change = Callable[[dict[str, Any]], object]
 
 

@@ -78,13 +78,13 @@ def test_a_model_may_be_on_several_gpus() -> None:
     ],
 )
 def test_what_cannot_be_spread_is_refused(
-    engine: dict[str, Any], fault: str, make_recipe: RecipeMaker
+    engine: dict[str, Any], fault: str, make_named_recipe: RecipeMaker
 ) -> None:
     def change(content: dict[str, Any]) -> None:
         content["engine"] = {"pipeline_parallel_size": 2} | engine
 
     with pytest.raises(RecipeError, match=f"engine.*{fault}"):
-        load_recipe(make_recipe(change))
+        load_recipe(make_named_recipe(change))
 
 
 def test_too_few_gpus_are_one_line_of_the_plan_and_of_the_run(
@@ -128,9 +128,9 @@ def needs(recipe: Recipe, engines: int, gpus: int) -> dict[str, tuple[int, int]]
 
 
 def test_a_plan_counts_base_and_experts_where_the_engine_keeps_them(
-    make_recipe: RecipeMaker,
+    make_named_recipe: RecipeMaker,
 ) -> None:
-    hf = load_recipe(make_recipe())
+    hf = load_recipe(make_named_recipe())
     assert needs(hf, 2, 0) == {"memory": (240, 480)}
     assert needs(hf, 3, 2) == {"device memory": (480, 480)}
     crowded = demanded(hf, SIZES, 3, exact=True, gpus=2, room=300)
@@ -138,16 +138,16 @@ def test_a_plan_counts_base_and_experts_where_the_engine_keeps_them(
     crowded = demanded(hf, SIZES, 3, exact=False, gpus=2, room=50)
     assert [(each.certain, each.likely) for each in crowded] == [(200, 200), (240, 420)]
     engine: dict[str, Any] = {"pipeline_parallel_size": 2}
-    spread = load_recipe(make_recipe(lambda content: content.update(engine=engine)))
+    spread = load_recipe(make_named_recipe(lambda content: content.update(engine=engine)))
     assert needs(spread, 1, 2) == {"device memory": (120, 120)}
     assert needs(spread, 3, 4) == {"device memory": (240, 240)}
     crowded = demanded(spread, SIZES, 3, exact=True, gpus=4, room=150)
     assert [(each.certain, each.likely) for each in crowded] == [(150, 150), (270, 270)]
     engine = {"kind": "vllm", "dtype": "float32", "tensor_parallel_size": 2}
-    vllm = load_recipe(make_recipe(lambda content: content.update(engine=engine)))
+    vllm = load_recipe(make_named_recipe(lambda content: content.update(engine=engine)))
     assert needs(vllm, 1, 0) == {"memory": (140, 380)}
     engine["pipeline_parallel_size"] = 2
-    stages = load_recipe(make_recipe(lambda content: content.update(engine=engine)))
+    stages = load_recipe(make_named_recipe(lambda content: content.update(engine=engine)))
     assert needs(stages, 1, 4) == {"device memory": (25, 25), "memory": (80, 560)}
     assert needs(vllm, 2, 4) == {"device memory": (50, 50), "memory": (80, 560)}
     (_, memory) = demanded(vllm, SIZES, 1, exact=False, gpus=2)

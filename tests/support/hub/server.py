@@ -22,6 +22,7 @@ from huggingface_hub.utils import close_session
 from starlette.requests import Request as Received
 from starlette.responses import JSONResponse, Response
 
+from tests.support.costly import costly, takes
 from tests.support.hub import cards, collections, repos, transfer, xet
 from tests.support.hub.client import point_at
 from tests.support.hub.faults import Call, Droppable, Fault, Faulty, Message, Receive, Send
@@ -166,6 +167,7 @@ class ServerThread:
     """Runs the server in a thread of its own until it is closed."""
 
     def __init__(self, hub: Hub) -> None:
+        takes("a server")
         config = uvicorn.Config(
             Faulty(hub, hub),
             host="127.0.0.1",
@@ -192,6 +194,7 @@ class ServerThread:
 
 
 @pytest.fixture
+@costly
 def hub(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Hub]:
