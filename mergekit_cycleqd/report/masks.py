@@ -60,7 +60,7 @@ def _relative(run: RunView) -> Markup:
     """Scores as shares of each task's own expert's, on holdout samples where there are any."""
     found = comparison(run)
     split: Split = "holdout" if "holdout" in found else "search"
-    rows = found.get(split) or []
+    rows = found[split].rows if split in found else ()
     tasks = run.search.tasks
     experts = {
         task: row.scores[task].value

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.report.markup import Markup, element, inside, table
+from mergekit_cycleqd.report.markup import Markup, table, with_notes
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes, distinct, more_elites
 from mergekit_cycleqd.run_folder.comparison import known_models
 from mergekit_cycleqd.run_folder.retention import Column, columns, mean_relative, read
@@ -62,14 +62,9 @@ def _cell(column: Column, genome: str, base: str) -> str:
     if genome not in column.measured:
         return "–"
     score = column.measured[genome].score
-    parts = [element("span", f"{score.value:.3f}")]
-    if score.interval is not None:
-        low, high = score.interval
-        parts += [Markup(" "), element("small", f"[{low:.3f}, {high:.3f}]")]
     ratio = column.relative(genome, base)
-    if ratio is not None:
-        parts += [Markup(" "), element("small", f"{ratio:.2f} of base")]
-    return inside(parts)
+    note = "" if ratio is None else f"{ratio:.2f} of base"
+    return with_notes(f"{score.value:.3f}", score.bounds, note)
 
 
 def _ratio(value: float | None) -> str:

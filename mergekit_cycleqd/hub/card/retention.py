@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.run_folder.markdown import markdown_table
 from mergekit_cycleqd.run_folder.retention import Column, columns, comparable, mean_relative, read
 from mergekit_cycleqd.run_folder.run_view import RunView
 
@@ -22,17 +23,17 @@ def kept(run: RunView, title: str, genome: Genome) -> str:
     scored = [column for column in columns(read(run.folder)) if genome.id in column.measured]
     if not scored:
         return ""
-    lines = [["task", "metric", "base", f"**{title}**", "of base"], ["---", "---", *["---:"] * 3]]
+    rows = []
     for column in scored:
         shown = [_score(column, base), _score(column, genome.id)]
         ratio = _ratio(column.relative(genome.id, base))
-        lines.append([column.title, f"`{column.metric}`", *shown, ratio])
+        rows.append([column.title, f"`{column.metric}`", *shown, ratio])
     if len(comparable(scored, base)) > 1:
-        lines.append(["mean", "", "", "", _ratio(mean_relative(scored, genome.id, base))])
-    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        rows.append(["mean", "", "", "", _ratio(mean_relative(scored, genome.id, base))])
+    table = markdown_table(["task", "metric", "base", f"**{title}**", "of base"], rows, texts=2)
     return (
         "## Retention\n\nOn tasks that the search did not select for, scored by "
-        f"lm-evaluation-harness, with 95 % intervals in brackets:\n\n{rows}\n\n"
+        f"lm-evaluation-harness, with 95 % intervals in brackets:\n\n{table}\n\n"
         "Of base: the score in units of the base's, turned round where lower is better, so that "
         "above 1 is better than the base."
     )
