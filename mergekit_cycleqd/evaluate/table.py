@@ -13,6 +13,7 @@ from mergekit_cycleqd.run_folder.comparison import ModelTable, count_note
 from mergekit_cycleqd.run_folder.retention import Column, comparable, mean_relative
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.score import Score
+from mergekit_cycleqd.system.units import number
 
 
 def table(
@@ -43,7 +44,7 @@ def table(
     if count > 1:
         _add_title(whole, f"mean of {count} tasks, relative to the base")
         for name, genome in models:
-            mean = _number(mean_relative(others, genome.id, base), 2)
+            mean = number(mean_relative(others, genome.id, base), ".2f")
             whole.add_row(Text(f"  {name}"), "", "", "", mean)
     return whole
 
@@ -70,9 +71,5 @@ def _add_score(
     whole: Table, name: str, score: Score | None, error: float | None, ratio: float | None
 ) -> None:
     value, bounds = (score.value, score.bounds) if score else (None, "")
-    cells = (f"  {name}", _number(value, 3), _number(error, 3), bounds or "–", _number(ratio, 2))
+    cells = (f"  {name}", number(value), number(error), bounds or "–", number(ratio, ".2f"))
     whole.add_row(*map(Text, cells))
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"

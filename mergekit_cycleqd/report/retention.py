@@ -11,6 +11,7 @@ from mergekit_cycleqd.run_folder.compared_models import NamedGenomes, distinct, 
 from mergekit_cycleqd.run_folder.comparison import known_models
 from mergekit_cycleqd.run_folder.retention import Column, columns, mean_relative, read
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.system.units import number
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def others_table(found: Others) -> Markup:
         [
             name,
             *(_cell(column, genome.id, found.base) for column in found.columns),
-            _ratio(mean_relative(found.columns, genome.id, found.base)),
+            number(mean_relative(found.columns, genome.id, found.base), ".2f"),
         ]
         for name, genome in found.models
     ]
@@ -65,7 +66,3 @@ def _cell(column: Column, genome: str, base: str) -> str:
     ratio = column.relative(genome, base)
     note = "" if ratio is None else f"{ratio:.2f} of base"
     return with_notes(f"{score.value:.3f}", score.bounds, note)
-
-
-def _ratio(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"

@@ -23,6 +23,7 @@ from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.sample_counts import SPLITS
 from mergekit_cycleqd.run_folder.score import Score, wilson
 from mergekit_cycleqd.search.scores import Scores
+from mergekit_cycleqd.system.units import number
 
 FindScores = Callable[[Genome, Split], Scores | None]
 Number = Callable[[Sequence[float]], float]
@@ -54,7 +55,7 @@ class Column:
 
     def number(self, score: Score | None) -> str:
         """The number alone, such as ``0.815``."""
-        return "–" if score is None else format(score.value, self.form)
+        return number(None if score is None else score.value, self.form)
 
     def text(self, score: Score | None) -> str:
         """The number and its interval, such as ``0.815 [0.756, 0.863]``."""

@@ -6,6 +6,7 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.run_folder.markdown import markdown_table
 from mergekit_cycleqd.run_folder.retention import Column, columns, comparable, mean_relative, read
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.system.units import number
 
 
 def kept(run: RunView, title: str, genome: Genome) -> str:
@@ -26,10 +27,10 @@ def kept(run: RunView, title: str, genome: Genome) -> str:
     rows = []
     for column in scored:
         shown = [_score(column, base), _score(column, genome.id)]
-        ratio = _ratio(column.relative(genome.id, base))
+        ratio = number(column.relative(genome.id, base), ".2f")
         rows.append([column.title, f"`{column.metric}`", *shown, ratio])
     if len(comparable(scored, base)) > 1:
-        rows.append(["mean", "", "", "", _ratio(mean_relative(scored, genome.id, base))])
+        rows.append(["mean", "", "", "", number(mean_relative(scored, genome.id, base), ".2f")])
     table = markdown_table(["task", "metric", "base", f"**{title}**", "of base"], rows, texts=2)
     return (
         "## Retention\n\nOn tasks that the search did not select for, scored by "
@@ -41,7 +42,3 @@ def kept(run: RunView, title: str, genome: Genome) -> str:
 
 def _score(column: Column, genome: str) -> str:
     return str(column.measured[genome].score) if genome in column.measured else "–"
-
-
-def _ratio(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
