@@ -10,7 +10,7 @@ from typing import Any
 from mergekit_cycleqd.evaluate.lm_eval_tasks import ScoredTask
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes
 from mergekit_cycleqd.run_folder.comparison import ModelTable, model_table
 from mergekit_cycleqd.run_folder.journal import Journal
@@ -18,7 +18,6 @@ from mergekit_cycleqd.run_folder.outputs import write_outputs
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.retention import Column, Measured, RetentionFile, columns, key
 from mergekit_cycleqd.run_folder.run_view import RunView
-from mergekit_cycleqd.run_folder.sample_counts import SPLITS
 from mergekit_cycleqd.search.scores import Scores
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.recipe.sample_ids import SampleIds, Split
+from mergekit_cycleqd.recipe.sample_ids import SPLITS, SampleIds, Split
 from mergekit_cycleqd.recipe.tasks import Task
 
 
@@ -55,8 +55,7 @@ class TaskSamples:
         Returns:
             Faults, each with its key in the task.
         """
-        splits: tuple[Split, ...] = ("search", "holdout")
-        for split in splits:
+        for split in SPLITS:
             ids = task.samples.search if split == "search" else task.samples.holdout
             if ids is None:
                 continue

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
 from mergekit_cycleqd.run_folder.compared_models import (
     NamedGenomes,
     compared_models,
@@ -20,7 +20,6 @@ from mergekit_cycleqd.run_folder.compared_models import (
     originals,
 )
 from mergekit_cycleqd.run_folder.run_view import RunView
-from mergekit_cycleqd.run_folder.sample_counts import SPLITS
 from mergekit_cycleqd.run_folder.score import Score, wilson
 from mergekit_cycleqd.search.scores import Scores
 from mergekit_cycleqd.system.units import number

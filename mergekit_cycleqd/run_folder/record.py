@@ -12,7 +12,7 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.lineage import format_lineage, parse_lineage
 from mergekit_cycleqd.genome.terms import Term
-from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
 from mergekit_cycleqd.search.candidate import Candidate, Outcome
 from mergekit_cycleqd.search.early_stop import Bounds
 from mergekit_cycleqd.search.scores import Scores, mean_scores
@@ -202,7 +202,7 @@ def _check(content: Mapping[str, Any]) -> None:
         raise JournalError(f"its lineage is {content['lineage']!r}")
     if content["kind"] not in ("candidate", "evaluation"):
         raise JournalError(f"its kind is {content['kind']!r}")
-    if content["split"] not in ("search", "holdout"):
+    if content["split"] not in SPLITS:
         raise JournalError(f"its split is {content['split']!r}")
     for task, score in (content["scores"] or {}).items():
         if not _is_finite(score):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.recipe.sample_ids import SPLITS
 from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.comparison import FindScores, model_table
 from mergekit_cycleqd.run_folder.record import Record
-from mergekit_cycleqd.run_folder.sample_counts import SPLITS
 from mergekit_cycleqd.search.cycleqd import CycleQD
 
 Row = list[str | float | None]

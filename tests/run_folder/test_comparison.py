@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mergekit_cycleqd.evaluate.table import table as eval_table
 from mergekit_cycleqd.hub.card.score_table import table as card_table
+from mergekit_cycleqd.recipe.sample_ids import SPLITS
 from mergekit_cycleqd.report import write_report
 from mergekit_cycleqd.run_folder import comparison
 from mergekit_cycleqd.run_folder.compared_models import compared_models
@@ -40,8 +41,8 @@ def test_a_new_column_stands_wherever_models_are_compared(tmp_path: Path) -> Non
     search = write_run(tmp_path, children=20)
     run = RunView.read(tmp_path)
     aggregate = search.aggregate()
-    lowest = {split: min(run.scores(aggregate, split).values()) for split in comparison.SPLITS}
-    search_worst, worst = (f"{lowest[split]:.3f}" for split in comparison.SPLITS)
+    lowest = {split: min(run.scores(aggregate, split).values()) for split in SPLITS}
+    search_worst, worst = (f"{lowest[split]:.3f}" for split in SPLITS)
 
     cells = _last_row(summary(search, run.scores, run.counts).partition("## Archives")[0])
     assert (cells[5], cells[-1]) == (search_worst, worst)

@@ -10,9 +10,9 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.card import pipelines
 from mergekit_cycleqd.hub.card.usage import usage as model_usage
 from mergekit_cycleqd.hub.pins import Source
+from mergekit_cycleqd.recipe.sample_ids import SPLITS
 from mergekit_cycleqd.run_folder.comparison import count_note
 from mergekit_cycleqd.run_folder.markdown import markdown_table
-from mergekit_cycleqd.run_folder.sample_counts import SPLITS
 
 if TYPE_CHECKING:
     from mergekit_cycleqd.hub.card.subject import Subject
