@@ -16,7 +16,7 @@ from typing import Any
 from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 
-from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
+from mergekit_cycleqd.errors import CycleQDError, RecipeError, first_line, nearest
 from mergekit_cycleqd.evaluate.options import TaskOptions
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 from mergekit_cycleqd.run_folder.retention import Measured
@@ -154,8 +154,7 @@ def load(manager: TaskManager, name: str, options: TaskOptions) -> Mapping[str, 
     except CycleQDError as error:  # our own tasks say what they need
         raise RecipeError([f"{name}: {'; '.join(str(error).splitlines())}"]) from error
     except Exception as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), "")
-        line = f"{name}: cannot be loaded ({type(error).__name__}: {reason[:200]})"
+        line = f"{name}: cannot be loaded ({type(error).__name__}: {first_line(error)})"
         raise RecipeError([line]) from error
     for leaf, task in loaded["tasks"].items():
         if getattr(task, "UNSAFE_CODE", False) and not options.run_unsafe_code:

@@ -11,7 +11,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.errors import CycleQDError, nearest
+from mergekit_cycleqd.errors import CycleQDError, first_line, nearest
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.task_samples import TaskFault, TaskSamples, prepare_all
@@ -158,9 +158,9 @@ class _TaskLoader:
             reason = "; ".join(str(error).splitlines())
             raise TaskFault(f"task: {task.task!r} cannot be loaded: {reason}") from error
         except Exception as error:
-            reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise TaskFault(
-                f"task: {task.task!r} cannot be loaded ({type(error).__name__}: {reason[:200]})"
+                f"task: {task.task!r} cannot be loaded ({type(error).__name__}: "
+                f"{first_line(error)})"
             ) from error
         if task.gen_kwargs is not None:
             if loaded.get_config("output_type") != "generate_until":

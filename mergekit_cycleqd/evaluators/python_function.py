@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.errors import CycleQDError
+from mergekit_cycleqd.errors import CycleQDError, first_line
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.task_samples import TaskFault, TaskSamples, prepare_all
 from mergekit_cycleqd.recipe.sample_ids import SampleIds, Split
@@ -91,9 +91,8 @@ def _function(source: str) -> Function:
     try:
         module = _file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
     except Exception as error:  # it is anybody's code
-        reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise TaskFault(
-            f"task: {where} cannot be imported ({type(error).__name__}: {reason[:200]})"
+            f"task: {where} cannot be imported ({type(error).__name__}: {first_line(error)})"
         ) from error
     function = getattr(module, name, None)
     if not callable(function):

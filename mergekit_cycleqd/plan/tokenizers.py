@@ -8,6 +8,7 @@ from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.recipe_models import BASE
+from mergekit_cycleqd.errors import first_line
 from mergekit_cycleqd.plan.findings import Finding
 from mergekit_cycleqd.recipe.recipe import Recipe
 
@@ -74,10 +75,9 @@ def _load(model: Checkpoint, trust: bool) -> Any:
     try:
         return AutoTokenizer.from_pretrained(model.folder, trust_remote_code=trust)
     except Exception as error:  # whatever a broken file makes of the libraries below
-        reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise _UnreadableError(
             f"transformers cannot load the tokenizer of {model.name} "
-            f"({type(error).__name__}: {reason[:160]})"
+            f"({type(error).__name__}: {first_line(error, 160)})"
         ) from error
     finally:
         log.setLevel(level)
