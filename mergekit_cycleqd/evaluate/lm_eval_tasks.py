@@ -18,6 +18,7 @@ from lm_eval.tasks import TaskManager
 
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, first_line, nearest
 from mergekit_cycleqd.evaluate.options import TaskOptions
+from mergekit_cycleqd.evaluators.lm_eval_harness import FEWSHOT_SEED
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 from mergekit_cycleqd.run_folder.retention import Measured
 from mergekit_cycleqd.tasks.episode_task import evals_folder
@@ -30,9 +31,6 @@ reasoning, mathematics, reading (two) and common sense. It has no BigCodeBench."
 
 
 _UNSAFE = frozenset({"humaneval_plus"})
-
-
-_SEED = 1234  # of few-shot examples, as lm-eval's own command has it
 
 
 _BOOTSTRAPS = 1000
@@ -68,7 +66,7 @@ class ScoredTask:
         """
         start = time.monotonic()
         for task in self.loaded["tasks"].values():
-            task.set_fewshot_seed(seed=_SEED)  # the same examples for every model
+            task.set_fewshot_seed(seed=FEWSHOT_SEED)  # the same examples for every model
         with redirect_stdout(sys.stderr):  # lm-eval prints while it bootstraps
             found = evaluate(
                 lm,

@@ -18,7 +18,7 @@ from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.search.early_stop import EntryThresholds
 
-_FEWSHOT_SEED = 1234  # as lm-eval's own command has it
+FEWSHOT_SEED = 1234  # as lm-eval's own command has it
 
 
 class LMHarness(SampledHarness):
@@ -98,7 +98,7 @@ class LMHarness(SampledHarness):
         if key not in self._built:
             first = ids is self._samples.of(task.name, split)
             loaded = self._objects[split][task.name] if first else copy(self._fresh[task.name])
-            loaded.set_fewshot_seed(seed=_FEWSHOT_SEED)  # whatever was built before
+            loaded.set_fewshot_seed(seed=FEWSHOT_SEED)  # whatever was built before
             _build_requests(loaded, task, ids, model)
             self._built[key] = loaded
         loaded = self._built[key]
@@ -164,7 +164,7 @@ class _TaskLoader:
             loaded.set_config(key="num_fewshot", value=task.num_fewshot)
         elif loaded.get_config("num_fewshot") is None:
             loaded.set_config(key="num_fewshot", value=0)
-        loaded.set_fewshot_seed(seed=_FEWSHOT_SEED)
+        loaded.set_fewshot_seed(seed=FEWSHOT_SEED)
         return loaded
 
 
