@@ -43,3 +43,14 @@ def nearest(word: str, known: Sequence[str]) -> str:
     """The end of a message about an unknown word: what it may have been."""
     near = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+
+
+def first_line(error: BaseException, longest: int = 200) -> str:
+    """The first line of an error's message that is not empty.
+
+    Args:
+        error: The error; other libraries' messages may go on for pages.
+        longest: How many characters to keep.
+    """
+    lines = (line for line in str(error).splitlines() if line.strip())
+    return next(lines, "")[:longest]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.errors import ModelError, first_line
 from mergekit_cycleqd.genome.references import is_hub_id
 
 MODEL_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
@@ -67,10 +67,9 @@ class Checkpoint:
         try:
             path = snapshot_download(repo, revision=revision or None, allow_patterns=MODEL_FILES)
         except Exception as error:
-            reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise ModelError(
                 f"no folder {reference!r} here, and the Hub does not give it "
-                f"({type(error).__name__}: {reason[:160]})"
+                f"({type(error).__name__}: {first_line(error, 160)})"
             ) from error
         return cls(reference, Path(path))
 

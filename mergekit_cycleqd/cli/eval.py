@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -42,22 +43,7 @@ _WIDTH = 120  # of the table, where there is no terminal
 @click.option("--dtype", help="[default: auto; a run has its own]")
 @click.option("--batch-size", help="[default: auto, or the run's]")
 @click.option("--out", type=click.Path(path_type=Path), help="All results and samples, as JSON.")
-def evaluate(
-    model: str,
-    tasks: str,
-    holdout: bool,
-    retention: bool,
-    elites: int | None,
-    samples: str | None,
-    metadata: str,
-    include_path: str | None,
-    apply_chat_template: bool,
-    confirm_run_unsafe_code: bool,
-    device: str | None,
-    dtype: str | None,
-    batch_size: str | None,
-    out: Path | None,
-) -> None:
+def evaluate(model: str, **options: Any) -> None:
     """Score a model, or the models of a run, on lm-eval's tasks and ours.
 
     MODEL is a Hub id, a folder, or an elite's recipe, and gets lm-eval's table. Of a RUN's folder,
@@ -68,26 +54,57 @@ def evaluate(
     is_run = (Path(model) / FILE).is_file()
     if is_run:
         os.environ.setdefault("TQDM_DISABLE", "1")  # a bar per task would bury the lines
-    from mergekit_cycleqd.evaluate import one_model, options
-    from mergekit_cycleqd.evaluate.lm_eval_tasks import PAPER
-
-    about = options.TaskOptions(
-        metadata=options.metadata(metadata),
-        include_path=include_path,
-        samples=options.sample_ids(samples),
-        apply_chat_template=apply_chat_template,
-        run_unsafe_code=confirm_run_unsafe_code,
-    )
-    names = tuple(filter(None, (name.strip() for name in tasks.split(","))))
-    settings = {"device": device, "dtype": dtype, "batch_size": batch_size}
-    of_run = {"--holdout": holdout, "--retention": retention, "--elites": elites is not None}
+    given = _Given(**options)
+    about = given.about_tasks()
     if is_run:
-        _refuse({"--out": out is not None, "--dtype": dtype is not None}, "a model alone")
-        names = tuple(dict.fromkeys([*(PAPER if retention else ()), *names]))
-        _evaluate_run(Path(model), holdout, names, elites or 1, settings, about)
-        return
-    _refuse(of_run, f"the folder of a run, with its {FILE}; {model} is none")
-    print(one_model.evaluate(model, names, options.engine(settings), about, out))
+        _evaluate_run(Path(model), given, about)
+    else:
+        _evaluate_model(model, given, about)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The options as click gives them."""
+
+    tasks: str
+    holdout: bool
+    retention: bool
+    elites: int | None
+    samples: str | None
+    metadata: str
+    include_path: str | None
+    apply_chat_template: bool
+    confirm_run_unsafe_code: bool
+    device: str | None
+    dtype: str | None
+    batch_size: str | None
+    out: Path | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the tasks."""
+        return tuple(filter(None, (name.strip() for name in self.tasks.split(","))))
+
+    @property
+    def engine(self) -> dict[str, str | None]:
+        """By the keys of the recipe's section."""
+        return {"device": self.device, "dtype": self.dtype, "batch_size": self.batch_size}
+
+    def about_tasks(self) -> TaskOptions:
+        """What is said about tasks.
+
+        Raises:
+            RecipeError: If it cannot be read.
+        """
+        from mergekit_cycleqd.evaluate import options
+
+        return options.TaskOptions(
+            metadata=options.metadata(self.metadata),
+            include_path=self.include_path,
+            samples=options.sample_ids(self.samples),
+            apply_chat_template=self.apply_chat_template,
+            run_unsafe_code=self.confirm_run_unsafe_code,
+        )
 
 
 def _refuse(given: dict[str, bool], needed: str) -> None:
@@ -95,25 +112,35 @@ def _refuse(given: dict[str, bool], needed: str) -> None:
         raise RecipeError(faults)
 
 
-def _evaluate_run(
-    folder: Path,
-    holdout: bool,
-    tasks: tuple[str, ...],
-    elites: int,
-    settings: dict[str, str | None],
-    about: TaskOptions,
-) -> None:
+def _evaluate_model(model: str, given: _Given, about: TaskOptions) -> None:
+    from mergekit_cycleqd.evaluate import one_model, options
+
+    of_run = {
+        "--holdout": given.holdout,
+        "--retention": given.retention,
+        "--elites": given.elites is not None,
+    }
+    _refuse(of_run, f"the folder of a run, with its {FILE}; {model} is none")
+    engine = options.engine(given.engine)
+    print(one_model.evaluate(model, given.names, engine, about, given.out))
+
+
+def _evaluate_run(folder: Path, given: _Given, about: TaskOptions) -> None:
+    from mergekit_cycleqd.evaluate.lm_eval_tasks import PAPER
     from mergekit_cycleqd.evaluate.options import RunOptions
     from mergekit_cycleqd.evaluate.run_models import evaluate_run
 
-    if not holdout and not tasks:
+    of_model = {"--out": given.out is not None, "--dtype": given.dtype is not None}
+    _refuse(of_model, "a model alone")
+    tasks = tuple(dict.fromkeys([*(PAPER if given.retention else ()), *given.names]))
+    if not given.holdout and not tasks:
         raise RecipeError(
             [f"{folder}: say what to evaluate: --holdout, --retention or --tasks (several at will)"]
         )
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH)
-    options = RunOptions(holdout, tasks, elites, settings, about)
+    options = RunOptions(given.holdout, tasks, given.elites or 1, given.engine, about)
     try:
         evaluate_run(folder, options, console)
     except KeyboardInterrupt:

@@ -18,7 +18,7 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.device import device_of, placed
 from mergekit_cycleqd.engines.out_of_memory import Trial, halved
 from mergekit_cycleqd.engines.resident_engine import ResidentEngine
-from mergekit_cycleqd.errors import CycleQDError, ModelError
+from mergekit_cycleqd.errors import CycleQDError, ModelError, first_line
 from mergekit_cycleqd.recipe.engine import Engine
 
 Prompt = Literal["box", "point"]
@@ -153,10 +153,9 @@ def _processor(base: Checkpoint, *, prompted: bool) -> Any:
         with _without_advice():
             processor = auto.from_pretrained(base.folder)
     except (ImportError, OSError, ValueError) as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise ModelError(
             f"{base.name}: needs the settings of its image processor, preprocessor_config.json, "
-            f"beside its weights ({reason[:500]})"
+            f"beside its weights ({first_line(error, 500)})"
         ) from None
     if not hasattr(processor, wanted):
         raise ModelError(

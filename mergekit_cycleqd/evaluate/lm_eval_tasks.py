@@ -16,8 +16,9 @@ from typing import Any
 from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 
-from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
+from mergekit_cycleqd.errors import CycleQDError, RecipeError, first_line, nearest
 from mergekit_cycleqd.evaluate.options import TaskOptions
+from mergekit_cycleqd.evaluators.lm_eval_harness import FEWSHOT_SEED
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 from mergekit_cycleqd.run_folder.retention import Measured
 from mergekit_cycleqd.tasks.episode_task import evals_folder
@@ -30,9 +31,6 @@ reasoning, mathematics, reading (two) and common sense. It has no BigCodeBench."
 
 
 _UNSAFE = frozenset({"humaneval_plus"})
-
-
-_SEED = 1234  # of few-shot examples, as lm-eval's own command has it
 
 
 _BOOTSTRAPS = 1000
@@ -68,7 +66,7 @@ class ScoredTask:
         """
         start = time.monotonic()
         for task in self.loaded["tasks"].values():
-            task.set_fewshot_seed(seed=_SEED)  # the same examples for every model
+            task.set_fewshot_seed(seed=FEWSHOT_SEED)  # the same examples for every model
         with redirect_stdout(sys.stderr):  # lm-eval prints while it bootstraps
             found = evaluate(
                 lm,
@@ -154,8 +152,7 @@ def load(manager: TaskManager, name: str, options: TaskOptions) -> Mapping[str, 
     except CycleQDError as error:  # our own tasks say what they need
         raise RecipeError([f"{name}: {'; '.join(str(error).splitlines())}"]) from error
     except Exception as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), "")
-        line = f"{name}: cannot be loaded ({type(error).__name__}: {reason[:200]})"
+        line = f"{name}: cannot be loaded ({type(error).__name__}: {first_line(error)})"
         raise RecipeError([line]) from error
     for leaf, task in loaded["tasks"].items():
         if getattr(task, "UNSAFE_CODE", False) and not options.run_unsafe_code:

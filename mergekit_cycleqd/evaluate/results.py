@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,13 +10,14 @@ from typing import Any
 from mergekit_cycleqd.evaluate.lm_eval_tasks import ScoredTask
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
+from mergekit_cycleqd.run_folder.compared_models import NamedGenomes
+from mergekit_cycleqd.run_folder.comparison import ModelTable, model_table
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.outputs import write_outputs
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.retention import Column, Measured, RetentionFile, columns, key
 from mergekit_cycleqd.run_folder.run_view import RunView
-from mergekit_cycleqd.run_folder.score import Score
 from mergekit_cycleqd.search.scores import Scores
 
 
@@ -110,13 +110,11 @@ class Results:
     def write(self) -> None:
         """Bring the run's derived files up to date, if there is anything new in its journal."""
         if self._new and self._harness is not None:
-            splits: tuple[Split, ...] = ("search", "holdout")
-            sizes = {split: self._harness.sizes(split) for split in splits}
+            sizes = {split: self._harness.sizes(split) for split in SPLITS}
+            write_outputs(self._run.folder, self._run.search, self._find, sizes)
 
-            def find(genome: Genome, split: Split) -> Scores | None:
-                return self._found.get((genome.id, split))
-
-            write_outputs(self._run.folder, self._run.search, find, sizes)
+    def _find(self, genome: Genome, split: Split) -> Scores | None:
+        return self._found.get((genome.id, split))
 
     def others(self, tasks: Sequence[ScoredTask]) -> list[Column]:
         """What is known now of `tasks`, with the settings of this call."""
@@ -124,30 +122,13 @@ class Results:
         settings = {task.name: task.settings for task in tasks}
         return columns([each for each in known if settings.get(each.task) == each.settings])
 
-    def holdout(self) -> list[Column]:
-        """What is known now of the holdout samples; nothing where they are not asked for."""
+    def holdout(self, models: NamedGenomes) -> ModelTable | None:
+        """What is known now of the holdout samples; None where they are not asked for.
+
+        Args:
+            models: The models with their names.
+        """
         if self._harness is None:
-            return []
-        metrics = {task.name: task.metric for task in self._run.recipe.tasks}
-        return [
-            Column(
-                f"{task} on holdout samples",
-                metrics[task],
-                True,
-                count,
-                {
-                    genome: _as_measured(genome, task, metrics[task], scores[task], count)
-                    for (genome, split), scores in self._found.items()
-                    if split == "holdout"
-                },
-            )
-            for task, count in self._harness.sizes("holdout").items()
-        ]
-
-
-def _as_measured(genome: str, task: str, metric: str, value: float, count: int) -> Measured:
-    """A score of the journal, with the standard error that it has if it is a share of samples."""
-    error = None
-    if count > 1 and Score.of(value, count).interval is not None:
-        error = math.sqrt(value * (1 - value) / (count - 1))
-    return Measured(genome, task, {}, {metric: (value, error)}, metric, True, count, 0.0)
+            return None
+        sizes = self._harness.sizes("holdout")
+        return model_table(models, list(sizes), "holdout", self._find, sizes).standing_alone()

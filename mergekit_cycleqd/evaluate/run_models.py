@@ -97,7 +97,8 @@ def evaluate_run(folder: Path, options: RunOptions, console: Console) -> None:
         finally:
             results.write()
         others = results.others(prepared.tasks)
-        console.print(table(run, prepared.models, results.holdout(), others))
+        holdout = results.holdout(prepared.models)
+        console.print(table(run, prepared.models, holdout, others))
         if failed:
             raise CycleQDError("\n".join([*failed, "run the same command again to try these anew"]))
 

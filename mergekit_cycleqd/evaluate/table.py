@@ -9,12 +9,15 @@ from rich.text import Text
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes
+from mergekit_cycleqd.run_folder.comparison import ModelTable, count_note
 from mergekit_cycleqd.run_folder.retention import Column, comparable, mean_relative
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.run_folder.score import Score
+from mergekit_cycleqd.system.units import number
 
 
 def table(
-    run: RunView, models: NamedGenomes, holdout: Sequence[Column], others: Sequence[Column]
+    run: RunView, models: NamedGenomes, holdout: ModelTable | None, others: Sequence[Column]
 ) -> Table:
     """A part per task, with a row per model, and one of means.
 
@@ -29,30 +32,44 @@ def table(
     whole.add_column("model", overflow="fold")
     for head in ("score", "std. error", "95 % interval", "of base"):
         whole.add_column(head, justify="right", no_wrap=True)
-    for column in (*holdout, *others):
-        whole.add_row(Text(f"{column.title}, {column.metric}", style="bold"))
+    if holdout is not None:
+        _add_holdout(whole, run, holdout, base)
+    for column in others:
+        _add_title(whole, f"{column.title}, {column.metric}")
         for name, genome in models:
-            whole.add_row(*map(Text, (f"  {name}", *_cells(column, genome.id, base))))
+            measured = column.measured.get(genome.id)
+            score, error = (measured.score, measured.error) if measured else (None, None)
+            _add_score(whole, name, score, error, column.relative(genome.id, base))
     count = len(comparable(others, base))
     if count > 1:
-        whole.add_row(Text(f"mean of {count} tasks, relative to the base", style="bold"))
+        _add_title(whole, f"mean of {count} tasks, relative to the base")
         for name, genome in models:
-            mean = _number(mean_relative(others, genome.id, base), 2)
+            mean = number(mean_relative(others, genome.id, base), ".2f")
             whole.add_row(Text(f"  {name}"), "", "", "", mean)
     return whole
 
 
-def _cells(column: Column, genome: str, base: str) -> list[str]:
-    measured = column.measured.get(genome)
-    if measured is None:
-        return ["–"] * 4
-    score = measured.score
-    interval = "–"
-    if score.interval is not None:
-        interval = f"[{score.interval[0]:.3f}, {score.interval[1]:.3f}]"
-    relative = _number(column.relative(genome, base), 2)
-    return [_number(score.value, 3), _number(measured.error, 3), interval, relative]
+def _add_holdout(whole: Table, run: RunView, holdout: ModelTable, base: str) -> None:
+    """A part for each column of the table of models."""
+    metrics = {task.name: f", {task.metric}" for task in run.recipe.tasks}
+    for place, column in enumerate(holdout.columns):
+        metric = "" if column.of_all else metrics[column.name]
+        _add_title(whole, f"{column.name} on holdout samples{count_note(column.samples)}{metric}")
+        of_base = next((row.cells[place] for row in holdout.rows if row.genome == base), None)
+        for row in holdout.rows:
+            score, ratio = row.cells[place], None
+            if score is not None and of_base is not None and of_base.value > 0:
+                ratio = score.value / of_base.value
+            _add_score(whole, row.model, score, score.error if score else None, ratio)
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+def _add_title(whole: Table, title: str) -> None:
+    whole.add_row(Text(title, style="bold"))
+
+
+def _add_score(
+    whole: Table, name: str, score: Score | None, error: float | None, ratio: float | None
+) -> None:
+    value, bounds = (score.value, score.bounds) if score else (None, "")
+    cells = (f"  {name}", number(value), number(error), bounds or "–", number(ratio, ".2f"))
+    whole.add_row(*map(Text, cells))

@@ -11,18 +11,17 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.errors import CycleQDError, nearest
-from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.errors import CycleQDError, first_line, nearest
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
-from mergekit_cycleqd.evaluators.task_samples import TaskFault, TaskSamples, prepare_all
+from mergekit_cycleqd.evaluators.task_samples import SampledHarness, TaskFault, prepare_all
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.search.early_stop import EntryThresholds
 
-_FEWSHOT_SEED = 1234  # as lm-eval's own command has it
+FEWSHOT_SEED = 1234  # as lm-eval's own command has it
 
 
-class LMHarness(Harness):
+class LMHarness(SampledHarness):
     """The tasks of a recipe as lm-eval task objects.
 
     lm-eval's own `evaluate` does the scoring, so that a score here is the score that
@@ -39,15 +38,14 @@ class LMHarness(Harness):
         Raises:
             RecipeError: With one line per fault, each with the path to its key.
         """
-        self._tasks = tuple(tasks)
-        self._samples = TaskSamples()
+        super().__init__(tasks)
         self._objects: dict[Split, dict[str, Any]] = {"search": {}, "holdout": {}}
         self._fresh: dict[str, Any] = {}
         self._built: dict[tuple[str, Split, int], Any] = {}
-        loader = _TaskLoader(self._tasks)
-        prepare_all(self._tasks, lambda task: self._prepare(task, loader))
+        loader = _TaskLoader(tasks)
+        prepare_all(tasks, lambda task: self._prepare(task, loader))
         loaded = self._objects["search"]
-        self.steady = frozenset(t.name for t in self._tasks if _is_steady(t, loaded[t.name]))
+        self.steady = frozenset(t.name for t in tasks if _is_steady(t, loaded[t.name]))
 
     def _prepare(self, task: Task, loader: _TaskLoader) -> Iterator[str]:
         loaded = loader.load(task)
@@ -65,10 +63,6 @@ class LMHarness(Harness):
         if task.samples.again is not None:
             self._fresh[task.name] = copy(loaded)  # before it has any requests
 
-    def sizes(self, split: Split) -> dict[str, int]:
-        """How many samples each task has in a split; tasks without any are left out."""
-        return self._samples.sizes(split)
-
     def evaluate(
         self, model: Any, split: Split, floors: EntryThresholds | None = None, repeat: int = 0
     ) -> dict[str, float]:
@@ -78,12 +72,12 @@ class LMHarness(Harness):
         """
         from lm_eval.evaluator import evaluate
 
-        tasks = [task for task in self._tasks if task.name in self._objects[split]]
+        tasks = [task for task in self._tasks.values() if task.name in self._objects[split]]
         ids = {task.name: self._samples.of(task.name, split, repeat) for task in tasks}
         objects = {
             task.name: self._ready(task, model, split, ids[task.name], repeat) for task in tasks
         }
-        watch = Watch(floors, self._tasks)
+        watch = Watch(floors, list(self._tasks.values()))
         with watch.over(model, objects):
             results = evaluate(
                 model,
@@ -104,7 +98,7 @@ class LMHarness(Harness):
         if key not in self._built:
             first = ids is self._samples.of(task.name, split)
             loaded = self._objects[split][task.name] if first else copy(self._fresh[task.name])
-            loaded.set_fewshot_seed(seed=_FEWSHOT_SEED)  # whatever was built before
+            loaded.set_fewshot_seed(seed=FEWSHOT_SEED)  # whatever was built before
             _build_requests(loaded, task, ids, model)
             self._built[key] = loaded
         loaded = self._built[key]
@@ -158,9 +152,9 @@ class _TaskLoader:
             reason = "; ".join(str(error).splitlines())
             raise TaskFault(f"task: {task.task!r} cannot be loaded: {reason}") from error
         except Exception as error:
-            reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise TaskFault(
-                f"task: {task.task!r} cannot be loaded ({type(error).__name__}: {reason[:200]})"
+                f"task: {task.task!r} cannot be loaded ({type(error).__name__}: "
+                f"{first_line(error)})"
             ) from error
         if task.gen_kwargs is not None:
             if loaded.get_config("output_type") != "generate_until":
@@ -170,7 +164,7 @@ class _TaskLoader:
             loaded.set_config(key="num_fewshot", value=task.num_fewshot)
         elif loaded.get_config("num_fewshot") is None:
             loaded.set_config(key="num_fewshot", value=0)
-        loaded.set_fewshot_seed(seed=_FEWSHOT_SEED)
+        loaded.set_fewshot_seed(seed=FEWSHOT_SEED)
         return loaded
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, ValidationError
 
-from mergekit_cycleqd.errors import nearest
+from mergekit_cycleqd.errors import first_line, nearest
 from mergekit_cycleqd.evaluators.task_samples import TaskFault
 from mergekit_cycleqd.recipe.section import Strict
 
@@ -205,10 +205,9 @@ def _dataset(source: str, options: MaskOptions) -> Any:
     try:
         rows = load_dataset(source, split=options.split, revision=options.revision)
     except Exception as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise TaskFault(
-            f"task: no dataset {source!r} to be had ({type(error).__name__}: {reason[:200]}); name "
-            "a folder with images and masks, or a Hub id"
+            f"task: no dataset {source!r} to be had ({type(error).__name__}: {first_line(error)}); "
+            "name a folder with images and masks, or a Hub id"
         ) from None
     for key in ("image_column", "mask_column"):
         name = getattr(options, key)

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.errors import CycleQDError
-from mergekit_cycleqd.evaluators.base import Harness
-from mergekit_cycleqd.evaluators.task_samples import TaskFault, TaskSamples, prepare_all
+from mergekit_cycleqd.errors import CycleQDError, first_line
+from mergekit_cycleqd.evaluators.task_samples import SampledHarness, TaskFault, prepare_all
 from mergekit_cycleqd.recipe.sample_ids import SampleIds, Split
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.search.early_stop import EntryThresholds
@@ -23,7 +22,7 @@ from mergekit_cycleqd.search.early_stop import EntryThresholds
 Function = Callable[..., Mapping[str, float]]
 
 
-class PythonHarness(Harness):
+class PythonHarness(SampledHarness):
     """Tasks that are functions."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
@@ -35,9 +34,8 @@ class PythonHarness(Harness):
         Raises:
             RecipeError: With one line per fault, each with the path to its key.
         """
-        self._tasks = {task.name: task for task in tasks}
+        super().__init__(tasks)
         self._functions: dict[str, Function] = {}
-        self._samples = TaskSamples()
         prepare_all(tasks, self._prepare)
 
     def _prepare(self, task: Task) -> Iterator[str]:
@@ -48,10 +46,6 @@ class PythonHarness(Harness):
                 "look at it, and set it to true if you accept that"
             )
         self._functions[task.name] = _function(task.task)
-
-    def sizes(self, split: Split) -> dict[str, int]:
-        """How many samples each task has in a split; tasks without any are left out."""
-        return self._samples.sizes(split)
 
     def evaluate(
         self, model: Any, split: Split, floors: EntryThresholds | None = None, repeat: int = 0
@@ -91,9 +85,8 @@ def _function(source: str) -> Function:
     try:
         module = _file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
     except Exception as error:  # it is anybody's code
-        reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise TaskFault(
-            f"task: {where} cannot be imported ({type(error).__name__}: {reason[:200]})"
+            f"task: {where} cannot be imported ({type(error).__name__}: {first_line(error)})"
         ) from error
     function = getattr(module, name, None)
     if not callable(function):

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from mergekit_cycleqd.engines.vision import Prompt, Segmenter
 from mergekit_cycleqd.errors import nearest
-from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.mask_data import MaskData, MaskOptions, read_options
 from mergekit_cycleqd.evaluators.mask_metrics import METRICS, Pair, missing_library, score
-from mergekit_cycleqd.evaluators.task_samples import TaskSamples, prepare_all
+from mergekit_cycleqd.evaluators.task_samples import SampledHarness, prepare_all
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.run_folder.example_masks import Example, png
@@ -46,7 +45,7 @@ class _Truth:
         return flat.reshape(self.shape).astype(np.bool_)
 
 
-class SegmentationHarness(Harness):
+class SegmentationHarness(SampledHarness):
     """Tasks of images and masks; every image is evaluated by itself, in batches of the model's.
 
     Inputs are made of images for the first genome, and kept for the others as far as there is room.
@@ -63,10 +62,9 @@ class SegmentationHarness(Harness):
         Raises:
             RecipeError: With one line per fault, each with the path to its key.
         """
-        self._tasks = {task.name: task for task in tasks}
+        super().__init__(tasks)
         self._data: dict[str, MaskData] = {}
         self._options: dict[str, MaskOptions] = {}
-        self._samples = TaskSamples()
         self.steady = frozenset(self._tasks)
         self._truths: dict[str, dict[int, _Truth]] = {}
         self._inputs: dict[tuple[str, tuple[int, ...]], Any] = {}
@@ -87,10 +85,6 @@ class SegmentationHarness(Harness):
             number: _Truth.of(data.mask(number), options.prompt)
             for number in sorted(self._samples.used(task.name))
         }
-
-    def sizes(self, split: Split) -> dict[str, int]:
-        """How many samples each task has in a split; tasks without any are left out."""
-        return self._samples.sizes(split)
 
     def evaluate(
         self, model: Segmenter, split: Split, floors: EntryThresholds | None = None, repeat: int = 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.recipe.sample_ids import SampleIds, Split
+from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.recipe.sample_ids import SPLITS, SampleIds, Split
 from mergekit_cycleqd.recipe.tasks import Task
 
 
@@ -55,8 +56,7 @@ class TaskSamples:
         Returns:
             Faults, each with its key in the task.
         """
-        splits: tuple[Split, ...] = ("search", "holdout")
-        for split in splits:
+        for split in SPLITS:
             ids = task.samples.search if split == "search" else task.samples.holdout
             if ids is None:
                 continue
@@ -93,6 +93,23 @@ class TaskSamples:
         """All samples of a task that are in any use."""
         found = [each[task] for each in self._first.values() if task in each]
         return {number for ids in [*found, *self._again.get(task, ())] for number in ids}
+
+
+class SampledHarness(Harness):
+    """A harness that knows the samples of its tasks by their numbers."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        """Take the tasks; a harness then prepares each and adds its samples.
+
+        Args:
+            tasks: Those of a recipe that it scores.
+        """
+        self._tasks = {task.name: task for task in tasks}
+        self._samples = TaskSamples()
+
+    def sizes(self, split: Split) -> dict[str, int]:
+        """How many samples each task has in a split; tasks without any are left out."""
+        return self._samples.sizes(split)
 
 
 def blocks(ids: Sequence[int], size: int) -> list[list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -40,6 +40,17 @@ class _Sums:
         shared = a.vectors[:, :lead].T @ b.vectors[:, :lead]
         self.overlaps.append(float(shared.square().sum()) / lead)
         self.chances.append(lead / side)
+
+    def pair(self, first: str, second: str, norms: float) -> Pair:
+        """What the sums tell of two experts, whose task vectors' norms have this product."""
+        return Pair(
+            first,
+            second,
+            values=_mean(self.cosines),
+            vectors=self.dot / norms if norms else None,
+            overlap=_mean(self.overlaps),
+            chance=_mean(self.chances),
+        )
 
 
 def measure(
@@ -78,18 +89,11 @@ def measure(
             for k, tau in enumerate(found)
             if tau is not None
         }
-        for k, tau in taus.items():
-            squares[k] += _dot(tau, tau)
-        for (a, b), total in sums.items():
-            if a in taus and b in taus:
-                total.dot += _dot(taus[a], taus[b])
+        _add_products(taus, squares, sums)
         if name in matrices and taus:
-            bases: dict[int, SingularDirections] = {}
-            for k, tau in taus.items():
-                basis = _basis(found[k], as_matrix(tau), cache, lacking)
-                if basis is None:
-                    return None
-                bases[k] = basis
+            bases = _bases(found, taus, cache, lacking)
+            if bases is None:
+                return None
             side = min(as_matrix(base).shape)
             for (a, b), total in sums.items():
                 if a in bases and b in bases:
@@ -97,17 +101,36 @@ def measure(
         step()
     norms = [math.sqrt(square) for square in squares]
     pairs = tuple(
-        Pair(
-            tasks[a],
-            tasks[b],
-            _mean(total.cosines),
-            total.dot / (norms[a] * norms[b]) if norms[a] and norms[b] else None,
-            _mean(total.overlaps),
-            _mean(total.chances),
-        )
-        for (a, b), total in sums.items()
+        total.pair(tasks[a], tasks[b], norms[a] * norms[b]) for (a, b), total in sums.items()
     )
     return Similarity(tuple(tasks), tuple(norms), pairs)
+
+
+def _add_products(
+    taus: Mapping[int, Tensor], squares: list[float], sums: Mapping[tuple[int, int], _Sums]
+) -> None:
+    """Add the inner products of one tensor's task vectors, each with itself and by pairs."""
+    for k, tau in taus.items():
+        squares[k] += _dot(tau, tau)
+    for (a, b), total in sums.items():
+        if a in taus and b in taus:
+            total.dot += _dot(taus[a], taus[b])
+
+
+def _bases(
+    found: Sequence[Tensor | LowRank | None],
+    taus: Mapping[int, Tensor],
+    cache: DirectionCache,
+    lacking: Lacking,
+) -> dict[int, SingularDirections] | None:
+    """The singular directions of one tensor of each expert; None where some are not to be made."""
+    bases = {}
+    for k, tau in taus.items():
+        basis = _basis(found[k], as_matrix(tau), cache, lacking)
+        if basis is None:
+            return None
+        bases[k] = basis
+    return bases
 
 
 def _basis(

@@ -10,7 +10,7 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.lineage import in_order
 from mergekit_cycleqd.hub.pins import Source
 from mergekit_cycleqd.hub.publications import Publication
-from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.recipe.sample_ids import SPLITS
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.scores import Scores, gathered, mean_scores
 
@@ -35,7 +35,6 @@ def content(
         texts: Paths of the other files that are published with it.
     """
     evolution = run.recipe.evolution
-    splits: tuple[Split, ...] = ("search", "holdout")
     return {
         "version": VERSION,
         "run": {
@@ -52,8 +51,8 @@ def content(
             "genome": model.genome.id,
             "parents": list(model.parents),
             **_evaluations(() if model.index is None else _scores(run).get(model.index, ())),
-            "scores": {split: run.scores(model.genome, split) for split in splits},
-            "samples": {split: run.counts[split] for split in splits},
+            "scores": {split: run.scores(model.genome, split) for split in SPLITS},
+            "samples": {split: run.counts[split] for split in SPLITS},
         },
         "models": described(models),
         "ancestors": ancestors(run, model.index, model.parents),

@@ -74,39 +74,63 @@ def replay(
     if base.ndim < 2:
         return total
     taus = [None if make is None else make() for make in task_vectors]
-
-    def kept(mutation: Mutation) -> Tensor | None:
-        return None if replays is None else replays.known(name, mutation)
-
-    needed = Counter(mutation for mutation, _ in parts)
-    lacking = []
-    for mutation in reversed(in_order(parts)):
-        if needed[mutation] and kept(mutation) is None:
-            lacking.append(mutation)
-            needed.update(earlier for earlier, _ in mutation.parts)
-    added: dict[Mutation, Tensor] = {}
-
-    def add_parts(to: Tensor, of: Parts) -> None:
-        for mutation, factor in of:
-            own = added.get(mutation)
-            own = kept(mutation) if own is None else own
-            assert own is not None  # it is kept, or was lacking
-            to.add_(own.to(to.device), alpha=factor)
-            needed[mutation] -= 1
-            if not needed[mutation]:
-                added.pop(mutation, None)
-
-    for mutation in reversed(lacking):
+    line = _Line(name, parts, replays)
+    for mutation in line.lacking:
         own = torch.zeros_like(total)
         for weight, tau in zip(mutation.weights, taus, strict=True):
             if weight and tau is not None:
                 own.add_(tau, alpha=weight)
-        add_parts(own, mutation.parts)
-        added[mutation] = _added(name, own, mutation, rank, energy)
-        if replays is not None:
-            replays.keep(name, mutation, added[mutation])
-    add_parts(total, parts)
+        line.add_parts(own, mutation.parts)
+        line.keep(mutation, _added(name, own, mutation, rank, energy))
+    line.add_parts(total, parts)
     return total
+
+
+class _Line:
+    """What the mutations of a lineage add to one tensor, while a later one still needs it.
+
+    Attributes:
+        lacking: The mutations that are still to be computed, ancestors first.
+    """
+
+    def __init__(self, name: str, parts: Parts, replays: Replays | None) -> None:
+        """Find out what is needed and not kept.
+
+        Args:
+            name: Name of the tensor.
+            parts: What is to be added in the end.
+            replays: Of models of the same family.
+        """
+        self._name = name
+        self._replays = replays
+        self._added: dict[Mutation, Tensor] = {}
+        self._needed = Counter(mutation for mutation, _ in parts)
+        self.lacking: list[Mutation] = []
+        for mutation in reversed(in_order(parts)):
+            if self._needed[mutation] and self._known(mutation) is None:
+                self.lacking.append(mutation)
+                self._needed.update(earlier for earlier, _ in mutation.parts)
+        self.lacking.reverse()
+
+    def _known(self, mutation: Mutation) -> Tensor | None:
+        return None if self._replays is None else self._replays.known(self._name, mutation)
+
+    def keep(self, mutation: Mutation, added: Tensor) -> None:
+        """Keep what a mutation adds: for the rest of the lineage, and for other models."""
+        self._added[mutation] = added
+        if self._replays is not None:
+            self._replays.keep(self._name, mutation, added)
+
+    def add_parts(self, to: Tensor, parts: Parts) -> None:
+        """Add mutations, each with its factor, and drop those that no later one needs."""
+        for mutation, factor in parts:
+            added = self._added.get(mutation)
+            added = self._known(mutation) if added is None else added
+            assert added is not None  # it is kept, or was lacking
+            to.add_(added.to(to.device), alpha=factor)
+            self._needed[mutation] -= 1
+            if not self._needed[mutation]:
+                self._added.pop(mutation, None)
 
 
 def _added(name: str, tau: Tensor, mutation: Mutation, rank: int, energy: float) -> Tensor:

@@ -174,9 +174,33 @@ def demanded(
     if not gpus:
         certain, likely = needs.model + directions, needs.together
         return [Demand("memory", engines * certain, engines * likely, parts, mend)]
-    each = recipe.engine.gpus
-    here = _on_one(engines, max(1, gpus // each))
     certain = needs.model + needs.base + directions + (needs.experts if exact else 0)
+    each = recipe.engine.gpus
+    on_gpus, beyond = _on_gpus(needs, certain, engines, each, gpus, room)
+    demands = [Demand("device memory", *on_gpus, parts, mend)]
+    if beyond[1]:
+        what = "of base, experts and directions, what GPUs have no room for"
+        demands.append(Demand("memory", *beyond, what, "workers.count"))
+    return demands
+
+
+def _on_gpus(
+    needs: Sizes, certain: int, engines: int, each: int, gpus: int, room: float
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Bytes of one GPU, and of main memory for what GPUs have no room for.
+
+    Args:
+        needs: Of one engine.
+        certain: Bytes without which an engine does not run.
+        engines: How many.
+        each: How many GPUs one engine has.
+        gpus: How many there are.
+        room: Bytes of each that can be taken.
+
+    Returns:
+        The certain and the likely bytes of each of the two.
+    """
+    here = _on_one(engines, max(1, gpus // each))
     most = max(here * needs.model / each, room)
     wanted = (certain, needs.together)
     there = [min(here * all_of_it / each, most) for all_of_it in wanted]
@@ -184,11 +208,7 @@ def demanded(
         round(engines * (all_of_it - on_one * each / here))
         for all_of_it, on_one in zip(wanted, there, strict=True)
     ]
-    demands = [Demand("device memory", round(there[0]), round(there[1]), parts, mend)]
-    if beyond[1]:
-        what = "of base, experts and directions, what GPUs have no room for"
-        demands.append(Demand("memory", beyond[0], beyond[1], what, "workers.count"))
-    return demands
+    return (round(there[0]), round(there[1])), (beyond[0], beyond[1])
 
 
 def _on_one(engines: int, places: int) -> int:

@@ -22,7 +22,7 @@ from mergekit_cycleqd.checkpoints.recipe_models import (
 )
 from mergekit_cycleqd.engines.device import device_of
 from mergekit_cycleqd.engines.open import engine_faults
-from mergekit_cycleqd.errors import CycleQDError
+from mergekit_cycleqd.errors import CycleQDError, first_line
 from mergekit_cycleqd.experts.measure_similarity import Lacking
 from mergekit_cycleqd.experts.measure_similarity import measure as compare
 from mergekit_cycleqd.experts.similarity import keep, place, read
@@ -190,8 +190,7 @@ class _Plan:
                     prepared=not lacking,
                 )
             except (CycleQDError, RuntimeError) as error:  # out of memory is a RuntimeError
-                reason = next((line for line in str(error).splitlines() if line.strip()), "")
-                text = f"the base cannot be evaluated ({type(error).__name__}: {reason[:200]})"
+                text = f"the base cannot be evaluated ({type(error).__name__}: {first_line(error)})"
                 self._add([Finding("fault", "child", text)])
                 return
         told = forecast(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from mergekit_cycleqd.experts.similarity import PAPER, Pair, Similarity, doubts
 from mergekit_cycleqd.plan.findings import Finding
+from mergekit_cycleqd.system.units import number
 
 
 def similarity_findings(found: Similarity, keys: Mapping[str, str]) -> list[Finding]:
@@ -28,11 +29,10 @@ def similarity_findings(found: Similarity, keys: Mapping[str, str]) -> list[Find
 
 
 def _pair(pair: Pair) -> str:
-    def shown(value: float | None, digits: int = 2) -> str:
-        return "–" if value is None else f"{value:.{digits}f}"
-
+    vectors, overlap, chance = (
+        number(value, ".2f") for value in (pair.vectors, pair.overlap, pair.chance)
+    )
     return (
-        f"{pair.first} and {pair.second}: cosine of singular values {shown(pair.values, 3)}, "
-        f"of task vectors {shown(pair.vectors)}; overlap of leading directions "
-        f"{shown(pair.overlap)} (by chance {shown(pair.chance)})"
+        f"{pair.first} and {pair.second}: cosine of singular values {number(pair.values)}, "
+        f"of task vectors {vectors}; overlap of leading directions {overlap} (by chance {chance})"
     )

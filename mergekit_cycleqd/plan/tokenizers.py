@@ -8,6 +8,7 @@ from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.recipe_models import BASE
+from mergekit_cycleqd.errors import first_line
 from mergekit_cycleqd.plan.findings import Finding
 from mergekit_cycleqd.recipe.recipe import Recipe
 
@@ -74,10 +75,9 @@ def _load(model: Checkpoint, trust: bool) -> Any:
     try:
         return AutoTokenizer.from_pretrained(model.folder, trust_remote_code=trust)
     except Exception as error:  # whatever a broken file makes of the libraries below
-        reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise _UnreadableError(
             f"transformers cannot load the tokenizer of {model.name} "
-            f"({type(error).__name__}: {reason[:160]})"
+            f"({type(error).__name__}: {first_line(error, 160)})"
         ) from error
     finally:
         log.setLevel(level)
@@ -85,35 +85,12 @@ def _load(model: Checkpoint, trust: bool) -> Any:
 
 def _differences(ours: Any, theirs: Any) -> Iterator[Finding]:
     base, expert = ours.get_vocab(), theirs.get_vocab()
-    moved = sorted(token for token in base.keys() & expert.keys() if base[token] != expert[token])
-    numbers = {number: token for token, number in base.items()}
-    other = [t for t, n in expert.items() if t not in base and n in numbers]
-    if moved or other:
-        first = moved[0] if moved else other[0]
-        was = f"{base[first]} in the base" if moved else f"{numbers[expert[first]]!r} in the base"
-        yield Finding(
-            "fault",
-            "tokenizers",
-            f"must have the base's vocabulary, got {len(moved) + len(other)} of {len(expert)} "
-            f"tokens with other numbers, such as {first!r}: {expert[first]}, {was}; take an "
-            "expert that was fine-tuned from this base, or mergekit-tokensurgeon",
-        )
+    if fault := _other_numbers(base, expert):
+        yield Finding("fault", "tokenizers", fault)
         return
-    if more := sorted(expert.keys() - base.keys()):
-        yield Finding(
-            "warning",
-            "tokenizers",
-            f"has {len(more)} tokens that the base lacks, such as {more[0]!r}; a run uses the "
-            "base's tokenizer, which never writes them",
-        )
-    if fewer := sorted(base.keys() - expert.keys()):
-        yield Finding(
-            "warning",
-            "tokenizers",
-            f"lacks {len(fewer)} tokens of the base, such as {fewer[0]!r}: it never learned them",
-        )
+    yield from _other_tokens(base, expert)
     split = [each.encode(_PROBE, add_special_tokens=False) for each in (ours, theirs)]
-    if not more and not fewer and split[0] != split[1]:
+    if base.keys() == expert.keys() and split[0] != split[1]:
         yield Finding(
             "warning",
             "tokenizers",
@@ -127,6 +104,39 @@ def _differences(ours: Any, theirs: Any) -> Iterator[Finding]:
     if theirs.chat_template != ours.chat_template:
         yield Finding(
             "warning", "chat template", f"{_templates_apart(ours, theirs)}; a run uses the base's"
+        )
+
+
+def _other_numbers(base: Mapping[str, int], expert: Mapping[str, int]) -> str:
+    """Why a merge of the two is meaningless; empty if all shared tokens have the same numbers."""
+    moved = sorted(token for token in base.keys() & expert.keys() if base[token] != expert[token])
+    numbers = {number: token for token, number in base.items()}
+    other = [t for t, n in expert.items() if t not in base and n in numbers]
+    if not moved and not other:
+        return ""
+    first = moved[0] if moved else other[0]
+    was = f"{base[first]} in the base" if moved else f"{numbers[expert[first]]!r} in the base"
+    return (
+        f"must have the base's vocabulary, got {len(moved) + len(other)} of {len(expert)} "
+        f"tokens with other numbers, such as {first!r}: {expert[first]}, {was}; take an "
+        "expert that was fine-tuned from this base, or mergekit-tokensurgeon"
+    )
+
+
+def _other_tokens(base: Mapping[str, int], expert: Mapping[str, int]) -> Iterator[Finding]:
+    """Tokens that only one of the two has."""
+    if more := sorted(expert.keys() - base.keys()):
+        yield Finding(
+            "warning",
+            "tokenizers",
+            f"has {len(more)} tokens that the base lacks, such as {more[0]!r}; a run uses the "
+            "base's tokenizer, which never writes them",
+        )
+    if fewer := sorted(base.keys() - expert.keys()):
+        yield Finding(
+            "warning",
+            "tokenizers",
+            f"lacks {len(fewer)} tokens of the base, such as {fewer[0]!r}: it never learned them",
         )
 
 

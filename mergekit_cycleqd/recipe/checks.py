@@ -16,6 +16,18 @@ MAX_CELLS = 1_000_000
 
 def cross_checks(recipe: Recipe) -> Iterator[str]:
     """Faults that show only between the sections of a recipe, each as ``path.to.key: fault``."""
+    yield from _too_few_or_twice(recipe)
+    yield from _of_experts_and_tasks(recipe)
+    yield from _of_workers_and_evolution(recipe)
+    if recipe.publish is not None:
+        yield from publish_faults(recipe.publish, recipe.task_names)
+    yield from misfits(recipe.tasks, recipe.engine)
+    yield from _of_tasks_and_evolution(recipe)
+    yield from _of_archives(recipe)
+
+
+def _too_few_or_twice(recipe: Recipe) -> Iterator[str]:
+    """Faults of the lists of tasks and of experts."""
     names = recipe.task_names
     if len(names) < 2:
         yield f"tasks: needs two or more, got {len(names)}"
@@ -24,6 +36,11 @@ def cross_checks(recipe: Recipe) -> Iterator[str]:
     for i, name in enumerate(names):
         if name in names[:i]:
             yield f"tasks[{i}].name: {name!r} stands twice"
+
+
+def _of_experts_and_tasks(recipe: Recipe) -> Iterator[str]:
+    """Experts without a task, tasks without an expert, and models that stand twice."""
+    names = recipe.task_names
     experts = [expert.task for expert in recipe.experts]
     models: dict[str, str] = {recipe.base_model: "base_model"}
     for i, expert in enumerate(recipe.experts):
@@ -38,26 +55,35 @@ def cross_checks(recipe: Recipe) -> Iterator[str]:
     for i, name in enumerate(names):
         if name not in experts:
             yield f"tasks[{i}].name: no expert has the task {name!r}; add one under experts"
+
+
+def _of_workers_and_evolution(recipe: Recipe) -> Iterator[str]:
+    """A lag that depends on workers which nobody has counted."""
     if recipe.workers.count == "auto" and recipe.evolution.lag == "auto":
         yield (
             "evolution.lag: must be a number where workers.count is auto, since the search depends "
             "on it; twice the workers that you expect is a good one"
         )
-    if recipe.publish is not None:
-        yield from publish_faults(recipe.publish, names)
-    yield from misfits(recipe.tasks, recipe.engine)
+
+
+def _of_tasks_and_evolution(recipe: Recipe) -> Iterator[str]:
+    """Samples that no setting uses, and a quality that is no task."""
     for i, task in enumerate(recipe.tasks):
         if task.samples.again is not None and recipe.evolution.reevaluate is None:
             yield (
                 f"tasks[{i}].samples.again: is for evolution.reevaluate, which is not set; set it "
                 "or leave this out"
             )
-    quality = recipe.evolution.quality
+    quality, names = recipe.evolution.quality, recipe.task_names
     if quality != "cyclic" and quality not in names:
         yield f"evolution.quality: must be cyclic or a task's name, got {quality!r}" + nearest(
             quality, ("cyclic", *names)
         )
-    for name in names:
+
+
+def _of_archives(recipe: Recipe) -> Iterator[str]:
+    """An archive of more cells than can be handled."""
+    for name in recipe.task_names:
         cells = math.prod(task.bins for task in recipe.tasks if task.name != name)
         if cells > MAX_CELLS:
             yield f"tasks: the archive of {name!r} would have {cells} cells; use fewer bins"

@@ -205,6 +205,19 @@ def _missing(base: str | None, experts: Sequence[str], names: Sequence[str]) -> 
 
 def _differences(evolve: EvolveFile) -> Iterator[str]:
     genome = evolve.genome
+    yield from _differences_of_models(genome)
+    if weighted := [f"{task.name} {task.weight:g}" for task in evolve.tasks if task.weight != 1]:
+        yield f"weights of tasks ({', '.join(weighted)}): each task has an archive of its own"
+    if evolve.shuffle:
+        yield "shuffle: samples are ids, the same for every model"
+    if evolve.random_init:
+        yield "random_init: the search begins with the experts themselves"
+    for section in (evolve, genome, *evolve.tasks):
+        for key in section.model_extra or ():
+            yield f"{key}: no key that mergekit-evolve knows"
+
+
+def _differences_of_models(genome: EvolveGenome) -> Iterator[str]:
     if genome.merge_method == "task_arithmetic":
         yield (
             "merge_method task_arithmetic: as here, with task singular vectors in the place of the "
@@ -235,15 +248,6 @@ def _differences(evolve: EvolveFile) -> Iterator[str]:
         yield f"tokenizer_source {genome.tokenizer_source}: models keep the base's tokenizer"
     if genome.base_model in genome.models:
         yield f"{genome.base_model} among the models: the base is no expert"
-    if weighted := [f"{task.name} {task.weight:g}" for task in evolve.tasks if task.weight != 1]:
-        yield f"weights of tasks ({', '.join(weighted)}): each task has an archive of its own"
-    if evolve.shuffle:
-        yield "shuffle: samples are ids, the same for every model"
-    if evolve.random_init:
-        yield "random_init: the search begins with the experts themselves"
-    for section in (evolve, genome, *evolve.tasks):
-        for key in section.model_extra or ():
-            yield f"{key}: no key that mergekit-evolve knows"
 
 
 def _list(title: str, items: Iterator[str]) -> Iterator[str]:

@@ -94,3 +94,4 @@ def _end(span: tuple[int, int | None]) -> float:
 
 
 Split = Literal["search", "holdout"]
+SPLITS: tuple[Split, ...] = ("search", "holdout")

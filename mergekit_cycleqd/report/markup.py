@@ -32,6 +32,12 @@ def inside(children: Iterable[str]) -> Markup:
     return Markup("".join(c if isinstance(c, Markup) else escape(c) for c in children))
 
 
+def with_notes(text: str, *notes: str) -> Markup:
+    """A text with small notes after it; empty notes are left out."""
+    small = [element("small", note) for note in notes if note]
+    return Markup(" ".join([element("span", text), *small]))
+
+
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
     """A table that scrolls by itself where the screen is narrow; the first column names rows."""
     heads = element("tr", *(element("th", cell, scope="col") for cell in head))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from statistics import fmean
 
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.report.markup import Markup, element, inside, table
@@ -14,6 +14,7 @@ from mergekit_cycleqd.run_folder.comparison import Row, comparison
 from mergekit_cycleqd.run_folder.example_masks import Pictures
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.scores import Scores
+from mergekit_cycleqd.system.units import number
 
 
 def masks(run: RunView) -> list[Markup]:
@@ -60,7 +61,7 @@ def _relative(run: RunView) -> Markup:
     """Scores as shares of each task's own expert's, on holdout samples where there are any."""
     found = comparison(run)
     split: Split = "holdout" if "holdout" in found else "search"
-    rows = found.get(split) or []
+    rows = found[split].rows if split in found else ()
     tasks = run.search.tasks
     experts = {
         task: row.scores[task].value
@@ -75,9 +76,8 @@ def _relative(run: RunView) -> Markup:
 
 def _shares(row: Row, experts: Scores, tasks: tuple[str, ...]) -> list[str]:
     shares = relative({task: score.value for task, score in row.scores.items()}, experts)
-    cells = [f"{shares[task]:.1%}" if task in shares else "–" for task in tasks]
-    whole = len(shares) == len(tasks)
-    return [*cells, f"{math.fsum(shares.values()) / len(shares):.1%}" if whole else "–"]
+    mean = fmean(shares.values()) if len(shares) == len(tasks) else None
+    return [number(value, ".1%") for value in (*map(shares.get, tasks), mean)]
 
 
 def relative(scores: Scores, experts: Scores) -> Mapping[str, float]:

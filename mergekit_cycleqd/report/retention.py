@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.report.markup import Markup, element, inside, table
+from mergekit_cycleqd.report.markup import Markup, table, with_notes
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes, distinct, more_elites
 from mergekit_cycleqd.run_folder.comparison import known_models
 from mergekit_cycleqd.run_folder.retention import Column, columns, mean_relative, read
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.system.units import number
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def others_table(found: Others) -> Markup:
         [
             name,
             *(_cell(column, genome.id, found.base) for column in found.columns),
-            _ratio(mean_relative(found.columns, genome.id, found.base)),
+            number(mean_relative(found.columns, genome.id, found.base), ".2f"),
         ]
         for name, genome in found.models
     ]
@@ -62,15 +63,6 @@ def _cell(column: Column, genome: str, base: str) -> str:
     if genome not in column.measured:
         return "–"
     score = column.measured[genome].score
-    parts = [element("span", f"{score.value:.3f}")]
-    if score.interval is not None:
-        low, high = score.interval
-        parts += [Markup(" "), element("small", f"[{low:.3f}, {high:.3f}]")]
     ratio = column.relative(genome, base)
-    if ratio is not None:
-        parts += [Markup(" "), element("small", f"{ratio:.2f} of base")]
-    return inside(parts)
-
-
-def _ratio(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    note = "" if ratio is None else f"{ratio:.2f} of base"
+    return with_notes(f"{score.value:.3f}", score.bounds, note)

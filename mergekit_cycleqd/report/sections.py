@@ -10,14 +10,14 @@ from typing import Any
 import yaml
 
 from mergekit_cycleqd.report.curves import Curves
-from mergekit_cycleqd.report.markup import Markup, element, inside, table
+from mergekit_cycleqd.report.markup import Markup, element, inside, table, with_notes
 from mergekit_cycleqd.report.masks import masks
 from mergekit_cycleqd.report.panels import panels, qualities
 from mergekit_cycleqd.report.plots import curve_figures, heatmap, lines
 from mergekit_cycleqd.report.retention import others, others_table
 from mergekit_cycleqd.report.similarity import similarity_parts
 from mergekit_cycleqd.report.time_spent import Spent, by_part, by_worker, pace
-from mergekit_cycleqd.run_folder.comparison import Row, comparison
+from mergekit_cycleqd.run_folder.comparison import Column, comparison
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.score import Score
 from mergekit_cycleqd.search.archive import TaskArchive
@@ -102,13 +102,10 @@ def _overview(run: RunView) -> Markup:
 
 def _compared(run: RunView) -> Markup:
     parts = []
-    for split, rows in comparison(run).items():
-        head = ["model"]
-        for task in run.search.tasks:
-            count = run.counts[split].get(task)
-            head.append(f"{task} (n={count})" if count else task)
-        cells = [_cells(row, run.search.tasks) for row in rows]
-        parts.append(table(f"Scores on {split} samples", [*head, "mean"], cells))
+    for split, found in comparison(run).items():
+        head = ["model", *(column.title for column in found.columns)]
+        rows = [[row.model, *map(_cell, found.columns, row.cells)] for row in found.rows]
+        parts.append(table(f"Scores on {split} samples", head, rows))
     note = (
         "Elites are chosen on search samples, so their scores there are optimistic; holdout "
         "samples are only reported. In brackets: 95 % Wilson intervals, where the metric is a "
@@ -134,17 +131,10 @@ def _others(run: RunView) -> Markup:
     return _section("others", "Retention", others_table(found), element("p", note))
 
 
-def _cells(row: Row, tasks: tuple[str, ...]) -> list[str]:
-    cells = [_score(row.scores[task]) if task in row.scores else "–" for task in tasks]
-    return [row.model, *cells, "–" if row.mean is None else f"{row.mean:.3f}"]
-
-
-def _score(score: Score) -> Markup:
-    value = element("span", f"{score.value:.3f}")
-    if score.interval is None:
-        return value
-    low, high = score.interval
-    return inside([value, Markup(" "), element("small", f"[{low:.3f}, {high:.3f}]")])
+def _cell(column: Column, score: Score | None) -> str:
+    if score is None or column.of_all:
+        return column.number(score)
+    return with_notes(column.number(score), score.bounds)
 
 
 def _masks(run: RunView) -> Markup:

@@ -9,6 +9,7 @@ from typing import Any
 from mergekit_cycleqd.experts.similarity import FILE, PAPER, Similarity, doubts, place, read
 from mergekit_cycleqd.report.markup import Markup, element, table
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.system.units import number
 
 Draw = Callable[[str, str, dict[str, Any]], Markup]
 MEASURES = {
@@ -132,14 +133,11 @@ def _values(found: Similarity, key: str) -> Iterator[tuple[str, str, float | Non
 
 
 def _table(found: Similarity) -> Markup:
-    def shown(value: float | None) -> str:
-        return "–" if value is None else f"{value:.3f}"
-
     head = ["experts", "singular values", "task vectors", "directions", "by chance"]
     rows = [
         [
             f"{pair.first} and {pair.second}",
-            *map(shown, (pair.values, pair.vectors, pair.overlap, pair.chance)),
+            *map(number, (pair.values, pair.vectors, pair.overlap, pair.chance)),
         ]
         for pair in found.pairs
     ]

@@ -55,20 +55,31 @@ def write_parquet(rows: Rows, path: Path) -> None:
 
 
 def _comparison(run: RunView) -> Rows:
-    return [
-        {
-            "model": row.model,
-            "split": split,
-            "task": task,
-            "score": score.value,
-            "samples": score.samples,
-            "low": score.interval[0] if score.interval else None,
-            "high": score.interval[1] if score.interval else None,
-        }
-        for split, rows in comparison(run).items()
-        for row in rows
-        for task, score in row.scores.items()
-    ]
+    """A row per score; what is computed of all of a model's scores stands in each of its rows."""
+    facts = []
+    for split, found in comparison(run).items():
+        table = found.standing_alone()
+        for row in table.rows:
+            of_all = {
+                column.name: None if cell is None else cell.value
+                for column, cell in zip(table.columns, row.cells, strict=True)
+                if column.of_all
+            }
+            for task, score in row.scores.items():
+                low, high = score.interval or (None, None)
+                facts.append(
+                    {
+                        "model": row.model,
+                        "split": split,
+                        "task": task,
+                        "score": score.value,
+                        "samples": score.samples,
+                        "low": low,
+                        "high": high,
+                        **of_all,
+                    }
+                )
+    return facts
 
 
 def _others(run: RunView) -> Rows:

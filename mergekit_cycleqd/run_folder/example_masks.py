@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,18 +98,11 @@ def draw(folder: Path, search: CycleQD, examples: Callable[[Genome], list[Exampl
             )
             found = f"{stem}-{number}.png"
             entry["found"][name] = {"file": found, "score": example.score}
-            _write(place / found, example.found)
-            _write(place / files["image"], example.image)
-            _write(place / files["truth"], example.truth)
+            write_atomically(place / found, example.found)
+            write_atomically(place / files["image"], example.image)
+            write_atomically(place / files["truth"], example.truth)
     content = {"version": _VERSION, "models": wanted, "samples": list(samples.values())}
     write_atomically(place / INDEX, json.dumps(content, indent=1) + "\n")
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -15,10 +14,11 @@ from mergekit_cycleqd.errors import JournalError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
-from mergekit_cycleqd.run_folder.journal_lines import encode, end_of_last_line
+from mergekit_cycleqd.run_folder.journal_lines import end_of_last_line
 from mergekit_cycleqd.run_folder.journal_reading import FILE, VERSION, read_header, read_records
 from mergekit_cycleqd.run_folder.record import Means, Record
 from mergekit_cycleqd.run_folder.resume_check import differences
+from mergekit_cycleqd.run_folder.synced_lines import SyncedLines
 from mergekit_cycleqd.search.candidate import Outcome
 from mergekit_cycleqd.search.scores import Scores
 
@@ -40,7 +40,7 @@ class Journal:
     path: Path
     header: Mapping[str, Any]
     _means: Means = field(default_factory=Means)
-    _stream: IO[bytes] | None = None
+    _lines: SyncedLines | None = None
     _lock: FileLock | None = None
 
     @classmethod
@@ -81,19 +81,14 @@ class Journal:
         end = end_of_last_line(self.path) if self.path.exists() else 0
         if not end and self.path.exists() and not _empty_or_torn(self.path):
             raise _foreign(self.path.parent)
-        self._stream = self.path.open("ab")
-        if not end:
-            self._stream.truncate(0)
-            self._write({"kind": "header", **self.header})
-            _sync_folder(self.path.parent)
-            return
-        was = read_header(self.path.parent)
-        if found := list(differences(was, self.header)):
+        if end and (found := list(differences(read_header(self.path.parent), self.header))):
             raise JournalError(
                 f"{self.path.parent}: holds another run; choose another --out, or undo:\n"
                 + "\n".join(found)
             )
-        self._stream.truncate(end)
+        self._lines = SyncedLines(self.path)
+        if not end:
+            self._lines.append({"kind": "header", **self.header})
 
     def replay(self, family: Family) -> Iterator[Outcome]:
         """What the search was told before, line by line; read it to the end once.
@@ -118,26 +113,14 @@ class Journal:
             JournalError: If it cannot be written, as on a full disk; what was written before is
                 safe, and half a line is dropped by who goes on.
         """
-        self._write(record.to_json())
+        assert self._lines is not None
+        self._lines.append(record.to_json())
         self._means.add(record)
-
-    def _write(self, content: Mapping[str, Any]) -> None:
-        assert self._stream is not None
-        try:
-            self._stream.write(encode(content))
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-        except OSError as error:
-            raise JournalError(
-                f"{self.path}: cannot be written: {error.strerror}; mend that and run the same "
-                "command: nothing that was evaluated before is lost"
-            ) from error
 
     def close(self) -> None:
         """Give the run folder free."""
-        if self._stream is not None:
-            with suppress(OSError):  # of a line that could not be written, as was said
-                self._stream.close()
+        if self._lines is not None:
+            self._lines.close()
         if self._lock is not None:
             self._lock.release()
 
@@ -179,12 +162,3 @@ def _foreign(folder: Path) -> JournalError:
     return JournalError(
         f"{folder}: is not empty and holds no run; choose a new or an empty folder as --out"
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

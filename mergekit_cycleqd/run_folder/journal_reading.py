@@ -10,8 +10,9 @@ from mergekit_cycleqd.errors import GenomeError, JournalError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.recipe.checks import cross_checks
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.run_folder.journal_lines import decode, torn
+from mergekit_cycleqd.run_folder.journal_lines import decode
 from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.run_folder.synced_lines import read_lines
 
 VERSION = 1
 
@@ -67,13 +68,4 @@ def read_records(path: Path, family: Family) -> Iterator[Record]:
     Raises:
         JournalError: If a line is damaged.
     """
-    with path.open("rb") as lines:
-        next(lines)
-        for number, line in enumerate(lines, start=2):
-            if torn(line) and not lines.peek(1):
-                return
-            content = decode(line, path, number)
-            try:
-                yield Record.from_json(content, family)
-            except (TypeError, ValueError, GenomeError, JournalError) as error:
-                raise JournalError(f"{path}: line {number} is damaged: {error}") from None
+    return read_lines(path, lambda content: Record.from_json(content, family), skip=1)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.recipe.sample_ids import Split
-from mergekit_cycleqd.run_folder.summary import FindScores, summary
+from mergekit_cycleqd.run_folder.comparison import FindScores
+from mergekit_cycleqd.run_folder.summary import summary
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.atomic_write import PARTIAL, write_atomically

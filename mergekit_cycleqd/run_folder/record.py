@@ -13,7 +13,7 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.lineage import format_lineage, parse_lineage
 from mergekit_cycleqd.genome.task_vectors import KINDS, TaskVectors
 from mergekit_cycleqd.genome.terms import Term
-from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
 from mergekit_cycleqd.search.candidate import Candidate, Outcome
 from mergekit_cycleqd.search.early_stop import Bounds
 from mergekit_cycleqd.search.scores import Scores, mean_scores
@@ -186,7 +186,19 @@ def _is_term(value: Any) -> bool:
 
 
 def _check(content: Mapping[str, Any]) -> None:
-    """See that every field is there, and is what it must be."""
+    """See that every field is there, and is what it must be.
+
+    Raises:
+        JournalError: With the first that is not.
+    """
+    _check_fields(content)
+    _check_genome(content)
+    _check_evaluation(content)
+    if content["kind"] == "candidate":
+        _check_candidate(content)
+
+
+def _check_fields(content: Mapping[str, Any]) -> None:
     for name, kinds in _FIELDS.items():
         if name not in content:
             raise JournalError(f"it lacks {name}")
@@ -194,6 +206,9 @@ def _check(content: Mapping[str, Any]) -> None:
             raise JournalError(f"its {name} is {content[name]!r}")
     if not _is_finite(content["seconds"]):
         raise JournalError(f"its seconds is {content['seconds']!r}")
+
+
+def _check_genome(content: Mapping[str, Any]) -> None:
     if not all(map(_is_finite, content["weights"])) or not all(map(_is_term, content["terms"])):
         raise JournalError("its weights or terms are no numbers")
     for kind in KINDS:
@@ -201,9 +216,12 @@ def _check(content: Mapping[str, Any]) -> None:
             raise JournalError(f"its {kind} is {content[kind]!r}")
     if not isinstance(content.get("lineage", ""), str):
         raise JournalError(f"its lineage is {content['lineage']!r}")
+
+
+def _check_evaluation(content: Mapping[str, Any]) -> None:
     if content["kind"] not in ("candidate", "evaluation"):
         raise JournalError(f"its kind is {content['kind']!r}")
-    if content["split"] not in ("search", "holdout"):
+    if content["split"] not in SPLITS:
         raise JournalError(f"its split is {content['split']!r}")
     for task, score in (content["scores"] or {}).items():
         if not _is_finite(score):
@@ -217,14 +235,16 @@ def _check(content: Mapping[str, Any]) -> None:
         )
     ):
         raise JournalError(f"its bounds are {bounds!r}")
-    if content["kind"] == "candidate":
-        index, parents = content.get("index"), content.get("parents")
-        if type(index) is not int or index < 0 or not isinstance(content.get("task"), str):
-            raise JournalError(f"its candidate is {index!r} of {content.get('task')!r}")
-        if not isinstance(parents, list) or not all(type(p) is int and p >= 0 for p in parents):
-            raise JournalError(f"its parents are {parents!r}")
-        again, repeat = content.get("again"), content.get("repeat")
-        if (again, repeat) != (None, None) and not _is_repeat(again, repeat, index, parents):
-            raise JournalError(
-                f"it is repeat {repeat!r} of candidate {again!r}, with parents {parents!r}"
-            )
+
+
+def _check_candidate(content: Mapping[str, Any]) -> None:
+    index, parents = content.get("index"), content.get("parents")
+    if type(index) is not int or index < 0 or not isinstance(content.get("task"), str):
+        raise JournalError(f"its candidate is {index!r} of {content.get('task')!r}")
+    if not isinstance(parents, list) or not all(type(p) is int and p >= 0 for p in parents):
+        raise JournalError(f"its parents are {parents!r}")
+    again, repeat = content.get("again"), content.get("repeat")
+    if (again, repeat) != (None, None) and not _is_repeat(again, repeat, index, parents):
+        raise JournalError(
+            f"it is repeat {repeat!r} of candidate {again!r}, with parents {parents!r}"
+        )

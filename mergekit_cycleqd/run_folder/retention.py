@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
-from mergekit_cycleqd.errors import CycleQDError, JournalError
-from mergekit_cycleqd.run_folder.journal_lines import decode, encode, end_of_last_line, torn
+from mergekit_cycleqd.errors import CycleQDError
+from mergekit_cycleqd.run_folder.journal_lines import encode
 from mergekit_cycleqd.run_folder.score import Score, Z
+from mergekit_cycleqd.run_folder.synced_lines import SyncedLines, read_lines
 
 FILE = "retention.jsonl"
 
@@ -159,19 +159,7 @@ def read(folder: Path) -> list[Measured]:
         JournalError: If a line is damaged.
     """
     path = folder / FILE
-    if not path.exists():
-        return []
-    records = []
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if torn(line) and not lines.peek(1):
-                break
-            content = decode(line, path, number)
-            try:
-                records.append(_record(content))
-            except ValueError as error:
-                raise JournalError(f"{path}: line {number} is damaged: {error}") from None
-    return records
+    return list(read_lines(path, _record)) if path.exists() else []
 
 
 def _record(content: Mapping[str, Any]) -> Measured:
@@ -223,21 +211,21 @@ class RetentionFile:
             ) from None
         try:
             self.records = read(folder)
-            path = folder / FILE
-            self._stream: IO[bytes] = path.open("ab")
-            self._stream.truncate(end_of_last_line(path))
+            self._lines = SyncedLines(folder / FILE)
         except BaseException:
             self._lock.release()
             raise
 
     def append(self, record: Measured) -> None:
-        """Keep a record; when this returns, it is on disk."""
-        self._stream.write(encode(asdict(record)))
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        """Keep a record; when this returns, it is on disk.
+
+        Raises:
+            JournalError: If it cannot be written.
+        """
+        self._lines.append(asdict(record))
         self.records.append(record)
 
     def close(self) -> None:
         """Give the file free."""
-        self._stream.close()
+        self._lines.close()
         self._lock.release()

@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.recipe.sample_ids import SampleIds, Split
+from mergekit_cycleqd.recipe.sample_ids import SPLITS, SampleIds, Split
 
 SUMMARY = "summary.md"
-SPLITS: tuple[Split, ...] = ("search", "holdout")
 
 
 def sample_counts(folder: Path, recipe: Recipe) -> dict[Split, dict[str, int]]:

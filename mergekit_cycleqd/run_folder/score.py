@@ -28,11 +28,21 @@ class Score:
         share = samples and 0 <= value <= 1 and abs(value * samples - round(value * samples)) < 1e-6
         return cls(value, samples, wilson(value, samples) if share and samples else None)
 
+    @property
+    def error(self) -> float | None:
+        """The standard error, where the value is a share of two samples or more."""
+        if self.interval is None or self.samples is None or self.samples < 2:
+            return None
+        return math.sqrt(self.value * (1 - self.value) / (self.samples - 1))
+
+    @property
+    def bounds(self) -> str:
+        """The interval, such as ``[0.756, 0.863]``; empty without one."""
+        return "" if self.interval is None else f"[{self.interval[0]:.3f}, {self.interval[1]:.3f}]"
+
     def __str__(self) -> str:
         """Such as ``0.815 [0.756, 0.863]``."""
-        if self.interval is None:
-            return f"{self.value:.3f}"
-        return f"{self.value:.3f} [{self.interval[0]:.3f}, {self.interval[1]:.3f}]"
+        return f"{self.value:.3f} {self.bounds}".rstrip()
 
 
 def wilson(share: float, samples: int) -> tuple[float, float]:
@@ -41,6 +51,3 @@ def wilson(share: float, samples: int) -> tuple[float, float]:
     spread = Z * math.sqrt(share * (1 - share) / samples + Z**2 / (4 * samples**2))
     scale = 1 + Z**2 / samples
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
-
-
-Z = 1.959963984540054  # of 95 %

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.compared_models import compared_models
+from mergekit_cycleqd.run_folder.comparison import Column, FindScores, model_table
+from mergekit_cycleqd.run_folder.markdown import markdown_table
 from mergekit_cycleqd.search.archive import Elite
 from mergekit_cycleqd.search.cycleqd import CycleQD
-from mergekit_cycleqd.search.scores import Scores
-
-FindScores = Callable[[Genome, Split], Scores | None]
 
 
 def _repeated(elites: Sequence[Elite]) -> str:
@@ -22,24 +20,29 @@ def _repeated(elites: Sequence[Elite]) -> str:
     return f", {len(counts)} evaluated more than once, up to {max(counts)} times"
 
 
+def _title(column: Column, split: Split) -> str:
+    """The head of a column; `sample_counts` reads the numbers of samples from it."""
+    count = "" if column.of_all else f", n={column.samples or 0}"
+    return f"{column.name} ({split}{count})"
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean as it was always written here: `fmean` rounds some to another last digit."""
+    return sum(values) / len(values)
+
+
 def summary(search: CycleQD, find: FindScores, sizes: Mapping[Split, Mapping[str, int]]) -> str:
     """The table of a run as Markdown: one row per model, search and holdout scores."""
     splits: list[Split] = ["search", "holdout"] if sizes["holdout"] else ["search"]
+    models = compared_models(search)
     head = ["model"]
+    rows = [[name] for name, _ in models]
     for split in splits:
-        head += [f"{task} ({split}, n={sizes[split].get(task, 0)})" for task in search.tasks]
-        head.append(f"mean ({split})")
-    lines = [" | ".join(head), " | ".join(["---"] + ["---:"] * (len(head) - 1))]
-    for name, genome in compared_models(search):
-        cells = [name]
-        for split in splits:
-            scores = find(genome, split)
-            values = [None if scores is None else scores.get(task) for task in search.tasks]
-            known = [value for value in values if value is not None]
-            mean = sum(known) / len(known) if len(known) == len(values) else None
-            cells += ["–" if value is None else f"{value:.3f}" for value in (*values, mean)]
-        lines.append(" | ".join(cells))
-    table = "\n".join(f"| {line} |" for line in lines)
+        found = model_table(models, search.tasks, split, find, sizes[split], mean=_mean)
+        head += [_title(column, split) for column in found.columns]
+        for cells, row in zip(rows, found.rows, strict=True):
+            cells += map(Column.number, found.columns, row.cells)
+    table = markdown_table(head, rows)
     archives = "\n".join(
         f"- {task}: {len(search.elites(task))} elites, coverage {archive.coverage:.1%}, "
         f"QD score {archive.qd_score:.3f}{_repeated(search.elites(task))}"

@@ -11,13 +11,21 @@ from mergekit_cycleqd.errors import JournalError
 PARTIAL = ".partial"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file so that a crash leaves the old one or the new one, never half of it."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file so that a crash leaves the old one or the new one, never half of it.
+
+    Args:
+        path: The file; its folder is made if need be.
+        content: What it is to hold; text is written as UTF-8.
+
+    Raises:
+        JournalError: If it cannot be written.
+    """
     partial = path.with_name(f".{path.name}{PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.write(text)
+        with partial.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(partial, path)

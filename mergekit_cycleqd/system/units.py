@@ -1,4 +1,4 @@
-"""Bytes and seconds in words."""
+"""Bytes, seconds and numbers for a reader."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60:,} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
+
+
+def number(value: float | None, form: str = ".3f") -> str:
+    """A number in a table; a dash where it is not known."""
+    return "–" if value is None else format(value, form)

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from mergekit_cycleqd.run_folder.comparison import FindScores
 from mergekit_cycleqd.run_folder.record import Record
-from mergekit_cycleqd.run_folder.summary import FindScores
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.secrets import secrets_struck_out
 from mergekit_cycleqd.trackers.base import Identity, Sink

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.recipe.sample_ids import SPLITS
 from mergekit_cycleqd.run_folder.compared_models import compared_models
+from mergekit_cycleqd.run_folder.comparison import FindScores, model_table
 from mergekit_cycleqd.run_folder.record import Record
-from mergekit_cycleqd.run_folder.summary import FindScores
 from mergekit_cycleqd.search.cycleqd import CycleQD
 
 Row = list[str | float | None]
@@ -53,12 +53,12 @@ def candidate_values(record: Record, search: CycleQD) -> dict[str, float]:
 
 def model_rows(search: CycleQD, find: FindScores) -> tuple[list[str], list[Row]]:
     """The columns and rows of the table that ends a run; None where there is no score."""
-    splits: tuple[Split, ...] = ("search", "holdout")
-    rows: list[Row] = []
-    for name, genome in compared_models(search):
-        row: Row = [name]
-        for split in splits:
-            scores = find(genome, split) or {}
-            row += [scores.get(task) for task in search.tasks]
-        rows.append(row)
-    return ["model", *(f"{split}/{task}" for split in splits for task in search.tasks)], rows
+    models = compared_models(search)
+    head = ["model"]
+    rows: list[Row] = [[name] for name, _ in models]
+    for split in SPLITS:
+        found = model_table(models, search.tasks, split, find, {}).standing_alone()
+        head += [f"{split}/{column.name}" for column in found.columns]
+        for values, row in zip(rows, found.rows, strict=True):
+            values += [None if cell is None else cell.value for cell in row.cells]
+    return head, rows

@@ -234,10 +234,10 @@ def test_holdout_scores_of_a_run_that_was_interrupted_are_made_up_for(
     search = RunView.read(local_run).search
     wanted = {each.genome.id for colour in COLOURS for each in search.elites(colour)[:3]}
     assert wanted <= found.keys() and wanted - set(names(local_run).values())
-    rows = comparison(RunView.read(local_run))["holdout"]
+    rows = comparison(RunView.read(local_run))["holdout"].rows
     more = [row for row in rows if row.model.startswith("elite ")]
     assert len(more) == len(wanted - {g.id for _, g in compared_models(search)})
-    assert all(row.mean is not None for row in rows)
+    assert all(None not in row.cells for row in rows)
     assert "blue on holdout samples (n=16), acc,none" in out and more[0].model in out
     summary = (local_run / "summary.md").read_text()
     (line,) = [line for line in summary.splitlines() if line.startswith("| base |")]

@@ -134,9 +134,9 @@ def test_long_curves_are_thinned_evenly_to_500_points(last: int) -> None:
 def test_scores_have_wilson_intervals_and_sample_counts(made: Made, page: Page) -> None:
     table = comparison(RunView.read(made[0]))
     assert table.keys() == {"search", "holdout"}
-    names = [row.model for row in table["holdout"]]
+    names = [row.model for row in table["holdout"].rows]
     assert names[:2] == ["base", "expert: coding"] and names[-1] == "aggregate"
-    for row in (*table["search"], *table["holdout"]):
+    for row in (*table["search"].rows, *table["holdout"].rows):
         for score in row.scores.values():
             assert score.samples == SAMPLES and score.interval is not None
             low, high = score.interval
@@ -145,7 +145,7 @@ def test_scores_have_wilson_intervals_and_sample_counts(made: Made, page: Page) 
                 if 1e-9 < bound < 1 - 1e-9:
                     z = abs(bound - share) / (bound * (1 - bound) / SAMPLES) ** 0.5
                     assert z == pytest.approx(1.96, abs=1e-3)
-    shown = table["holdout"][1].scores["coding"].interval
+    shown = table["holdout"].rows[1].scores["coding"].interval
     assert shown is not None
     assert f"<small>[{shown[0]:.3f}, {shown[1]:.3f}]</small>" in page.text
     assert "coding (n=200)" in page.text
@@ -153,7 +153,7 @@ def test_scores_have_wilson_intervals_and_sample_counts(made: Made, page: Page) 
 
 def test_a_metric_that_is_no_share_of_the_samples_has_no_interval(tmp_path: Path) -> None:
     write_run(tmp_path, 2, 10, spoilt="db")
-    for row in comparison(RunView.read(tmp_path))["search"]:
+    for row in comparison(RunView.read(tmp_path))["search"].rows:
         assert row.scores["coding"].interval is not None
         assert row.scores["db"].interval is None and row.scores["db"].samples == SAMPLES
 
@@ -168,7 +168,7 @@ def test_sample_counts_without_an_end_come_from_the_summary(
     summary = (run / "summary.md").read_text()
     (line,) = [line for line in summary.splitlines() if line.startswith("| aggregate |")]
     for split, first in (("search", 2), ("holdout", 6)):
-        scores = comparison(RunView.read(run))[split][-1].scores
+        scores = comparison(RunView.read(run))[split].rows[-1].scores
         assert [f"{s.value:.3f}" for s in scores.values()] == line.split(" | ")[
             first - 1 : first + 2
         ]

@@ -9,8 +9,9 @@ from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.card.pipelines import public_name
-from mergekit_cycleqd.hub.card.score_table import count_note, scores_of
+from mergekit_cycleqd.hub.card.score_table import scores_of
 from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.run_folder.comparison import count_note
 from mergekit_cycleqd.run_folder.run_view import RunView
 
 
@@ -65,4 +66,4 @@ def result_files(run: RunView, genome: Genome, datasets: Mapping[str, str]) -> d
 
 def _note(run: RunView, split: Split, task: str) -> str:
     metric = next(each.metric for each in run.recipe.tasks if each.name == task)
-    return f"{metric} on {split} samples{count_note(run, split, task)}"
+    return f"{metric} on {split} samples{count_note(run.counts[split].get(task))}"

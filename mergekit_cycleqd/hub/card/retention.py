@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.run_folder.markdown import markdown_table
 from mergekit_cycleqd.run_folder.retention import Column, columns, comparable, mean_relative, read
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.system.units import number
 
 
 def kept(run: RunView, title: str, genome: Genome) -> str:
@@ -22,17 +24,17 @@ def kept(run: RunView, title: str, genome: Genome) -> str:
     scored = [column for column in columns(read(run.folder)) if genome.id in column.measured]
     if not scored:
         return ""
-    lines = [["task", "metric", "base", f"**{title}**", "of base"], ["---", "---", *["---:"] * 3]]
+    rows = []
     for column in scored:
         shown = [_score(column, base), _score(column, genome.id)]
-        ratio = _ratio(column.relative(genome.id, base))
-        lines.append([column.title, f"`{column.metric}`", *shown, ratio])
+        ratio = number(column.relative(genome.id, base), ".2f")
+        rows.append([column.title, f"`{column.metric}`", *shown, ratio])
     if len(comparable(scored, base)) > 1:
-        lines.append(["mean", "", "", "", _ratio(mean_relative(scored, genome.id, base))])
-    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        rows.append(["mean", "", "", "", number(mean_relative(scored, genome.id, base), ".2f")])
+    table = markdown_table(["task", "metric", "base", f"**{title}**", "of base"], rows, texts=2)
     return (
         "## Retention\n\nOn tasks that the search did not select for, scored by "
-        f"lm-evaluation-harness, with 95 % intervals in brackets:\n\n{rows}\n\n"
+        f"lm-evaluation-harness, with 95 % intervals in brackets:\n\n{table}\n\n"
         "Of base: the score in units of the base's, turned round where lower is better, so that "
         "above 1 is better than the base."
     )
@@ -40,7 +42,3 @@ def kept(run: RunView, title: str, genome: Genome) -> str:
 
 def _score(column: Column, genome: str) -> str:
     return str(column.measured[genome].score) if genome in column.measured else "–"
-
-
-def _ratio(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"

@@ -9,10 +9,11 @@ from huggingface_hub import constants
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.task_vectors import KINDS, PLAIN
 from mergekit_cycleqd.hub.card import pipelines
-from mergekit_cycleqd.hub.card.score_table import count_note
 from mergekit_cycleqd.hub.card.usage import usage as model_usage
 from mergekit_cycleqd.hub.pins import Source
-from mergekit_cycleqd.run_folder.sample_counts import SPLITS
+from mergekit_cycleqd.recipe.sample_ids import SPLITS
+from mergekit_cycleqd.run_folder.comparison import count_note
+from mergekit_cycleqd.run_folder.markdown import markdown_table
 
 if TYPE_CHECKING:
     from mergekit_cycleqd.hub.card.subject import Subject
@@ -117,13 +118,13 @@ def place(subject: Subject, figure: str) -> str:
     if model.what != "recipes":
         return text
     tasks = run.search.tasks
-    lines = [["archive", "elite", *tasks], ["---", "---:", *["---:"] * len(tasks)]]
+    rows = []
     for task in tasks:
         for elite in run.search.elites(task)[:_SHOWN_ELITES]:
             link = f"[{elite.index}](elites/{task}/{elite.index:06d}.yaml)"
-            lines.append([task, link, *(f"{elite.scores[each]:.3f}" for each in tasks)])
-    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{text}\n\nThe best elites of each archive, on search samples:\n\n{rows}"
+            rows.append([task, link, *(f"{elite.scores[each]:.3f}" for each in tasks)])
+    best = markdown_table(["archive", "elite", *tasks], rows)
+    return f"{text}\n\nThe best elites of each archive, on search samples:\n\n{best}"
 
 
 def recipe(subject: Subject) -> str:
@@ -152,26 +153,23 @@ def making(subject: Subject) -> str:
     run = subject.run
     evolution = run.recipe.evolution
     settings = evolution.model_dump(mode="json", exclude={"children", "seed"})
-    lines = [
-        "| task | evaluated by | metric | search samples | holdout samples |",
-        "|" + " --- |" * 5,
-    ]
+    rows = []
     for task in run.recipe.tasks:
         dataset = subject.datasets.get(task.name)
         name = pipelines.public_name(task)
         if dataset:
             name = f"[{name}]({constants.ENDPOINT}/datasets/{dataset})"
         ids = {"search": task.samples.search, "holdout": task.samples.holdout}
-        used = [f"{ids[split] or 'none'}{count_note(run, split, task.name)}" for split in SPLITS]
-        cells = [task.name, name + _origin(task), task.metric, *used]
-        lines.append(f"| {' | '.join(cells)} |")
+        counts = {split: run.counts[split].get(task.name) for split in SPLITS}
+        used = [f"{ids[split] or 'none'}{count_note(counts[split])}" for split in SPLITS]
+        rows.append([task.name, name + _origin(task), task.metric, *used])
     versions = ", ".join(f"{name} {version}" for name, version in run.header["versions"].items())
     told = "; ".join(
         f"{key}: {_flat(value)}"
         for key, value in settings.items()
         if value is not None and value is not False
     )
-    rows = "\n".join(lines)
+    head = ["task", "evaluated by", "metric", "search samples", "holdout samples"]
     return f"""\
 ## How it was made
 
@@ -180,7 +178,7 @@ Settings: {told}.
 
 Models were chosen by their scores on the search samples of these tasks, {_numbering(run.recipe)}:
 
-{rows}
+{markdown_table(head, rows, texts=len(head))}
 
 [lineage.json](lineage.json) has the ancestors back to the experts, with seeds, scores and
 fingerprints. Versions: {versions}."""
