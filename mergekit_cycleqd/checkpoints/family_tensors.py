@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.loaded_layout import (
     LoadedLayout,
-    expert_changes,
+    expert_tensor_reader,
     floating_tensors,
 )
 from mergekit_cycleqd.merging.directions import as_matrix
@@ -50,8 +50,8 @@ class FamilyTensors:
         tensors: Mapping[str, Tensor] = floating_tensors(model, base)
         self.names = list(tensors)
         self.matrices = [name for name, tensor in tensors.items() if tensor.ndim >= 2]
-        self.changes: list[Callable[[str], Tensor | LowRank | None]] = [
-            expert_changes(expert, model, tensors) for expert in experts
+        self._readers: list[Callable[[str], Tensor | LowRank | None]] = [
+            expert_tensor_reader(expert, model, tensors) for expert in experts
         ]
         self._base = LoadedLayout(base, model)
 
@@ -75,7 +75,7 @@ class FamilyTensors:
         Raises:
             ModelError: If the expert's tensor is missing, or has NaN or infinite values.
         """
-        own = self.changes[expert](name)
+        own = self._readers[expert](name)
         if own is None or isinstance(own, LowRank):
             return own
         tau = own.to(base.dtype) - base
@@ -95,7 +95,7 @@ class FamilyTensors:
         """
         for name in self.matrices:
             base = self.base(name)
-            for k in range(len(self.changes)):
+            for k in range(len(self._readers)):
                 tau = self.task_vector(k, name, base)
                 if tau is not None:
                     yield k, (tau if isinstance(tau, LowRank) else as_matrix(tau)).to(device)

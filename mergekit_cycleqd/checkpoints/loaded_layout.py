@@ -81,7 +81,7 @@ def floating_tensors(model: nn.Module, checkpoint: Checkpoint) -> dict[str, Tens
     return dict(named.values())
 
 
-def expert_changes(
+def expert_tensor_reader(
     expert: Checkpoint, model: nn.Module, tensors: Mapping[str, Tensor]
 ) -> Callable[[str], Tensor | LowRank | None]:
     """How to read what an expert has for each tensor of a loaded model, in the form of a slot.
@@ -103,4 +103,4 @@ def expert_changes(
                 f"{expert.name}: the adapter's {name} {list(shape)} needs a tensor of that name "
                 f"and shape in the model, which has {has}"
             )
-    return expert.change
+    return expert.expert_tensor

@@ -168,7 +168,7 @@ class LoRAExpert(Checkpoint):
             if tied and len(shape) == 2 and shape[0] == self.config.get("vocab_size"):
                 raise self._refusal(f"{name}, which is tied to another tensor")
 
-    def change(self, name: str) -> LowRank | Tensor | None:
+    def expert_tensor(self, name: str) -> LowRank | Tensor | None:
         """What the adapter has for one tensor, on the CPU.
 
         Args:
@@ -204,7 +204,7 @@ class LoRAExpert(Checkpoint):
 
     def tensor(self, name: str) -> Tensor:
         """One tensor of the adapted model, on the CPU, in the dtype of the base's."""
-        change = self.change(name)
+        change = self.expert_tensor(name)
         if isinstance(change, Tensor):
             return change
         base = super().tensor(name)

@@ -24,7 +24,7 @@ Answers = Iterator[tuple[int, list[int]]]
 
 
 @dataclass(frozen=True)
-class Sampling:
+class AnswerSampling:
     """How answers are generated.
 
     Attributes:
@@ -40,7 +40,7 @@ class Sampling:
     seed: int | None = None
 
     @classmethod
-    def of(cls, asked: Mapping[str, Any], end: str, lm: Any) -> Sampling:
+    def of(cls, asked: Mapping[str, Any], end: str, lm: Any) -> AnswerSampling:
         """Read settings as lm-eval does.
 
         Args:
@@ -81,11 +81,11 @@ class Sampling:
             yield
             return
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed_of(self.seed, batch))
+            torch.manual_seed(derive_seed(self.seed, batch))
             yield
 
 
-def seed_of(seed: int, content: Any) -> int:
+def derive_seed(seed: int, content: Any) -> int:
     """A seed of 63 bits for some content, the same on every machine.
 
     Args:
@@ -96,7 +96,7 @@ def seed_of(seed: int, content: Any) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
-def with_own_seeds(requests: Sequence[Any]) -> list[Any]:
+def with_separate_seeds(requests: Sequence[Any]) -> list[Any]:
     """Requests with a seed, of lm-eval, each with one of its own.
 
     An engine that draws every answer by itself would else draw alike for all of them. Requests that
@@ -107,7 +107,7 @@ def with_own_seeds(requests: Sequence[Any]) -> list[Any]:
     for request in requests:
         prompt, settings, *rest = request.args
         if settings.get("seed") is not None:
-            seed = seed_of(int(settings["seed"]), [str(prompt), before[str(prompt)]])
+            seed = derive_seed(int(settings["seed"]), [str(prompt), before[str(prompt)]])
             before[str(prompt)] += 1
             request = copy(request)
             request.arguments = (prompt, {**settings, "seed": seed}, *rest)

@@ -39,7 +39,7 @@ def device_faults(engine: Engine) -> list[str]:
     return []
 
 
-def placed(engine: Engine) -> dict[str, Any]:
+def device_map_settings(engine: Engine) -> dict[str, Any]:
     """What transformers' `from_pretrained` is told, so that weights go at once where they belong.
 
     Over several GPUs accelerate spreads whole layers, by the memory that is free there.

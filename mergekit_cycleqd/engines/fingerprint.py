@@ -26,6 +26,6 @@ def row_sums(tensor: Tensor) -> bytes:
     return bytes(rows.view(word).sum(1, dtype=torch.int64).cpu().numpy().tobytes())
 
 
-def digest(tensor: Tensor) -> str:
+def tensor_digest(tensor: Tensor) -> str:
     """16 hex digits of what a tensor holds."""
     return hashlib.blake2b(row_sums(tensor), digest_size=8).hexdigest()

@@ -54,7 +54,7 @@ def engine_faults(engine: Engine) -> list[str]:
     if faults := device_faults(engine):
         return faults
     if engine.batching == "continuous":
-        from mergekit_cycleqd.engines.hf.continuous import missing
+        from mergekit_cycleqd.engines.hf.continuous import continuous_faults
 
-        return [f"engine.batching: continuous {fault}" for fault in missing()]
+        return [f"engine.batching: continuous {fault}" for fault in continuous_faults()]
     return []

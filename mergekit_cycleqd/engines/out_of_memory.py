@@ -30,7 +30,7 @@ class OutOfMemory(ModelError):
     """What does not fit in memory, in however small parts it is done."""
 
 
-class Trial:
+class MemoryGuard:
     """A block that may run out of memory; any other exception passes.
 
     Attributes:
@@ -40,7 +40,7 @@ class Trial:
 
     ran_out: str | None = None
 
-    def __enter__(self) -> Trial:
+    def __enter__(self) -> MemoryGuard:
         """Begin."""
         return self
 
@@ -60,14 +60,14 @@ class Trial:
         return True
 
 
-def halved(count: int, one: str, device: torch.device, reason: str, mend: str = "") -> int:
+def halve_batch(count: int, one: str, device: torch.device, reason: str, mend: str = "") -> int:
     """How many to go on with where a batch did not fit; the log says so.
 
     Args:
         count: How many the batch had.
         one: What a batch of one is called.
         device: Where they did not fit.
-        reason: See `Trial.ran_out`.
+        reason: See `MemoryGuard.ran_out`.
         mend: What to try before a smaller dtype or another device, with a comma at its end.
 
     Raises:
@@ -99,7 +99,7 @@ def free_memory(device: torch.device) -> int:
     return available_memory()
 
 
-def too_large(
+def describe_shortage(
     devices: Sequence[torch.device], base: Checkpoint, experts: Sequence[Checkpoint]
 ) -> str:
     """The end of a message about models that do not fit: needed, to be had, and how to mend it."""

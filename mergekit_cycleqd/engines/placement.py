@@ -24,7 +24,7 @@ ALIGNED = 512
 Kept = TypeVar("Kept")
 
 
-class Home:
+class TensorStore:
     """Where the tensors of one resident model are kept.
 
     Attributes:
@@ -86,7 +86,7 @@ def _copying(gpu: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(gpu)  # type: ignore[no-untyped-call]
 
 
-def arriving(
+def prefetch(
     kept: Iterable[Kept],
     on_device: Callable[[Kept], Kept],
     copied_to: Callable[[Kept], torch.device | None],

@@ -7,7 +7,7 @@ from typing import Any
 from lm_eval.api.model import TemplateLM
 
 
-class QuietScores(TemplateLM):  # type: ignore[misc]
+class QuietScoring(TemplateLM):  # type: ignore[misc]
     """To stand before one of lm-eval's models among the bases of a class."""
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[Any]:

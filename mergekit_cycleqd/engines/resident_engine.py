@@ -8,7 +8,7 @@ from typing import Any
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.base import ModelEngine
 from mergekit_cycleqd.engines.device import devices_of
-from mergekit_cycleqd.engines.out_of_memory import OutOfMemory, Trial, too_large
+from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, OutOfMemory, describe_shortage
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
@@ -39,13 +39,13 @@ class ResidentEngine(ModelEngine):
         """
         self._checkpoints = (base, tuple(experts))
         self._devices = devices_of(engine)
-        with Trial() as trial:
+        with MemoryGuard() as guard:
             self.model = shown(engine, base)
             self._resident = ResidentModel(
                 self.model.model, base, experts, DirectionCache.default()
             )
-        if trial.ran_out is not None:
-            raise OutOfMemory(self._does_not_fit("the models do", trial.ran_out))
+        if guard.ran_out is not None:
+            raise OutOfMemory(self._does_not_fit("the models do", guard.ran_out))
 
     def load(self, genome: Genome) -> None:
         """Replace the weights by those of `genome`.
@@ -57,11 +57,11 @@ class ResidentEngine(ModelEngine):
             OutOfMemory: If it runs out again.
         """
         for _ in range(2):
-            with Trial() as trial:
+            with MemoryGuard() as guard:
                 self._resident.load(genome)
                 return
-        raise OutOfMemory(self._does_not_fit("the weights of a genome do", str(trial.ran_out)))
+        raise OutOfMemory(self._does_not_fit("the weights of a genome do", str(guard.ran_out)))
 
     def _does_not_fit(self, what: str, reason: str) -> str:
-        needed = too_large(self._devices, *self._checkpoints)
+        needed = describe_shortage(self._devices, *self._checkpoints)
         return f"{what} not fit in memory ({reason}): {needed}"

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.loaded_layout import (
     LoadedLayout,
-    expert_changes,
+    expert_tensor_reader,
     floating_tensors,
 )
 from mergekit_cycleqd.engines.fingerprint import row_sums
-from mergekit_cycleqd.engines.placement import Home, arriving, room_beside_batches
+from mergekit_cycleqd.engines.placement import TensorStore, prefetch, room_beside_batches
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
@@ -30,7 +30,7 @@ from mergekit_cycleqd.merging.lineage_replay import Replays
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.model_tensor import TensorNumbers, merge_tensor
 from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
-from mergekit_cycleqd.merging.task_vectors import transformed
+from mergekit_cycleqd.merging.task_vectors import transform_experts
 
 _CPU = torch.device("cpu")
 
@@ -50,14 +50,18 @@ class _Slot:
     experts: tuple[Tensor | LowRank | None, ...]
     directions: dict[int, LeadingDirections] = field(default_factory=dict)
 
-    def transformed(self, task_vectors: TaskVectors, cache: DirectionCache, home: Home) -> _Slot:
+    def transformed(
+        self, task_vectors: TaskVectors, cache: DirectionCache, home: TensorStore
+    ) -> _Slot:
         """The same with task vectors of a kind in the place of the experts' own."""
         dtype, device = self.kept_dtype(), self.device
         here = [own if own is None else own.to(device) for own in self.experts]
-        found = transformed(task_vectors, self.base.to(device), here, cache.directions)
+        found = transform_experts(task_vectors, self.base.to(device), here, cache.directions)
         narrow = (own.to(dtype) if isinstance(own, LowRank) else own for own in found)
         keep = partial(home.keep, device=device)
-        return replace(self, experts=tuple(_each(own, keep) for own in narrow), directions={})
+        return replace(
+            self, experts=tuple(_map_expert_tensor(own, keep) for own in narrow), directions={}
+        )
 
     def on_device(self, numbers: TensorNumbers) -> _Slot:
         """What a genome wants of it, on its device; copies may still be under way in its stream."""
@@ -67,9 +71,12 @@ class _Slot:
 
         wanted = numbers.experts
         experts = tuple(
-            _each(own, copy) if k in wanted else None for k, own in enumerate(self.experts)
+            _map_expert_tensor(own, copy) if k in wanted else None
+            for k, own in enumerate(self.experts)
         )
-        directions = {k: own.each(copy) for k, own in self.directions.items() if numbers.terms[k]}
+        directions = {
+            k: own.map_tensors(copy) for k, own in self.directions.items() if numbers.terms[k]
+        }
         return replace(self, base=copy(self.base), experts=experts, directions=directions)
 
     def kept_dtype(self) -> torch.dtype:
@@ -118,19 +125,19 @@ class ResidentModel:
         """
         self.model = model
         self._cache = cache
-        self._home = Home(room)
+        self._home = TensorStore(room)
         self._leading = (0, 0.0)
         self._replays: defaultdict[Family, Replays] = defaultdict(Replays)
         start = LoadedLayout(base, model)
         tensors = floating_tensors(model, base)
-        changes = [expert_changes(expert, model, tensors) for expert in experts]
+        changes = [expert_tensor_reader(expert, model, tensors) for expert in experts]
         self._slots = []
         for name, parameter in tensors.items():
             original = start.tensor(name)
             place = device if parameter.is_meta else parameter.device
             keep = partial(self._home.keep, device=place)
             found = (_unless_equal(change(name), original) for change in changes)
-            tuned = tuple(_each(own, keep) for own in found)
+            tuned = tuple(_map_expert_tensor(own, keep) for own in found)
             self._slots.append(_Slot(name, parameter, place, keep(original), tuned))
         self._by_kind = {PLAIN: self._slots}
 
@@ -173,7 +180,7 @@ class ResidentModel:
         def copied_to(slot: _Slot) -> torch.device | None:
             return slot.device if self._home.full and slot.device.type == "cuda" else None
 
-        for slot, there in arriving(self._by_kind[vectors], on_device, copied_to):
+        for slot, there in prefetch(self._by_kind[vectors], on_device, copied_to):
             directions = partial(self._directions, slot, there)
             yield (
                 slot,
@@ -206,23 +213,25 @@ class ResidentModel:
         if k not in slot.directions:
             dtype = kept.kept_dtype()
             if isinstance(tuned, LowRank):
-                found = LeadingDirections.of(tuned, tuned.basis(), *self._leading, dtype)
+                found = LeadingDirections.of(
+                    tuned, tuned.singular_directions(), *self._leading, dtype
+                )
             else:
                 tau = as_matrix(task_vector(slot.base, tuned))
                 found = LeadingDirections.of(
                     tau, self._cache.directions(tau), *self._leading, dtype
                 )
             slot.directions[k] = found
-            kept.directions[k] = found.each(partial(self._home.keep, device=kept.device))
+            kept.directions[k] = found.map_tensors(partial(self._home.keep, device=kept.device))
         return slot.directions[k]
 
 
-def _each(
+def _map_expert_tensor(
     own: Tensor | LowRank | None, change: Callable[[Tensor], Tensor]
 ) -> Tensor | LowRank | None:
     """What an expert has, changed, such as to another device."""
     if isinstance(own, LowRank):
-        return own.each(change)
+        return own.map_tensors(change)
     return None if own is None else change(own)
 
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.engines.device import device_of, placed
-from mergekit_cycleqd.engines.out_of_memory import Trial, halved
+from mergekit_cycleqd.engines.device import device_map_settings, device_of
+from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, halve_batch
 from mergekit_cycleqd.engines.resident_engine import ResidentEngine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.recipe.engine import Engine
@@ -51,7 +51,9 @@ class Segmenter:
         """
         kind = _model_class(base)
         self.device = device_of(engine)
-        self.model = kind.from_pretrained(base.folder, dtype=engine.dtype, **placed(engine)).eval()
+        self.model = kind.from_pretrained(
+            base.folder, dtype=engine.dtype, **device_map_settings(engine)
+        ).eval()
         self.prompted = "input_boxes" in inspect.signature(self.model.forward).parameters
         self.processor = _processor(base, prompted=self.prompted)
         size = engine.batch_size
@@ -97,10 +99,10 @@ class Segmenter:
         found: list[NDArray[np.float64]] = []
         while len(found) < len(inputs["original_sizes"]):
             where = slice(len(found), len(found) + self._rows)
-            with Trial() as trial:
+            with MemoryGuard() as guard:
                 found += self._masks({key: value[where] for key, value in inputs.items()}, label)
-            if trial.ran_out is not None:
-                self._rows = halved(self._rows, "one image", self.device, trial.ran_out)
+            if guard.ran_out is not None:
+                self._rows = halve_batch(self._rows, "one image", self.device, guard.ran_out)
         return found
 
     @torch.no_grad()

@@ -79,7 +79,7 @@ class LeadingDirections:
             image = image if down is None else image @ down
         return cls(vectors.to(dtype).contiguous(), image.to(dtype), tall=m >= n)
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> LeadingDirections:
+    def map_tensors(self, change: Callable[[Tensor], Tensor]) -> LeadingDirections:
         """The same with both tensors changed, such as to another device."""
         return LeadingDirections(change(self.vectors), change(self.image), self.tall)
 
@@ -105,7 +105,7 @@ class Share:
     expert: Tensor | LowRank
     directions: Callable[[], LeadingDirections]
 
-    def plan(self, name: str, dtype: torch.dtype) -> tuple[float, list[Product]]:
+    def as_products(self, name: str, dtype: torch.dtype) -> tuple[float, list[Product]]:
         """``U diag(s * m) V^T`` with ``m = weight + sum_j scale_j * u(seed_j)``, in two parts.
 
         The first is the mean of the draws on every direction, so that directions that do not lead
@@ -165,7 +165,7 @@ def merge_into(
         return
     dtype = compute_dtype(base.dtype)
     target, start = _rows(out), _rows(base)
-    plans = [(share.expert, *share.plan(name, dtype)) for share in shares]
+    plans = [(share.expert, *share.as_products(name, dtype)) for share in shares]
     dense = [
         (whole, _rows(expert)) for expert, whole, _ in plans if not isinstance(expert, LowRank)
     ]
@@ -204,7 +204,9 @@ def directions_of(
         energy: As in `SingularDirections.leading`.
     """
     if isinstance(own, LowRank):
-        return LeadingDirections.of(own, own.basis(), rank, energy, compute_dtype(base.dtype))
+        return LeadingDirections.of(
+            own, own.singular_directions(), rank, energy, compute_dtype(base.dtype)
+        )
     tau = task_vector(base, own)
     return LeadingDirections.of(tau, known_directions(as_matrix(tau)), rank, energy, tau.dtype)
 

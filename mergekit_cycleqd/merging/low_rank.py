@@ -25,13 +25,13 @@ class LowRank:
     down: Tensor
     scaling: float
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> LowRank:
+    def map_tensors(self, change: Callable[[Tensor], Tensor]) -> LowRank:
         """The same with both factors changed, such as to another device."""
         return LowRank(change(self.up), change(self.down), self.scaling)
 
     def to(self, where: torch.device | torch.dtype) -> LowRank:
         """The same on another device, or in another dtype."""
-        return self.each(lambda factor: factor.to(where))
+        return self.map_tensors(lambda factor: factor.to(where))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -47,7 +47,7 @@ class LowRank:
         """The task vector itself, (m, n), computed in `dtype`."""
         return self.scaling * (self.up.to(dtype) @ self.down.to(dtype))
 
-    def basis(self) -> SingularDirections:
+    def singular_directions(self) -> SingularDirections:
         """Its singular directions, without the dense matrix: QR of both factors, SVD of the core.
 
         Returns:

@@ -21,7 +21,7 @@ from mergekit_cycleqd.merging.kernel import LeadingDirections, Share, directions
 from mergekit_cycleqd.merging.lineage_replay import Replays, replay
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
-from mergekit_cycleqd.merging.task_vectors import transformed
+from mergekit_cycleqd.merging.task_vectors import transform_experts
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def merge_tensor_once(
         numbers: As in `merge_tensor`.
         task_vectors: The genome's kind of task vectors.
     """
-    found = transformed(task_vectors, base, experts, known_directions)
+    found = transform_experts(task_vectors, base, experts, known_directions)
 
     def directions(_: int, own: Tensor | LowRank) -> LeadingDirections:
         return directions_of(base, own, numbers.rank, numbers.energy)

@@ -53,8 +53,8 @@ def singular_task_vectors(
         for k, own in enumerate(experts)
         if own is not None and (part := _leading(base, own, lead, basis)).values.numel()
     }
-    lefts = _apart([part.left for part in leading.values()])
-    rights = _apart([part.right for part in leading.values()])
+    lefts = _orthonormalise([part.left for part in leading.values()])
+    rights = _orthonormalise([part.right for part in leading.values()])
     exact = compute_dtype(base.dtype)
     for (k, part), left, right in zip(leading.items(), lefts, rights, strict=True):
         up, down = left * part.values, right.T.contiguous()
@@ -80,7 +80,7 @@ def _leading(
 ) -> _Leading:
     """(m, r), (r,) and (n, r); r is at most `lead`, and 0 for a task vector of nothing."""
     tau = as_matrix(task_vector(base, own))
-    known = own.basis() if isinstance(own, LowRank) else basis(tau)
+    known = own.singular_directions() if isinstance(own, LowRank) else basis(tau)
     values = known.values[:lead]
     values = values[values > _NOTHING * known.values[0]].to(tau.device)
     vectors, tau = known.vectors[:, : len(values)].to(tau.device).double(), tau.double()
@@ -89,7 +89,7 @@ def _leading(
     return _Leading(vectors, values, tau.T @ vectors / values)
 
 
-def _apart(sides: Sequence[Tensor]) -> list[Tensor]:
+def _orthonormalise(sides: Sequence[Tensor]) -> list[Tensor]:
     """The orthonormal columns nearest to all those given, in the same groups."""
     if len(sides) < 2:  # they are apart already
         return list(sides)

@@ -13,7 +13,7 @@ from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.singular_task_vectors import kept_directions, singular_task_vectors
 
 
-class Kind(NamedTuple):
+class TaskVectorTransform(NamedTuple):
     """How one kind is made.
 
     Attributes:
@@ -34,12 +34,12 @@ class Kind(NamedTuple):
     kept_directions: Callable[[float, int], int]
 
 
-KINDS: Mapping[str, Kind] = {
-    "tsv": Kind(singular_task_vectors, kept_directions),
+KINDS: Mapping[str, TaskVectorTransform] = {
+    "tsv": TaskVectorTransform(singular_task_vectors, kept_directions),
 }
 
 
-def transformed(
+def transform_experts(
     task_vectors: TaskVectors,
     base: Tensor,
     experts: Sequence[Tensor | LowRank | None],
@@ -58,7 +58,7 @@ def transformed(
     return KINDS[task_vectors.kind].transform(base, experts, task_vectors.share, basis)
 
 
-def directions_left(task_vectors: TaskVectors, side: int) -> int:
+def count_directions(task_vectors: TaskVectors, side: int) -> int:
     """How many singular directions a task vector of a kind has.
 
     Args:

@@ -68,11 +68,11 @@ class AgentBox(Box):
         return self._closed
 
     @abstractmethod
-    def _own_end(self) -> str | None:
+    def _cause_of_end(self) -> str | None:
         """How the box's own doing ended it; None if it was not that."""
 
     @abstractmethod
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         """What the machinery of a box that is gone wrote before."""
 
     @abstractmethod
@@ -90,7 +90,7 @@ class AgentBox(Box):
         """
         ready = self._read_frame(time.monotonic() + _START_SECONDS)
         if not ready:
-            reason = self._last_words() if ready is not None else "no answer"
+            reason = self._last_error() if ready is not None else "no answer"
             raise SandboxError(f"a box did not start: {reason}")
 
     def run(
@@ -152,9 +152,9 @@ class AgentBox(Box):
         if not answer:
             if self._closed:
                 raise SandboxError("the box was closed in the middle of a command")
-            how = self._own_end()
+            how = self._cause_of_end()
             if how is None:
-                raise SandboxError(f"a box broke: {self._last_words()}")
+                raise SandboxError(f"a box broke: {self._last_error()}")
             self._dead = Result(_KILLED, "", f"the box ended: {how}\n")
             return self._dead
         return Result(**answer)

@@ -102,7 +102,7 @@ exit $status
 """
 
 
-def missing() -> str | None:
+def bubblewrap_fault() -> str | None:
     """What this backend lacks here and how to mend it; None if it works."""
     if os.geteuid() != 0:
         return "bubblewrap boxes need root (useradd and su do): run as root, or use docker"
@@ -160,11 +160,11 @@ class BubblewrapBox(AgentBox):
             self.close()
             raise
 
-    def _own_end(self) -> str | None:
+    def _cause_of_end(self) -> str | None:
         self._end_processes()
         return "out of memory" if self._said.get("oom_kill", "0") != "0" else None
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         self._end_processes()
         return self._said.get("error", f"exit status {self._process.returncode}")
 
@@ -225,7 +225,7 @@ class BubblewrapBackend(AgentBackend):
         Raises:
             SandboxError: If something is missing, with what mends it.
         """
-        lacking = missing()
+        lacking = bubblewrap_fault()
         hierarchy = find_hierarchy()
         if lacking or hierarchy is None:
             raise SandboxError(lacking or "bubblewrap boxes need control groups")

@@ -28,13 +28,13 @@ def _sources(apt: Path) -> Iterator[tuple[str, list[str]]]:
     """Pairs of an archive's address and its suites, in both forms of apt's files."""
     parts = apt / "sources.list.d"
     for file in (apt / "sources.list", *sorted(parts.glob("*.list"))):
-        for line in _text(file).splitlines():
+        for line in _read_or_empty(file).splitlines():
             words = line.split("#")[0].split("]")[-1].split()
             words = words[1:] if words[:1] == ["deb"] else words
             if line.startswith("deb ") and len(words) >= 2:
                 yield words[0], [words[1]]
     for file in sorted(parts.glob("*.sources")):
-        for stanza in _text(file).split("\n\n"):
+        for stanza in _read_or_empty(file).split("\n\n"):
             fields = dict(
                 line.split(":", 1)
                 for line in stanza.splitlines()
@@ -45,7 +45,7 @@ def _sources(apt: Path) -> Iterator[tuple[str, list[str]]]:
                     yield uri, fields.get("Suites", "").split()
 
 
-def _text(file: Path) -> str:
+def _read_or_empty(file: Path) -> str:
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError):

@@ -46,25 +46,27 @@ _PAUSE_SECONDS = 0.05
 _MENDING = "start the engine, or name its socket by DOCKER_HOST"
 
 
-def _socket() -> str:
+def _engine_address() -> str:
     return os.environ.get("DOCKER_HOST") or _DEFAULT_SOCKET
 
 
-def missing() -> str | None:
+def docker_fault() -> str | None:
     """What this backend lacks here and how to mend it; None if an engine answers."""
     try:
         import docker
     except ImportError:
         return "docker boxes need a package: run `pip install mergekit-cycleqd[agentbench]`"
     try:
-        if _socket().startswith("unix://"):
+        if _engine_address().startswith("unix://"):
             # The package leaves a socket open where this fails.
             with socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(_socket().removeprefix("unix://"))
-        with contextlib.closing(docker.APIClient(_socket(), timeout=_PING_SECONDS)) as client:
+                probe.connect(_engine_address().removeprefix("unix://"))
+        with contextlib.closing(
+            docker.APIClient(_engine_address(), timeout=_PING_SECONDS)
+        ) as client:
             client.ping()
     except (docker.errors.DockerException, OSError) as error:
-        return f"docker boxes need an engine, and {_socket()} does not answer ({error}); {_MENDING}"
+        return f"docker boxes need an engine, and {_engine_address()} does not answer ({error}); {_MENDING}"
     return None
 
 
@@ -78,7 +80,9 @@ def _engine(what: str) -> Iterator[APIClient]:
     import docker
 
     try:
-        with contextlib.closing(docker.APIClient(_socket(), timeout=_CALL_SECONDS)) as client:
+        with contextlib.closing(
+            docker.APIClient(_engine_address(), timeout=_CALL_SECONDS)
+        ) as client:
             yield client
     except (docker.errors.DockerException, OSError) as error:
         raise SandboxError(f"{what}: {error}") from error
@@ -130,7 +134,7 @@ class DockerBox(AgentBox):
                     with contextlib.suppress(docker.errors.APIError):
                         client.kill(self._container)
 
-    def _own_end(self) -> str | None:
+    def _cause_of_end(self) -> str | None:
         if self._too_large:
             return f"it wrote more than {self._limits.disk} bytes"
         filters = {"container": self._container, "event": "oom"}
@@ -140,7 +144,7 @@ class DockerBox(AgentBox):
                 return "out of memory"
         return None
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         said = self._stream.errors.decode("utf-8", "replace").strip().splitlines()
         return said[-1] if said else "its container ended"
 
@@ -210,7 +214,7 @@ class DockerBackend(AgentBackend):
         Raises:
             SandboxError: If no engine answers, or it lacks the image, with what mends it.
         """
-        lacking = missing()
+        lacking = docker_fault()
         if lacking:
             raise SandboxError(lacking)
         super().__init__(limits)

@@ -36,20 +36,20 @@ def backends() -> list[Available]:
     """All backends, in the order in which "auto" takes them."""
     needs_root = None if find_root() else missing_to_build()
     return [
-        Available("docker", docker.missing()),
-        Available("bubblewrap", bubblewrap.missing() or needs_root),
+        Available("docker", docker.docker_fault()),
+        Available("bubblewrap", bubblewrap.bubblewrap_fault() or needs_root),
     ]
 
 
 def choose(kind: str, limits: Limits, root: str | Path | None) -> Backend:
     """See `sandbox.open_backend`."""
     if kind == "auto":
-        kind = "bubblewrap" if docker.missing() else "docker"
+        kind = "bubblewrap" if docker.docker_fault() else "docker"
     if kind == "docker":
         image = str(root) if root is not None and not Path(root).exists() else _folder(root)
         return docker.DockerBackend(limits, image)
     if kind == "bubblewrap":
-        lacking = bubblewrap.missing()
+        lacking = bubblewrap.bubblewrap_fault()
         if lacking:
             raise SandboxError(lacking)
         return bubblewrap.BubblewrapBackend(limits, _folder(root))

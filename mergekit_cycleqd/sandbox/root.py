@@ -52,14 +52,14 @@ def roots_folder() -> Path:
     return Path(cache) / "mergekit-cycleqd" / "sandbox"
 
 
-def _place() -> Path:
+def _root_folder() -> Path:
     content = " ".join((str(_VERSION), SUITE, *PACKAGES))
     return roots_folder() / f"{SUITE}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
 def find_root() -> Path | None:
     """The folder that `build_root` makes, where it is there already."""
-    place = _place()
+    place = _root_folder()
     return place if place.is_dir() else None
 
 
@@ -87,7 +87,7 @@ def build_root(progress: Progress = _silent) -> Path:
     Raises:
         SandboxError: If debootstrap is missing or fails, with its last line.
     """
-    with _building(_place()) as partial:
+    with _building(_root_folder()) as partial:
         if partial is not None:
             missing = missing_to_build()
             if missing:
@@ -104,7 +104,7 @@ def build_root(progress: Progress = _silent) -> Path:
             ]
             _watched(command, progress)
             _finish(partial)
-    return _place()
+    return _root_folder()
 
 
 def import_root(tar: Path, progress: Progress = _silent) -> Path:

@@ -36,7 +36,9 @@ def all_rounders(archives: Mapping[str, TaskArchive]) -> list[Elite]:
     return sorted(elites.values(), key=lambda e: (-math.fsum(e.scores.values()), e.index))
 
 
-def parents(how: BestOfEach | Recombination, archives: Mapping[str, TaskArchive]) -> list[Elite]:
+def aggregated_elites(
+    how: BestOfEach | Recombination, archives: Mapping[str, TaskArchive]
+) -> list[Elite]:
     """The elites that the aggregate is made of: of each archive in turn, or the best first.
 
     All are of one family, that of the best all-round elite: where plain task vectors and task
@@ -78,7 +80,7 @@ def aggregate_model(how: BestOfEach | Recombination, archives: Mapping[str, Task
     if isinstance(how, BestOfEach):
         best = _best_of_each(archives)
         return aggregate([e.genome for _, e in best], [e.scores[task] for task, e in best])
-    genomes = [elite.genome for elite in parents(how, archives)]
+    genomes = [elite.genome for elite in aggregated_elites(how, archives)]
     weights = [math.log(len(genomes) + 0.5) - math.log(i + 1) for i in range(len(genomes))]
     total = math.fsum(weights)
     return combine(genomes, [weight / total for weight in weights])

@@ -101,7 +101,7 @@ class TaskArchive:
         return tuple((float(low), float(high)) for low, high in bounds)
 
     @property
-    def floor(self) -> EntryThreshold:
+    def entry_threshold(self) -> EntryThreshold:
         """What a candidate has to reach now."""
         qualities = np.full(self.bins, -np.inf)
         filled = self._grid.data(["index", "objective"])

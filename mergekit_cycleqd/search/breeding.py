@@ -19,7 +19,7 @@ from mergekit_cycleqd.recipe.evolution import (
 )
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
-from mergekit_cycleqd.search.candidate import turn
+from mergekit_cycleqd.search.candidate import quality_task
 from mergekit_cycleqd.search.parents import choose_parents
 from mergekit_cycleqd.search.screening import most_promising
 
@@ -41,7 +41,7 @@ def breed(
         experts for a founder, two candidates for others.
     """
     evolution, tasks = recipe.evolution, recipe.task_names
-    task = turn(recipe, index)
+    task = quality_task(recipe, index)
     child = index - len(tasks)
     if child < len(recipe.founders):
         family, weight = recipe.founders[child]
@@ -66,22 +66,26 @@ def _propose(
     if other.family != family:  # a child is of its first parent's kind
         other = replace(other, family=family)
     if isinstance(evolution.crossover, IsoLine):
-        genome = _along(first.genome, other, evolution.crossover, rng)
+        genome = _iso_line_child(first.genome, other, evolution.crossover, rng)
     else:
-        genome = _between(first.genome, other, evolution.crossover, rng)
+        genome = _crossover_child(first.genome, other, evolution.crossover, rng)
     seed = int(rng.integers(2**32))
     genome = _mutate(genome, evolution.mutation, expert, seed)
     return genome, (first.index, second.index)
 
 
-def _between(first: Genome, second: Genome, drawn: Crossover, rng: np.random.Generator) -> Genome:
+def _crossover_child(
+    first: Genome, second: Genome, drawn: Crossover, rng: np.random.Generator
+) -> Genome:
     while True:
         w1, w2 = (float(w) for w in rng.normal(drawn.mean, drawn.std, size=2))
         if w1 + w2 != 0:
             return crossover(first, second, w1, w2)
 
 
-def _along(first: Genome, second: Genome, drawn: IsoLine, rng: np.random.Generator) -> Genome:
+def _iso_line_child(
+    first: Genome, second: Genome, drawn: IsoLine, rng: np.random.Generator
+) -> Genome:
     way = float(rng.normal(0.0, drawn.line))
     aside = rng.normal(0.0, drawn.iso, size=len(first.weights))
     return shift(combine((first, second), (1.0 - way, way)), aside.tolist())

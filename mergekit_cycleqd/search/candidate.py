@@ -9,7 +9,7 @@ from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.scores import Scores
 
 
-def turn(recipe: Recipe, index: int) -> str:
+def quality_task(recipe: Recipe, index: int) -> str:
     """The task whose turn as quality it is.
 
     Args:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def cells(
+def cell_numbers(
     measures: NDArray[np.float64],
     low: NDArray[np.float64],
     high: NDArray[np.float64],

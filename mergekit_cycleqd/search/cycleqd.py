@@ -8,7 +8,12 @@ from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.section import LARGEST
-from mergekit_cycleqd.search.aggregation import aggregate_model, all_rounders, best_first, parents
+from mergekit_cycleqd.search.aggregation import (
+    aggregate_model,
+    aggregated_elites,
+    all_rounders,
+    best_first,
+)
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.breeding import breed
 from mergekit_cycleqd.search.candidate import Candidate, Outcome
@@ -131,7 +136,7 @@ class CycleQD:
         experts = len(self.tasks)
         if index < experts:
             return Candidate(index, self.tasks[index], Genome.from_expert(self.family, index))
-        if self._repeats.falls_on(index):
+        if self._repeats.is_due(index):
             task, elite, repeat = self._repeats.choose(self.archives, index)
             again = elite.index
             return Candidate(index, task, elite.genome, (again,), again, repeat)
@@ -185,7 +190,7 @@ class CycleQD:
         if candidate.again is None:
             self._population.offer(_elite(candidate, scores))
         elif self._population.has(candidate.again):
-            self._population.correct(candidate.again, scores)
+            self._population.add_evaluation(candidate.again, scores)
         else:
             raise SearchError(
                 f"candidate {candidate.index} evaluates candidate {candidate.again} once more, "
@@ -211,9 +216,9 @@ class CycleQD:
         return self._population.archives
 
     @property
-    def floors(self) -> EntryThresholds:
+    def entry_thresholds(self) -> EntryThresholds:
         """What a candidate has to reach to enter one of the archives as they are now."""
-        return EntryThresholds(tuple(archive.floor for archive in self.archives.values()))
+        return EntryThresholds(tuple(archive.entry_threshold for archive in self.archives.values()))
 
     def elites(self, task: str) -> list[Elite]:
         """The elites of one task's archive, best first; see `best_first` for equals.
@@ -239,7 +244,7 @@ class CycleQD:
         Raises:
             SearchError: If the archives are empty.
         """
-        return parents(self.recipe.evolution.aggregation, self.archives)
+        return aggregated_elites(self.recipe.evolution.aggregation, self.archives)
 
     def best_all_round(self) -> Elite:
         """The elite of any archive with the highest mean score over the tasks.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mergekit_cycleqd.search.cells import cells
+from mergekit_cycleqd.search.cells import cell_numbers
 
 Bounds = Mapping[str, tuple[float, float]]
 
@@ -51,7 +51,7 @@ class EntryThreshold:
         """Whether scores within `bounds` may find a cell that is empty or has a worse elite."""
         corners = np.array([bounds[axis] for axis in self.axes], dtype=np.float64).T
         low, high = np.array(self.ranges, dtype=np.float64).T
-        first, last = cells(corners, low, high, np.array(self.qualities.shape))
+        first, last = cell_numbers(corners, low, high, np.array(self.qualities.shape))
         box = tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))
         return bool(self.qualities[box].min() < bounds[self.task][1])
 
@@ -73,23 +73,23 @@ class EntryThresholds:
         Raises:
             CannotEnter: If no archive can take it, whatever its scores within `bounds` are.
         """
-        if not any(floor.reachable(bounds) for floor in self.archives):
+        if not any(threshold.reachable(bounds) for threshold in self.archives):
             raise CannotEnter(bounds)
 
     def to_json(self) -> list[dict[str, Any]]:
         """For another process: of the cells only those that are filled."""
         return [
             {
-                "task": floor.task,
-                "axes": floor.axes,
-                "ranges": floor.ranges,
-                "bins": floor.qualities.shape,
+                "task": threshold.task,
+                "axes": threshold.axes,
+                "ranges": threshold.ranges,
+                "bins": threshold.qualities.shape,
                 "filled": {
-                    int(cell): float(floor.qualities.flat[cell])
-                    for cell in np.flatnonzero(np.isfinite(floor.qualities))
+                    int(cell): float(threshold.qualities.flat[cell])
+                    for cell in np.flatnonzero(np.isfinite(threshold.qualities))
                 },
             }
-            for floor in self.archives
+            for threshold in self.archives
         ]
 
     @classmethod

@@ -43,7 +43,7 @@ class Population:
         """Whether a candidate was offered that `correct` may be told more of."""
         return index in self._offered
 
-    def correct(self, index: int, scores: Mapping[str, float]) -> None:
+    def add_evaluation(self, index: int, scores: Mapping[str, float]) -> None:
         """Take one more evaluation of a candidate: what it scores is the mean of all of them.
 
         The archives then are what offering all candidates in their order, with the scores that

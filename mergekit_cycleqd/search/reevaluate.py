@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
-from mergekit_cycleqd.search.candidate import turn
+from mergekit_cycleqd.search.candidate import quality_task
 
 
 class Reevaluations:
@@ -23,7 +23,7 @@ class Reevaluations:
         self._recipe = recipe
         self._asked: dict[int, list[int]] = {}  # candidates that evaluate it again, ascending
 
-    def falls_on(self, index: int) -> bool:
+    def is_due(self, index: int) -> bool:
         """Whether a candidate is an elite's next evaluation: one of every `reevaluate` children.
 
         Founders are not counted. It is the last one where the turns of the tasks let every task
@@ -60,7 +60,7 @@ class Reevaluations:
             The task whose turn it is, the elite, and which repeat of its evaluation this is, from
             1.
         """
-        task = turn(self._recipe, index)
+        task = quality_task(self._recipe, index)
         elites = archives[task].elites  # best first
         counts = [self._count(elite.index, index) for elite in elites]
         fewest = min(counts)

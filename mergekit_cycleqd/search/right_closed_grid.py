@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from ribs.archives import GridArchive
 
-from mergekit_cycleqd.search.cells import cells
+from mergekit_cycleqd.search.cells import cell_numbers
 
 
 class RightClosedGrid(GridArchive):  # type: ignore[misc]
@@ -15,6 +15,6 @@ class RightClosedGrid(GridArchive):  # type: ignore[misc]
     def index_of(self, measures: ArrayLike) -> NDArray[np.int32]:
         """Flat cell numbers of measures of shape (batch, measure_dim), as ribs defines them."""
         values = np.asarray(measures, dtype=self.dtypes["measures"])
-        inside = cells(values, self.lower_bounds, self.upper_bounds, self.dims)
+        inside = cell_numbers(values, self.lower_bounds, self.upper_bounds, self.dims)
         indices: NDArray[np.int32] = self.grid_to_int_index(inside)
         return indices

@@ -13,7 +13,7 @@ def mean_scores(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {task: math.fsum(one[task] for one in found) / len(found) for task in found[0]}
 
 
-def gathered(
+def scores_by_candidate(
     evaluations: Iterable[tuple[int, int | None, Mapping[str, float] | None]],
 ) -> dict[int, list[Mapping[str, float]]]:
     """The scores of all evaluations of each candidate that has any, by its number.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.task_vectors import PLAIN
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
-from mergekit_cycleqd.search.cells import cells
+from mergekit_cycleqd.search.cells import cell_numbers
 
 # Of the kernel: lengths, in factors, and the variance that the factors do not explain, where that
 # of the elites' scores is 1. The likeliest pair is taken.
@@ -42,7 +42,7 @@ def position(genome: Genome) -> list[float]:
     return factors
 
 
-def _place(genome: Genome) -> list[float]:
+def _coordinates(genome: Genome) -> list[float]:
     """Its position, and how far models of its kind are from those of plain task vectors."""
     return [*position(genome), 0.0 if genome.family.task_vectors == PLAIN else KINDS_APART]
 
@@ -64,10 +64,10 @@ def most_promising(
     Returns:
         Its number; of equals the first.
     """
-    elites = _elites(archives)
+    elites = _elites_of_all(archives)
     scores = np.array([[elite.scores[task] for task in archives] for elite in elites])
-    outcomes = _outcomes([elite.genome for elite in elites], scores, proposals)
-    lowest, spans = _range(scores)
+    outcomes = _predict_scores([elite.genome for elite in elites], scores, proposals)
+    lowest, spans = _score_range(scores)
     if all_round:
         best = (scores / spans).mean(axis=1).max()
         expected = np.maximum((outcomes / spans).mean(axis=2) - best, 0.0).mean(axis=0)
@@ -76,26 +76,28 @@ def most_promising(
     gains = np.zeros(outcomes.shape[:2])
     for task, archive in enumerate(archives.values()):
         low, high = np.array(archive.ranges).T
-        inside = cells(np.delete(outcomes, task, axis=2), low, high, np.array(archive.bins))
-        held = np.maximum(archive.floor.qualities[tuple(np.moveaxis(inside, 2, 0))], lowest[task])
+        inside = cell_numbers(np.delete(outcomes, task, axis=2), low, high, np.array(archive.bins))
+        held = np.maximum(
+            archive.entry_threshold.qualities[tuple(np.moveaxis(inside, 2, 0))], lowest[task]
+        )
         gains += np.maximum(outcomes[:, :, task] - held, 0.0) / spans[task]
     return int(np.argmax(gains.mean(axis=0)))
 
 
-def _elites(archives: Mapping[str, TaskArchive]) -> list[Elite]:
+def _elites_of_all(archives: Mapping[str, TaskArchive]) -> list[Elite]:
     """The elites of all archives, each once, in their order; the newest where there are many."""
     found = {elite.index: elite for archive in archives.values() for elite in archive.elites}
     return [found[index] for index in sorted(found)[-MOST:]]
 
 
-def _range(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _score_range(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of each task the lowest score, and how far above it the highest is; 1 if they are equal."""
     lowest = scores.min(axis=0)
     spans = scores.max(axis=0) - lowest
     return lowest, np.where(spans > 0, spans, 1.0)
 
 
-def _outcomes(
+def _predict_scores(
     known: Sequence[Genome], scores: NDArray[np.float64], proposals: Sequence[Genome]
 ) -> NDArray[np.float64]:
     """Scores that the proposals may have, of shape (DRAWS, proposals, tasks)."""
@@ -104,8 +106,8 @@ def _outcomes(
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 
-    places = np.array([_place(genome) for genome in known])
-    lowest, spans = _range(scores)
+    places = np.array([_coordinates(genome) for genome in known])
+    lowest, spans = _score_range(scores)
     low, wide = lowest - MARGIN * spans, (1 + 2 * MARGIN) * spans
     odds = logit((scores - low) / wide)
     kernels = (
@@ -116,7 +118,7 @@ def _outcomes(
         for kernel in kernels
     ]
     process = max(fitted, key=lambda each: each.log_marginal_likelihood_value_)
-    proposed = np.array([_place(genome) for genome in proposals])
+    proposed = np.array([_coordinates(genome) for genome in proposals])
     means, deviations = process.predict(proposed, return_std=True)
     draws = np.random.Generator(np.random.Philox(0)).normal(size=(DRAWS, 1, scores.shape[1]))
     found: NDArray[np.float64] = low + wide * expit(means + deviations * draws)

@@ -1,4 +1,4 @@
-"""Replace a file so that a crash leaves the old one or the new one."""
+"""Write files atomically: after a crash a file is the old one or the new one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ PARTIAL = ".partial"
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file so that a crash leaves the old one or the new one, never half of it."""
+    """Replace a file. After a crash it is the old one or the new one, never half of it.
+
+    Args:
+        path: The file; its folder is created.
+        text: The new content, written as UTF-8.
+
+    Raises:
+        JournalError: If the file cannot be written.
+    """
     partial = path.with_name(f".{path.name}{PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ def check_boxes(kind: Kind) -> None:
     """
     from mergekit_cycleqd.sandbox import bubblewrap, docker
 
-    found = {"docker": docker.missing, "bubblewrap": bubblewrap.missing}
+    found = {"docker": docker.docker_fault, "bubblewrap": bubblewrap.bubblewrap_fault}
     lacking = [found[name]() for name in (found if kind == "auto" else (kind,))]
     if all(lacking):
         raise SandboxError("; or: ".join(reason for reason in lacking if reason))

@@ -14,11 +14,11 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import postprocess_generated_text
 
-from mergekit_cycleqd.engines.answer_sampling import Answers, Prompts, Sampling
-from mergekit_cycleqd.engines.hf.continuous import Continuous
+from mergekit_cycleqd.engines.answer_sampling import Answers, AnswerSampling, Prompts
+from mergekit_cycleqd.engines.hf.continuous import ContinuousBatching
 from mergekit_cycleqd.engines.hf.stop_texts import StopRows, StopTexts
-from mergekit_cycleqd.engines.out_of_memory import Trial, halved
-from mergekit_cycleqd.engines.quiet_lm import QuietScores
+from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, halve_batch
+from mergekit_cycleqd.engines.quiet_lm import QuietScoring
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 _Kind = Literal["generate", "score"]
 
 
-class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
+class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
     """HFLM that tokenises a request once, and takes batches as large as memory allows.
 
     Batches are sorted by length, longest first, so that padding is least and a batch that is too
@@ -41,7 +41,7 @@ class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, rows: int, continuous: Continuous | None = None
+        self, model: Any, tokenizer: Any, rows: int, continuous: ContinuousBatching | None = None
     ) -> None:
         """Show a model to lm-eval.
 
@@ -119,7 +119,7 @@ class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
         """
         texts = [""] * len(requests)
         for asked, places in _alike(requests):
-            sampling = Sampling.of(asked, self.tok_decode(self.eot_token_id, False), self)
+            sampling = AnswerSampling.of(asked, self.tok_decode(self.eot_token_id, False), self)
             prompts = self._prompts([requests[i].args[0] for i in places], sampling)
             for place, tokens in self._answers(prompts, sampling):
                 i = places[place]
@@ -127,7 +127,7 @@ class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
                 self.cache_hook.add_partial("generate_until", requests[i].args, texts[i])
         return texts
 
-    def _prompts(self, texts: Sequence[str], sampling: Sampling) -> Prompts:
+    def _prompts(self, texts: Sequence[str], sampling: AnswerSampling) -> Prompts:
         """Prompts as tokens, of which the last ones that fit the context stay, as in lm-eval."""
         room = self.max_length - sampling.new_tokens
         prompts = [self._prompt(text) for text in texts]
@@ -144,25 +144,27 @@ class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
             )
         return [prompt[-room:] for prompt in prompts]
 
-    def _answers(self, prompts: Prompts, sampling: Sampling) -> Answers:
+    def _answers(self, prompts: Prompts, sampling: AnswerSampling) -> Answers:
         if self._continuous is not None and sampling.greedy:
             return self._continued(self._continuous, prompts, sampling)
         return self._padded(prompts, sampling)
 
-    def _padded(self, prompts: Prompts, sampling: Sampling) -> Answers:
+    def _padded(self, prompts: Prompts, sampling: AnswerSampling) -> Answers:
         order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), prompts[i]))
         for places, answers in self._in_batches(
             "generate", order, lambda batch: self._drawn(prompts, batch, sampling)
         ):
             yield from zip(places, answers, strict=True)
 
-    def _drawn(self, prompts: Prompts, batch: Sequence[int], sampling: Sampling) -> list[list[int]]:
+    def _drawn(
+        self, prompts: Prompts, batch: Sequence[int], sampling: AnswerSampling
+    ) -> list[list[int]]:
         chosen = [prompts[i] for i in batch]
         content = [[i, list(prompts[i])] for i in batch]
         with sampling.drawn_for(content, self.device):
             return self._generate(chosen, sampling)
 
-    def _generate(self, prompts: Prompts, sampling: Sampling) -> list[list[int]]:
+    def _generate(self, prompts: Prompts, sampling: AnswerSampling) -> list[list[int]]:
         """One padded batch; answers are padded too."""
         width, pad = max(map(len, prompts)), self.tokenizer.pad_token_id
         ids = np.full((len(prompts), width), pad, dtype=np.int64)
@@ -181,18 +183,20 @@ class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
         answers: list[list[int]] = found[:, width:].tolist()
         return answers
 
-    def _continued(self, engine: Continuous, prompts: Prompts, sampling: Sampling) -> Answers:
+    def _continued(
+        self, engine: ContinuousBatching, prompts: Prompts, sampling: AnswerSampling
+    ) -> Answers:
         left = list(range(len(prompts)))
         while left:
             rows, done = min(len(left), self.rows["generate"]), set()
-            with Trial() as trial:
+            with MemoryGuard() as guard:
                 for place, tokens in engine.answers(
                     [prompts[i] for i in left], sampling, self._stop(sampling.until), rows
                 ):
                     done.add(left[place])
                     yield left[place], tokens
-            if trial.ran_out is not None:
-                self._shrink("generate", rows, trial.ran_out)
+            if guard.ran_out is not None:
+                self._shrink("generate", rows, guard.ran_out)
             left = [i for i in left if i not in done]
 
     def _in_batches(
@@ -202,17 +206,17 @@ class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
         at = 0
         while at < len(items):
             batch = items[at : at + self.rows[kind]]
-            with Trial() as trial:
+            with MemoryGuard() as guard:
                 found = work(batch)
-            if trial.ran_out is None:
+            if guard.ran_out is None:
                 at += len(batch)
                 yield batch, found
             else:
-                self._shrink(kind, len(batch), trial.ran_out)
+                self._shrink(kind, len(batch), guard.ran_out)
 
     def _shrink(self, kind: _Kind, rows: int, reason: str) -> None:
         one, mend = "a batch of one request", "shorter prompts or answers, "
-        self.rows[kind] = halved(rows, one, self.device, reason, mend)
+        self.rows[kind] = halve_batch(rows, one, self.device, reason, mend)
 
     def _stop(self, until: tuple[str, ...]) -> StopTexts:
         if until not in self._stops:

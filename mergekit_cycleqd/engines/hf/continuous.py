@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from packaging.version import Version
 
-from mergekit_cycleqd.engines.answer_sampling import Answers, Prompts, Sampling
+from mergekit_cycleqd.engines.answer_sampling import Answers, AnswerSampling, Prompts
 from mergekit_cycleqd.engines.hf.stop_texts import StopTexts
 from mergekit_cycleqd.errors import CycleQDError
 
@@ -24,7 +24,7 @@ NEEDS = "5.20"
 _CPU_PAGE, _CPU_BATCH_TOKENS = 16, 1024  # elsewhere transformers' own, which suit its kernels
 
 
-class Continuous:
+class ContinuousBatching:
     """Greedy answers by paged attention.
 
     The cache of pages is made for each evaluation and given free after it: it can hold nothing of
@@ -70,7 +70,9 @@ class Continuous:
         except (AttributeError, ValueError) as error:
             raise CycleQDError(f"transformers refuses it: {error}") from error
 
-    def answers(self, prompts: Prompts, sampling: Sampling, stops: StopTexts, rows: int) -> Answers:
+    def answers(
+        self, prompts: Prompts, sampling: AnswerSampling, stops: StopTexts, rows: int
+    ) -> Answers:
         """Generate, and give each answer as soon as it ends.
 
         Args:
@@ -124,7 +126,7 @@ class Continuous:
             gc.unfreeze()
 
 
-def missing() -> list[str]:
+def continuous_faults() -> list[str]:
     """What continuous batching lacks here, and how to get it."""
     have = version("transformers")
     if Version(have) >= Version(NEEDS):
@@ -132,7 +134,7 @@ def missing() -> list[str]:
     return [f"needs transformers {NEEDS} or later, got {have}: pip install 'transformers>={NEEDS}'"]
 
 
-def faster(model: Any) -> bool:
+def continuous_is_faster(model: Any) -> bool:
     """Whether it is to be expected that continuous batching beats padded batches.
 
     It does where rows of different lengths go through one kernel without padding: on CUDA with
@@ -141,7 +143,7 @@ def faster(model: Any) -> bool:
     from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
 
     return (
-        not missing()
+        not continuous_faults()
         and model.device.type == "cuda"
         and model.dtype in (torch.bfloat16, torch.float16)
         and (is_flash_attn_2_available() or is_flash_attn_3_available())

@@ -9,10 +9,15 @@ from typing import Any
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.engines.device import device_faults, device_of, devices_of, placed
+from mergekit_cycleqd.engines.device import (
+    device_faults,
+    device_map_settings,
+    device_of,
+    devices_of,
+)
 from mergekit_cycleqd.engines.hf.causal_lm import CausalLM
-from mergekit_cycleqd.engines.hf.continuous import Continuous, faster
-from mergekit_cycleqd.engines.out_of_memory import OutOfMemory, Trial, too_large
+from mergekit_cycleqd.engines.hf.continuous import ContinuousBatching, continuous_is_faster
+from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, OutOfMemory, describe_shortage
 from mergekit_cycleqd.engines.resident_engine import ResidentEngine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.recipe.engine import Engine
@@ -33,10 +38,10 @@ def load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
         OutOfMemory: If it does not fit on the devices.
         ModelError: If there are too few devices, or the model cannot be batched as the recipe says.
     """
-    with Trial() as trial:
+    with MemoryGuard() as guard:
         return _load_lm(engine, base)
     raise OutOfMemory(
-        f"{base.name} does not fit ({trial.ran_out}): {too_large(devices_of(engine), base, ())}"
+        f"{base.name} does not fit ({guard.ran_out}): {describe_shortage(devices_of(engine), base, ())}"
     )
 
 
@@ -47,12 +52,12 @@ def _load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
         base.folder,
         dtype=engine.dtype,
         trust_remote_code=engine.trust_remote_code,
-        **placed(engine),
+        **device_map_settings(engine),
     ).eval()
     if any(parameter.is_meta for parameter in model.parameters()):
         raise OutOfMemory(
             f"{base.name} does not fit on {engine.pipeline_parallel_size} GPUs: "
-            f"{too_large(devices_of(engine), base, ())}"
+            f"{describe_shortage(devices_of(engine), base, ())}"
         )
     tokenizer = AutoTokenizer.from_pretrained(
         base.folder, trust_remote_code=engine.trust_remote_code
@@ -69,12 +74,14 @@ def _load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
         log.setLevel(level)
 
 
-def _continuous(engine: Engine, model: Any) -> Continuous | None:
+def _continuous(engine: Engine, model: Any) -> ContinuousBatching | None:
     spread = engine.pipeline_parallel_size > 1  # and pages are on one device
-    if engine.batching == "padded" or (engine.batching == "auto" and (spread or not faster(model))):
+    if engine.batching == "padded" or (
+        engine.batching == "auto" and (spread or not continuous_is_faster(model))
+    ):
         return None
     try:
-        return Continuous(model)
+        return ContinuousBatching(model)
     except CycleQDError as error:
         if engine.batching == "auto":
             return None

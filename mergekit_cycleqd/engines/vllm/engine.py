@@ -15,7 +15,7 @@ from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.base import ModelEngine
-from mergekit_cycleqd.engines.vllm.swap_check import Report, SwapCheck, check_reach
+from mergekit_cycleqd.engines.vllm.swap_check import SwapCheck, SwapReport, check_reach
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
@@ -73,7 +73,7 @@ class VLLMEngine(ModelEngine):
             {
                 "models": [checkpoint.name for checkpoint in checkpoints],
                 "fingerprints": [checkpoint.fingerprint() for checkpoint in checkpoints],
-                "dtype": _dtype(engine, base),
+                "dtype": _model_dtype(engine, base),
                 "trust_remote_code": engine.trust_remote_code,
             }
         )
@@ -123,9 +123,9 @@ class VLLMEngine(ModelEngine):
         if self.model.model is not None:
             self.model.model.llm_engine.engine_core.shutdown()
 
-    def _feed(self, genome: Genome) -> list[Report]:
+    def _feed(self, genome: Genome) -> list[SwapReport]:
         answers = self._ask("load_genome", json.dumps(genome.to_recipe()))
-        return [Report(answer["fed"], answer["loaded"]) for answer in answers]
+        return [SwapReport(answer["fed"], answer["loaded"]) for answer in answers]
 
     def _ask(self, method: str, text: str) -> list[dict[str, Any]]:
         """What each worker answers."""
@@ -190,7 +190,7 @@ def _open_lm(engine: Engine, base: Checkpoint) -> Any:
 
             return QuietVLLM(
                 pretrained=str(base.folder),
-                dtype=_dtype(engine, base),
+                dtype=_model_dtype(engine, base),
                 trust_remote_code=engine.trust_remote_code,
                 pipeline_parallel_size=engine.pipeline_parallel_size,
                 tensor_parallel_size=engine.tensor_parallel_size,
@@ -202,7 +202,7 @@ def _open_lm(engine: Engine, base: Checkpoint) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _dtype(engine: Engine, base: Checkpoint) -> str:
+def _model_dtype(engine: Engine, base: Checkpoint) -> str:
     """The dtype of the model: the base's own for auto, where vLLM would make float32 smaller."""
     if engine.dtype != "auto":
         return engine.dtype

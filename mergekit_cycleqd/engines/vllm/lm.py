@@ -13,8 +13,8 @@ from typing import Any
 import vllm
 from vllm.platforms import current_platform
 
-from mergekit_cycleqd.engines.answer_sampling import with_own_seeds
-from mergekit_cycleqd.engines.quiet_lm import QuietScores
+from mergekit_cycleqd.engines.answer_sampling import with_separate_seeds
+from mergekit_cycleqd.engines.quiet_lm import QuietScoring
 
 
 def _spare_llvmlite() -> None:
@@ -62,7 +62,7 @@ with _version_of_vllm():  # lm-eval asks for it on import and later, and keeps t
     from lm_eval.models.vllm_causallms import VLLM
 
 
-class QuietVLLM(QuietScores, VLLM):  # type: ignore[misc]
+class QuietVLLM(QuietScoring, VLLM):  # type: ignore[misc]
     """VLLM without a progress bar per batch.
 
     Its texts hold no special tokens, as those of lm-eval's transformers do and lm-eval's vLLM do
@@ -86,7 +86,7 @@ class QuietVLLM(QuietScores, VLLM):  # type: ignore[misc]
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
         """Answers to prompts, as in lm-eval."""
-        own = with_own_seeds(requests)
+        own = with_separate_seeds(requests)
         texts: list[str] = super().generate_until(own, disable_tqdm=disable_tqdm)
         return texts
 

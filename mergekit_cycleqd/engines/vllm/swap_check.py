@@ -17,7 +17,7 @@ Digests = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Report:
+class SwapReport:
     """What one worker says of one swap.
 
     Attributes:
@@ -29,7 +29,9 @@ class Report:
     loaded: Digests
 
 
-def check_reach(own: Sequence[Digests], filled: Sequence[Digests], base: Sequence[Report]) -> None:
+def check_reach(
+    own: Sequence[Digests], filled: Sequence[Digests], base: Sequence[SwapReport]
+) -> None:
     """Show, once, that what is fed reaches every parameter, and the right place in it.
 
     Args:
@@ -55,18 +57,22 @@ def check_reach(own: Sequence[Digests], filled: Sequence[Digests], base: Sequenc
 class SwapCheck:
     """Compares each swap with all those before it."""
 
-    def __init__(self, base: Sequence[Report]) -> None:
+    def __init__(self, base: Sequence[SwapReport]) -> None:
         """Begin with what is loaded now, in an engine that passed `check_reach`.
 
         Args:
             base: A report per worker.
         """
         self._last = list(base)
-        self._loaded_of: list[dict[str, str]] = [{_key(r.fed): _key(r.loaded)} for r in base]
-        self._fed_of: list[dict[str, str]] = [{_key(r.loaded): _key(r.fed)} for r in base]
+        self._loaded_of: list[dict[str, str]] = [
+            {_joint_digest(r.fed): _joint_digest(r.loaded)} for r in base
+        ]
+        self._fed_of: list[dict[str, str]] = [
+            {_joint_digest(r.loaded): _joint_digest(r.fed)} for r in base
+        ]
         self._moved_by = {frozenset(base[0].fed): {name for r in base for name in r.loaded}}
 
-    def fault(self, reports: Sequence[Report]) -> str | None:
+    def fault(self, reports: Sequence[SwapReport]) -> str | None:
         """What is wrong with a swap, and None, if nothing is, after which it counts as done.
 
         All workers must have fed the same. In each, parameters must be those of every earlier time
@@ -76,13 +82,13 @@ class SwapCheck:
         Args:
             reports: One per worker, in the order of the last time.
         """
-        if len({_key(report.fed) for report in reports}) > 1:
+        if len({_joint_digest(report.fed) for report in reports}) > 1:
             return "the workers merged different weights"
         moved: set[str] = set()
         for rank, (last, report) in enumerate(zip(self._last, reports, strict=True)):
             if report.fed.keys() != last.fed.keys():
                 return f"worker {rank} was not fed all tensors"
-            fed, loaded = _key(report.fed), _key(report.loaded)
+            fed, loaded = _joint_digest(report.fed), _joint_digest(report.loaded)
             if self._loaded_of[rank].get(fed, loaded) != loaded:
                 return f"worker {rank} holds other weights than when the same were fed before"
             if self._fed_of[rank].get(loaded, fed) != fed:
@@ -91,13 +97,13 @@ class SwapCheck:
         changed = frozenset(_changed(self._last[0].fed, reports[0].fed))
         known = self._moved_by.get(changed, moved)
         if kept := known - moved:
-            return f"{_some(sorted(kept))} kept the weights of the last model"
+            return f"{_two_names(sorted(kept))} kept the weights of the last model"
         if also := moved - known:
-            return f"{_some(sorted(also))} changed, which did not when the same tensors did before"
+            return f"{_two_names(sorted(also))} changed, which did not when the same tensors did before"
         self._moved_by[changed] = moved
         for rank, report in enumerate(reports):
-            self._loaded_of[rank][_key(report.fed)] = _key(report.loaded)
-            self._fed_of[rank][_key(report.loaded)] = _key(report.fed)
+            self._loaded_of[rank][_joint_digest(report.fed)] = _joint_digest(report.loaded)
+            self._fed_of[rank][_joint_digest(report.loaded)] = _joint_digest(report.fed)
         self._last = list(reports)
         return None
 
@@ -106,18 +112,18 @@ def _changed(before: Digests, after: Digests) -> set[str]:
     return {name for name, digest in after.items() if before.get(name) != digest}
 
 
-def _key(digests: Digests) -> str:
+def _joint_digest(digests: Digests) -> str:
     text = "\n".join(f"{name} {digest}" for name, digest in sorted(digests.items()))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _unfit(what: str, names: Sequence[str]) -> str:
     return (
-        f"engine.kind: vllm cannot swap the weights of this architecture: {what} {_some(names)}; "
+        f"engine.kind: vllm cannot swap the weights of this architecture: {what} {_two_names(names)}; "
         "use kind: hf"
     )
 
 
-def _some(names: Sequence[str]) -> str:
+def _two_names(names: Sequence[str]) -> str:
     rest = f" and {len(names) - 2} more" if len(names) > 2 else ""
     return ", ".join(names[:2]) + rest

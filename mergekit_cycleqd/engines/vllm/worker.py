@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.loaded_layout import floating_tensors
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
-from mergekit_cycleqd.engines.fingerprint import digest
+from mergekit_cycleqd.engines.fingerprint import tensor_digest
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.genome.genome import Genome
@@ -36,7 +36,7 @@ class GenomeWorker:
 
     model_runner: Any
     device: torch.device
-    cycleqd_merges: Merges
+    cycleqd_tensors: GenomeTensors
 
     def open_family(self, text: str) -> str:
         """Open base and experts, wherever this worker is.
@@ -54,12 +54,14 @@ class GenomeWorker:
         ):
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the run decides
         try:
-            own = loaded(self.model_runner.get_model())
-            self.cycleqd_merges = Merges(json.loads(text), self.device)
-            self._reload_from(self.cycleqd_merges.filled())
+            own = parameter_digests(self.model_runner.get_model())
+            self.cycleqd_tensors = GenomeTensors(json.loads(text), self.device)
+            self._reload_from(self.cycleqd_tensors.filled())
         except CycleQDError as error:
             return json.dumps({"fault": str(error)})
-        return json.dumps({"loaded": own, "filled": loaded(self.model_runner.get_model())})
+        return json.dumps(
+            {"loaded": own, "filled": parameter_digests(self.model_runner.get_model())}
+        )
 
     def load_genome(self, text: str) -> str:
         """Replace the weights by those of a genome.
@@ -74,15 +76,15 @@ class GenomeWorker:
 
         def told(tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
             for name, tensor in tensors:
-                fed[name] = digest(tensor)
+                fed[name] = tensor_digest(tensor)
                 yield name, tensor
 
         try:
             genome = Genome.from_mergekit(json.loads(text))
-            self._reload_from(told(self.cycleqd_merges.tensors(genome)))
+            self._reload_from(told(self.cycleqd_tensors.tensors(genome)))
         except CycleQDError as error:
             return json.dumps({"fault": str(error)})
-        return json.dumps({"fed": fed, "loaded": loaded(self.model_runner.get_model())})
+        return json.dumps({"fed": fed, "loaded": parameter_digests(self.model_runner.get_model())})
 
     @torch.no_grad()
     def _reload_from(self, tensors: Iterator[tuple[str, Tensor]]) -> None:
@@ -92,7 +94,7 @@ class GenomeWorker:
                 module.quant_method.process_weights_after_loading(module)  # see `loaded`
 
 
-class Merges:
+class GenomeTensors:
     """Base and experts, and their merges, on the worker's device as far as vLLM leaves room."""
 
     def __init__(self, sent: dict[str, Any], device: torch.device) -> None:
@@ -138,7 +140,7 @@ class Merges:
         yield from revert_weight_conversion(self._layout, {name: tensor}).items()
 
 
-def loaded(model: torch.nn.Module) -> dict[str, str]:
+def parameter_digests(model: torch.nn.Module) -> dict[str, str]:
     """Digests of a model's parameters as vLLM holds them.
 
     On a CPU vLLM packs the weights of linear layers out of sight, and empties their parameters:
@@ -152,8 +154,10 @@ def loaded(model: torch.nn.Module) -> dict[str, str]:
         if product is not None:
             width = next(getattr(module, key) for key in _WIDTHS if hasattr(module, key))
             vector = torch.linspace(-1, 1, width, dtype=module.weight.dtype)
-            found[f"{prefix}.cpu_linear"] = digest(product(vector[None], module.weight, None))
+            found[f"{prefix}.cpu_linear"] = tensor_digest(
+                product(vector[None], module.weight, None)
+            )
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.numel() or product is None:
-                found[f"{prefix}.{name}"] = digest(parameter)
+                found[f"{prefix}.{name}"] = tensor_digest(parameter)
     return found

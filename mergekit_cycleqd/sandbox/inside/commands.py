@@ -6,10 +6,10 @@ import os
 import time
 from dataclasses import dataclass
 
-from .processes import Processes, Sink, alive, pipe
+from .processes import BoxProcesses, Sink, living_processes, open_pipe
 
 
-class Kept:
+class LimitedOutput:
     """The first bytes of what a command writes, over all its streams."""
 
     def __init__(self, limit: int) -> None:
@@ -29,7 +29,7 @@ class Kept:
 
 
 @dataclass
-class Done:
+class Finished:
     """What came of a command, as `Result` names it."""
 
     returncode: int | None
@@ -38,26 +38,26 @@ class Done:
     truncated: bool = False
 
 
-def run(
-    processes: Processes,
+def run_command(
+    processes: BoxProcesses,
     argv: list[str],
     stdin: str,
     env: dict[str, str],
     seconds: float,
     limit: int,
-) -> Done:
+) -> Finished:
     """Run a program until it ends; what it leaves in the background lives on.
 
     Raises:
         OSError: If it cannot be started.
     """
-    before = alive()
+    before = living_processes()
     deadline = time.monotonic() + seconds
-    kept, output, errors = Kept(limit), bytearray(), bytearray()
+    kept, output, errors = LimitedOutput(limit), bytearray(), bytearray()
     ends: list[int] = []
     try:
         for _ in range(3):
-            ends.extend(pipe())
+            ends.extend(open_pipe())
         theirs = {0: ends[0], 1: ends[3], 2: ends[5]}
         pid = processes.spawn(argv, env, theirs)
     except BaseException:
@@ -87,4 +87,4 @@ def run(
     for fd in (out, err):
         processes.drain(fd)
         processes.discard(fd)
-    return Done(status, output, errors, kept.truncated)
+    return Finished(status, output, errors, kept.truncated)

@@ -22,7 +22,7 @@ _LONGEST_SECONDS = 3600.0
 Sink = Callable[[bytes], object]
 
 
-class Processes:
+class BoxProcesses:
     """Starts, feeds, hears and ends processes, one thread for all."""
 
     def __init__(self, channel: int) -> None:
@@ -45,7 +45,7 @@ class Processes:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def turn(self, until: float) -> bool:
+    def wait_once(self, until: float) -> bool:
         """Wait for something, until a time (of the monotonic clock) at most, and deal with it.
 
         Returns:
@@ -72,7 +72,7 @@ class Processes:
 
     def watch(self, until: float) -> None:
         """`turn` within a command, when the host has nothing to say: without it, the box ends."""
-        if self.turn(until):
+        if self.wait_once(until):
             os._exit(0)
 
     def _read(self, fd: int) -> bool:
@@ -163,7 +163,7 @@ class Processes:
         """Kill some processes, and all that were not there `before`."""
         deadline = time.monotonic() + _STRAGGLING_SECONDS
         while time.monotonic() < deadline:
-            targets = [pid for pid in named | (alive() - before) if _runs(pid)]
+            targets = [pid for pid in named | (living_processes() - before) if _runs(pid)]
             if not targets:
                 return
             # All are stopped before the first is killed: a script whose command was killed would
@@ -179,19 +179,19 @@ class Processes:
         self.watch(time.monotonic() + 0.005)
 
 
-def alive() -> set[int]:
+def living_processes() -> set[int]:
     """All processes of the box but the agent."""
     return {int(name) for name in os.listdir("/proc") if name.isdigit()} - {os.getpid()}
 
 
-def alive_under(name: bytes, before: set[int]) -> set[int]:
+def living_under(name: bytes, before: set[int]) -> set[int]:
     """Processes of a name that were not there before, and their children."""
-    found = {pid: _stat(pid) for pid in alive() - before}
+    found = {pid: _stat(pid) for pid in living_processes() - before}
     named = {pid for pid, (its, _, _) in found.items() if its == name}
     return named | {pid for pid, (_, _, parent) in found.items() if parent in named}
 
 
-def pipe() -> tuple[int, int]:
+def open_pipe() -> tuple[int, int]:
     """A pipe for processes of any user; what the agent holds of it does not block."""
     reads, writes = os.pipe()
     os.fchmod(writes, 0o666)

@@ -69,7 +69,7 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_void_p))
 
 
-def install() -> None:
+def install_filter() -> None:
     """Put this process, and all that it starts, under the filter.
 
     Raises:
@@ -104,12 +104,16 @@ def _program(machine: str) -> bytes:
     ]
     for numbers in _FORBIDDEN.values():
         steps += _refuse_if((_EQUAL, numbers[column]))
-    steps += _looking(_CLONE[column], _FIRST_ARGUMENT, _refuse_if((_ANY_BIT, _NEW_NAMESPACES)))
+    steps += _check_argument(
+        _CLONE[column], _FIRST_ARGUMENT, _refuse_if((_ANY_BIT, _NEW_NAMESPACES))
+    )
     for value in _TERMINAL_INPUT.values():
-        steps += _looking(_IOCTL[column], _SECOND_ARGUMENT, _refuse_if((_EQUAL, value)))
-    steps += _looking(_SOCKET[column], _FIRST_ARGUMENT, _refuse_unless(list(_SOCKETS.values())))
+        steps += _check_argument(_IOCTL[column], _SECOND_ARGUMENT, _refuse_if((_EQUAL, value)))
+    steps += _check_argument(
+        _SOCKET[column], _FIRST_ARGUMENT, _refuse_unless(list(_SOCKETS.values()))
+    )
     # Of another process: all of the box may be the agent's user.
-    steps += _looking(_PRLIMIT[column], _FIRST_ARGUMENT, _refuse_unless([0]))
+    steps += _check_argument(_PRLIMIT[column], _FIRST_ARGUMENT, _refuse_unless([0]))
     steps.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(_STEP.pack(*step) for step in steps)
 
@@ -125,7 +129,7 @@ def _refuse_unless(values: list[int]) -> list[_Step]:
     return [*tests, (_RETURN, 0, 0, _REFUSED)]
 
 
-def _looking(number: int, argument: int, steps: list[_Step]) -> list[_Step]:
+def _check_argument(number: int, argument: int, steps: list[_Step]) -> list[_Step]:
     """Steps on an argument of one system call; then its number is looked at again."""
     inner = [(_LOAD, 0, 0, argument), *steps, (_LOAD, 0, 0, _NUMBER)]
     return [(_EQUAL, 0, len(inner), number), *inner]

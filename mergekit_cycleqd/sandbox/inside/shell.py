@@ -8,8 +8,8 @@ import shlex
 import time
 from dataclasses import dataclass, field
 
-from .commands import Done, Kept
-from .processes import Processes, alive, alive_under, pipe
+from .commands import Finished, LimitedOutput
+from .processes import BoxProcesses, living_processes, living_under, open_pipe
 
 _TYPED, _MARKS = 9, 8
 _MOST_SAID = 1 << 16
@@ -37,10 +37,10 @@ class _Pending:
     shells: set[int] = field(default_factory=set)
 
 
-class Shell:
+class LoginShell:
     """One bash, from its start to its end."""
 
-    def __init__(self, processes: Processes) -> None:
+    def __init__(self, processes: BoxProcesses) -> None:
         """Start it.
 
         Raises:
@@ -49,7 +49,7 @@ class Shell:
         ends: list[int] = []
         try:
             for _ in range(3):
-                ends.extend(pipe())
+                ends.extend(open_pipe())
             typed, self._typed, self._out, out, self._marks, marks = ends
             theirs = {0: typed, 1: out, 2: out, _MARKS: marks}
             self._pid = processes.spawn(["bash", "--login"], {}, theirs)
@@ -58,7 +58,7 @@ class Shell:
                 os.close(fd)
             raise
         os.close(typed)
-        # Kept open, so that a shell which closes its own does not look like one that is gone.
+        # LimitedOutput open, so that a shell which closes its own does not look like one that is gone.
         self._theirs = (out, marks)
         for fd in (self._typed, self._out, self._marks):
             os.set_blocking(fd, False)
@@ -69,11 +69,11 @@ class Shell:
         self._status = 0
         self.ended = False
 
-    def run(self, commands: str, seconds: float, limit: int) -> Done:
+    def run(self, commands: str, seconds: float, limit: int) -> Finished:
         """Run commands until they are done; the shell has `ended` where they or time ended it."""
-        before = alive()
+        before = living_processes()
         deadline = time.monotonic() + seconds
-        kept, output = Kept(limit), bytearray()
+        kept, output = LimitedOutput(limit), bytearray()
         processes = self._processes
         processes.readers[self._out] = kept.sink(output)
         processes.readers[self._marks] = self._hear
@@ -96,7 +96,7 @@ class Shell:
             # What is printed in between stays in the pipe, for the next call.
             processes.readers.pop(self._out, None)
             processes.readers.pop(self._marks, None)
-        return Done(status, output, truncated=kept.truncated)
+        return Finished(status, output, truncated=kept.truncated)
 
     def _line(self, commands: str, before: set[int], deadline: float) -> int | None:
         """Have one piece run by the innermost shell: its status, None where time ran out."""
@@ -118,7 +118,7 @@ class Shell:
                 if line is pending:
                     del self._stack[index:]
                     if entering and self._stack:
-                        self._stack[-1].shells |= alive_under(b"su", before)
+                        self._stack[-1].shells |= living_under(b"su", before)
                     return status
                 if entering:
                     # The inner shell did not come to be; this one reads on.
