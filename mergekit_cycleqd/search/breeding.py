@@ -1,4 +1,4 @@
-"""How a child comes of an archive: two parents, crossover, mutation (sections 3.1 to 3.3)."""
+"""Breed a child: choose two parents, cross them, mutate (paper, sections 3.1 to 3.3)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from mergekit_cycleqd.search.candidate import quality_task
 from mergekit_cycleqd.search.parents import choose_parents
 from mergekit_cycleqd.search.screening import most_promising
 
-ALL_ROUND = 20  # of so many screened children one is chosen for its mean over the tasks
+ALL_ROUND = 20  # one in so many screened children is chosen for its mean over the tasks
 
 
 def breed(
     recipe: Recipe, archives: Mapping[str, TaskArchive], index: int
 ) -> tuple[str, Genome, tuple[int, ...]]:
-    """Breed one child; a function of its arguments alone.
+    """Breed one child. The result depends on the arguments alone.
 
     Args:
         recipe: The run.
@@ -37,8 +37,8 @@ def breed(
         index: Number of the candidate, K or more.
 
     Returns:
-        The task whose turn as quality it is, the child, and the numbers of its parents: all
-        experts for a founder, two candidates for others.
+        The quality task, the child, and the numbers of its parents: all experts for a founder,
+        two candidates for other children.
     """
     evolution, tasks = recipe.evolution, recipe.task_names
     task = quality_task(recipe, index)
@@ -63,7 +63,7 @@ def _propose(
     evolution = recipe.evolution
     first, second = choose_parents(elites, recipe.task_names, evolution.sampling, rng)
     family, other = first.genome.family, second.genome
-    if other.family != family:  # a child is of its first parent's kind
+    if other.family != family:  # a child has its first parent's kind of task vectors
         other = replace(other, family=family)
     if isinstance(evolution.crossover, IsoLine):
         genome = _iso_line_child(first.genome, other, evolution.crossover, rng)
@@ -92,7 +92,7 @@ def _iso_line_child(
 
 
 def _mutate(genome: Genome, mutation: Mutation, expert: int, seed: int) -> Genome:
-    """Mutate by the directions of the quality task's expert, or as the recipe says."""
+    """Mutate as the recipe says; `expert` is the expert of the quality task."""
     if isinstance(mutation, GaussianMutation):
         return mutate(genome, Term(None, seed, mutation.std))
     if isinstance(mutation, NoMutation):
