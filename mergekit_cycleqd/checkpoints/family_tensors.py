@@ -75,10 +75,10 @@ class FamilyTensors:
         Raises:
             ModelError: If the expert's tensor is missing, or has NaN or infinite values.
         """
-        own = self._readers[expert](name)
-        if own is None or isinstance(own, LowRank):
-            return own
-        tau = own.to(base.dtype) - base
+        expert_tensor = self._readers[expert](name)
+        if expert_tensor is None or isinstance(expert_tensor, LowRank):
+            return expert_tensor
+        tau = expert_tensor.to(base.dtype) - base
         return tau if tau.any() else None
 
     def task_matrices(

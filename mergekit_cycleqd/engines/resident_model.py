@@ -53,14 +53,22 @@ class _Slot:
     def transformed(
         self, task_vectors: TaskVectors, cache: DirectionCache, home: TensorStore
     ) -> _Slot:
-        """The same with task vectors of a kind in the place of the experts' own."""
+        """The same with task vectors of a kind in the place of the experts' expert_tensor."""
         dtype, device = self.kept_dtype(), self.device
-        here = [own if own is None else own.to(device) for own in self.experts]
+        here = [
+            expert_tensor if expert_tensor is None else expert_tensor.to(device)
+            for expert_tensor in self.experts
+        ]
         found = transform_experts(task_vectors, self.base.to(device), here, cache.directions)
-        narrow = (own.to(dtype) if isinstance(own, LowRank) else own for own in found)
+        narrow = (
+            expert_tensor.to(dtype) if isinstance(expert_tensor, LowRank) else expert_tensor
+            for expert_tensor in found
+        )
         keep = partial(home.keep, device=device)
         return replace(
-            self, experts=tuple(_map_expert_tensor(own, keep) for own in narrow), directions={}
+            self,
+            experts=tuple(_map_expert_tensor(expert_tensor, keep) for expert_tensor in narrow),
+            directions={},
         )
 
     def on_device(self, numbers: TensorNumbers) -> _Slot:
@@ -71,11 +79,13 @@ class _Slot:
 
         wanted = numbers.experts
         experts = tuple(
-            _map_expert_tensor(own, copy) if k in wanted else None
-            for k, own in enumerate(self.experts)
+            _map_expert_tensor(expert_tensor, copy) if k in wanted else None
+            for k, expert_tensor in enumerate(self.experts)
         )
         directions = {
-            k: own.map_tensors(copy) for k, own in self.directions.items() if numbers.terms[k]
+            k: leading.map_tensors(copy)
+            for k, leading in self.directions.items()
+            if numbers.terms[k]
         }
         return replace(self, base=copy(self.base), experts=experts, directions=directions)
 
@@ -137,8 +147,10 @@ class ResidentModel:
             place = device if parameter.is_meta else parameter.device
             keep = partial(self._home.keep, device=place)
             found = (_unless_equal(change(name), original) for change in changes)
-            tuned = tuple(_map_expert_tensor(own, keep) for own in found)
-            self._slots.append(_Slot(name, parameter, place, keep(original), tuned))
+            expert_tensors = tuple(
+                _map_expert_tensor(expert_tensor, keep) for expert_tensor in found
+            )
+            self._slots.append(_Slot(name, parameter, place, keep(original), expert_tensors))
         self._by_kind = {PLAIN: self._slots}
 
     @torch.no_grad()
@@ -207,17 +219,17 @@ class ResidentModel:
         return digest.hexdigest()
 
     def _directions(
-        self, kept: _Slot, slot: _Slot, k: int, tuned: Tensor | LowRank
+        self, kept: _Slot, slot: _Slot, k: int, expert_tensor: Tensor | LowRank
     ) -> LeadingDirections:
         """Of an expert of a slot: made where the slot is now, and kept for the next genome."""
         if k not in slot.directions:
             dtype = kept.kept_dtype()
-            if isinstance(tuned, LowRank):
+            if isinstance(expert_tensor, LowRank):
                 found = LeadingDirections.of(
-                    tuned, tuned.singular_directions(), *self._leading, dtype
+                    expert_tensor, expert_tensor.singular_directions(), *self._leading, dtype
                 )
             else:
-                tau = as_matrix(task_vector(slot.base, tuned))
+                tau = as_matrix(task_vector(slot.base, expert_tensor))
                 found = LeadingDirections.of(
                     tau, self._cache.directions(tau), *self._leading, dtype
                 )
@@ -227,14 +239,18 @@ class ResidentModel:
 
 
 def _map_expert_tensor(
-    own: Tensor | LowRank | None, change: Callable[[Tensor], Tensor]
+    expert_tensor: Tensor | LowRank | None, change: Callable[[Tensor], Tensor]
 ) -> Tensor | LowRank | None:
     """What an expert has, changed, such as to another device."""
-    if isinstance(own, LowRank):
-        return own.map_tensors(change)
-    return None if own is None else change(own)
+    if isinstance(expert_tensor, LowRank):
+        return expert_tensor.map_tensors(change)
+    return None if expert_tensor is None else change(expert_tensor)
 
 
-def _unless_equal(own: Tensor | LowRank | None, base: Tensor) -> Tensor | LowRank | None:
+def _unless_equal(expert_tensor: Tensor | LowRank | None, base: Tensor) -> Tensor | LowRank | None:
     """What an expert has, or None where it is the base's to the bit."""
-    return None if isinstance(own, Tensor) and torch.equal(own, base) else own
+    return (
+        None
+        if isinstance(expert_tensor, Tensor) and torch.equal(expert_tensor, base)
+        else expert_tensor
+    )

@@ -119,7 +119,7 @@ def _predict_scores(
         GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True).fit(places, odds)
         for kernel in kernels
     ]
-    process = max(fitted, key=lambda process: process.log_marginal_likelihood_value_)
+    process = max(fitted, key=lambda fit: fit.log_marginal_likelihood_value_)
     proposed = np.array([_coordinates(genome) for genome in proposals])
     means, deviations = process.predict(proposed, return_std=True)
     draws = np.random.Generator(np.random.Philox(0)).normal(size=(DRAWS, 1, scores.shape[1]))
