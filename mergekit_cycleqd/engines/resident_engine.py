@@ -1,4 +1,4 @@
-"""What engines share whose model is one of transformers' in this process."""
+"""The common part of engines that hold a model of transformers in this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mergekit_cycleqd.recipe.engine import Engine
 
 
 class ResidentEngine(ModelEngine):
-    """A model of transformers, whose weights are replaced in place."""
+    """An engine with a model of transformers, whose weights are replaced in place."""
 
     def __init__(
         self,
@@ -28,14 +28,14 @@ class ResidentEngine(ModelEngine):
         """Load the base model and keep the experts' tensors beside it.
 
         Args:
-            shown: Loads a model as tasks see it; its own `model` is transformers'.
+            shown: Loads the object that tasks evaluate; its `model` is that of transformers.
             engine: The recipe's section.
             base: The base model.
             experts: The experts, in the order of a genome's weights.
 
         Raises:
             OutOfMemory: If they do not fit on the devices.
-            ModelError: If a tensor is missing, or not finite, or as `shown` says.
+            ModelError: If a tensor is missing or not finite, or if `shown` raises it.
         """
         self._checkpoints = (base, tuple(experts))
         self._devices = devices_of(engine)
@@ -50,11 +50,11 @@ class ResidentEngine(ModelEngine):
     def load(self, genome: Genome) -> None:
         """Replace the weights by those of `genome`.
 
-        Where memory runs out, caches are given back and it is tried once more; it starts from the
-        base again, so that nothing is left of the first try.
+        If memory runs out, caches are released and the swap is tried once more. It starts from the
+        base again, so that the first try leaves no trace.
 
         Raises:
-            OutOfMemory: If it runs out again.
+            OutOfMemory: If memory runs out again.
         """
         for _ in range(2):
             with MemoryGuard() as guard:

@@ -1,4 +1,4 @@
-"""A model that becomes the model of any genome without a file: in place, or tensor by tensor."""
+"""A loaded model whose weights are replaced, in place, by those of any genome."""
 
 from __future__ import annotations
 
@@ -37,10 +37,16 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class _Slot:
-    """One tensor of the resident model, with those of the base and the experts.
+    """One tensor of the resident model, with those of base and experts, on the device if they fit.
 
-    An expert has a tensor of its own, or a task vector in thin factors, or None for the base's.
-    All are kept on the device, as long as there is room.
+    Attributes:
+        name: Name of the tensor in the checkpoint.
+        parameter: The model's tensor.
+        device: Device of the merge.
+        base: The base's tensor.
+        experts: Each expert's tensor, its task vector as a `LowRank`, or None if it equals the
+            base's.
+        directions: Leading singular directions by the expert's index, made at the first mutation.
     """
 
     name: str
@@ -53,7 +59,7 @@ class _Slot:
     def transformed(
         self, task_vectors: TaskVectors, cache: DirectionCache, home: TensorStore
     ) -> _Slot:
-        """The same with task vectors of a kind in the place of the experts' expert_tensor."""
+        """Replace the experts' task vectors by those of a kind."""
         dtype, device = self.kept_dtype(), self.device
         here = [
             expert_tensor if expert_tensor is None else expert_tensor.to(device)
@@ -72,7 +78,7 @@ class _Slot:
         )
 
     def on_device(self, numbers: TensorNumbers) -> _Slot:
-        """What a genome wants of it, on its device; copies may still be under way in its stream."""
+        """Copy what a genome needs to the device; the stream may still be copying."""
 
         def copy(tensor: Tensor) -> Tensor:
             return tensor.to(self.device, non_blocking=self.device.type == "cuda")
@@ -90,7 +96,7 @@ class _Slot:
         return replace(self, base=copy(self.base), experts=experts, directions=directions)
 
     def kept_dtype(self) -> torch.dtype:
-        """Of directions: half a model's own precision is beyond what it can show of them."""
+        """The dtype of kept directions: bfloat16 for models of 16 bits, which cannot show more."""
         narrow = self.parameter.dtype in (torch.bfloat16, torch.float16)
         return torch.bfloat16 if narrow else compute_dtype(self.base.dtype)
 
@@ -98,17 +104,20 @@ class _Slot:
 class ResidentModel:
     """A loaded model whose weights are replaced in place by those of any genome of its family.
 
-    Base and experts stay in memory beside it, in the dtype that they are stored in, less the
-    tensors that an expert shares with the base; arithmetic is in float32 (float64 for float64
-    checkpoints) and starts from them, so that nothing drifts. The singular directions of an expert
-    and their images are made when it is first mutated, and kept: for a matrix of m x n, n <= m, at
-    rank R, R * (n + m) numbers of bfloat16 in a model of 16 bits, else of float32. Task singular
-    vectors are made with the first genome of a family that has them, and kept likewise: with the
-    share R / n, R * (n + m) numbers for each expert. All of it is on the model's device as long as
-    there is room, then in main memory, from where it is copied for each genome (see `placement`).
+    Base and experts stay in memory in their stored dtype; an expert's tensor is left out if it
+    equals the base's. Each merge starts from them, in float32 (float64 for float64 checkpoints), so
+    that errors do not add up.
 
-    A model on the meta device has no weights to replace: `tensors` gives those of a genome one
-    after the other, on a device that is named.
+    The singular directions of an expert and their images are made at its first mutation and kept.
+    For a matrix of m x n, n <= m, at rank R, these are R * (n + m) numbers. They are bfloat16 in a
+    model of 16 bits, else float32. Task singular vectors are made for the first genome that needs
+    them and kept too. With a share of R / n, these are R * (n + m) numbers for each expert.
+
+    All this is on the model's device while there is room, and then in main memory, from where it is
+    copied for each genome (see `placement`).
+
+    A model on the meta device has no weights to replace. For such a model, `tensors` gives the
+    tensors of a genome one after the other, on a given device.
     """
 
     def __init__(
@@ -120,18 +129,18 @@ class ResidentModel:
         room: Callable[[torch.device], float] = room_beside_batches,
         device: torch.device = _CPU,
     ) -> None:
-        """Take over `model`, on whichever device it is.
+        """Take over `model` on its device.
 
         Args:
-            model: The base model, loaded by transformers, or laid out on the meta device.
-            base: Its checkpoint.
-            experts: The experts' checkpoints, in the order of a genome's weights.
-            cache: Where bases of task vectors are kept.
-            room: How many more bytes may be kept on a device.
-            device: Where the tensors of a model on the meta device are.
+            model: The base model, loaded by transformers or laid out on the meta device.
+            base: Checkpoint of the base.
+            experts: Checkpoints of the experts, in the order of a genome's weights.
+            cache: Cache of singular directions.
+            room: Gives the number of bytes that may still be taken on a device.
+            device: Device of the tensors, for a model on the meta device.
 
         Raises:
-            ModelError: If a tensor of the model is in none of the checkpoints, or is not finite.
+            ModelError: If a checkpoint lacks a tensor of the model, or a tensor is not finite.
         """
         self.model = model
         self._cache = cache
@@ -155,16 +164,16 @@ class ResidentModel:
 
     @torch.no_grad()
     def load(self, genome: Genome) -> None:
-        """Make the resident model the model that `genome` describes."""
+        """Replace the weights by those of `genome`."""
         for slot, merge in self._merging(genome):
             merge(slot.parameter)
 
     @torch.no_grad()
     def tensors(self, genome: Genome) -> Iterator[tuple[str, Tensor]]:
-        """Name and tensor, one after the other, of the model that `genome` describes.
+        """Compute the tensors of a genome's model one after the other.
 
-        Each is a new one in the dtype of the model, on the device of its parameter, or on that
-        which was named for a model on the meta device.
+        Yields:
+            Name, and a new tensor in the dtype of the model, on the device of the merge.
         """
         for slot, merge in self._merging(genome):
             merged = torch.empty_like(slot.parameter, device=slot.device)
@@ -172,7 +181,7 @@ class ResidentModel:
             yield slot.name, merged
 
     def _merging(self, genome: Genome) -> Iterator[tuple[_Slot, Callable[[Tensor], None]]]:
-        """Each slot, and what writes its merged tensor."""
+        """Give each slot with a function that writes its merged tensor."""
         family = genome.family
         vectors = family.task_vectors
         if vectors not in self._by_kind:
@@ -209,9 +218,9 @@ class ResidentModel:
 
     @torch.no_grad()
     def checksum(self) -> str:
-        """16 hex digits of the weights as they are now, from exact sums of the bits of each row.
+        """Compute 16 hex digits of the present weights, from exact sums of the bits of each row.
 
-        It reads every weight once, on the device where it is, and takes a number per row off it.
+        Every weight is read once on its device, and one number per row is copied to the CPU.
         """
         digest = hashlib.blake2b(digest_size=8)
         for slot in self._slots:
@@ -221,7 +230,14 @@ class ResidentModel:
     def _directions(
         self, kept: _Slot, slot: _Slot, k: int, expert_tensor: Tensor | LowRank
     ) -> LeadingDirections:
-        """Of an expert of a slot: made where the slot is now, and kept for the next genome."""
+        """Give the leading directions of an expert, and keep new ones for the next genome.
+
+        Args:
+            kept: The slot as it is kept.
+            slot: Its copy on the device.
+            k: Index of the expert.
+            expert_tensor: The expert's tensor in the copy.
+        """
         if k not in slot.directions:
             dtype = kept.kept_dtype()
             if isinstance(expert_tensor, LowRank):
@@ -241,14 +257,14 @@ class ResidentModel:
 def _map_expert_tensor(
     expert_tensor: Tensor | LowRank | None, change: Callable[[Tensor], Tensor]
 ) -> Tensor | LowRank | None:
-    """What an expert has, changed, such as to another device."""
+    """Apply a function to the tensors of an expert, such as a copy to another device."""
     if isinstance(expert_tensor, LowRank):
         return expert_tensor.map_tensors(change)
     return None if expert_tensor is None else change(expert_tensor)
 
 
 def _unless_equal(expert_tensor: Tensor | LowRank | None, base: Tensor) -> Tensor | LowRank | None:
-    """What an expert has, or None where it is the base's to the bit."""
+    """Give an expert's tensor, or None if it equals the base's."""
     return (
         None
         if isinstance(expert_tensor, Tensor) and torch.equal(expert_tensor, base)

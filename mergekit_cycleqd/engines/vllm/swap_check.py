@@ -1,8 +1,8 @@
-"""Proof that the weights which an engine generates with are those that it was told to load.
+"""Check that an engine generates with the weights that it was told to load.
 
-Each worker reports two sets of digests: of the tensors that it fed to the engine's own loaders, and
-of the parameters as they then stand in the engine, fused and sharded however it likes. Nothing has
-to be known of how one became the other.
+Each worker reports two sets of digests: of the tensors that it fed to the engine's loaders, and of
+the engine's parameters after that. The engine may fuse and shard tensors in any way: the check does
+not need to know how.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Digests = Mapping[str, str]
 
 @dataclass(frozen=True)
 class SwapReport:
-    """What one worker says of one swap.
+    """The report of one worker about one swap.
 
     Attributes:
         fed: Digest of each tensor that was fed, by its name in the checkpoint.
@@ -30,20 +30,20 @@ class SwapReport:
 
 
 def check_reach(
-    own: Sequence[Digests], filled: Sequence[Digests], base: Sequence[SwapReport]
+    from_folder: Sequence[Digests], filled: Sequence[Digests], base: Sequence[SwapReport]
 ) -> None:
-    """Show, once, that what is fed reaches every parameter, and the right place in it.
+    """Check once that fed tensors reach every parameter, and the right place in it.
 
     Args:
-        own: Per worker, the parameters as the engine itself loaded the base from its folder.
-        filled: The same after every tensor was fed with one number in all places.
-        base: Reports after the base was fed as any genome is.
+        from_folder: Digests per worker after the engine loaded the base from its folder.
+        filled: Digests per worker after tensors full of one number were fed.
+        base: Reports after the base was fed like a genome.
 
     Raises:
-        ModelError: If a parameter stayed as it was when others were fed, or the base as we feed it
-            is not to the bit what the engine reads from the folder.
+        ModelError: If a parameter did not change when other tensors were fed, or if the fed base
+            differs from the base as the engine loads it.
     """
-    for before, after, report in zip(own, filled, base, strict=True):
+    for before, after, report in zip(from_folder, filled, base, strict=True):
         untouched = [name for name in before if before[name] == after.get(name)]
         if untouched:
             raise ModelError(_unfit("weights that are fed do not reach", untouched))
@@ -55,13 +55,13 @@ def check_reach(
 
 
 class SwapCheck:
-    """Compares each swap with all those before it."""
+    """Compares each swap with all earlier ones."""
 
     def __init__(self, base: Sequence[SwapReport]) -> None:
-        """Begin with what is loaded now, in an engine that passed `check_reach`.
+        """Start with the present weights, in an engine that passed `check_reach`.
 
         Args:
-            base: A report per worker.
+            base: The report of each worker about the base.
         """
         self._last = list(base)
         self._loaded_of: list[dict[str, str]] = [
@@ -73,14 +73,14 @@ class SwapCheck:
         self._moved_by = {frozenset(base[0].fed): {name for r in base for name in r.loaded}}
 
     def fault(self, reports: Sequence[SwapReport]) -> str | None:
-        """What is wrong with a swap, and None, if nothing is, after which it counts as done.
+        """Say what is wrong with a swap. If nothing is, remember it and give None.
 
-        All workers must have fed the same. In each, parameters must be those of every earlier time
-        when the same was fed, and of no time when something else was. Over all of them, those that
-        changed must be all if all tensors did, and for some tensors the same ones each time.
+        All workers must have fed the same tensors. In each worker, equal tensors must always give
+        equal parameters, and different tensors different ones. Over all workers, a change of the
+        same tensors must always change the same parameters, and a change of all tensors all.
 
         Args:
-            reports: One per worker, in the order of the last time.
+            reports: One report per worker, always in the same order.
         """
         if len({_joint_digest(report.fed) for report in reports}) > 1:
             return "the workers merged different weights"
@@ -119,8 +119,8 @@ def _joint_digest(digests: Digests) -> str:
 
 def _unfit(what: str, names: Sequence[str]) -> str:
     return (
-        f"engine.kind: vllm cannot swap the weights of this architecture: {what} {_two_names(names)}; "
-        "use kind: hf"
+        f"engine.kind: vllm cannot swap the weights of this architecture: {what} "
+        f"{_two_names(names)}; use kind: hf"
     )
 
 
