@@ -1,4 +1,4 @@
-"""Which Debian mirror this machine uses: a machine behind a mirror builds its root from it."""
+"""Find the Debian mirror that this machine uses, from which a root is built."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ DEFAULT_MIRROR = "http://deb.debian.org/debian"
 
 
 def debian_mirror(suite: str, apt: Path = Path("/etc/apt")) -> str:
-    """The first archive of apt's sources that holds a suite, or Debian's own.
+    """Find the first archive of apt's sources that has a suite; else Debian's main archive.
 
     Args:
-        suite: Such as ``bookworm``.
-        apt: The folder of apt's settings.
+        suite: Name of the suite, such as ``bookworm``.
+        apt: Folder of apt's settings.
     """
     for uri, suites in _sources(apt):
-        # Debian's archives hold all suites, whichever the host itself is on.
+        # Debian's archives hold all suites, not only that of this machine.
         if uri.startswith(("http:", "https:")) and (
             suite in suites or uri.rstrip("/").endswith("/debian")
         ):
@@ -25,7 +25,7 @@ def debian_mirror(suite: str, apt: Path = Path("/etc/apt")) -> str:
 
 
 def _sources(apt: Path) -> Iterator[tuple[str, list[str]]]:
-    """Pairs of an archive's address and its suites, in both forms of apt's files."""
+    """List the address and the suites of each archive, from both forms of apt's files."""
     parts = apt / "sources.list.d"
     for file in (apt / "sources.list", *sorted(parts.glob("*.list"))):
         for line in _read_or_empty(file).splitlines():

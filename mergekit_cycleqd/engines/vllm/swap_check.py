@@ -99,7 +99,10 @@ class SwapCheck:
         if kept := known - moved:
             return f"{_two_names(sorted(kept))} kept the weights of the last model"
         if also := moved - known:
-            return f"{_two_names(sorted(also))} changed, which did not when the same tensors did before"
+            return (
+                f"{_two_names(sorted(also))} changed, "
+                "which did not when the same tensors did before"
+            )
         self._moved_by[changed] = moved
         for rank, report in enumerate(reports):
             self._loaded_of[rank][_joint_digest(report.fed)] = _joint_digest(report.loaded)

@@ -1,4 +1,4 @@
-"""Answers the host's requests, one at a time: 4 bytes of length, then JSON, both ways."""
+"""Answer the host's requests, one at a time. A message is 4 bytes of length, then JSON."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Agent:
     """The box's side of the line to the host."""
 
     def __init__(self, hears: int, speaks: int) -> None:
-        """Talk over two file descriptors, which may be the same."""
+        """Use two file descriptors, which may be the same: to hear requests and to send answers."""
         self._hears = hears
         self._speaks = speaks
         self._processes = BoxProcesses(hears)
         self._shell: LoginShell | None = None
 
     def serve(self) -> None:
-        """Answer until the host is gone."""
+        """Answer requests until the host is gone."""
         self._send({"ready": True})
         while True:
             while not self._processes.wait_once(time.monotonic() + 3600):
@@ -85,9 +85,9 @@ class Agent:
 
 
 def main() -> None:
-    """Become the first process of a box."""
-    # No trace of the agent's files, no dumps to this host, no tracing by what runs here: it shares
-    # the agent's user.
+    """Start the agent as the first process of a box."""
+    # Commands have the agent's user. So its file is deleted, it writes no core dumps to the host,
+    # and commands cannot trace it.
     os.unlink(sys.path[0])
     resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

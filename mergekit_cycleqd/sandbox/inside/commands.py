@@ -1,4 +1,4 @@
-"""One command in the box: its output is kept to a limit, its time is watched."""
+"""Run one command in the box, with limits of its output and its time."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from .processes import BoxProcesses, Sink, living_processes, open_pipe
 
 
 class LimitedOutput:
-    """The first bytes of what a command writes, over all its streams."""
+    """The first bytes that a command writes, over all its streams."""
 
     def __init__(self, limit: int) -> None:
-        """Keep `limit` bytes."""
+        """Keep at most `limit` bytes."""
         self.room = limit
         self.truncated = False
 
     def sink(self, into: bytearray) -> Sink:
-        """Where one of the streams goes."""
+        """Give a function that takes the pieces of one stream and keeps them in `into`."""
 
         def take(piece: bytes) -> None:
             into.extend(piece[: self.room])
@@ -30,7 +30,7 @@ class LimitedOutput:
 
 @dataclass
 class Finished:
-    """What came of a command, as `Result` names it."""
+    """The result of a command; `sandbox.base.Result` describes the fields."""
 
     returncode: int | None
     output: bytes | bytearray
@@ -46,10 +46,18 @@ def run_command(
     seconds: float,
     limit: int,
 ) -> Finished:
-    """Run a program until it ends; what it leaves in the background lives on.
+    """Run a program until it ends. Processes that it leaves in the background go on.
+
+    Args:
+        processes: Starts and watches the program.
+        argv: Program and arguments.
+        stdin: Its standard input.
+        env: Additional environment variables.
+        seconds: Time limit.
+        limit: Bytes of output to keep.
 
     Raises:
-        OSError: If it cannot be started.
+        OSError: If the program cannot be started.
     """
     before = living_processes()
     deadline = time.monotonic() + seconds
