@@ -32,7 +32,9 @@ Method = Callable[[Tensor], tuple[Tensor, ...]]
 METHODS: dict[str, Method] = {
     "full SVD": lambda tau: tuple(torch.linalg.svd(tau, full_matrices=False)),
     "directions": lambda tau: (directions(tau).vectors,),
-    f"directions of a LoRA of rank {LORA_RANK}": lambda tau: (adapter(tau).basis().vectors,),
+    f"directions of a LoRA of rank {LORA_RANK}": lambda tau: (
+        adapter(tau).singular_directions().vectors,
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""The exceptions of this package: each says what was needed, what was got, how to mend it."""
+"""Exceptions of this package. Each says what was needed, what was got and how to mend it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 class CycleQDError(Exception):
-    """Anything this package reports to its user; the command prints it and exits with 2."""
+    """Base of all errors that are reported to the user; commands print it and exit with 2."""
 
 
 class GenomeError(CycleQDError):
@@ -15,7 +15,7 @@ class GenomeError(CycleQDError):
 
 
 class RecipeError(CycleQDError):
-    """A recipe that cannot work, with every fault found, one line each.
+    """A recipe that cannot work. Its message has one line for each fault.
 
     Attributes:
         faults: Lines such as ``recipe.yaml: tasks[1].bins: must be at least 1, got 0``.
@@ -28,11 +28,11 @@ class RecipeError(CycleQDError):
 
 
 class ModelError(CycleQDError):
-    """A checkpoint that is missing, malformed, or of another shape than its base."""
+    """A checkpoint that is missing or malformed, or does not fit its base."""
 
 
 class SearchError(CycleQDError):
-    """A search that cannot go on, or was used out of order."""
+    """A search that cannot go on, or whose methods were called in the wrong order."""
 
 
 class JournalError(CycleQDError):
@@ -40,7 +40,12 @@ class JournalError(CycleQDError):
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """The end of a message about an unknown word: what it may have been."""
+    """Suggest a known word: the end of a message about an unknown one.
+
+    Args:
+        word: The unknown word.
+        known: All words that are allowed.
+    """
     near = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
 

@@ -18,7 +18,7 @@ from mergekit_cycleqd.genome.operators import shift
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.breeding import breed
-from mergekit_cycleqd.search.candidate import Candidate, turn
+from mergekit_cycleqd.search.candidate import Candidate, quality_task
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.early_stop import EntryThreshold
 from mergekit_cycleqd.search.scores import Scores
@@ -69,7 +69,7 @@ class Variant(CycleQD):
 
 def gained(archive: TaskArchive, scores: Scores) -> float:
     """By how much a score is above the elite of its cell, or above 0 where there is none."""
-    floor = archive.floor
+    floor = archive.entry_threshold
     held = floor.qualities[archive.cell_of(Elite(-1, None, scores, ()))]  # type: ignore[arg-type]
     return max(0.0, scores[archive.task] - max(held, 0.0))
 
@@ -140,7 +140,7 @@ class Controlled(Variant):
 
     def bred(self, index: int) -> Bred:
         """A child with scales that the task's CMA-ES asks for."""
-        task = turn(self.recipe, index)
+        task = quality_task(self.recipe, index)
         asked, losses = self._asked[task], self._losses[task]
         if len(losses) == len(asked):
             if asked:
@@ -161,7 +161,7 @@ class _Pool:
     def __init__(self, archive: TaskArchive, elites: Sequence[Elite]) -> None:
         self.elites = elites
         self.ranges, self.bins = archive.ranges, archive.bins
-        self.floor: EntryThreshold = archive.floor
+        self.floor: EntryThreshold = archive.entry_threshold
 
 
 class DominatedNovelty(Variant):

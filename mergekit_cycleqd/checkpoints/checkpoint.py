@@ -1,6 +1,6 @@
-"""Models on disk: where a reference lies, what tensors it has, and reading them one by one.
+"""Checkpoints: find or download a model, list its tensors, and read them one by one.
 
-Only safetensors headers and `config.json` are read until a tensor is asked for.
+Only `config.json` and the headers of safetensors files are read before a tensor is needed.
 """
 
 from __future__ import annotations
@@ -21,15 +21,12 @@ from mergekit_cycleqd.genome.references import is_hub_id
 
 MODEL_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
 
-
 _PROBES = 64
-
-
 _PROBE_BYTES = 4096
 
 
 class TensorHeader(NamedTuple):
-    """Shape, dtype (as safetensors names it, such as ``BF16``) and file of one tensor."""
+    """Shape, dtype (by its name in safetensors, such as ``BF16``) and file of one tensor."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -37,27 +34,27 @@ class TensorHeader(NamedTuple):
 
 
 class Checkpoint:
-    """A model folder with safetensors weights, single or sharded.
+    """A model folder with safetensors weights, in one file or in shards.
 
     Attributes:
         name: The reference that the user wrote.
-        folder: Where its files lie.
+        folder: Folder of the files.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
-        """Look at the folder without reading any weights."""
+        """Take a folder, without reading anything in it."""
         self.name = name
         self.folder = folder
 
     @classmethod
     def open(cls, reference: str) -> Checkpoint:
-        """Find a folder, or download a Hub model (``org/name`` or ``org/name@revision``).
+        """Open a folder, or download a Hub model (``org/name`` or ``org/name@revision``).
 
         Raises:
-            ModelError: If it is neither a folder here nor a model that the Hub gives us.
+            ModelError: If there is no such folder, and the Hub does not give such a model.
         """
         folder = Path(reference)
-        if os.path.isdir(reference):  # and not is_dir, which breaks on a name that is too long
+        if os.path.isdir(reference):  # Path.is_dir fails on a name that is too long
             return cls(reference, folder)
         if not is_hub_id(reference):
             raise ModelError(f"needs a model folder or a Hub id org/name, got {reference!r}")
@@ -78,7 +75,7 @@ class Checkpoint:
         """The content of config.json.
 
         Raises:
-            ModelError: If there is none, or it is not JSON.
+            ModelError: If the file is missing or is not JSON.
         """
         return read_config(self.name, self.folder / "config.json")
 
@@ -125,9 +122,9 @@ class Checkpoint:
             return tensor
 
     def fingerprint(self) -> str:
-        """16 hex digits from config, headers, file sizes and 64 spots of every weight file.
+        """Compute 16 hex digits from config, file sizes and 64 samples of every weight file.
 
-        Cheap for models of any size, and different for models that were trained apart.
+        This takes little time for models of any size, and tells differently trained models apart.
         """
         digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
         for file in self._files():
@@ -142,15 +139,19 @@ class Checkpoint:
 
 
 def _is_shard(name: Any) -> bool:
-    """Whether it is a file in the folder itself; an index of strangers may name any path."""
+    """Whether a shard is in the folder itself: an index from elsewhere may name any path."""
     return isinstance(name, str) and name == os.path.basename(name) and name[-12:] == ".safetensors"
 
 
 def read_config(name: str, path: Path) -> dict[str, Any]:
-    """The content of a JSON file that holds a mapping; `name` is the model that needs it.
+    """Read a JSON file that holds a mapping.
+
+    Args:
+        name: The model that needs the file, for messages.
+        path: The file.
 
     Raises:
-        ModelError: If there is no such file, or it holds something else.
+        ModelError: If the file is missing, or does not hold a mapping.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -166,35 +167,35 @@ def read_config(name: str, path: Path) -> dict[str, Any]:
 
 
 def mismatches(base: Checkpoint, expert: Checkpoint) -> list[str]:
-    """Why an expert cannot be one of the base's family, a line each; empty when it can.
+    """List the reasons why an expert does not fit the base, one line each.
 
     Raises:
-        ModelError: If either cannot be read.
+        ModelError: If a model cannot be read.
     """
     faults = []
     for key in ("model_type", "architectures"):
         ours, theirs = base.config.get(key), expert.config.get(key)
         if ours != theirs:
             return [f"must have the base's {key} {ours}, got {theirs} in {expert.name}"]
-    # Of tied embeddings some tools store the head as well, and some do not.
+    # With tied embeddings some tools store the head too, and some do not.
     tied = all(model.config.get("tie_word_embeddings") for model in (base, expert))
     ignored = {"lm_head.weight"} if tied else set()
     missing = sorted(base.headers.keys() - expert.headers.keys() - ignored)
     if missing:
-        faults.append(f"lacks {_some(missing)} of the base {base.name}")
+        faults.append(f"lacks {_first_names(missing)} of the base {base.name}")
     extra = sorted(expert.headers.keys() - base.headers.keys() - ignored)
     if extra:
-        faults.append(f"has {_some(extra)} that the base {base.name} lacks")
+        faults.append(f"has {_first_names(extra)} that the base {base.name} lacks")
     shapes = [
         f"{name} {list(expert.headers[name].shape)} against {list(header.shape)}"
         for name, header in base.headers.items()
         if name in expert.headers and expert.headers[name].shape != header.shape
     ]
     if shapes:
-        faults.append(f"must have the base's shapes, got {_some(shapes)}")
+        faults.append(f"must have the base's shapes, got {_first_names(shapes)}")
     return faults
 
 
-def _some(names: Sequence[str]) -> str:
+def _first_names(names: Sequence[str]) -> str:
     rest = f" and {len(names) - 2} more" if len(names) > 2 else ""
     return ", ".join(names[:2]) + rest

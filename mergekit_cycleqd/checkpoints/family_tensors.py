@@ -1,4 +1,4 @@
-"""The tensors of base and experts side by side, one after the other, without a resident model."""
+"""Read base and experts tensor by tensor, and compute task vectors, without a loaded model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.loaded_layout import (
     LoadedLayout,
-    expert_changes,
+    expert_tensor_reader,
     floating_tensors,
 )
 from mergekit_cycleqd.merging.directions import as_matrix
@@ -22,17 +22,15 @@ from mergekit_cycleqd.merging.task_vector import compute_dtype
 
 
 class FamilyTensors:
-    """Reads a family tensor by tensor, by the names that a loaded model has for them.
+    """Reads the tensors of a family by their names in a loaded model.
 
     Attributes:
-        names: All floating tensors of the model, tied ones once.
-        matrices: Those of two or more axes.
-        changes: Per expert, reads what it has for a tensor: its own, a task vector in thin factors,
-            or None for the base's.
+        names: All floating-point tensors of the model, tied ones once.
+        matrices: The tensors of two or more axes.
     """
 
     def __init__(self, base: Checkpoint, experts: Sequence[Checkpoint], trust: bool) -> None:
-        """Lay out the model without its weights.
+        """Lay out the model on the meta device, without weights.
 
         Args:
             base: The base model.
@@ -43,59 +41,62 @@ class FamilyTensors:
         named = (base.config.get("architectures") or [""])[0]
         kind: Any = getattr(transformers, str(named), None)
         with torch.device("meta"):
-            if kind is None:  # code of the model's own repo
+            if kind is None:  # the class is in the model's repository
                 model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
             else:
                 model = kind(config)
         tensors: Mapping[str, Tensor] = floating_tensors(model, base)
         self.names = list(tensors)
         self.matrices = [name for name, tensor in tensors.items() if tensor.ndim >= 2]
-        self.changes: list[Callable[[str], Tensor | LowRank | None]] = [
-            expert_changes(expert, model, tensors) for expert in experts
+        self._readers: list[Callable[[str], Tensor | LowRank | None]] = [
+            expert_tensor_reader(expert, model, tensors) for expert in experts
         ]
         self._base = LoadedLayout(base, model)
 
     def base(self, name: str) -> Tensor:
-        """The base's tensor, in the dtype of the arithmetic.
+        """Read the base's tensor, in the dtype of the arithmetic.
 
         Raises:
-            ModelError: If it is missing, or has NaN or infinite values.
+            ModelError: If the tensor is missing, or has NaN or infinite values.
         """
         tensor = self._base.tensor(name)
         return tensor.to(compute_dtype(tensor.dtype))
 
     def task_vector(self, expert: int, name: str, base: Tensor) -> Tensor | LowRank | None:
-        """An expert's task vector of one tensor; None where the expert is the base to the bit.
+        """Compute an expert's task vector of one tensor; None if the expert equals the base.
 
         Args:
-            expert: Its number.
-            name: The tensor's.
-            base: What `base` gives for the name.
+            expert: Index of the expert.
+            name: Name of the tensor.
+            base: The base's tensor, as `base` gives it.
 
         Raises:
             ModelError: If the expert's tensor is missing, or has NaN or infinite values.
         """
-        own = self.changes[expert](name)
-        if own is None or isinstance(own, LowRank):
-            return own
-        tau = own.to(base.dtype) - base
+        expert_tensor = self._readers[expert](name)
+        if expert_tensor is None or isinstance(expert_tensor, LowRank):
+            return expert_tensor
+        tau = expert_tensor.to(base.dtype) - base
         return tau if tau.any() else None
 
     def task_matrices(
         self, device: torch.device, step: Callable[[], None]
     ) -> Iterator[tuple[int, Tensor | LowRank]]:
-        """Number of the expert and task vector on a device, for each matrix that an expert changes.
+        """Compute the task vectors of all matrices that experts change.
 
         Args:
-            device: Where the task vectors go: (m, n) matrices, or thin factors.
-            step: Called after each matrix of each expert, also where it is the base's.
+            device: Device of the task vectors.
+            step: Called after each matrix of each expert, also if the expert does not change it.
+
+        Yields:
+            Index of the expert, and its task vector as an (m, n) matrix or a `LowRank`.
 
         Raises:
-            ModelError: If one of the tensors is missing, or has NaN or infinite values.
+            ModelError: If a tensor is missing, or has NaN or infinite values.
         """
         for name in self.matrices:
             base = self.base(name)
-            for k in range(len(self.changes)):
+            for k in range(len(self._readers)):
                 tau = self.task_vector(k, name, base)
                 if tau is not None:
                     yield k, (tau if isinstance(tau, LowRank) else as_matrix(tau)).to(device)

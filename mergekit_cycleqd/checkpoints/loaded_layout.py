@@ -1,8 +1,8 @@
-"""A checkpoint's tensors as transformers lays them out in a loaded model.
+"""Read a checkpoint's tensors by the names and shapes that transformers gives them when loaded.
 
-For most architectures that is how they are stored. Of some, such as the experts of a
-mixture-of-experts layer, transformers fuses many stored tensors into one; mergekit merges the
-fused ones, so they are what a recipe's draws and singular directions refer to.
+Most architectures are stored in this layout. For others transformers fuses several stored tensors
+into one, such as the experts of a mixture-of-experts layer. mergekit merges the fused tensors. So
+the draws and singular directions of a recipe refer to fused tensors.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from mergekit_cycleqd.merging.low_rank import LowRank
 
 
 class LoadedLayout:
-    """Reads the tensors of one checkpoint by the names that a loaded model has for them."""
+    """Reads the tensors of one checkpoint by their names in a loaded model."""
 
     def __init__(self, checkpoint: Checkpoint, model: nn.Module) -> None:
-        """Prepare to read.
+        """Prepare to read a checkpoint.
 
         Args:
-            checkpoint: Of the architecture of `model`.
+            checkpoint: A checkpoint of the architecture of `model`.
             model: A model that transformers loaded.
         """
         self._checkpoint = checkpoint
@@ -35,11 +35,10 @@ class LoadedLayout:
         self._shapes = {name: tuple(t.shape) for name, t in model.state_dict().items()}
 
     def tensor(self, name: str) -> Tensor:
-        """One tensor, on the CPU, in the dtype that it is stored in.
+        """Read one tensor onto the CPU, in the dtype that it is stored in.
 
         Raises:
-            ModelError: If the checkpoint lacks it, or it has another shape, or values that are
-                NaN or infinite.
+            ModelError: If the tensor is missing, has another shape, or has NaN or infinite values.
         """
         header = self._checkpoint.headers.get(name)
         if header is not None and header.shape != self._shapes[name]:
@@ -59,7 +58,7 @@ class LoadedLayout:
 
     @cached_property
     def _converted(self) -> dict[str, Tensor]:
-        """What transformers makes of the checkpoint, without what it would make up."""
+        """The tensors as transformers loads them, without those that it would initialise."""
         model, loading = self._kind.from_pretrained(
             self._checkpoint.folder, dtype="auto", output_loading_info=True
         )
@@ -68,9 +67,9 @@ class LoadedLayout:
 
 
 def floating_tensors(model: nn.Module, checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The floating-point parameters and buffers of a model by name, tied ones once.
+    """List the floating-point parameters and buffers of a model by name, tied ones once.
 
-    Of tied names, the one that stands in the checkpoint counts.
+    A tied tensor has the name that the checkpoint has for it.
     """
     named: dict[int, tuple[str, Tensor]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
@@ -81,15 +80,19 @@ def floating_tensors(model: nn.Module, checkpoint: Checkpoint) -> dict[str, Tens
     return dict(named.values())
 
 
-def expert_changes(
+def expert_tensor_reader(
     expert: Checkpoint, model: nn.Module, tensors: Mapping[str, Tensor]
 ) -> Callable[[str], Tensor | LowRank | None]:
-    """How to read what an expert has for each tensor of a loaded model, in the form of a slot.
+    """Give the function that reads an expert's tensors by their names in a loaded model.
 
     Args:
-        expert: A whole checkpoint or an adapted base.
-        model: A model of its architecture.
-        tensors: The model's `floating_tensors`.
+        expert: A whole checkpoint, or a base with an adapter.
+        model: A model of the expert's architecture.
+        tensors: The `floating_tensors` of the model.
+
+    Returns:
+        A function from the name to the expert's tensor, its task vector as a `LowRank`, or None if
+        the adapter does not change the tensor.
 
     Raises:
         ModelError: If an adapter changes tensors that the model does not have.
@@ -103,4 +106,4 @@ def expert_changes(
                 f"{expert.name}: the adapter's {name} {list(shape)} needs a tensor of that name "
                 f"and shape in the model, which has {has}"
             )
-    return expert.change
+    return expert.expert_tensor

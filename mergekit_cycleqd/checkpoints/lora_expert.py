@@ -1,8 +1,8 @@
-"""LoRA adapters as experts: a base and an adapter, written `base+adapter` as mergekit writes it.
+"""LoRA adapters as experts. A reference is `base+adapter`, as in mergekit.
 
-The task vector of an adapted matrix is ``scaling * B @ A``; it stays in its two thin factors, and
-its singular directions come from them, at a cost that grows with the adapter's rank and not with
-the smaller side of the matrix.
+The task vector of an adapted matrix is ``scaling * B @ A``. It is kept as A and B, and its singular
+directions are computed from them. So the cost grows with the adapter's rank, not with the size of
+the matrix.
 """
 
 from __future__ import annotations
@@ -27,15 +27,10 @@ from mergekit_cycleqd.merging.low_rank import LowRank
 
 _WEIGHTS = "adapter_model.safetensors"
 
-
 _FACTOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
-
-
 _WHOLE = re.compile(r"base_model\.model\.(?P<name>.+)")
 
-
-_INITS = (True, False, "gaussian", "eva", "orthogonal")  # the others change the base's weights
-
+_INITS = (True, False, "gaussian", "eva", "orthogonal")  # all other ways change the base's weights
 
 _REFUSED = {  # settings under which the weights are not base + scaling * B @ A
     "use_dora": "DoRA",
@@ -54,25 +49,25 @@ _REFUSED = {  # settings under which the weights are not base + scaling * B @ A
 
 
 class LoRAExpert(Checkpoint):
-    """A model folder and an adapter for it, as one expert; config and headers are the base's.
+    """A base and an adapter as one expert. Its config and headers are those of the base.
 
     Attributes:
         name: The reference that the user wrote, ``base+adapter``.
-        folder: Where the base's files lie.
-        adapter: Where the adapter's files lie.
+        folder: Folder of the base's files.
+        adapter: Folder of the adapter's files.
     """
 
     def __init__(self, name: str, folder: Path, adapter: Path) -> None:
-        """Look at both folders without reading any weights."""
+        """Take both folders, without reading anything in them."""
         super().__init__(name, folder)
         self.adapter = adapter
 
     @classmethod
     def open(cls, reference: str) -> LoRAExpert:
-        """Find or download both parts of ``base+adapter``, and check that the adapter is held.
+        """Open or download both parts of ``base+adapter``, and check that the adapter fits.
 
         Raises:
-            ModelError: If a part cannot be had, or the adapter is more than plain LoRA.
+            ModelError: If a part is missing, or the adapter is not plain LoRA.
         """
         base, _, adapter = reference.partition("+")
         found = cls(reference, Checkpoint.open(base).folder, Checkpoint.open(adapter).folder)
@@ -84,7 +79,7 @@ class LoRAExpert(Checkpoint):
         """The content of adapter_config.json.
 
         Raises:
-            ModelError: If there is none, or it asks for more than plain LoRA.
+            ModelError: If the file is missing, or its adapter is not plain LoRA.
         """
         settings = read_config(self.name, self.adapter / "adapter_config.json")
         extras = [what for key, what in _REFUSED.items() if settings.get(key)]
@@ -102,10 +97,10 @@ class LoRAExpert(Checkpoint):
 
     @cached_property
     def _stored(self) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-        """Keys of the weight file: of A and B by the tensor they change, and of whole tensors.
+        """Keys of the weight file: A and B of each changed tensor, and whole tensors, by name.
 
         Raises:
-            ModelError: If the file is missing or broken, or holds something else.
+            ModelError: If the file is missing or broken, or has other tensors.
         """
         path = self.adapter / _WEIGHTS
         if not path.is_file():
@@ -141,10 +136,10 @@ class LoRAExpert(Checkpoint):
         )
 
     def changed_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every tensor that the adapter changes, by its name in the loaded model.
+        """List the shape of every tensor that the adapter changes, by its name in a loaded model.
 
         Raises:
-            ModelError: If the adapter cannot be read, or is more than plain LoRA.
+            ModelError: If the adapter cannot be read, or is not plain LoRA.
         """
         transposed = bool(self.settings.get("fan_in_fan_out"))
         factors, whole = self._stored
@@ -168,18 +163,18 @@ class LoRAExpert(Checkpoint):
             if tied and len(shape) == 2 and shape[0] == self.config.get("vocab_size"):
                 raise self._refusal(f"{name}, which is tied to another tensor")
 
-    def change(self, name: str) -> LowRank | Tensor | None:
-        """What the adapter has for one tensor, on the CPU.
+    def expert_tensor(self, name: str) -> LowRank | Tensor | None:
+        """Read what the adapter holds for one tensor, onto the CPU.
 
         Args:
-            name: Name in the loaded model.
+            name: Name of the tensor in a loaded model.
 
         Returns:
-            A task vector in factors, or a whole tensor in the base's place, or None if the
-            tensor is the base's.
+            The task vector as a `LowRank`, or a whole tensor that replaces the base's, or None if
+            the adapter does not change the tensor.
 
         Raises:
-            ModelError: If it has NaN or infinite values.
+            ModelError: If there are NaN or infinite values.
         """
         factors, whole = self._stored
         keys = [factors[name]["A"], factors[name]["B"]] if name in factors else []
@@ -203,18 +198,18 @@ class LoRAExpert(Checkpoint):
         return float(alpha / (math.sqrt(rank) if self.settings.get("use_rslora") else rank))
 
     def tensor(self, name: str) -> Tensor:
-        """One tensor of the adapted model, on the CPU, in the dtype of the base's."""
-        change = self.change(name)
-        if isinstance(change, Tensor):
-            return change
+        """Compute one tensor of the adapted model, on the CPU, in the dtype of the base's."""
+        changed = self.expert_tensor(name)
+        if isinstance(changed, Tensor):
+            return changed
         base = super().tensor(name)
-        if change is None:
+        if changed is None:
             return base
         exact = torch.promote_types(base.dtype, torch.float32)
-        return (base.to(exact) + change.product(exact)).to(base.dtype)
+        return (base.to(exact) + changed.product(exact)).to(base.dtype)
 
     def fingerprint(self) -> str:
-        """16 hex digits from the base's fingerprint and the adapter's content."""
+        """Compute 16 hex digits from the base's fingerprint and the adapter's content."""
         digest = hashlib.sha256(super().fingerprint().encode())
         digest.update(json.dumps(self.settings, sort_keys=True).encode())
         digest.update((self.adapter / _WEIGHTS).read_bytes())
@@ -222,9 +217,9 @@ class LoRAExpert(Checkpoint):
 
 
 def open_expert(reference: str) -> Checkpoint:
-    """Find or download an expert: a whole model, or ``base+adapter``.
+    """Open or download an expert: a whole model, or ``base+adapter``.
 
     Raises:
-        ModelError: If it cannot be had, or the adapter is more than plain LoRA.
+        ModelError: If a model is missing, or the adapter is not plain LoRA.
     """
     return LoRAExpert.open(reference) if is_adapted(reference) else Checkpoint.open(reference)

@@ -1,4 +1,4 @@
-"""Opening the models that the recipe of a run names, with the key in every fault."""
+"""Open the base and the experts of a recipe, and check that they fit together."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ BASE = "base_model"
 
 
 def references(recipe: Recipe) -> dict[str, str]:
-    """Base and experts as the recipe names them, by key."""
+    """List base and experts as the recipe names them, by their key in the recipe."""
     experts = {f"experts[{i}].model": expert.model for i, expert in enumerate(recipe.experts)}
     return {BASE: recipe.base_model, **experts}
 
 
 def open_models(models: Mapping[str, str], faults: list[str]) -> dict[str, Checkpoint]:
-    """Find or download models by key; what cannot be had is added to `faults`."""
+    """Open or download models by key. Each failure adds a line to `faults`."""
     opened = {}
     for key, model in models.items():
         try:
@@ -32,7 +32,7 @@ def open_models(models: Mapping[str, str], faults: list[str]) -> dict[str, Check
 
 
 def family_faults(checkpoints: Mapping[str, Checkpoint]) -> list[str]:
-    """Why experts are none of the base's family; nothing as long as there is no base."""
+    """Reasons why an expert does not fit the base. Empty if there is no base yet."""
     base = checkpoints.get(BASE)
     if base is None:
         return []
@@ -51,7 +51,7 @@ def family_faults(checkpoints: Mapping[str, Checkpoint]) -> list[str]:
 
 
 def in_task_order(recipe: Recipe, checkpoints: Mapping[str, Checkpoint]) -> tuple[Checkpoint, ...]:
-    """The experts in the order of a genome's weights."""
+    """Sort the experts in the order of a genome's weights."""
     by_task = {
         expert.task: checkpoints[f"experts[{i}].model"] for i, expert in enumerate(recipe.experts)
     }

@@ -1,4 +1,4 @@
-"""How answers are to be generated, from the settings of a task."""
+"""Read how answers are generated from the settings of a request, and derive seeds."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Prompts = Sequence[Sequence[int]]
 """Prompts as token ids."""
 
 Answers = Iterator[tuple[int, list[int]]]
-"""Places of prompts with the tokens generated after them, as they come."""
+"""Pairs of a prompt's index and the tokens generated after it, in the order of completion."""
 
 
 @dataclass(frozen=True)
-class Sampling:
+class AnswerSampling:
     """How answers are generated.
 
     Attributes:
-        until: Texts that end an answer and are no part of it, the end token's among them.
-        new_tokens: The most tokens of an answer.
-        settings: What else transformers' `generate` is told.
-        seed: What drawn answers come from; None for whatever the process draws next.
+        until: Texts that end an answer and do not belong to it, with the end token's text.
+        new_tokens: Largest number of tokens of an answer.
+        settings: Other settings for transformers' `generate`.
+        seed: Seed of sampled answers; None to use the random state of the process.
     """
 
     until: tuple[str, ...]
@@ -40,13 +40,13 @@ class Sampling:
     seed: int | None = None
 
     @classmethod
-    def of(cls, asked: Mapping[str, Any], end: str, lm: Any) -> Sampling:
+    def of(cls, asked: Mapping[str, Any], end: str, lm: Any) -> AnswerSampling:
         """Read settings as lm-eval does.
 
         Args:
-            asked: A request's.
-            end: The text of the end token.
-            lm: lm-eval's model, for what it does by default and how much fits its context.
+            asked: Settings of a request.
+            end: Text of the end token.
+            lm: lm-eval's model, for its defaults and the length of its context.
 
         Raises:
             CycleQDError: If an answer may be as long as the model's context.
@@ -66,48 +66,49 @@ class Sampling:
 
     @property
     def greedy(self) -> bool:
-        """Whether the likeliest token is wanted each time, and nothing else."""
+        """Whether the most likely token is taken each time, without other settings."""
         return self.settings == {"do_sample": False}
 
     @contextmanager
     def drawn_for(self, batch: Any, device: torch.device) -> Iterator[None]:
-        """Let torch draw what belongs to the seed and a batch, whatever it drew before.
+        """Seed torch from the seed and a batch while this context lasts.
 
         Args:
-            batch: Its prompts and their places, as JSON values: others draw otherwise.
-            device: Where answers are drawn.
+            batch: Prompts of the batch and their indices, as JSON values.
+            device: Device of the generation.
         """
         if self.seed is None or self.greedy:
             yield
             return
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed_of(self.seed, batch))
+            torch.manual_seed(derive_seed(self.seed, batch))
             yield
 
 
-def seed_of(seed: int, content: Any) -> int:
-    """A seed of 63 bits for some content, the same on every machine.
+def derive_seed(seed: int, content: Any) -> int:
+    """Derive a seed of 63 bits from a seed and some content, the same on every machine.
 
     Args:
-        seed: Another seed gives another one.
-        content: JSON values.
+        seed: The first seed.
+        content: Any JSON values.
     """
     digest = hashlib.sha256(json.dumps([seed, content]).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 
 
-def with_own_seeds(requests: Sequence[Any]) -> list[Any]:
-    """Requests with a seed, of lm-eval, each with one of its own.
+def with_separate_seeds(requests: Sequence[Any]) -> list[Any]:
+    """Give every request of lm-eval that has a seed a different one.
 
-    An engine that draws every answer by itself would else draw alike for all of them. Requests that
-    are equal differ in how many equal ones stand before them; those without a seed stay.
+    An engine that samples each answer separately would otherwise draw the same numbers for all.
+    The seed depends on the prompt and on how many equal prompts come before it. Requests without a
+    seed stay as they are.
     """
     before: Counter[str] = Counter()
     found = []
     for request in requests:
         prompt, settings, *rest = request.args
         if settings.get("seed") is not None:
-            seed = seed_of(int(settings["seed"]), [str(prompt), before[str(prompt)]])
+            seed = derive_seed(int(settings["seed"]), [str(prompt), before[str(prompt)]])
             before[str(prompt)] += 1
             request = copy(request)
             request.arguments = (prompt, {**settings, "seed": seed}, *rest)

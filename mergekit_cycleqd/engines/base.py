@@ -1,4 +1,4 @@
-"""What runs the models: an engine owns one resident model and swaps its weights."""
+"""The interface of engines. An engine holds one model in memory and replaces its weights."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mergekit_cycleqd.genome.genome import Genome
 
 
 class ModelEngine(ABC):
-    """One model in memory, whose weights are any genome's of a family.
+    """One model in memory, whose weights can be replaced by those of any genome of a family.
 
     Attributes:
-        model: What the tasks evaluate, always the same object whatever its weights are: an
-            lm-eval model for language models, a `Segmenter` for models of images.
+        model: The object that tasks evaluate: an lm-eval model or a `Segmenter`. It stays the same
+            when weights are replaced.
     """
 
     model: Any
@@ -23,4 +23,4 @@ class ModelEngine(ABC):
         """Replace the weights by those of `genome`."""
 
     def close(self) -> None:  # noqa: B027  (most engines end with their process)
-        """Give free what the engine holds outside this process."""
+        """Release what the engine holds outside this process."""

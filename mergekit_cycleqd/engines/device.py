@@ -1,4 +1,4 @@
-"""Where an engine runs."""
+"""The devices of an engine, and whether they are available."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mergekit_cycleqd.recipe.engine import Engine
 
 
 def devices_of(engine: Engine) -> list[torch.device]:
-    """The devices that a recipe's section names; by `auto` GPUs where there are any."""
+    """List the devices that a recipe names; `auto` means a GPU if there is one."""
     if engine.pipeline_parallel_size > 1:
         return [torch.device("cuda", k) for k in range(engine.pipeline_parallel_size)]
     if engine.device == "auto":
@@ -19,12 +19,12 @@ def devices_of(engine: Engine) -> list[torch.device]:
 
 
 def device_of(engine: Engine) -> torch.device:
-    """The first of them, which takes the model's inputs."""
+    """Give the first device, which takes the model's inputs."""
     return devices_of(engine)[0]
 
 
 def device_faults(engine: Engine) -> list[str]:
-    """What of the devices that a recipe's section names is not there, a line each."""
+    """List the devices of a recipe that are not available, one line each."""
     try:
         torch.empty(0, device=None if engine.device == "auto" else engine.device)
     except (RuntimeError, AssertionError) as error:
@@ -39,10 +39,10 @@ def device_faults(engine: Engine) -> list[str]:
     return []
 
 
-def placed(engine: Engine) -> dict[str, Any]:
-    """What transformers' `from_pretrained` is told, so that weights go at once where they belong.
+def device_map_settings(engine: Engine) -> dict[str, Any]:
+    """Make the settings with which `from_pretrained` loads weights straight onto the devices.
 
-    Over several GPUs accelerate spreads whole layers, by the memory that is free there.
+    accelerate spreads whole layers over several GPUs, according to their free memory.
     """
     devices = devices_of(engine)
     if len(devices) == 1:

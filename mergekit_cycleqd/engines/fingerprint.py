@@ -1,4 +1,4 @@
-"""Fingerprints of weights that are in memory, on whichever device."""
+"""Fingerprints of weights in memory, on any device."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _WORDS = (torch.int64, torch.int32, torch.int16, torch.int8)
 
 
 def row_sums(tensor: Tensor) -> bytes:
-    """Sums of the bits of each row, as whole numbers of 64 bits.
+    """Sum the bits of each row, as integers of 64 bits.
 
-    The tensor is read once, on the device where it is, and a number per row is taken off it. Any
-    one number that changes, changes them; where in a row it stands does not count.
+    The tensor is read once on its device, and one number per row is copied to the CPU. A change of
+    one element changes the sum; an exchange of elements within a row does not.
 
     Args:
-        tensor: Of any dtype and shape; one of fewer than two axes is one row.
+        tensor: A tensor of any dtype and shape. With fewer than two axes it counts as one row.
     """
     exact = tensor.detach().contiguous()
     rows = exact.reshape(len(exact) if exact.ndim > 1 else 1, -1)
@@ -26,6 +26,6 @@ def row_sums(tensor: Tensor) -> bytes:
     return bytes(rows.view(word).sum(1, dtype=torch.int64).cpu().numpy().tobytes())
 
 
-def digest(tensor: Tensor) -> str:
-    """16 hex digits of what a tensor holds."""
+def tensor_digest(tensor: Tensor) -> str:
+    """Compute 16 hex digits from the content of a tensor."""
     return hashlib.blake2b(row_sums(tensor), digest_size=8).hexdigest()

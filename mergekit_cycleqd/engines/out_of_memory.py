@@ -1,4 +1,4 @@
-"""Running out of memory: how it is seen, what is given back, and what is said about it."""
+"""Detect running out of memory, release what can be released, and say what to do."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _log = logging.getLogger(__name__)
 
 _SIGNS = (
     "out of memory",
-    "Cannot allocate memory",  # mapping a file
+    "Cannot allocate memory",  # when a file is mapped
     "CUBLAS_STATUS_ALLOC_FAILED",
-    "Memory footprint",  # transformers' continuous batching, of its paged cache
+    "Memory footprint",  # from the paged cache of transformers' continuous batching
 )
 
 
 class OutOfMemory(ModelError):
-    """What does not fit in memory, in however small parts it is done."""
+    """Raised when a model or the smallest batch does not fit in memory."""
 
 
-class Trial:
-    """A block that may run out of memory; any other exception passes.
+class MemoryGuard:
+    """A context for work that may run out of memory. Other exceptions pass through.
+
+    If memory runs out, the tensors of the block and the caches of the device are released.
 
     Attributes:
-        ran_out: What was said when memory ran out; None if it did not. By then nothing of the
-            block is held any more, and the caches of the device are given back.
+        ran_out: The error message if memory ran out; else None.
     """
 
     ran_out: str | None = None
 
-    def __enter__(self) -> Trial:
-        """Begin."""
+    def __enter__(self) -> MemoryGuard:
         return self
 
     def __exit__(
@@ -50,7 +50,7 @@ class Trial:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> bool:
-        """Hold back what says that memory ran out."""
+        """Suppress an exception that says that memory ran out."""
         if error is None or not is_out_of_memory(error):
             return False
         self.ran_out = next(iter(str(error).splitlines()), "") or type(error).__name__
@@ -60,18 +60,18 @@ class Trial:
         return True
 
 
-def halved(count: int, one: str, device: torch.device, reason: str, mend: str = "") -> int:
-    """How many to go on with where a batch did not fit; the log says so.
+def halve_batch(count: int, one: str, device: torch.device, reason: str, mend: str = "") -> int:
+    """Halve the size of a batch that did not fit in memory, and log this.
 
     Args:
-        count: How many the batch had.
-        one: What a batch of one is called.
-        device: Where they did not fit.
-        reason: See `Trial.ran_out`.
-        mend: What to try before a smaller dtype or another device, with a comma at its end.
+        count: Size of the batch.
+        one: Name of a batch of one item, for the message.
+        device: Device of the batch.
+        reason: `MemoryGuard.ran_out`.
+        mend: Advice before that on dtype and device; it ends with a comma.
 
     Raises:
-        OutOfMemory: If it was one alone.
+        OutOfMemory: If the batch had one item.
     """
     if count == 1:
         raise OutOfMemory(
@@ -84,7 +84,7 @@ def halved(count: int, one: str, device: torch.device, reason: str, mend: str = 
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on whichever device."""
+    """Whether an exception says that memory ran out on any device."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     if not isinstance(error, RuntimeError | OSError):
@@ -93,16 +93,16 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be had on a device."""
+    """Count the bytes that are still free on a device."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return available_memory()
 
 
-def too_large(
+def describe_shortage(
     devices: Sequence[torch.device], base: Checkpoint, experts: Sequence[Checkpoint]
 ) -> str:
-    """The end of a message about models that do not fit: needed, to be had, and how to mend it."""
+    """Write the end of a message about models that do not fit: need, free memory, advice."""
     model, others = _stored(base), sum(_stored(expert) for expert in experts)
     free = ", ".join(f"{size(free_memory(device))} are free on {device}" for device in devices)
     if devices[0].type == "cuda":

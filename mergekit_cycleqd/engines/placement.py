@@ -1,7 +1,7 @@
-"""Where base, experts and directions are kept: on the model's device while there is room there.
+"""Keep base, experts and singular directions on the model's device, or else in main memory.
 
-What does not fit is kept in main memory, page-locked, and copied to the device tensor by tensor
-when a genome needs it, the next tensor's copies beside the work on the one before.
+Tensors that do not fit on a GPU are kept in page-locked main memory. When a genome needs them, they
+are copied to the device one after the other. The next tensor is copied while one is worked on.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ import torch
 from torch import Tensor
 
 FOR_BATCHES = 0.2
-"""Share of a GPU's memory that is left to batches, and to tensors that were copied for a moment."""
+"""Share of a GPU's memory that is left to batches and to temporary copies of tensors."""
 
 PIECE = 2**28
-"""Bytes of main memory that are taken at a time, as long as tensors are smaller."""
+"""Bytes of main memory that are allocated at a time, unless a tensor is larger."""
 
 ALIGNED = 512
 
 Kept = TypeVar("Kept")
 
 
-class Home:
-    """Where the tensors of one resident model are kept.
+class TensorStore:
+    """Keeps the tensors of one resident model.
 
     Attributes:
-        full: Whether something did not fit on its device.
+        full: Whether a tensor did not fit on its device.
     """
 
     def __init__(self, room: Callable[[torch.device], float]) -> None:
-        """Begin with nothing.
+        """Start without tensors.
 
         Args:
-            room: How many more bytes may be kept on a device.
+            room: Gives the number of bytes that may still be taken on a device.
         """
         self._room = room
         self._aside = _MainMemory()
         self.full = False
 
     def keep(self, tensor: Tensor, device: torch.device) -> Tensor:
-        """The tensor on a device, or in main memory where there is no room for it."""
+        """Copy a tensor to a device, or to main memory if there is no room on the device."""
         needed = 0 if tensor.device == device else tensor.nbytes
         if needed <= self._room(device):
             return tensor.to(device)
@@ -51,9 +51,10 @@ class Home:
 
 
 class _MainMemory:
-    """Main memory that is taken in large pieces, since torch rounds page-locked ones up.
+    """Main memory in large pieces that tensors share.
 
-    It rounds to powers of two, which for tensors one by one would take up to twice their memory.
+    torch rounds the size of page-locked memory up to a power of two. Separate tensors could
+    therefore take twice their size.
     """
 
     def __init__(self) -> None:
@@ -61,7 +62,7 @@ class _MainMemory:
         self._used = 0
 
     def copy(self, tensor: Tensor, *, locked: bool) -> Tensor:
-        """The same there."""
+        """Copy a tensor into the current piece, or into a new one if it is full."""
         if self._used + tensor.nbytes > len(self._piece):
             size = max(PIECE, 1 << (tensor.nbytes - 1).bit_length())
             self._piece = torch.empty(size, dtype=torch.uint8, pin_memory=locked)
@@ -72,7 +73,7 @@ class _MainMemory:
 
 
 def room_beside_batches(device: torch.device) -> float:
-    """Bytes of a device that can be taken and leave enough to batches; no limit but on GPUs."""
+    """Count the bytes of a device that batches do not need; no limit except on GPUs."""
     if device.type != "cuda":
         return float("inf")
     free, total = torch.cuda.mem_get_info(device)
@@ -82,39 +83,43 @@ def room_beside_batches(device: torch.device) -> float:
 
 @cache
 def _copying(gpu: torch.device) -> torch.cuda.Stream:
-    """The stream that copies to a GPU: one for all genomes, since memory is reused by stream."""
+    """The stream that copies to a GPU: one for all genomes, as torch reuses memory by stream."""
     return torch.cuda.Stream(gpu)  # type: ignore[no-untyped-call]
 
 
-def arriving(
+def prefetch(
     kept: Iterable[Kept],
     on_device: Callable[[Kept], Kept],
     copied_to: Callable[[Kept], torch.device | None],
 ) -> Iterator[tuple[Kept, Kept]]:
-    """Each of what is kept, and the same on its device, ready for work of the current stream.
+    """Copy items to their device one ahead, and yield each item with its copy.
 
-    While one is worked on, a stream of its own copies the next; no third is on the device.
+    While the current stream works on one copy, a second stream makes the next. There are never more
+    than two copies on the device.
 
     Args:
-        kept: What is to be worked on, one after the other.
-        on_device: Gives the same on its device, by copies that are not waited for.
-        copied_to: The GPU that it copies to, or None where it copies nothing, or to no GPU.
+        kept: The items.
+        on_device: Copies an item to its device without waiting for the copy.
+        copied_to: Gives the GPU of the copy, or None if there is no copy to a GPU.
+
+    Yields:
+        An item, and its copy for work of the current stream.
     """
 
-    def begin(each: Kept) -> Callable[[], tuple[Kept, Kept]]:
-        gpu = copied_to(each)
+    def begin(item: Kept) -> Callable[[], tuple[Kept, Kept]]:
+        gpu = copied_to(item)
         if gpu is None:
-            there = on_device(each)
-            return lambda: (each, there)
+            copy = on_device(item)
+            return lambda: (item, copy)
         copying = _copying(gpu)
-        # What it writes to may be memory of the one before the last, whose work this waits for.
+        # The new copy may take the memory of the copy before the last: wait for work on it.
         copying.wait_stream(torch.cuda.current_stream(gpu))
         with torch.cuda.stream(copying):
-            there, copied = on_device(each), copying.record_event()
+            copy, copied = on_device(item), copying.record_event()
 
         def ready() -> tuple[Kept, Kept]:
             torch.cuda.current_stream(gpu).wait_event(copied)
-            return each, there
+            return item, copy
 
         return ready
 

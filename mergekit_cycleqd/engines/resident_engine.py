@@ -1,4 +1,4 @@
-"""What engines share whose model is one of transformers' in this process."""
+"""The common part of engines that hold a model of transformers in this process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.base import ModelEngine
 from mergekit_cycleqd.engines.device import devices_of
-from mergekit_cycleqd.engines.out_of_memory import OutOfMemory, Trial, too_large
+from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, OutOfMemory, describe_shortage
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
@@ -16,7 +16,7 @@ from mergekit_cycleqd.recipe.engine import Engine
 
 
 class ResidentEngine(ModelEngine):
-    """A model of transformers, whose weights are replaced in place."""
+    """An engine with a model of transformers, whose weights are replaced in place."""
 
     def __init__(
         self,
@@ -28,40 +28,40 @@ class ResidentEngine(ModelEngine):
         """Load the base model and keep the experts' tensors beside it.
 
         Args:
-            shown: Loads a model as tasks see it; its own `model` is transformers'.
+            shown: Loads the object that tasks evaluate; its `model` is that of transformers.
             engine: The recipe's section.
             base: The base model.
             experts: The experts, in the order of a genome's weights.
 
         Raises:
             OutOfMemory: If they do not fit on the devices.
-            ModelError: If a tensor is missing, or not finite, or as `shown` says.
+            ModelError: If a tensor is missing or not finite, or if `shown` raises it.
         """
         self._checkpoints = (base, tuple(experts))
         self._devices = devices_of(engine)
-        with Trial() as trial:
+        with MemoryGuard() as guard:
             self.model = shown(engine, base)
             self._resident = ResidentModel(
                 self.model.model, base, experts, DirectionCache.default()
             )
-        if trial.ran_out is not None:
-            raise OutOfMemory(self._does_not_fit("the models do", trial.ran_out))
+        if guard.ran_out is not None:
+            raise OutOfMemory(self._does_not_fit("the models do", guard.ran_out))
 
     def load(self, genome: Genome) -> None:
         """Replace the weights by those of `genome`.
 
-        Where memory runs out, caches are given back and it is tried once more; it starts from the
-        base again, so that nothing is left of the first try.
+        If memory runs out, caches are released and the swap is tried once more. It starts from the
+        base again, so that the first try leaves no trace.
 
         Raises:
-            OutOfMemory: If it runs out again.
+            OutOfMemory: If memory runs out again.
         """
         for _ in range(2):
-            with Trial() as trial:
+            with MemoryGuard() as guard:
                 self._resident.load(genome)
                 return
-        raise OutOfMemory(self._does_not_fit("the weights of a genome do", str(trial.ran_out)))
+        raise OutOfMemory(self._does_not_fit("the weights of a genome do", str(guard.ran_out)))
 
     def _does_not_fit(self, what: str, reason: str) -> str:
-        needed = too_large(self._devices, *self._checkpoints)
+        needed = describe_shortage(self._devices, *self._checkpoints)
         return f"{what} not fit in memory ({reason}): {needed}"

@@ -1,4 +1,4 @@
-"""A model that becomes the model of any genome without a file: in place, or tensor by tensor."""
+"""A loaded model whose weights are replaced, in place, by those of any genome."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.loaded_layout import (
     LoadedLayout,
-    expert_changes,
+    expert_tensor_reader,
     floating_tensors,
 )
 from mergekit_cycleqd.engines.fingerprint import row_sums
-from mergekit_cycleqd.engines.placement import Home, arriving, room_beside_batches
+from mergekit_cycleqd.engines.placement import TensorStore, prefetch, room_beside_batches
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
@@ -30,17 +30,23 @@ from mergekit_cycleqd.merging.lineage_replay import Replays
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.model_tensor import TensorNumbers, merge_tensor
 from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
-from mergekit_cycleqd.merging.task_vectors import transformed
+from mergekit_cycleqd.merging.task_vectors import transform_experts
 
 _CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class _Slot:
-    """One tensor of the resident model, with those of the base and the experts.
+    """One tensor of the resident model, with those of base and experts, on the device if they fit.
 
-    An expert has a tensor of its own, or a task vector in thin factors, or None for the base's.
-    All are kept on the device, as long as there is room.
+    Attributes:
+        name: Name of the tensor in the checkpoint.
+        parameter: The model's tensor.
+        device: Device of the merge.
+        base: The base's tensor.
+        experts: Each expert's tensor, its task vector as a `LowRank`, or None if it equals the
+            base's.
+        directions: Leading singular directions by the expert's index, made at the first mutation.
     """
 
     name: str
@@ -50,30 +56,47 @@ class _Slot:
     experts: tuple[Tensor | LowRank | None, ...]
     directions: dict[int, LeadingDirections] = field(default_factory=dict)
 
-    def transformed(self, task_vectors: TaskVectors, cache: DirectionCache, home: Home) -> _Slot:
-        """The same with task vectors of a kind in the place of the experts' own."""
+    def transformed(
+        self, task_vectors: TaskVectors, cache: DirectionCache, home: TensorStore
+    ) -> _Slot:
+        """Replace the experts' task vectors by those of a kind."""
         dtype, device = self.kept_dtype(), self.device
-        here = [own if own is None else own.to(device) for own in self.experts]
-        found = transformed(task_vectors, self.base.to(device), here, cache.directions)
-        narrow = (own.to(dtype) if isinstance(own, LowRank) else own for own in found)
+        here = [
+            expert_tensor if expert_tensor is None else expert_tensor.to(device)
+            for expert_tensor in self.experts
+        ]
+        found = transform_experts(task_vectors, self.base.to(device), here, cache.directions)
+        narrow = (
+            expert_tensor.to(dtype) if isinstance(expert_tensor, LowRank) else expert_tensor
+            for expert_tensor in found
+        )
         keep = partial(home.keep, device=device)
-        return replace(self, experts=tuple(_each(own, keep) for own in narrow), directions={})
+        return replace(
+            self,
+            experts=tuple(_map_expert_tensor(expert_tensor, keep) for expert_tensor in narrow),
+            directions={},
+        )
 
     def on_device(self, numbers: TensorNumbers) -> _Slot:
-        """What a genome wants of it, on its device; copies may still be under way in its stream."""
+        """Copy what a genome needs to the device; the stream may still be copying."""
 
         def copy(tensor: Tensor) -> Tensor:
             return tensor.to(self.device, non_blocking=self.device.type == "cuda")
 
         wanted = numbers.experts
         experts = tuple(
-            _each(own, copy) if k in wanted else None for k, own in enumerate(self.experts)
+            _map_expert_tensor(expert_tensor, copy) if k in wanted else None
+            for k, expert_tensor in enumerate(self.experts)
         )
-        directions = {k: own.each(copy) for k, own in self.directions.items() if numbers.terms[k]}
+        directions = {
+            k: leading.map_tensors(copy)
+            for k, leading in self.directions.items()
+            if numbers.terms[k]
+        }
         return replace(self, base=copy(self.base), experts=experts, directions=directions)
 
     def kept_dtype(self) -> torch.dtype:
-        """Of directions: half a model's own precision is beyond what it can show of them."""
+        """The dtype of kept directions: bfloat16 for models of 16 bits, which cannot show more."""
         narrow = self.parameter.dtype in (torch.bfloat16, torch.float16)
         return torch.bfloat16 if narrow else compute_dtype(self.base.dtype)
 
@@ -81,17 +104,20 @@ class _Slot:
 class ResidentModel:
     """A loaded model whose weights are replaced in place by those of any genome of its family.
 
-    Base and experts stay in memory beside it, in the dtype that they are stored in, less the
-    tensors that an expert shares with the base; arithmetic is in float32 (float64 for float64
-    checkpoints) and starts from them, so that nothing drifts. The singular directions of an expert
-    and their images are made when it is first mutated, and kept: for a matrix of m x n, n <= m, at
-    rank R, R * (n + m) numbers of bfloat16 in a model of 16 bits, else of float32. Task singular
-    vectors are made with the first genome of a family that has them, and kept likewise: with the
-    share R / n, R * (n + m) numbers for each expert. All of it is on the model's device as long as
-    there is room, then in main memory, from where it is copied for each genome (see `placement`).
+    Base and experts stay in memory in their stored dtype; an expert's tensor is left out if it
+    equals the base's. Each merge starts from them, in float32 (float64 for float64 checkpoints), so
+    that errors do not add up.
 
-    A model on the meta device has no weights to replace: `tensors` gives those of a genome one
-    after the other, on a device that is named.
+    The singular directions of an expert and their images are made at its first mutation and kept.
+    For a matrix of m x n, n <= m, at rank R, these are R * (n + m) numbers. They are bfloat16 in a
+    model of 16 bits, else float32. Task singular vectors are made for the first genome that needs
+    them and kept too. With a share of R / n, these are R * (n + m) numbers for each expert.
+
+    All this is on the model's device while there is room, and then in main memory, from where it is
+    copied for each genome (see `placement`).
+
+    A model on the meta device has no weights to replace. For such a model, `tensors` gives the
+    tensors of a genome one after the other, on a given device.
     """
 
     def __init__(
@@ -103,49 +129,51 @@ class ResidentModel:
         room: Callable[[torch.device], float] = room_beside_batches,
         device: torch.device = _CPU,
     ) -> None:
-        """Take over `model`, on whichever device it is.
+        """Take over `model` on its device.
 
         Args:
-            model: The base model, loaded by transformers, or laid out on the meta device.
-            base: Its checkpoint.
-            experts: The experts' checkpoints, in the order of a genome's weights.
-            cache: Where bases of task vectors are kept.
-            room: How many more bytes may be kept on a device.
-            device: Where the tensors of a model on the meta device are.
+            model: The base model, loaded by transformers or laid out on the meta device.
+            base: Checkpoint of the base.
+            experts: Checkpoints of the experts, in the order of a genome's weights.
+            cache: Cache of singular directions.
+            room: Gives the number of bytes that may still be taken on a device.
+            device: Device of the tensors, for a model on the meta device.
 
         Raises:
-            ModelError: If a tensor of the model is in none of the checkpoints, or is not finite.
+            ModelError: If a checkpoint lacks a tensor of the model, or a tensor is not finite.
         """
         self.model = model
         self._cache = cache
-        self._home = Home(room)
+        self._home = TensorStore(room)
         self._leading = (0, 0.0)
         self._replays: defaultdict[Family, Replays] = defaultdict(Replays)
         start = LoadedLayout(base, model)
         tensors = floating_tensors(model, base)
-        changes = [expert_changes(expert, model, tensors) for expert in experts]
+        changes = [expert_tensor_reader(expert, model, tensors) for expert in experts]
         self._slots = []
         for name, parameter in tensors.items():
             original = start.tensor(name)
             place = device if parameter.is_meta else parameter.device
             keep = partial(self._home.keep, device=place)
             found = (_unless_equal(change(name), original) for change in changes)
-            tuned = tuple(_each(own, keep) for own in found)
-            self._slots.append(_Slot(name, parameter, place, keep(original), tuned))
+            expert_tensors = tuple(
+                _map_expert_tensor(expert_tensor, keep) for expert_tensor in found
+            )
+            self._slots.append(_Slot(name, parameter, place, keep(original), expert_tensors))
         self._by_kind = {PLAIN: self._slots}
 
     @torch.no_grad()
     def load(self, genome: Genome) -> None:
-        """Make the resident model the model that `genome` describes."""
+        """Replace the weights by those of `genome`."""
         for slot, merge in self._merging(genome):
             merge(slot.parameter)
 
     @torch.no_grad()
     def tensors(self, genome: Genome) -> Iterator[tuple[str, Tensor]]:
-        """Name and tensor, one after the other, of the model that `genome` describes.
+        """Compute the tensors of a genome's model one after the other.
 
-        Each is a new one in the dtype of the model, on the device of its parameter, or on that
-        which was named for a model on the meta device.
+        Yields:
+            Name, and a new tensor in the dtype of the model, on the device of the merge.
         """
         for slot, merge in self._merging(genome):
             merged = torch.empty_like(slot.parameter, device=slot.device)
@@ -153,7 +181,7 @@ class ResidentModel:
             yield slot.name, merged
 
     def _merging(self, genome: Genome) -> Iterator[tuple[_Slot, Callable[[Tensor], None]]]:
-        """Each slot, and what writes its merged tensor."""
+        """Give each slot with a function that writes its merged tensor."""
         family = genome.family
         vectors = family.task_vectors
         if vectors not in self._by_kind:
@@ -173,7 +201,7 @@ class ResidentModel:
         def copied_to(slot: _Slot) -> torch.device | None:
             return slot.device if self._home.full and slot.device.type == "cuda" else None
 
-        for slot, there in arriving(self._by_kind[vectors], on_device, copied_to):
+        for slot, there in prefetch(self._by_kind[vectors], on_device, copied_to):
             directions = partial(self._directions, slot, there)
             yield (
                 slot,
@@ -190,9 +218,9 @@ class ResidentModel:
 
     @torch.no_grad()
     def checksum(self) -> str:
-        """16 hex digits of the weights as they are now, from exact sums of the bits of each row.
+        """Compute 16 hex digits of the present weights, from exact sums of the bits of each row.
 
-        It reads every weight once, on the device where it is, and takes a number per row off it.
+        Every weight is read once on its device, and one number per row is copied to the CPU.
         """
         digest = hashlib.blake2b(digest_size=8)
         for slot in self._slots:
@@ -200,32 +228,45 @@ class ResidentModel:
         return digest.hexdigest()
 
     def _directions(
-        self, kept: _Slot, slot: _Slot, k: int, tuned: Tensor | LowRank
+        self, kept: _Slot, slot: _Slot, k: int, expert_tensor: Tensor | LowRank
     ) -> LeadingDirections:
-        """Of an expert of a slot: made where the slot is now, and kept for the next genome."""
+        """Give the leading directions of an expert, and keep new ones for the next genome.
+
+        Args:
+            kept: The slot as it is kept.
+            slot: Its copy on the device.
+            k: Index of the expert.
+            expert_tensor: The expert's tensor in the copy.
+        """
         if k not in slot.directions:
             dtype = kept.kept_dtype()
-            if isinstance(tuned, LowRank):
-                found = LeadingDirections.of(tuned, tuned.basis(), *self._leading, dtype)
+            if isinstance(expert_tensor, LowRank):
+                found = LeadingDirections.of(
+                    expert_tensor, expert_tensor.singular_directions(), *self._leading, dtype
+                )
             else:
-                tau = as_matrix(task_vector(slot.base, tuned))
+                tau = as_matrix(task_vector(slot.base, expert_tensor))
                 found = LeadingDirections.of(
                     tau, self._cache.directions(tau), *self._leading, dtype
                 )
             slot.directions[k] = found
-            kept.directions[k] = found.each(partial(self._home.keep, device=kept.device))
+            kept.directions[k] = found.map_tensors(partial(self._home.keep, device=kept.device))
         return slot.directions[k]
 
 
-def _each(
-    own: Tensor | LowRank | None, change: Callable[[Tensor], Tensor]
+def _map_expert_tensor(
+    expert_tensor: Tensor | LowRank | None, change: Callable[[Tensor], Tensor]
 ) -> Tensor | LowRank | None:
-    """What an expert has, changed, such as to another device."""
-    if isinstance(own, LowRank):
-        return own.each(change)
-    return None if own is None else change(own)
+    """Apply a function to the tensors of an expert, such as a copy to another device."""
+    if isinstance(expert_tensor, LowRank):
+        return expert_tensor.map_tensors(change)
+    return None if expert_tensor is None else change(expert_tensor)
 
 
-def _unless_equal(own: Tensor | LowRank | None, base: Tensor) -> Tensor | LowRank | None:
-    """What an expert has, or None where it is the base's to the bit."""
-    return None if isinstance(own, Tensor) and torch.equal(own, base) else own
+def _unless_equal(expert_tensor: Tensor | LowRank | None, base: Tensor) -> Tensor | LowRank | None:
+    """Give an expert's tensor, or None if it equals the base's."""
+    return (
+        None
+        if isinstance(expert_tensor, Tensor) and torch.equal(expert_tensor, base)
+        else expert_tensor
+    )

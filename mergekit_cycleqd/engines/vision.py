@@ -1,4 +1,4 @@
-"""A resident vision model of transformers that segments images."""
+"""Engine `vision`: a model of transformers that segments images."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.engines.device import device_of, placed
-from mergekit_cycleqd.engines.out_of_memory import Trial, halved
+from mergekit_cycleqd.engines.device import device_map_settings, device_of
+from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, halve_batch
 from mergekit_cycleqd.engines.resident_engine import ResidentEngine
 from mergekit_cycleqd.errors import CycleQDError, ModelError, first_line
 from mergekit_cycleqd.recipe.engine import Engine
@@ -28,15 +28,16 @@ _PROMPT_INPUTS = ("input_boxes", "input_points")
 
 
 class Segmenter:
-    """A model and its processor: images in, masks out.
+    """A model and its processor: they take images and give masks.
 
     Attributes:
-        model: transformers' own model.
-        processor: Makes its inputs of images.
-        device: Where it is.
-        batch_size: How many images are prepared at a time; fewer go through it at a time from
-            where memory runs out.
-        prompted: Whether it is asked about one place of an image, as SAM is; else it labels pixels.
+        model: The model of transformers.
+        processor: Makes the model's inputs from images.
+        device: Device of the model.
+        batch_size: How many images are prepared at a time. After memory ran out, fewer go through
+            the model at a time.
+        prompted: Whether the model needs a box or a point in the image, as SAM does; else it labels
+            pixels.
     """
 
     def __init__(self, engine: Engine, base: Checkpoint) -> None:
@@ -44,14 +45,16 @@ class Segmenter:
 
         Args:
             engine: The recipe's section.
-            base: The model, with the settings of its processor.
+            base: Checkpoint of the model, with the settings of its processor.
 
         Raises:
-            ModelError: If it is no model that segments images, or has no processor.
+            ModelError: If the model does not segment images, or has no processor.
         """
         kind = _model_class(base)
         self.device = device_of(engine)
-        self.model = kind.from_pretrained(base.folder, dtype=engine.dtype, **placed(engine)).eval()
+        self.model = kind.from_pretrained(
+            base.folder, dtype=engine.dtype, **device_map_settings(engine)
+        ).eval()
         self.prompted = "input_boxes" in inspect.signature(self.model.forward).parameters
         self.processor = _processor(base, prompted=self.prompted)
         size = engine.batch_size
@@ -61,11 +64,11 @@ class Segmenter:
     def prepared(
         self, images: Sequence[Image], prompt: Prompt, places: Sequence[Sequence[int]]
     ) -> dict[str, Any]:
-        """The inputs of a batch, on the CPU; they can be used for any weights.
+        """Make the inputs of a batch, on the CPU, for use with any weights.
 
         Args:
-            images: RGB.
-            prompt: What a place is; of no effect on a model that is not `prompted`.
+            images: RGB images.
+            prompt: Whether places are boxes or points. Only a `prompted` model needs them.
             places: Per image a box (left, top, right, bottom) or a point (x, y), in pixels.
         """
         if not self.prompted:
@@ -83,24 +86,24 @@ class Segmenter:
         """Segment a batch.
 
         Args:
-            inputs: What `prepared` gave.
-            label: Which of its labels counts, where the model labels pixels.
+            inputs: The result of `prepared`.
+            label: Label of the object, for a model that labels pixels.
 
         Returns:
-            Per image, (height, width) of the original: how likely each pixel is of the object,
-            0 to 1; either of them where the model labels pixels.
+            Per image an array of the original (height, width): the probability, 0 to 1, that each
+            pixel belongs to the object. A model that labels pixels gives only 0 and 1.
 
         Raises:
-            CycleQDError: If the model gives numbers that are NaN.
-            OutOfMemory: If not even one image fits.
+            CycleQDError: If the model gives NaN.
+            OutOfMemory: If one image alone does not fit.
         """
         found: list[NDArray[np.float64]] = []
         while len(found) < len(inputs["original_sizes"]):
             where = slice(len(found), len(found) + self._rows)
-            with Trial() as trial:
+            with MemoryGuard() as guard:
                 found += self._masks({key: value[where] for key, value in inputs.items()}, label)
-            if trial.ran_out is not None:
-                self._rows = halved(self._rows, "one image", self.device, trial.ran_out)
+            if guard.ran_out is not None:
+                self._rows = halve_batch(self._rows, "one image", self.device, guard.ran_out)
         return found
 
     @torch.no_grad()
@@ -111,13 +114,13 @@ class Segmenter:
             labels = self.processor.post_process_semantic_segmentation(
                 output, target_sizes=inputs["original_sizes"]
             )
-            return [(each == label).double().cpu().numpy() for each in labels]
+            return [(labelled == label).double().cpu().numpy() for labelled in labels]
         output = self.model(**on_device, multimask_output=False)
         sizes = [inputs[key] for key in _SIZES if key in inputs]
         found = self.processor.post_process_masks(
             output.pred_masks.float().cpu(), *sizes, binarize=False
         )
-        masks = [each[0, 0].double().sigmoid().numpy() for each in found]
+        masks = [logits[0, 0].double().sigmoid().numpy() for logits in found]
         if any(np.isnan(mask).any() for mask in masks):
             raise CycleQDError("the model's masks have NaN values")
         return masks
@@ -127,7 +130,7 @@ class Segmenter:
             return value
         if not value.is_floating_point():
             return value.to(self.device)
-        # Places stay exact: in a dtype of 16 bits they would be off by pixels.
+        # Boxes and points stay in float32: in 16 bits they would be wrong by pixels.
         dtype = torch.float32 if key in _PROMPT_INPUTS else self.model.dtype
         return value.to(self.device, dtype)
 
@@ -167,7 +170,7 @@ def _processor(base: Checkpoint, *, prompted: bool) -> Any:
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """Keep transformers from recommending another library to every run on a CPU."""
+    """Silence transformers, which recommends another library on every CPU."""
     log = logging.getLogger("transformers")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -178,8 +181,8 @@ def _without_advice() -> Iterator[None]:
 
 
 class VisionEngine(ResidentEngine):
-    """A model that segments images; its `model` is a `Segmenter`."""
+    """An engine with a model that segments images; its `model` is a `Segmenter`."""
 
     def __init__(self, engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> None:
-        """Load the base model and keep the experts' tensors beside it: see `ResidentEngine`."""
+        """Load the base model and keep the experts' tensors; see `ResidentEngine`."""
         super().__init__(Segmenter, engine, base, experts)

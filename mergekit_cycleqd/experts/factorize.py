@@ -26,7 +26,7 @@ from mergekit_cycleqd.genome.task_vectors import PLAIN
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.merging.directions import SingularDirections
 from mergekit_cycleqd.merging.low_rank import LowRank
-from mergekit_cycleqd.merging.task_vectors import directions_left
+from mergekit_cycleqd.merging.task_vectors import count_directions
 from mergekit_cycleqd.recipe.evolution import Mutation, SvdMutation
 from mergekit_cycleqd.recipe.load import load_recipe
 
@@ -57,7 +57,7 @@ class Spectrum:
         side = len(basis.vectors)
         lead = basis.leading(family.rank, family.energy)
         if family.task_vectors != PLAIN:
-            lead = directions_left(family.task_vectors, side)
+            lead = count_directions(family.task_vectors, side)
         self.matrices += 1
         self.leading += lead
         self.total += float(squares.sum())
@@ -108,7 +108,7 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
         task = bar.add_task("matrices", total=len(experts) * len(reading.matrices))
         for k, tau in reading.task_matrices(torch.device(wanted), lambda: bar.advance(task)):
             if isinstance(tau, LowRank):
-                spectra[k].add(tau.basis(), family)
+                spectra[k].add(tau.singular_directions(), family)
             else:
                 file = cache.path(tau)
                 spectra[k].add(cache.directions(tau, path=file), family)

@@ -137,7 +137,7 @@ def _basis(
     found: Tensor | LowRank | None, tau: Tensor, cache: DirectionCache, lacking: Lacking
 ) -> SingularDirections | None:
     if isinstance(found, LowRank):
-        return found.to(tau.device).basis()
+        return found.to(tau.device).singular_directions()
     file = cache.path(tau)
     if lacking == "stop" and not file.exists():
         return None

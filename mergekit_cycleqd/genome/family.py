@@ -1,4 +1,4 @@
-"""What the numbers of a genome refer to: one base model and its experts."""
+"""A family: one base model and the experts that a genome's numbers refer to."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ MAX_RANK = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What a genome's numbers refer to: one base model and the experts fine-tuned from it.
+    """One base model and the experts fine-tuned from it, to which a genome's numbers refer.
 
     Attributes:
         base_model: Hub id or folder of the base.
         experts: Hub ids or folders, in the order of a genome's weights.
         rank: Leading singular directions that mutation scales one by one; 0 for all of them.
-        energy: In place of `rank`, the share of the squared singular values that the leading
-            directions must hold, tensor by tensor; 0 for `rank`.
-        task_vectors: What stands for each expert's task vector.
-        dtype: mergekit's `dtype`, to which inputs are cast; None for the checkpoints' own.
+        energy: Share of the squared singular values that the leading directions of each tensor
+            must hold. It replaces `rank`; 0 means that `rank` counts.
+        task_vectors: The kind of task vectors that is made of the experts.
+        dtype: mergekit's `dtype`, to which inputs are cast; None for that of the checkpoints.
         out_dtype: mergekit's `out_dtype`; None for `dtype`.
     """
 
@@ -37,7 +37,7 @@ class Family:
         """Refuse an empty or ambiguous family.
 
         Raises:
-            GenomeError: If no expert is named, or one twice, or `check_directions` refuses it.
+            GenomeError: If no expert is named, or one is named twice, or `check_directions` fails.
         """
         if not self.experts:
             raise GenomeError("a family needs at least one expert, got none")
@@ -48,12 +48,12 @@ class Family:
 
     @property
     def plain(self) -> Family:
-        """The same models, with task vectors as they are."""
+        """The same models with plain task vectors: each expert minus the base."""
         return replace(self, task_vectors=PLAIN)
 
 
 def check_directions(rank: int, energy: float) -> None:
-    """Refuse settings of a `Family` that do not say which singular directions are meant.
+    """Refuse settings of a `Family` that do not say which singular directions lead.
 
     Raises:
         GenomeError: If one is out of range, or both `rank` and `energy` are given.

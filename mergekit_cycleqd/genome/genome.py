@@ -6,7 +6,7 @@ vectors, so every model that the search reaches is
     theta = base + sum_k U_k diag(s_k * m_k) V_k^T,   m_k = weight_k + sum_j scale_j * u(seed_j)
 
 with ``tau_k = U_k diag(s_k) V_k^T`` the task vector of expert k, tensor by tensor. Nothing here
-touches a tensor: see `mergekit_cycleqd.engines.resident_model` for that.
+touches a tensor; `mergekit_cycleqd.merging.model_tensor` makes the weights.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _TERM = struct.Struct("<qQd")
 class Genome:
     """One merged model: K weights and a canonical tuple of terms.
 
-    Equal seeds of an expert are summed, vanished terms dropped and the rest sorted, so that
-    genomes of one meaning compare equal.
+    The scales of an expert's terms with equal seeds are summed. Terms of scale 0 are dropped and
+    the rest are sorted, so that genomes of one meaning compare equal.
 
     Attributes:
         family: The models that the numbers refer to.
-        weights: (K,) factor of each expert's task vector.
+        weights: (K,) coefficient of each expert's task vector.
         terms: Mutation terms, sorted by expert (noise first) and seed.
-        lineage: What mutations along children's own directions add; see `lineage`.
+        lineage: Mutations along a child's singular directions; see module `lineage`.
     """
 
     family: Family
@@ -86,7 +86,10 @@ class Genome:
 
     @classmethod
     def from_expert(cls, family: Family, expert: int) -> Genome:
-        """Expert number `expert` alone, itself in a plain family: its weight one, others zero."""
+        """Expert number `expert` alone: its weight is one, the others are zero.
+
+        In a family of plain task vectors this is the expert itself.
+        """
         return cls(family, tuple(float(k == expert) for k in range(len(family.experts))))
 
     @classmethod
@@ -96,7 +99,7 @@ class Genome:
 
     @property
     def id(self) -> str:
-        """16 hex digits from the numbers alone, not from where models lie."""
+        """16 hex digits that depend on the numbers alone, not on names or folders of models."""
         digest = hashlib.sha256()
         digest.update(self.family.task_vectors.packed())
         if energy := self.family.energy:
@@ -110,29 +113,29 @@ class Genome:
         return digest.hexdigest()[:16]
 
     def terms_of(self, expert: int | None) -> tuple[Term, ...]:
-        """The terms of one expert, or with None the Gaussian ones."""
+        """The terms of one expert; the Gaussian terms for None."""
         return tuple(term for term in self.terms if term.expert == expert)
 
     def to_recipe(self, *, stock: bool = False) -> dict[str, Any]:
-        """The model recipe as plain data, in the order people read it.
+        """Write the model recipe as plain data, its keys in reading order.
 
         Args:
-            stock: Emit mergekit's own `task_arithmetic`, which plain `mergekit-yaml` runs.
+            stock: Use mergekit's `task_arithmetic`, which needs no `cycleqd` method.
 
         Raises:
             GenomeError: If `stock` is asked of a genome with mutation terms or task singular
                 vectors.
         """
-        return mergekit_config.write(
+        return mergekit_config.write_model_recipe(
             self.family, self.weights, self.terms, self.lineage, stock=stock
         )
 
     def to_yaml(self) -> str:
-        """The model recipe as YAML, exact to the last bit of every number."""
+        """Write the model recipe as YAML, with every number exact to the last bit."""
         return yaml.safe_dump(self.to_recipe(), sort_keys=False, width=2**31, allow_unicode=True)
 
     def to_mergekit(self, *, stock: bool = False) -> MergeConfiguration:
-        """The genome as a mergekit configuration; `from_mergekit` gives back an equal genome.
+        """Make a mergekit configuration, from which `from_mergekit` reads an equal genome.
 
         Args:
             stock: As in `to_recipe`.
@@ -149,9 +152,9 @@ class Genome:
         """Read a model recipe: a mergekit configuration, or the same as plain data.
 
         Raises:
-            GenomeError: If the recipe is more than a genome can hold: another merge method,
+            GenomeError: If the recipe has what a genome cannot hold: another merge method,
                 slices, modules, tokenizer settings, or a parameter with filters or gradients.
         """
         if not isinstance(config, Mapping):
             config = config.model_dump(mode="json", exclude_defaults=True)
-        return cls(*mergekit_config.read(config))
+        return cls(*mergekit_config.read_model_recipe(config))

@@ -1,9 +1,9 @@
-"""Mutations along the singular directions of a child's own task vector (paper, section 3.3).
+"""Lineages: mutations along the singular directions of a child's task vector (section 3.3).
 
-The paper's text decomposes the task vector of the child itself, the released code that of an
-expert. The child's is not linear in the experts, so a genome carries the mutations that led to it,
-each with the child that it was done to, to be replayed tensor by tensor. Crossover and aggregation
-stay linear: what a mutation added is scaled like any other part of a model.
+The paper's text decomposes the task vector of the child; its released code that of an expert. The
+result of the former is not linear in the experts. So a genome carries every mutation that led to
+it, together with the child that was mutated, and `merging.lineage_replay` repeats them tensor by
+tensor. Crossover and aggregation stay linear: they scale the change that a mutation made.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from mergekit_cycleqd.errors import GenomeError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mutation:
-    """What one mutation added: ``U diag(s * scale * u(seed)) V^T`` of the child's task vector.
+    """One mutation of a child: it adds ``U diag(s * scale * u(seed)) V^T`` of its task vector.
 
     Attributes:
         seed: Seed of the uniform draws.
-        scale: Their factor.
-        weights: (K,) factors of the experts' task vectors in the child's, before the mutation.
-        parts: What earlier mutations had added to the child, with factors.
-        id: 16 hex digits of all that.
+        scale: Factor of the draws.
+        weights: (K,) coefficients of the experts' task vectors in the child's task vector.
+        parts: Earlier mutations in the child's task vector, each with its coefficient.
+        id: 16 hex digits of all these.
     """
 
     seed: int
@@ -36,32 +36,31 @@ class Mutation:
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Name the mutation by its content."""
+        """Compute the id from the content."""
         digest = hashlib.sha256(struct.pack("<Qd", self.seed, self.scale))
         digest.update(struct.pack(f"<{len(self.weights)}d", *self.weights))
         digest.update(packed(self.parts))
         object.__setattr__(self, "id", digest.hexdigest()[:16])
 
     def __eq__(self, other: object) -> bool:
-        """Whether both add the same."""
+        """Whether both mutations have the same content."""
         return isinstance(other, Mutation) and self.id == other.id
 
     def __hash__(self) -> int:
-        """Of the content."""
         return hash(self.id)
 
 
 Parts = tuple[tuple[Mutation, float], ...]
-"""What mutations added to a model, each with its factor: sorted by id, no factor zero."""
+"""Mutations in a model, each with its coefficient: sorted by id, no coefficient is zero."""
 
 
 def packed(parts: Parts) -> bytes:
-    """The content of parts, for a digest."""
+    """Pack parts into bytes for a digest."""
     return b"".join(mutation.id.encode() + struct.pack("<d", scale) for mutation, scale in parts)
 
 
-def gather(parts: Iterable[tuple[Mutation, float]]) -> Parts:
-    """Parts in canonical form: those of one mutation summed, vanished ones dropped."""
+def canonical_parts(parts: Iterable[tuple[Mutation, float]]) -> Parts:
+    """Bring parts into canonical form: coefficients of a mutation summed, zeros dropped, sorted."""
     factors: dict[Mutation, list[float]] = {}
     for mutation, factor in parts:
         factors.setdefault(mutation, []).append(factor)
@@ -70,7 +69,7 @@ def gather(parts: Iterable[tuple[Mutation, float]]) -> Parts:
 
 
 def in_order(parts: Parts) -> list[Mutation]:
-    """Every mutation that the parts rest on, each once, after those that it rests on itself."""
+    """List all mutations that the parts depend on, each once and after those that it depends on."""
     order: list[Mutation] = []
     seen: set[Mutation] = set()
     waiting = [(mutation, False) for mutation, _ in reversed(parts)]
@@ -86,10 +85,10 @@ def in_order(parts: Parts) -> list[Mutation]:
 
 
 def format_lineage(parts: Parts) -> str:
-    """Parts as the text of a recipe: a word per mutation, and one that says what is added.
+    """Write parts as the text of a recipe: one word per mutation, and a last word for their sum.
 
-    A mutation is ``seed:scale@weights;index*factor...``, where indices count the words before it;
-    the last word is ``=;index*factor...``.
+    A mutation is ``seed:scale@weights;index*factor...``, where `index` is the number of an earlier
+    word. The last word is ``=;index*factor...``.
     """
     mutations = in_order(parts)
     index = {mutation: i for i, mutation in enumerate(mutations)}
@@ -105,14 +104,14 @@ def format_lineage(parts: Parts) -> str:
 
 
 def parse_lineage(text: str, experts: int) -> Parts:
-    """Parts from the text of a recipe; `format_lineage` gives the same text back.
+    """Read parts from the text of a recipe; `format_lineage` writes the same text again.
 
     Args:
         text: What `format_lineage` wrote.
         experts: How many weights each mutation must have.
 
     Raises:
-        GenomeError: If it is malformed.
+        GenomeError: If the text is malformed.
     """
     mutations: list[Mutation] = []
     words = text.split()
@@ -120,7 +119,7 @@ def parse_lineage(text: str, experts: int) -> Parts:
         try:
             head, *rest = word.split(";")
             factors = [part.split("*") for part in rest]
-            parts = gather((mutations[_whole(index)], _finite(f)) for index, f in factors)
+            parts = canonical_parts((mutations[_whole(index)], _finite(f)) for index, f in factors)
             if number == len(words) - 1:
                 if head != "=":
                     raise ValueError
@@ -158,6 +157,8 @@ def _finite(text: str) -> float:
     return value
 
 
-def scaled(parts: Sequence[tuple[float, Parts]]) -> Parts:
-    """The sum of several models' parts, each times a factor."""
-    return gather((mutation, c * factor) for c, own in parts for mutation, factor in own)
+def weighted_sum(parts: Sequence[tuple[float, Parts]]) -> Parts:
+    """Sum the parts of several models, each multiplied by a coefficient."""
+    return canonical_parts(
+        (mutation, c * factor) for c, of_model in parts for mutation, factor in of_model
+    )

@@ -1,4 +1,4 @@
-"""The recipe of one model: a genome as mergekit's configuration, and back."""
+"""Write a genome as a model recipe, which is a mergekit configuration, and read it back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STOCK_METHOD = "task_arithmetic"
 
 
 class Fields(NamedTuple):
-    """What a recipe says of a model, in the order of a genome's own fields."""
+    """The fields of a genome as read from a recipe, in the order of `Genome`."""
 
     family: Family
     weights: tuple[float, ...]
@@ -27,7 +27,7 @@ class Fields(NamedTuple):
     lineage: Parts
 
 
-def write(
+def write_model_recipe(
     family: Family,
     weights: Sequence[float],
     terms: Sequence[Term],
@@ -35,14 +35,14 @@ def write(
     *,
     stock: bool = False,
 ) -> dict[str, Any]:
-    """The recipe of a genome as plain data, in the order people read it.
+    """Write the recipe of a genome as plain data, its keys in reading order.
 
     Args:
         family: The models that the numbers refer to.
-        weights: (K,) factor of each expert's task vector.
+        weights: (K,) coefficient of each expert's task vector.
         terms: Mutation terms.
-        lineage: What mutations along children's own directions add.
-        stock: Emit mergekit's own `task_arithmetic`, which plain `mergekit-yaml` runs.
+        lineage: Mutations along a child's singular directions.
+        stock: Use mergekit's `task_arithmetic`, which needs no `cycleqd` method.
 
     Raises:
         GenomeError: If `stock` is asked of a genome with mutation terms or task singular vectors.
@@ -86,11 +86,11 @@ def write(
     return recipe
 
 
-def read(config: Mapping[str, Any]) -> Fields:
-    """The fields of a recipe's genome; `write` gives back an equal recipe.
+def read_model_recipe(config: Mapping[str, Any]) -> Fields:
+    """Read the fields of a genome; `write_model_recipe` writes an equal recipe again.
 
     Raises:
-        GenomeError: If the recipe is more than a genome can hold.
+        GenomeError: If the recipe has what a genome cannot hold.
     """
     method = config.get("merge_method")
     if method not in (METHOD, STOCK_METHOD):
@@ -110,16 +110,18 @@ def read(config: Mapping[str, Any]) -> Fields:
         where = f"models[{k}].parameters"
         parameters = _mapping(entry.get("parameters"), where)
         experts.append(str(entry.get("model") or ""))
-        weights.append(_scalar(parameters.pop("weight", None), float, f"{where}.weight"))
-        mutation = _scalar(parameters.pop("mutation", ""), str, f"{where}.mutation")
+        weights.append(_read_scalar(parameters.pop("weight", None), float, f"{where}.weight"))
+        mutation = _read_scalar(parameters.pop("mutation", ""), str, f"{where}.mutation")
         terms += parse_terms(mutation, expert=k)
         _refuse_rest(parameters, where)
-    rank = _scalar(shared.pop("rank", 0), int, "parameters.rank")
-    energy = _scalar(shared.pop("energy", 0.0), float, "parameters.energy")
-    shares = {kind: _scalar(shared.pop(kind, 0.0), float, f"parameters.{kind}") for kind in KINDS}
-    noise = _scalar(shared.pop("noise", ""), str, "parameters.noise")
+    rank = _read_scalar(shared.pop("rank", 0), int, "parameters.rank")
+    energy = _read_scalar(shared.pop("energy", 0.0), float, "parameters.energy")
+    shares = {
+        kind: _read_scalar(shared.pop(kind, 0.0), float, f"parameters.{kind}") for kind in KINDS
+    }
+    noise = _read_scalar(shared.pop("noise", ""), str, "parameters.noise")
     terms += parse_terms(noise, expert=None)
-    lineage = _scalar(shared.pop("lineage", ""), str, "parameters.lineage")
+    lineage = _read_scalar(shared.pop("lineage", ""), str, "parameters.lineage")
     _refuse_rest(shared, "parameters")
     family = Family(
         base_model=str(config.get("base_model") or ""),
@@ -127,8 +129,8 @@ def read(config: Mapping[str, Any]) -> Fields:
         rank=rank,
         energy=energy,
         task_vectors=TaskVectors.read(shares),
-        dtype=_dtype(config, "dtype"),
-        out_dtype=_dtype(config, "out_dtype"),
+        dtype=_read_dtype(config, "dtype"),
+        out_dtype=_read_dtype(config, "out_dtype"),
     )
     return Fields(family, tuple(weights), tuple(terms), parse_lineage(lineage, len(weights)))
 
@@ -139,12 +141,12 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
     return dict(value or {})
 
 
-def _dtype(config: Mapping[str, Any], key: str) -> str | None:
+def _read_dtype(config: Mapping[str, Any], key: str) -> str | None:
     value = config.get(key)
-    return None if value is None else str(_scalar(value, str, key))
+    return None if value is None else str(_read_scalar(value, str, key))
 
 
-def _scalar(value: Any, kind: type, where: str) -> Any:
+def _read_scalar(value: Any, kind: type, where: str) -> Any:
     accepted = (int, float) if kind is float else kind
     wanted = not isinstance(value, bool) and isinstance(value, accepted)
     if not wanted or (kind is not str and abs(value) > sys.float_info.max):

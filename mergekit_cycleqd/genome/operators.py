@@ -1,4 +1,4 @@
-"""Crossover, mutation and aggregation: all are linear on weights and terms."""
+"""Crossover, mutation and aggregation of genomes, all linear in weights and terms."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from collections.abc import Sequence
 
 from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.genome.lineage import Mutation, gather, scaled
+from mergekit_cycleqd.genome.lineage import Mutation, canonical_parts, weighted_sum
 from mergekit_cycleqd.genome.terms import Term
 
 
 def combine(genomes: Sequence[Genome], coefficients: Sequence[float]) -> Genome:
-    """The linear combination of genomes of one family, exact on weights and terms.
+    """Combine genomes of one family linearly, exactly on weights and terms.
+
+    Args:
+        genomes: One or more genomes.
+        coefficients: One per genome.
+
 
     Raises:
         GenomeError: If there are no genomes, or they are of different families.
@@ -30,12 +35,12 @@ def combine(genomes: Sequence[Genome], coefficients: Sequence[float]) -> Genome:
             for c, genome in pairs
             for term in genome.terms
         ),
-        scaled([(c, genome.lineage) for c, genome in pairs]),
+        weighted_sum([(c, genome.lineage) for c, genome in pairs]),
     )
 
 
 def crossover(first: Genome, second: Genome, w1: float, w2: float) -> Genome:
-    """``a * first + (1 - a) * second`` with ``a = w1 / (w1 + w2)`` (paper, section 3.2).
+    """Cross two genomes: ``a * first + (1 - a) * second``, ``a = w1 / (w1 + w2)`` (section 3.2).
 
     Args:
         first: A parent.
@@ -53,34 +58,36 @@ def crossover(first: Genome, second: Genome, w1: float, w2: float) -> Genome:
 
 
 def shift(genome: Genome, by: Sequence[float]) -> Genome:
-    """The genome with (K,) numbers added to its weights."""
+    """Add (K,) numbers to the weights of a genome."""
     weights = tuple(weight + step for weight, step in zip(genome.weights, by, strict=True))
     return Genome(genome.family, weights, genome.terms, genome.lineage)
 
 
 def mutate(genome: Genome, term: Term) -> Genome:
-    """The genome with one more term: SVD-based mutation along an expert's directions, or noise."""
+    """Add a term to a genome: SVD-based mutation along an expert's directions, or noise."""
     return Genome(genome.family, genome.weights, (*genome.terms, term), genome.lineage)
 
 
 def mutate_own(genome: Genome, seed: int, scale: float) -> Genome:
-    """The genome mutated along the singular directions of its own task vector (section 3.3).
+    """Mutate a genome along the singular directions of the genome's task vector (section 3.3).
 
     Raises:
-        GenomeError: If it has terms, which a lineage does not replay.
+        GenomeError: If the genome has terms, which a lineage does not replay.
     """
     if genome.terms:
         raise GenomeError("a genome with mutation terms cannot be mutated along its own directions")
     mutation = Mutation(seed, scale, genome.weights, genome.lineage)
-    return Genome(genome.family, genome.weights, (), gather([*genome.lineage, (mutation, 1.0)]))
+    return Genome(
+        genome.family, genome.weights, (), canonical_parts([*genome.lineage, (mutation, 1.0)])
+    )
 
 
 def aggregate(genomes: Sequence[Genome], qualities: Sequence[float]) -> Genome:
-    """One genome out of many: a sum with the softmax of their qualities (paper, section 3.4).
+    """Combine genomes with the softmax of their qualities as coefficients (paper, section 3.4).
 
     Args:
         genomes: The best genome of each archive.
-        qualities: (N,) their qualities, finite.
+        qualities: (N,) finite qualities of the genomes.
 
     Raises:
         GenomeError: If the families differ, or there are no genomes.

@@ -1,4 +1,4 @@
-"""How a model is named: a folder, a Hub id, or `base+adapter`."""
+"""References to models: a folder, a Hub id, or `base+adapter`."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ _HUB_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*(/[\w.-]+)?(@[\w./-]+)?")
 
 
 def is_hub_id(reference: str) -> bool:
-    """Whether a reference means a model on the Hub: the form of an id, and no folder here."""
+    """Whether a reference has the form of a Hub id and no folder here has that name."""
     return not os.path.isdir(reference) and _HUB_ID.fullmatch(reference) is not None
 
 
 def is_adapted(reference: str) -> bool:
-    """Whether a reference of a model means ``base+adapter``."""
+    """Whether a reference means a base and an adapter, ``base+adapter``."""
     return "+" in reference and not os.path.isdir(reference)
 
 
 def is_remote(reference: str) -> bool:
-    """Whether a model, or a part of ``base+adapter``, is to be had from the Hub."""
+    """Whether a model, or a part of ``base+adapter``, is on the Hub."""
     return any(map(is_hub_id, parts(reference)))
 
 
 def parts(reference: str) -> list[str]:
-    """The models in a reference: two of ``base+adapter``, else one."""
+    """Split a reference into its models: two for ``base+adapter``, else one."""
     return reference.split("+") if is_adapted(reference) else [reference]
 
 
 def with_folders(content: Any, folder_of: Callable[[str], str]) -> Any:
-    """A model recipe with another reference in the place of that of every model.
+    """Replace every reference in a model recipe.
 
     Args:
         content: The recipe as plain data.
-        folder_of: What to name in the place of a model; of ``base+adapter``, of each part.
+        folder_of: Gives the new reference of a model, or of each part of ``base+adapter``.
     """
     if isinstance(content, list):
         return [with_folders(item, folder_of) for item in content]

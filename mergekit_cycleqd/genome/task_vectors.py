@@ -1,4 +1,4 @@
-"""What stands for an expert's task vector: the expert less its base, or a kind made of all."""
+"""Kinds of task vectors: plain ones (expert minus base), and those made of all experts."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 from mergekit_cycleqd.errors import GenomeError
 
 
-class Kind(NamedTuple):
-    """One kind of task vectors, as far as recipes and texts know it.
+class TaskVectorKind(NamedTuple):
+    """A kind of task vectors, as recipes and texts describe it.
 
     Attributes:
-        tag: Negative number that begins the kind's part of a genome's id; one per kind, for good.
-        largest: The largest share that it takes.
-        of_directions: Whether it is made of singular directions, which a run then needs.
-        title: Its name in a sentence, with a link to its paper.
-        short: Its name in a message.
+        tag: Negative number at the start of the kind's part of a genome's id. It is unique and
+            never changes.
+        largest: The largest share that is allowed.
+        of_directions: Whether the kind is made of singular directions, which a run then needs.
+        title: Name of the kind in a sentence, with a link to its paper.
+        short: Name of the kind in a message.
     """
 
     tag: int
@@ -28,8 +29,8 @@ class Kind(NamedTuple):
     short: str
 
 
-KINDS: Mapping[str, Kind] = {
-    "tsv": Kind(
+KINDS: Mapping[str, TaskVectorKind] = {
+    "tsv": TaskVectorKind(
         tag=-2,
         largest=1.0,
         of_directions=True,
@@ -37,23 +38,26 @@ KINDS: Mapping[str, Kind] = {
         short="task singular vectors",
     ),
 }
-"""By the key that holds the share in recipes and journals; `merging.task_vectors` makes them."""
+"""All kinds but the plain one, by their key in recipes and journals.
+
+`merging.task_vectors` makes the task vectors.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskVectors:
-    """Which task vectors the numbers of a genome refer to.
+    """The task vectors that the numbers of a genome refer to.
 
     Attributes:
-        kind: A key of `KINDS`, or "plain" for each expert less its base.
-        share: The kind's one number; 0 for plain ones.
+        kind: A key of `KINDS`, or "plain" for each expert minus its base.
+        share: The kind's only number; 0 for plain task vectors.
     """
 
     kind: str = "plain"
     share: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a kind that there is not, or a share out of its range.
+        """Refuse an unknown kind, or a share that is out of range.
 
         Raises:
             GenomeError: With what was needed and what was got.
@@ -71,10 +75,10 @@ class TaskVectors:
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> TaskVectors:
-        """The kind whose key stands in a recipe's parameters or a journal's line.
+        """Read the kind from the parameters of a recipe or a line of a journal.
 
         Args:
-            content: Such as ``{"tsv": 0.333}`` among other keys; 0 is as good as no key.
+            content: A mapping with a key such as ``{"tsv": 0.333}``. 0 means the same as no key.
 
         Raises:
             GenomeError: If there are two kinds, or a share is out of range.
@@ -85,16 +89,16 @@ class TaskVectors:
         return cls(given[0], content[given[0]]) if given else PLAIN
 
     def written(self) -> dict[str, float]:
-        """What `read` takes: key and share, or nothing for plain ones."""
+        """The key and the share as `read` takes them; empty for plain task vectors."""
         return {} if self == PLAIN else {self.kind: self.share}
 
     def packed(self) -> bytes:
-        """The kind's part of a genome's id; nothing for plain ones."""
+        """The kind's part of a genome's id; empty for plain task vectors."""
         return b"" if self == PLAIN else struct.pack("<qd", KINDS[self.kind].tag, self.share)
 
     @property
     def of_directions(self) -> bool:
-        """Whether they are made of the experts' singular directions."""
+        """Whether these task vectors are made of the experts' singular directions."""
         return self != PLAIN and KINDS[self.kind].of_directions
 
 

@@ -1,4 +1,4 @@
-"""One mutation event, and its text in a recipe."""
+"""Mutation terms, and their text in a recipe."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ MAX_SEED = 2**64
 
 
 class Term(NamedTuple):
-    """One mutation event, scaled by the crossovers since.
+    """One mutation, scaled by all later crossovers.
 
     Attributes:
         expert: Index of the expert whose singular directions are scaled; None for Gaussian noise
             on every tensor.
-        seed: Seed of the draw, 0 <= seed < 2**64.
-        scale: Factor of the draw: of uniform [0, 1) numbers, or the noise's standard deviation.
+        seed: Seed of the draws, 0 <= seed < 2**64.
+        scale: Factor of uniform draws from [0, 1), or the standard deviation of the noise.
     """
 
     expert: int | None
@@ -27,7 +27,7 @@ class Term(NamedTuple):
 
 
 def canonical(terms: Sequence[Term]) -> tuple[Term, ...]:
-    """Terms with equal seeds of an expert summed, vanished ones dropped, and the rest sorted."""
+    """Bring terms into canonical form: equal seeds of an expert summed, zeros dropped, sorted."""
     scales: dict[tuple[int | None, int], float] = {}
     for expert, seed, scale in terms:
         scales[expert, seed] = scales.get((expert, seed), 0.0) + float(scale)
@@ -36,12 +36,12 @@ def canonical(terms: Sequence[Term]) -> tuple[Term, ...]:
 
 
 def format_terms(terms: Sequence[Term]) -> str:
-    """Terms of one expert as the text of a recipe, such as ``81723:0.15 991:0.0213``."""
+    """Write terms of one expert as the text of a recipe, such as ``81723:0.15 991:0.0213``."""
     return " ".join(f"{term.seed}:{term.scale!r}" for term in terms)
 
 
 def parse_terms(text: str, expert: int | None) -> tuple[Term, ...]:
-    """Terms from the text of a recipe; `format_terms` gives the same text back.
+    """Read terms from the text of a recipe; `format_terms` writes the same text again.
 
     Raises:
         GenomeError: If a word is not ``seed:scale``.

@@ -12,7 +12,7 @@ from mergekit_cycleqd.hub.pins import Source
 from mergekit_cycleqd.hub.publications import Publication
 from mergekit_cycleqd.recipe.sample_ids import SPLITS
 from mergekit_cycleqd.run_folder.run_view import RunView
-from mergekit_cycleqd.search.scores import Scores, gathered, mean_scores
+from mergekit_cycleqd.search.scores import Scores, mean_scores, scores_by_candidate
 
 FILE = "lineage.json"
 VERSION = 1
@@ -119,7 +119,7 @@ def ancestors(run: RunView, index: int | None, parents: Sequence[int]) -> list[d
 
 
 def _scores(run: RunView) -> dict[int, list[Scores]]:
-    return gathered(
+    return scores_by_candidate(
         (told.candidate.index, told.candidate.again, told.scores) for told in run.told.values()
     )
 

@@ -104,7 +104,7 @@ def expected_tensor(name: str, genome: Genome, start: Tensor, experts: list[Chec
 
 def _own(expert: Checkpoint, name: str, start: Tensor) -> Tensor | LowRank | None:
     """What an expert has for a tensor, in the base's dtype; None where it is the base's."""
-    own = expert.change(name) if isinstance(expert, LoRAExpert) else expert.tensor(name)
+    own = expert.expert_tensor(name) if isinstance(expert, LoRAExpert) else expert.tensor(name)
     if isinstance(own, Tensor):
         own = own.to(start.dtype)
         return None if torch.equal(own, start) else own

@@ -1,4 +1,4 @@
-"""Merge a model recipe into a folder, as mergekit-yaml does, with our method present."""
+"""Merge a model recipe into a folder, as mergekit-yaml does, with method `cycleqd` registered."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 
 
 def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
-    """Merge a model recipe into a folder, which appears only when the model is whole.
+    """Merge a model recipe into a folder, which appears only when the model is complete.
 
     Args:
         recipe: Any mergekit configuration.
-        out: The folder; must not exist, or be empty.
-        options: mergekit's own.
+        out: The folder, which must not exist or must be empty.
+        options: mergekit's options.
 
     Raises:
-        RecipeError: If the recipe cannot be read, or the folder is taken.
+        RecipeError: If the recipe cannot be read or merged, or the folder is not empty.
     """
     content = read_yaml(recipe)
     try:
@@ -60,11 +60,11 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
         os.replace(partial, out)
     except (CycleQDError, RuntimeError, ValueError, KeyError) as error:
         raise RecipeError([f"{recipe}: {' '.join(str(error).split())}"]) from error
-    except Exception as error:  # of the Hub's client, the network or the disk
+    except Exception as error:  # errors of the Hub's client, the network or the disk
         reason = " ".join(str(error).split())
         raise RecipeError([f"{recipe}: {type(error).__name__}: {reason}"]) from error
     finally:
-        for model in _adapted(config):  # mergekit would look for it in this folder again
+        for model in _adapted(config):  # mergekit would look for the model in this folder again
             LoaderCache().loaders.pop(model, None)
         shutil.rmtree(partial.parent, ignore_errors=True)
 
@@ -72,11 +72,11 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
 def _for_adapters(
     config: MergeConfiguration, options: MergeOptions, folder: Path
 ) -> tuple[MergeConfiguration, MergeOptions]:
-    """Configuration and options with which mergekit can merge ``base+adapter`` models.
+    """Change configuration and options so that mergekit can merge ``base+adapter`` models.
 
-    What mergekit makes of an adapter is kept by name and never checked again, so that unless the
-    user names a place it goes to a folder of this merge. It is in float32, because rounding to a
-    shorter dtype could drown what an adapter changes; the merged model still has the base's dtype.
+    mergekit stores adapted models by name and never checks them again. So they go to a folder of
+    this merge, unless the user names one. They are in float32, because rounding to a shorter dtype
+    could hide the adapter's change. The merged model still has the base's dtype.
     """
     if not _adapted(config):
         return config, options
@@ -96,7 +96,7 @@ def _adapted(config: MergeConfiguration) -> list[ModelReference]:
 
 
 def _nowhere(config: MergeConfiguration) -> Iterator[str]:
-    """Which models can be neither a folder nor on the Hub."""
+    """List the models that are neither a folder nor a possible Hub id."""
     for model in config.referenced_models():
         for part in filter(None, (model.model, model.lora)):
             revision = f"@{part.revision}" if part.revision else ""
@@ -105,7 +105,7 @@ def _nowhere(config: MergeConfiguration) -> Iterator[str]:
 
 
 def _misfits(config: MergeConfiguration, options: MergeOptions) -> Iterator[str]:
-    """Why models in folders do not fit together, where mergekit is not asked to make them fit."""
+    """Say why models in folders do not fit together, unless mergekit is asked to make them fit."""
     if options.allow_crimes or config.tokenizer_source or config.tokenizer:
         return
     folders = {
@@ -124,18 +124,18 @@ def _misfits(config: MergeConfiguration, options: MergeOptions) -> Iterator[str]
 
 
 def _safetensors_folder(model: ModelReference | None) -> str:
-    """The folder of a model that is one, with safetensors in it; or an empty text."""
+    """The folder of a model if it is a local one with safetensors; else an empty text."""
     folder = str(model)
     return folder if any(Path(folder).glob("*.safetensors")) else ""
 
 
 def pinned_folder(reference: str) -> str:
-    """The folder of a Hub id that names a revision; any other reference as it is.
+    """Download a Hub id with a revision, and give its folder. Other references stay as they are.
 
-    mergekit 0.1.5 reads the configuration of a model's revision, and then the newest weights.
+    mergekit 0.1.5 would read the configuration of the revision, but the newest weights.
 
     Raises:
-        ModelError: If the model cannot be had.
+        ModelError: If the model cannot be downloaded.
     """
     pinned = "@" in reference and is_hub_id(reference)
     return str(Checkpoint.open(reference).folder) if pinned else reference

@@ -1,6 +1,6 @@
-"""The kernel as mergekit's merge method `cycleqd`.
+"""The merge method `cycleqd` for mergekit.
 
-Importing this module registers it; importing it again changes nothing.
+The first import of this module registers the method.
 """
 
 from __future__ import annotations
@@ -31,13 +31,20 @@ from mergekit_cycleqd.merging.model_tensor import TensorNumbers, merge_tensor_on
 
 
 class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
-    """Task arithmetic whose task vectors have their singular directions rescaled.
+    """Task arithmetic that also scales the singular directions of task vectors.
 
-    Parameters in a recipe: `weight` (per model, float, takes filters and gradients), `mutation`
-    (per model, text ``"seed:scale ..."``), `rank` (shared, int), `energy` (shared, float),
-    a kind of task vectors such as `tsv` (shared, float; see
-    `mergekit_cycleqd.genome.task_vectors`), `noise` (shared, text), `lineage` (shared, text; see
-    `mergekit_cycleqd.genome.lineage`).
+    Parameters of each model in a recipe:
+
+    - `weight`: a float, which may have filters and gradients.
+    - `mutation`: a text ``"seed:scale ..."``.
+
+    Parameters of the whole recipe:
+
+    - `rank` (an integer) or `energy` (a float): the leading directions.
+    - A kind of task vectors such as `tsv`: a float; see `mergekit_cycleqd.genome.task_vectors`.
+    - `noise`: a text ``"seed:scale ..."``.
+    - `lineage`: a text; see `mergekit_cycleqd.genome.lineage`.
+
     Source: arXiv:2410.14735, sections 3.2 and 3.3.
     """
 
@@ -58,13 +65,13 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
     )
 
     def merge_group(self, group: TensorGroup, /, **parameters: Any) -> Tensor:
-        """Merge the tensors of one name; arithmetic is in float32, the result in their dtype.
+        """Merge the tensors of one name, in float32, into a tensor of their dtype.
 
         Raises:
-            ModelError: If the tensor has no name, which keys its draws, or an expert's tensor
+            ModelError: If the tensor has no name, which keys the draws, or if an expert's tensor
                 has NaN or infinite values.
-            GenomeError: If a mutation text is malformed, a weight is not finite, or rank, energy
-                and kind of task vectors do not say which directions are meant.
+            GenomeError: If a mutation text is malformed, a weight is not finite, or a shared
+                parameter is out of range.
         """
         assert group.base is not None  # the contract requires it
         name = group.metadata.name
@@ -94,10 +101,10 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
 
 
 def _changing(entry: Any, base: Tensor, name: str) -> Tensor | None:
-    """An expert's tensor, or None where it is the base's to the bit.
+    """Give an expert's tensor, or None if it equals the base's.
 
     Raises:
-        ModelError: If it has NaN or infinite values.
+        ModelError: If the tensor has NaN or infinite values.
     """
     if torch.equal(entry.tensor, base):
         return None

@@ -1,4 +1,4 @@
-"""What mergekit 0.1.5 leaves out of merged models of images: how inputs are made of them."""
+"""Copy the image processor of the base into a merged model, which mergekit 0.1.5 leaves out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model"
 
 
 def without_tokenizer(config: MergeConfiguration, options: MergeOptions) -> MergeOptions:
-    """Options with which mergekit looks for no tokenizer, where the model has a processor alone."""
+    """Tell mergekit not to look for a tokenizer if the base has only an image processor."""
     folder = _base_folder(config, options)
     images = any((folder / name).is_file() for name in PROCESSOR_FILES)
     if not images or any((folder / name).is_file() for name in _TOKENIZER_FILES):
@@ -22,12 +22,12 @@ def without_tokenizer(config: MergeConfiguration, options: MergeOptions) -> Merg
 
 
 def copy_processor(config: MergeConfiguration, out: Path, options: MergeOptions) -> None:
-    """Give a merged model the processor of its base, if that has one.
+    """Copy the processor of the base into a merged model, if there is one.
 
     Args:
-        config: The merge.
-        out: The merged model.
-        options: Of the merge.
+        config: Configuration of the merge.
+        out: Folder of the merged model.
+        options: Options of the merge.
     """
     folder = _base_folder(config, options)
     for name in PROCESSOR_FILES:

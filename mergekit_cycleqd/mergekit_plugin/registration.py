@@ -1,4 +1,4 @@
-"""Making `merge_method: cycleqd` known to mergekit without importing mergekit ourselves."""
+"""Register `merge_method: cycleqd` with mergekit, without importing mergekit first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _METHOD = "mergekit_cycleqd.mergekit_plugin.method"
 
 
 class _AfterRegistry:
-    """An import hook that registers our method once mergekit's registry has been loaded."""
+    """An import hook that registers our method after mergekit's registry was loaded."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         if name != _REGISTRY:
@@ -33,7 +33,7 @@ class _AfterRegistry:
 
 
 def with_mergekit() -> None:
-    """Register the method now if mergekit is loaded, or else as soon as it is."""
+    """Register the method now if mergekit is loaded, or as soon as it is loaded."""
     if _REGISTRY in sys.modules:
         importlib.import_module(_METHOD)
     elif not any(isinstance(finder, _AfterRegistry) for finder in sys.meta_path):

@@ -1,4 +1,4 @@
-"""Singular directions on disk, named by the content of their task vector."""
+"""The cache of singular directions on disk, keyed by the content of the task vector."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _VERSION = 2
 _ABANDONED_SECONDS = 3600.0
 
 
-def _store(path: Path, basis: SingularDirections) -> None:
+def _store(path: Path, found: SingularDirections) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
         pass
     try:
-        save_file({"vectors": basis.vectors.cpu(), "values": basis.values}, partial.name)
+        save_file({"vectors": found.vectors.cpu(), "values": found.values}, partial.name)
         os.replace(partial.name, path)
     except BaseException:
         Path(partial.name).unlink(missing_ok=True)
@@ -35,19 +35,19 @@ def _store(path: Path, basis: SingularDirections) -> None:
 
 
 class DirectionCache:
-    """Bases on disk, one safetensors file each, named by the content of the task vector.
+    """Singular directions on disk: one safetensors file per task vector, named by its content.
 
-    Files appear whole or not at all, so that processes may share a folder, and a key never means
-    two things, so that nothing has to be locked or expired.
+    Several processes may share a folder, since a file appears whole or not at all. Nothing has to
+    be locked or expired, since a name never stands for two task vectors.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Use `folder`, which is created when the first basis is stored."""
+        """Use `folder`, which is created when the first file is stored."""
         self.folder = folder
 
     @classmethod
     def default(cls) -> DirectionCache:
-        """The user's cache: ``$MERGEKIT_CYCLEQD_CACHE``, or the XDG cache folder."""
+        """Open the user's cache: ``$MERGEKIT_CYCLEQD_CACHE``, or the XDG cache folder."""
         named = os.environ.get("MERGEKIT_CYCLEQD_CACHE")
         if named:
             return cls(Path(named) / "factors")
@@ -55,7 +55,7 @@ class DirectionCache:
         return cls(Path(root) / "mergekit-cycleqd" / "factors")
 
     def path(self, tau: Tensor) -> Path:
-        """Where the basis of a task vector lies, or would lie."""
+        """Compute the file of a task vector, whether it exists or not."""
         content = tau.float().contiguous().cpu().numpy()
         digest = hashlib.sha256(f"{_VERSION} {tuple(tau.shape)} ".encode())
         digest.update(content.tobytes())
@@ -65,35 +65,37 @@ class DirectionCache:
     def directions(
         self, tau: Tensor, *, store: bool = True, path: Path | None = None
     ) -> SingularDirections:
-        """`directions` of `tau`, from the cache where it is there.
+        """Load the singular directions of a task vector, or compute them.
 
         Args:
-            tau: (m, n) matrix, finite.
-            store: Whether to keep what had to be computed.
-            path: What `path` gives, where it is known already, which reads all of `tau`.
+            tau: The task vector, a finite (m, n) matrix.
+            store: Whether to store directions that had to be computed.
+            path: The result of `path`, if it is known. Computing it reads all of `tau`.
 
         Returns:
-            The basis, with vectors on the device of `tau`.
+            The directions, with vectors on the device of `tau`.
         """
         path = path or self.path(tau)
         try:
             stored = load_file(path)
             return SingularDirections(stored["vectors"].to(tau.device), stored["values"])
         except (OSError, SafetensorError):
-            basis = directions(tau)
+            found = directions(tau)
         if store:
-            with suppress(OSError, SafetensorError):  # a full disk costs time, and no evaluation
-                _store(path, basis)
-        return basis
+            with suppress(
+                OSError, SafetensorError
+            ):  # a full disk costs time, but no evaluation fails
+                _store(path, found)
+        return found
 
     def prune(self, needed: Set[Path]) -> int:
-        """Remove every basis but the needed ones, and partial files that nobody writes any more.
+        """Remove all files but the needed ones, and partial files that were abandoned.
 
-        A partial file counts as left over after an hour, so that none is taken from a process
-        that is still writing it.
+        A partial file counts as abandoned after an hour, so that no process loses a file that it
+        is still writing.
 
         Returns:
-            Bytes freed.
+            Bytes that were freed.
         """
         freed = 0
         for file in self.folder.glob("??/*"):
@@ -106,5 +108,8 @@ class DirectionCache:
 
 
 def known_directions(tau: Tensor) -> SingularDirections:
-    """`directions` of `tau` for one use: from the user's cache where it is there, never stored."""
+    """Load the singular directions of a task vector from the user's cache, or compute them.
+
+    Computed directions are not stored.
+    """
     return DirectionCache.default().directions(tau, store=False)

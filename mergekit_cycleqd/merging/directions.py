@@ -1,9 +1,9 @@
-"""Bases of task vectors, and their cache.
+"""Singular directions of task vectors.
 
 Mutation scales the singular directions of a task vector. For ``tau = U diag(s) V^T`` of m x n with
-m >= n, ``U diag(s * m) V^T = tau V diag(m) V^T``, so only the orthogonal basis of the smaller side
-is needed. It comes from the eigenvectors of the fp64 Gram matrix: less to compute and to keep
-than a full SVD (see benchmarks/factors.py).
+m >= n, ``U diag(s * m) V^T = tau V diag(m) V^T``. So only the singular vectors of the smaller side
+are needed. They are the eigenvectors of the Gram matrix in float64, which takes less time and
+memory than a full SVD (see benchmarks/factors.py).
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ class SingularDirections:
     """Singular directions of the smaller side of a task vector, by descending singular value.
 
     Attributes:
-        vectors: (side, r) float32, orthonormal columns; the sign of a column is arbitrary, and
-            without effect. Directions beyond the r have singular value zero.
-        values: (r,) float64 singular values on the CPU, descending, in the order of the columns.
+        vectors: (side, r) orthonormal columns, float32. The sign of a column is arbitrary and has
+            no effect. All directions that are left out have singular value zero.
+        values: (r,) singular values of the columns, descending, float64, on the CPU.
     """
 
     vectors: Tensor
     values: Tensor
 
     def leading(self, rank: int, energy: float) -> int:
-        """How many leading directions `rank` or `energy` means for this tensor.
+        """Count the leading directions that `rank` or `energy` selects.
 
         Args:
-            rank: At most this many; 0 for no limit.
-            energy: The fewest that hold this share of the squared singular values; 0 for all.
+            rank: Largest number of directions; 0 for no limit.
+            energy: Share of the squared singular values that the directions must hold; 0 for all
+                directions.
         """
         full = len(self.values)
         if energy:
@@ -42,15 +43,15 @@ class SingularDirections:
 
 
 def as_matrix(tensor: Tensor) -> Tensor:
-    """A tensor of two or more axes as the matrix ``[shape[0], -1]``."""
+    """View a tensor of two or more axes as the matrix ``[shape[0], -1]``."""
     return tensor.reshape(tensor.shape[0], -1)
 
 
 def directions(tau: Tensor) -> SingularDirections:
-    """The basis of a task vector: right singular vectors where m >= n, left ones elsewhere.
+    """Compute the singular directions of a task vector: right ones if m >= n, else left ones.
 
     Args:
-        tau: (m, n) matrix, finite.
+        tau: The task vector, a finite (m, n) matrix.
 
     Returns:
         All r = min(m, n) directions, with vectors on the device of `tau`.

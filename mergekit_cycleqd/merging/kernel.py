@@ -1,4 +1,4 @@
-"""From genome to weights, one tensor at a time: the one kernel, whoever holds the tensors."""
+"""The merge kernel: base, task vectors, mutations and noise give one tensor of a merged model."""
 
 from __future__ import annotations
 
@@ -17,17 +17,13 @@ from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
 
-_CPU_BLOCK = 2**20  # elements: what is worked on at a time stays in the processor's cache
-
-
+_CPU_BLOCK = 2**20  # elements: a block stays in the processor's cache
 _DEVICE_BLOCK = 2**26
-
-
-_MIN_ROWS = 256  # with fewer, a matrix product is slow
+_MIN_ROWS = 256  # a matrix product of fewer rows is slow
 
 
 class Product(NamedTuple):
-    """A matrix as ``left @ right``."""
+    """The two factors of a matrix ``left @ right``."""
 
     left: Tensor
     right: Tensor
@@ -35,12 +31,12 @@ class Product(NamedTuple):
 
 @dataclass(frozen=True)
 class LeadingDirections:
-    """The leading singular directions of a task vector, ready for one thin product.
+    """The leading singular directions of a task vector, and their images.
 
     Attributes:
         vectors: (side, lead) orthonormal columns of the smaller side.
         image: ``tau @ vectors`` of (m, lead) if tall; else ``vectors.T @ tau`` of (lead, n).
-        tall: Whether the smaller side is that of the columns.
+        tall: Whether m >= n, so that `vectors` are right singular vectors.
     """
 
     vectors: Tensor
@@ -51,26 +47,26 @@ class LeadingDirections:
     def of(
         cls,
         tau: Tensor | LowRank,
-        basis: SingularDirections,
+        directions: SingularDirections,
         rank: int,
         energy: float,
         dtype: torch.dtype,
     ) -> LeadingDirections:
-        """The directions that lead.
+        """Select the leading directions of a task vector and compute their images.
 
         Args:
-            tau: The task vector: dense, in the dtype of the arithmetic, or in thin factors.
-            basis: Its singular directions.
+            tau: The task vector, dense in the dtype of the arithmetic, or a `LowRank`.
+            directions: All singular directions of the task vector.
             rank: As in `SingularDirections.leading`.
             energy: As in `SingularDirections.leading`.
-            dtype: In which vectors and image are kept and multiplied.
+            dtype: Dtype in which vectors and image are kept and multiplied.
         """
-        lead = basis.leading(rank, energy)
+        lead = directions.leading(rank, energy)
         if isinstance(tau, LowRank):
             up, down = tau.scaling * tau.up.float(), tau.down.float()
         else:
             up, down = as_matrix(tau), None
-        vectors = basis.vectors[:, :lead].to(up)
+        vectors = directions.vectors[:, :lead].to(up)
         m, n = tau.shape if isinstance(tau, LowRank) else up.shape
         if m >= n:
             image = up @ (vectors if down is None else down @ vectors)
@@ -79,24 +75,24 @@ class LeadingDirections:
             image = image if down is None else image @ down
         return cls(vectors.to(dtype).contiguous(), image.to(dtype), tall=m >= n)
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> LeadingDirections:
-        """The same with both tensors changed, such as to another device."""
+    def map_tensors(self, change: Callable[[Tensor], Tensor]) -> LeadingDirections:
+        """Apply a function to both tensors, such as a copy to another device."""
         return LeadingDirections(change(self.vectors), change(self.image), self.tall)
 
     def scaled(self, scales: Tensor) -> Product:
-        """``U diag(s * scales) V^T`` of these directions; `scales` is (lead,) float32 or wider."""
+        """Scale the directions: ``U diag(s * scales) V^T``, with (lead,) scales."""
         vectors = (self.vectors * scales).to(self.vectors.dtype)
         return Product(self.image, vectors.T) if self.tall else Product(vectors, self.image)
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one expert adds to one tensor.
+    """The share of one expert in one merged tensor.
 
     Attributes:
-        weight: Factor of the whole task vector.
+        weight: Coefficient of the task vector.
         terms: The expert's mutation terms.
-        expert: The expert's own tensor, or its task vector in thin factors.
+        expert: The expert's tensor, or its task vector as a `LowRank`.
         directions: Gives the leading singular directions; called only for matrices with terms.
     """
 
@@ -105,24 +101,24 @@ class Share:
     expert: Tensor | LowRank
     directions: Callable[[], LeadingDirections]
 
-    def plan(self, name: str, dtype: torch.dtype) -> tuple[float, list[Product]]:
-        """``U diag(s * m) V^T`` with ``m = weight + sum_j scale_j * u(seed_j)``, in two parts.
+    def as_products(self, name: str, dtype: torch.dtype) -> tuple[float, list[Product]]:
+        """Split ``U diag(s * m) V^T`` with ``m = weight + sum_j scale_j * u(seed_j)``.
 
-        The first is the mean of the draws on every direction, so that directions that do not lead
-        take it, which is exact in expectation; the second is the deviation of those that lead,
-        small enough for bfloat16 products.
+        The first part scales all directions by the mean of m. For directions that do not lead this
+        is exact in expectation. The second part is the deviation of the leading directions from
+        the mean. It is small, so that products in bfloat16 are precise enough.
 
         Args:
-            name: Name of the tensor, which keys its draws.
-            dtype: Of the arithmetic.
+            name: Name of the tensor, which keys the draws.
+            dtype: Dtype of the arithmetic.
 
         Returns:
-            A factor of the task vector of a dense expert (0 for thin factors), and products.
+            Coefficient of a dense expert's task vector (0 for a `LowRank`), and products to add.
         """
-        whole, products = self.weight, []
+        coefficient, products = self.weight, []
         if self.terms and self.expert.ndim > 1:
             mean = math.fsum(scale for _, _, scale in self.terms) / 2
-            whole += mean
+            coefficient += mean
             directions = self.directions()
             lead = directions.vectors.shape[1]
             drawn = sum(
@@ -132,9 +128,9 @@ class Share:
             products.append(directions.scaled(scales))
         if isinstance(self.expert, LowRank):
             thin = self.expert
-            down = thin.down.to(dtype) * (whole * thin.scaling)
+            down = thin.down.to(dtype) * (coefficient * thin.scaling)
             return 0.0, [Product(thin.up.to(dtype), down), *products]
-        return whole, products
+        return coefficient, products
 
 
 def merge_into(
@@ -145,18 +141,18 @@ def merge_into(
     noise: Sequence[Term],
     lineage: Tensor | None = None,
 ) -> None:
-    """Make one tensor of a merged model: base, every expert's share, noise and lineage.
+    """Compute one tensor of a merged model from base, shares of the experts, noise and lineage.
 
-    Arithmetic is in float32, or float64 for float64 tensors, and rounded once at the end; it goes
-    block by block, so that it needs little memory besides.
+    Arithmetic is in float32, or in float64 for float64 tensors, and is rounded once at the end. It
+    works block by block, so that it needs little additional memory.
 
     Args:
-        out: Where the result goes: like `base`, in any floating dtype.
-        name: The tensor's name in the checkpoint, which keys every draw.
+        out: Tensor for the result, of the shape of `base` and any floating dtype.
+        name: Name of the tensor in the checkpoint, which keys all draws.
         base: The base model's tensor, of any shape and floating dtype.
-        shares: What each expert adds; shares of nothing may be left out.
+        shares: Shares of the experts. Those that add nothing may be left out.
         noise: Gaussian terms, whose scale is a standard deviation.
-        lineage: What `replay` gives for the tensor.
+        lineage: Result of `replay` for the tensor.
     """
     if not out.is_contiguous():
         merged = torch.empty_like(base, memory_format=torch.contiguous_format)
@@ -165,12 +161,14 @@ def merge_into(
         return
     dtype = compute_dtype(base.dtype)
     target, start = _rows(out), _rows(base)
-    plans = [(share.expert, *share.plan(name, dtype)) for share in shares]
+    added_by_shares = [(share.expert, *share.as_products(name, dtype)) for share in shares]
     dense = [
-        (whole, _rows(expert)) for expert, whole, _ in plans if not isinstance(expert, LowRank)
+        (coefficient, _rows(expert))
+        for expert, coefficient, _ in added_by_shares
+        if not isinstance(expert, LowRank)
     ]
-    rest = 1.0 - math.fsum(whole for whole, _ in dense)
-    sums = _sums([product for _, _, products in plans for product in products])
+    base_coefficient = 1.0 - math.fsum(coefficient for coefficient, _ in dense)
+    sums = _join_products([product for _, _, products in added_by_shares for product in products])
     added = [] if lineage is None else [_rows(lineage)]
     if noise:
         added.append(_noise(name, base, noise, dtype))
@@ -178,9 +176,9 @@ def merge_into(
     step = max(_MIN_ROWS, block // max(1, start.shape[1]))
     for first in range(0, start.shape[0], step):
         where = slice(first, first + step)
-        merged = rest * start[where].to(dtype)
-        for whole, expert in dense:
-            merged.add_(expert[where], alpha=whole)
+        merged = base_coefficient * start[where].to(dtype)
+        for coefficient, expert in dense:
+            merged.add_(expert[where], alpha=coefficient)
         for lefts, right in sums:
             left = torch.cat([left[where] for left in lefts], 1)
             if left.dtype == dtype:
@@ -193,24 +191,30 @@ def merge_into(
 
 
 def directions_of(
-    base: Tensor, own: Tensor | LowRank, rank: int, energy: float
+    base: Tensor, expert_tensor: Tensor | LowRank, rank: int, energy: float
 ) -> LeadingDirections:
-    """The directions of an expert that lead, for one use; nothing is written to the cache.
+    """Compute the leading directions of an expert for one use, without storing them.
 
     Args:
         base: As in `task_vector`.
-        own: As in `task_vector`.
+        expert_tensor: As in `task_vector`.
         rank: As in `SingularDirections.leading`.
         energy: As in `SingularDirections.leading`.
     """
-    if isinstance(own, LowRank):
-        return LeadingDirections.of(own, own.basis(), rank, energy, compute_dtype(base.dtype))
-    tau = task_vector(base, own)
+    if isinstance(expert_tensor, LowRank):
+        return LeadingDirections.of(
+            expert_tensor,
+            expert_tensor.singular_directions(),
+            rank,
+            energy,
+            compute_dtype(base.dtype),
+        )
+    tau = task_vector(base, expert_tensor)
     return LeadingDirections.of(tau, known_directions(as_matrix(tau)), rank, energy, tau.dtype)
 
 
-def _sums(products: Sequence[Product]) -> list[tuple[list[Tensor], Tensor]]:
-    """All products of one dtype as one, whose left factors still stand apart."""
+def _join_products(products: Sequence[Product]) -> list[tuple[list[Tensor], Tensor]]:
+    """Join the products of each dtype: one right factor, and left factors as a list."""
     groups: dict[torch.dtype, list[Product]] = {}
     for product in products:
         groups.setdefault(product.left.dtype, []).append(product)
@@ -221,7 +225,7 @@ def _sums(products: Sequence[Product]) -> list[tuple[list[Tensor], Tensor]]:
 
 
 def _rows(tensor: Tensor) -> Tensor:
-    """A view as a matrix where that can be, so that what is written to it arrives."""
+    """View a tensor as a matrix, so that what is written to the view reaches the tensor."""
     return tensor.reshape(1, 1) if tensor.ndim == 0 else as_matrix(tensor)
 
 

@@ -1,4 +1,4 @@
-"""A task vector in two thin factors, as a LoRA adapter has it."""
+"""A task vector of low rank, as the product of two matrices: the form of a LoRA adapter."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class LowRank:
     """The task vector ``scaling * up @ down`` of one matrix.
 
     Attributes:
-        up: (m, r), in the dtype that it is stored in.
-        down: (r, n), likewise.
+        up: (m, r) matrix, in the dtype that it is stored in.
+        down: (r, n) matrix, in the dtype that it is stored in.
         scaling: Factor of the product.
     """
 
@@ -25,13 +25,13 @@ class LowRank:
     down: Tensor
     scaling: float
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> LowRank:
-        """The same with both factors changed, such as to another device."""
+    def map_tensors(self, change: Callable[[Tensor], Tensor]) -> LowRank:
+        """Apply a function to both matrices, such as a copy to another device."""
         return LowRank(change(self.up), change(self.down), self.scaling)
 
     def to(self, where: torch.device | torch.dtype) -> LowRank:
-        """The same on another device, or in another dtype."""
-        return self.each(lambda factor: factor.to(where))
+        """Copy both matrices to another device or dtype."""
+        return self.map_tensors(lambda factor: factor.to(where))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -40,19 +40,19 @@ class LowRank:
 
     @property
     def ndim(self) -> int:
-        """Always 2."""
+        """Number of axes of the task vector, always 2."""
         return 2
 
     def product(self, dtype: torch.dtype) -> Tensor:
-        """The task vector itself, (m, n), computed in `dtype`."""
+        """Multiply: the dense (m, n) task vector, computed in `dtype`."""
         return self.scaling * (self.up.to(dtype) @ self.down.to(dtype))
 
-    def basis(self) -> SingularDirections:
-        """Its singular directions, without the dense matrix: QR of both factors, SVD of the core.
+    def singular_directions(self) -> SingularDirections:
+        """Compute the singular directions without the dense matrix, by QR and a small SVD.
 
         Returns:
-            At most r directions of the smaller side, (min(m, n), r); all others have singular
-            value zero.
+            At most r directions of the smaller side, of shape (min(m, n), r). All others have
+            singular value zero.
         """
         left, core_left = torch.linalg.qr(self.up.double())
         right, core_right = torch.linalg.qr(self.down.double().T)

@@ -1,7 +1,7 @@
-"""One tensor of a genome's model: the one assembly behind every way to a model.
+"""Make one tensor of a genome's model. All ways to a model use the functions here.
 
-The resident model, the merge method and the verification of a push differ in where tensors lie and
-what is kept of them; what a genome means for a tensor is here alone.
+The resident model, the merge method and the verification of a push keep tensors in different
+places. What a genome means for a tensor is defined only here.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from mergekit_cycleqd.merging.kernel import LeadingDirections, Share, directions
 from mergekit_cycleqd.merging.lineage_replay import Replays, replay
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
-from mergekit_cycleqd.merging.task_vectors import transformed
+from mergekit_cycleqd.merging.task_vectors import transform_experts
 
 
 @dataclass(frozen=True)
 class TensorNumbers:
-    """What a genome says of one tensor, or of every one.
+    """The numbers of a genome that apply to one tensor, or to all.
 
     Attributes:
-        weights: (K,) factor of each expert's task vector.
+        weights: (K,) coefficient of each expert's task vector.
         terms: (K,) mutation terms of each expert.
         noise: Gaussian terms.
-        lineage: What mutations along children's own directions add.
+        lineage: Mutations along a child's singular directions.
         rank: As in `SingularDirections.leading`.
         energy: As in `SingularDirections.leading`.
     """
@@ -46,7 +46,7 @@ class TensorNumbers:
 
     @classmethod
     def of(cls, genome: Genome) -> TensorNumbers:
-        """The same numbers for every tensor."""
+        """Take the numbers of a genome, which are the same for every tensor."""
         return cls(
             genome.weights,
             [genome.terms_of(k) for k in range(len(genome.weights))],
@@ -58,7 +58,7 @@ class TensorNumbers:
 
     @property
     def experts(self) -> set[int]:
-        """Numbers of the experts of which anything is taken."""
+        """Indices of the experts whose tensors are needed."""
         every = range(len(self.weights))
         return {k for k in every if self.lineage or self.weights[k] or self.terms[k]}
 
@@ -72,29 +72,35 @@ def merge_tensor(
     directions: Callable[[int, Tensor | LowRank], LeadingDirections],
     replays: Replays | None = None,
 ) -> None:
-    """Make one tensor of a genome's model out of task vectors that have the genome's kind.
+    """Compute one tensor of a genome's model from task vectors of the genome's kind.
 
     Args:
-        out: Where the result goes: like `base`, in any floating dtype.
-        name: The tensor's name in the checkpoint, which keys every draw.
+        out: Tensor for the result, of the shape of `base` and any floating dtype.
+        name: Name of the tensor in the checkpoint, which keys all draws.
         base: The base model's tensor.
-        experts: Each one's tensor, or its task vector in thin factors, or None for the base's.
-        numbers: What the genome says.
-        directions: Gives the leading directions of an expert, by its number and what it has.
-        replays: Of models of the same family, where they are kept.
+        experts: Each expert's tensor, its task vector as a `LowRank`, or None if it equals the
+            base's.
+        numbers: The genome's numbers.
+        directions: Gives the leading directions of an expert, from its index and its tensor.
+        replays: Replays that are kept for models of the same family.
     """
     shares = [
-        Share(weight, terms, own, partial(directions, k, own))
-        for k, (own, weight, terms) in enumerate(
+        Share(weight, terms, expert_tensor, partial(directions, k, expert_tensor))
+        for k, (expert_tensor, weight, terms) in enumerate(
             zip(experts, numbers.weights, numbers.terms, strict=True)
         )
-        if own is not None and (weight or terms)
+        if expert_tensor is not None and (weight or terms)
     ]
     lineage = None
     if numbers.lineage:
-        taus = [None if own is None else partial(task_vector, base, own) for own in experts]
+        task_vectors = [
+            None if expert_tensor is None else partial(task_vector, base, expert_tensor)
+            for expert_tensor in experts
+        ]
         exact = base.to(compute_dtype(base.dtype))
-        lineage = replay(name, exact, taus, numbers.lineage, numbers.rank, numbers.energy, replays)
+        lineage = replay(
+            name, exact, task_vectors, numbers.lineage, numbers.rank, numbers.energy, replays
+        )
     merge_into(out, name, base, shares, numbers.noise, lineage)
 
 
@@ -106,19 +112,19 @@ def merge_tensor_once(
     numbers: TensorNumbers,
     task_vectors: TaskVectors,
 ) -> None:
-    """`merge_tensor` of experts as they are, where nothing is kept for another genome.
+    """Compute one tensor as `merge_tensor` does, and keep nothing for another genome.
 
     Args:
         out: As in `merge_tensor`.
         name: As in `merge_tensor`.
         base: As in `merge_tensor`.
-        experts: As in `merge_tensor`, with plain task vectors.
+        experts: As in `merge_tensor`, but not yet transformed to the genome's kind.
         numbers: As in `merge_tensor`.
         task_vectors: The genome's kind of task vectors.
     """
-    found = transformed(task_vectors, base, experts, known_directions)
+    found = transform_experts(task_vectors, base, experts, known_directions)
 
-    def directions(_: int, own: Tensor | LowRank) -> LeadingDirections:
-        return directions_of(base, own, numbers.rank, numbers.energy)
+    def directions(_: int, expert_tensor: Tensor | LowRank) -> LeadingDirections:
+        return directions_of(base, expert_tensor, numbers.rank, numbers.energy)
 
     merge_tensor(out, name, base, found, numbers, directions)

@@ -1,7 +1,7 @@
-"""The random numbers of a recipe: the same on every machine, in any tensor order, for years.
+"""The random numbers of a recipe: the same on every machine, in any order of tensors, for years.
 
-numpy's Philox is counter-based and its raw stream is fixed (NEP 19); everything after the raw 64
-bits is written out here, so that no library update can change what a published recipe means.
+numpy's Philox generator is counter-based and its raw stream is fixed (NEP 19). All that follows the
+raw 64 bits is computed here, so that no update of a library changes a published recipe's meaning.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ def _stream(seed: int, tensor: str, kind: str, size: int) -> NDArray[np.float64]
 
 @lru_cache(maxsize=16384)
 def uniform(seed: int, tensor: str, size: int) -> NDArray[np.float64]:
-    """`size` draws from [0, 1), one per singular direction of the tensor named `tensor`.
+    """Draw numbers from [0, 1), one per singular direction of a tensor, by descending value.
 
-    A shorter draw is a prefix of a longer one. Directions are in order of descending singular
-    value.
+    Fewer draws of a seed are the first ones of more draws.
+
+    Args:
+        seed: Seed of the draws.
+        tensor: Name of the tensor.
+        size: How many numbers to draw.
 
     Returns:
-        (size,) float64, not to be written to: children share most of their draws, so they are
-        kept.
+        (size,) float64, read-only: draws are cached, since children share most of them.
     """
     drawn = _stream(seed, tensor, "uniform", size)
     drawn.flags.writeable = False
@@ -37,7 +40,12 @@ def uniform(seed: int, tensor: str, size: int) -> NDArray[np.float64]:
 
 
 def normal(seed: int, tensor: str, size: int) -> NDArray[np.float64]:
-    """`size` draws from the standard normal distribution, by the Box-Muller transform.
+    """Draw numbers from the standard normal distribution by the Box-Muller transform.
+
+    Args:
+        seed: Seed of the draws.
+        tensor: Name of the tensor.
+        size: How many numbers to draw.
 
     Returns:
         (size,) float64, for the elements of the tensor in row-major order.

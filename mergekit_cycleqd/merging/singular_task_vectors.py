@@ -1,10 +1,10 @@
-"""Task singular vectors: task vectors reduced to directions that are apart from each other's.
+"""Task singular vectors: low-rank task vectors whose directions are orthogonal between experts.
 
-TSV-Merge (Gargiulo et al., CVPR 2025, arXiv:2412.00081). Experts may exclude each other by what
-they write into the same directions. Of each matrix, the leading left and right singular vectors of
-all experts are laid side by side and replaced by the orthonormal ones nearest to them; with its own
-singular values between them they are an expert's task vector from then on. They are fixed by base
-and experts alone, so that every operator of a genome stays linear.
+This is TSV-Merge (Gargiulo et al., CVPR 2025, arXiv:2412.00081). Experts interfere if their task
+vectors use the same directions. For each matrix, the leading left singular vectors of all experts
+are joined and replaced by the nearest orthonormal vectors; likewise the right ones. These vectors
+and the expert's singular values give the expert's new task vector. It depends on base and experts
+alone, so that every operator of a genome stays linear.
 """
 
 from __future__ import annotations
@@ -19,42 +19,47 @@ from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
 
-_NOTHING = 1e-3  # of the largest singular value: below may be directions of rounding alone
-_ONE = 1e-8  # squared length of what two directions differ by, below which they are one
+_SMALLEST_VALUE = 1e-3  # of the largest: smaller singular values may be rounding errors
+_SMALLEST_LENGTH = 1e-8  # squared length of a difference: closer directions count as one
 
 
 def singular_task_vectors(
     base: Tensor,
     experts: Sequence[Tensor | LowRank | None],
     share: float,
-    basis: Callable[[Tensor], SingularDirections],
+    singular_directions: Callable[[Tensor], SingularDirections],
 ) -> list[Tensor | LowRank | None]:
-    """What experts have for one tensor, with their task vectors apart.
+    """Replace the task vectors of one tensor by task singular vectors.
 
     Args:
         base: The base's tensor.
-        experts: Each one's own tensor, or its task vector in thin factors, or None for the base's.
-        share: Of the directions of a matrix, how many each expert keeps, at most 1;
-            ``1 / len(experts)`` gives each its part of the space.
-        basis: Gives the singular directions of a task vector that is a dense matrix.
+        experts: Each expert's tensor, its task vector as a `LowRank`, or None if it equals the
+            base's.
+        share: Share of a matrix's directions that each expert keeps, at most 1. With
+            ``1 / len(experts)`` all experts together fill the space.
+        singular_directions: Gives the singular directions of a dense task vector.
 
     Returns:
-        In the dtype of the arithmetic: of matrices, thin factors; of tensors with less than two
-        axes, the base and a ``1 / len(experts)`` of each task vector, whose sum is their mean.
+        The experts in the dtype of the arithmetic. A matrix becomes a `LowRank`. A tensor of fewer
+        than two axes becomes the base plus ``1 / len(experts)`` of the task vector.
     """
     if base.ndim < 2:
         start = base.to(compute_dtype(base.dtype))
-        parts = [None if own is None else task_vector(base, own) / len(experts) for own in experts]
+        parts = [
+            None if expert_tensor is None else task_vector(base, expert_tensor) / len(experts)
+            for expert_tensor in experts
+        ]
         return [None if part is None else start + part for part in parts]
     lead = kept_directions(share, min(as_matrix(base).shape))
     found: list[Tensor | LowRank | None] = [None] * len(experts)
     leading = {
         k: part
-        for k, own in enumerate(experts)
-        if own is not None and (part := _leading(base, own, lead, basis)).values.numel()
+        for k, expert_tensor in enumerate(experts)
+        if expert_tensor is not None
+        and (part := _leading(base, expert_tensor, lead, singular_directions)).values.numel()
     }
-    lefts = _apart([part.left for part in leading.values()])
-    rights = _apart([part.right for part in leading.values()])
+    lefts = _orthonormalise([part.left for part in leading.values()])
+    rights = _orthonormalise([part.right for part in leading.values()])
     exact = compute_dtype(base.dtype)
     for (k, part), left, right in zip(leading.items(), lefts, rights, strict=True):
         up, down = left * part.values, right.T.contiguous()
@@ -63,7 +68,7 @@ def singular_task_vectors(
 
 
 def kept_directions(share: float, side: int) -> int:
-    """How many whole directions a share of a matrix's `side` means, at least one."""
+    """Count the directions that are a share of a matrix's smaller `side`: at least one."""
     return max(1, int(share * side + 1e-6))
 
 
@@ -76,24 +81,31 @@ class _Leading(NamedTuple):
 
 
 def _leading(
-    base: Tensor, own: Tensor | LowRank, lead: int, basis: Callable[[Tensor], SingularDirections]
+    base: Tensor,
+    expert_tensor: Tensor | LowRank,
+    lead: int,
+    singular_directions: Callable[[Tensor], SingularDirections],
 ) -> _Leading:
-    """(m, r), (r,) and (n, r); r is at most `lead`, and 0 for a task vector of nothing."""
-    tau = as_matrix(task_vector(base, own))
-    known = own.basis() if isinstance(own, LowRank) else basis(tau)
+    """Compute (m, r), (r,) and (n, r); r is at most `lead`, and 0 if the task vector is zero."""
+    tau = as_matrix(task_vector(base, expert_tensor))
+    known = (
+        expert_tensor.singular_directions()
+        if isinstance(expert_tensor, LowRank)
+        else singular_directions(tau)
+    )
     values = known.values[:lead]
-    values = values[values > _NOTHING * known.values[0]].to(tau.device)
+    values = values[values > _SMALLEST_VALUE * known.values[0]].to(tau.device)
     vectors, tau = known.vectors[:, : len(values)].to(tau.device).double(), tau.double()
     if tau.shape[0] >= tau.shape[1]:
         return _Leading(tau @ vectors / values, values, vectors)
     return _Leading(vectors, values, tau.T @ vectors / values)
 
 
-def _apart(sides: Sequence[Tensor]) -> list[Tensor]:
-    """The orthonormal columns nearest to all those given, in the same groups."""
-    if len(sides) < 2:  # they are apart already
+def _orthonormalise(sides: Sequence[Tensor]) -> list[Tensor]:
+    """Compute the orthonormal columns nearest to all given ones, in the same groups."""
+    if len(sides) < 2:  # the columns of one expert are orthonormal
         return list(sides)
     joined = torch.cat(list(sides), 1)
     lengths, turn = torch.linalg.eigh(joined.T @ joined)
-    nearest = joined @ (turn * lengths.clamp(min=_ONE).rsqrt()) @ turn.T
+    nearest = joined @ (turn * lengths.clamp(min=_SMALLEST_LENGTH).rsqrt()) @ turn.T
     return list(nearest.split_with_sizes([side.shape[1] for side in sides], 1))

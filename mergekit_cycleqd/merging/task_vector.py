@@ -1,4 +1,4 @@
-"""An expert less its base, in the dtype of the arithmetic."""
+"""The plain task vector: an expert minus the base, in the dtype of the arithmetic."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from torch import Tensor
 from mergekit_cycleqd.merging.low_rank import LowRank
 
 
-def task_vector(base: Tensor, own: Tensor | LowRank) -> Tensor:
-    """What an expert has less the base, like the base, in the dtype of the arithmetic.
+def task_vector(base: Tensor, expert_tensor: Tensor | LowRank) -> Tensor:
+    """Compute an expert's task vector, of the base's shape, in the dtype of the arithmetic.
 
     Args:
         base: The base's tensor, of any shape and floating dtype.
-        own: The expert's own tensor, or its task vector in thin factors.
+        expert_tensor: The expert's tensor, or its task vector as a `LowRank`.
     """
     exact = compute_dtype(base.dtype)
-    if isinstance(own, LowRank):
-        return own.product(exact).reshape(base.shape)
-    return own.to(exact) - base.to(exact)
+    if isinstance(expert_tensor, LowRank):
+        return expert_tensor.product(exact).reshape(base.shape)
+    return expert_tensor.to(exact) - base.to(exact)
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The dtype in which tensors of `dtype` are merged: float32, or float64 for float64."""
+    """Give the dtype of the arithmetic for tensors of `dtype`: float32, or float64 for float64."""
     return torch.promote_types(dtype, torch.float32)

@@ -1,4 +1,4 @@
-"""Make the task vectors that a genome refers to, of whichever kind they are."""
+"""Make the task vectors of a genome, of any kind. A new kind is one row of `KINDS`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.singular_task_vectors import kept_directions, singular_task_vectors
 
 
-class Kind(NamedTuple):
-    """How one kind is made.
+class TaskVectorTransform(NamedTuple):
+    """How a kind of task vectors is made.
 
     Attributes:
-        transform: Base's tensor, what experts have for it, share, and what gives the singular
-            directions of a task vector; to what experts have for it from then on.
-        kept_directions: Share and smaller side of a matrix, to how many directions are left.
+        transform: Makes new expert tensors from the base's tensor, the experts' tensors, the
+            share, and a function that gives the singular directions of a task vector.
+        kept_directions: Counts the directions that are left, from the share and the smaller side
+            of a matrix.
     """
 
     transform: Callable[
@@ -34,32 +35,35 @@ class Kind(NamedTuple):
     kept_directions: Callable[[float, int], int]
 
 
-KINDS: Mapping[str, Kind] = {
-    "tsv": Kind(singular_task_vectors, kept_directions),
+KINDS: Mapping[str, TaskVectorTransform] = {
+    "tsv": TaskVectorTransform(singular_task_vectors, kept_directions),
 }
 
 
-def transformed(
+def transform_experts(
     task_vectors: TaskVectors,
     base: Tensor,
     experts: Sequence[Tensor | LowRank | None],
-    basis: Callable[[Tensor], SingularDirections],
+    singular_directions: Callable[[Tensor], SingularDirections],
 ) -> list[Tensor | LowRank | None]:
-    """What experts have for one tensor, with task vectors of a kind in the place of their own.
+    """Replace the task vectors of one tensor by those of a kind.
 
     Args:
         task_vectors: The kind.
         base: The base's tensor.
-        experts: Each one's own tensor, or its task vector in thin factors, or None for the base's.
-        basis: Gives the singular directions of a task vector that is a dense matrix.
+        experts: Each expert's tensor, its task vector as a `LowRank`, or None if it equals the
+            base's.
+        singular_directions: Gives the singular directions of a dense task vector.
     """
     if task_vectors == PLAIN:
         return list(experts)
-    return KINDS[task_vectors.kind].transform(base, experts, task_vectors.share, basis)
+    return KINDS[task_vectors.kind].transform(
+        base, experts, task_vectors.share, singular_directions
+    )
 
 
-def directions_left(task_vectors: TaskVectors, side: int) -> int:
-    """How many singular directions a task vector of a kind has.
+def count_directions(task_vectors: TaskVectors, side: int) -> int:
+    """Count the singular directions of a task vector of a kind.
 
     Args:
         task_vectors: The kind.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, TensorHeader
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
 from mergekit_cycleqd.genome.task_vectors import PLAIN
-from mergekit_cycleqd.merging.task_vectors import directions_left
+from mergekit_cycleqd.merging.task_vectors import count_directions
 from mergekit_cycleqd.recipe.recipe import Recipe
 
 _BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
@@ -79,12 +79,12 @@ def sizes(
             side, wide = min(m, n), (width or _width(header))
             lead = 0
             for family in families:
-                left = directions_left(family.task_vectors, side)
+                left = count_directions(family.task_vectors, side)
                 lead += min(family.rank or left, left) if mutates else 0
                 lead += 0 if family.task_vectors == PLAIN else left
             directions += lead * (m + n) * (2 if wide == 2 else 4)
             factors += basis_size(side)
-            left = 0 if vectors == PLAIN else directions_left(vectors, side)
+            left = 0 if vectors == PLAIN else count_directions(vectors, side)
             joined = len(experts) * left * (m + n)
             largest = max(largest, 8 * (m * n + 4 * side * side + 2 * joined))
     return Sizes(model, stored, experts_stored, directions, factors, largest)

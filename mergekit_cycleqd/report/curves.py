@@ -56,7 +56,7 @@ def curves(run: RunView) -> Curves | None:
             elif evaluation.again is None:
                 population.offer(elite)
             else:
-                population.correct(evaluation.again, evaluation.scores)
+                population.add_evaluation(evaluation.again, evaluation.scores)
         if count in shown:
             children.append(count - len(search.tasks))
             for task, archive in population.archives.items():

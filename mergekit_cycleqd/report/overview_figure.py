@@ -41,7 +41,7 @@ def draw_overview(
         figure.patch.set_alpha(0)
         tables = comparison(run)
         split: Split = "holdout" if "holdout" in tables else "search"
-        rows = [row for row in tables[split] if row.model.startswith(("expert: ", _BEST))]
+        rows = [row for row in tables[split].rows if row.model.startswith(("expert: ", _BEST))]
         _scores(left, rows, run.search.tasks)
         left.set_title(f"Scores on {split} samples", fontsize="medium")
         archive = next(iter(run.search.archives.values()))

@@ -181,7 +181,7 @@ class Run:
             return None
         candidate = self.search.ask()
         stops = self._prepared.recipe.evolution.early_stop and self.search.archives_ready
-        floors = self.search.floors if stops else None
+        floors = self.search.entry_thresholds if stops else None
         return Job(candidate.genome, "search", candidate, floors)
 
     def _compare(

@@ -18,7 +18,7 @@ from mergekit_cycleqd.run_folder.record import Means, Record, Status
 from mergekit_cycleqd.run_folder.sample_counts import sample_counts
 from mergekit_cycleqd.search.candidate import Candidate, Outcome
 from mergekit_cycleqd.search.cycleqd import CycleQD
-from mergekit_cycleqd.search.scores import Scores, gathered, mean_scores
+from mergekit_cycleqd.search.scores import Scores, mean_scores, scores_by_candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class RunView:
     def told_scores(self) -> dict[int, Scores]:
         """The scores of every candidate that has any; means where it was evaluated again."""
         told = ((e.index, e.again, e.scores) for e in self.candidates if e.index is not None)
-        return {number: mean_scores(scores) for number, scores in gathered(told).items()}
+        return {number: mean_scores(scores) for number, scores in scores_by_candidate(told).items()}
 
     @property
     def finished(self) -> bool:

@@ -1,1 +1,1 @@
-"""Boxes in which what a model wrote is run: Docker, bubblewrap."""
+"""Boxes in which the output of a model is run as commands: Docker, bubblewrap."""

@@ -1,4 +1,4 @@
-"""A box whose first process is the agent of `inside`: the host's side of the line to it."""
+"""The host's side of a box: it sends requests over a line to the agent, which runs in the box."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mergekit_cycleqd.sandbox.lines import Line
 
 AGENT_PATH = "/run/box"
 AGENT_ARGV = ("python3", "-I", "-S", "-B", AGENT_PATH)
-# What useradd, su, chown and servers on low ports need; none of it reaches out of a box.
+# Needed by useradd, su, chown and servers on low ports. None has an effect outside of the box.
 CAPABILITIES = (
     "CAP_AUDIT_WRITE",
     "CAP_CHOWN",
@@ -39,7 +39,7 @@ _KILLED = 137
 
 @cache
 def agent_archive() -> bytes:
-    """The agent as one file that python runs: a zip of the package `inside`."""
+    """Pack the agent into one file that python runs: a zip of the package `inside`."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for file in files("mergekit_cycleqd.sandbox").joinpath("inside").iterdir():
@@ -50,47 +50,52 @@ def agent_archive() -> bytes:
 
 
 class AgentBox(Box):
-    """What all backends share: requests go over a line, and answers come back in time."""
+    """The common part of boxes: requests to the agent over a line, and answers within a time."""
 
     def __init__(self, line: Line, limits: Limits) -> None:
-        """Take a line whose other end an agent has, or will have."""
+        """Take a line to an agent, which may start later.
+
+        Args:
+            line: The line.
+            limits: Limits of the box.
+        """
         self._line = line
         self._limits = limits
         self._lock = threading.Lock()
         self._shell = _AgentShell(self)
         self._closed = False
-        self._left = False
+        self._waiting = False
         self._dead: Result | None = None
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """Whether the box was closed."""
         return self._closed
 
     @abstractmethod
-    def _own_end(self) -> str | None:
-        """How the box's own doing ended it; None if it was not that."""
+    def _cause_of_end(self) -> str | None:
+        """Say how the commands in the box ended it; None if they did not."""
 
     @abstractmethod
-    def _last_words(self) -> str:
-        """What the machinery of a box that is gone wrote before."""
+    def _last_error(self) -> str:
+        """The last error message of the backend of a box that has ended."""
 
     @abstractmethod
     def _destroy(self) -> None:
-        """End every process, and give back what the box held."""
+        """End all processes of the box and release what it holds."""
 
     def _check(self) -> None:
-        """Look after limits that nothing else holds; called every second of a command."""
+        """Check limits that nothing else enforces; called every second of a command."""
 
     def wait_ready(self) -> None:
-        """Wait for the agent's first frame.
+        """Wait for the agent's first message.
 
         Raises:
-            SandboxError: If it does not come.
+            SandboxError: If no message comes.
         """
         ready = self._read_frame(time.monotonic() + _START_SECONDS)
         if not ready:
-            reason = self._last_words() if ready is not None else "no answer"
+            reason = self._last_error() if ready is not None else "no answer"
             raise SandboxError(f"a box did not start: {reason}")
 
     def run(
@@ -100,7 +105,7 @@ class AgentBox(Box):
         timeout: float | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Result:
-        """Run a program as root of the box: see `Box.run`."""
+        """Run a program as root of the box; see `Box.run`."""
         if not argv:
             raise ValueError("argv: needs a program, got nothing")
         request = {"argv": list(argv), "stdin": stdin, "env": dict(env or {})}
@@ -111,29 +116,33 @@ class AgentBox(Box):
         return self._shell
 
     def close(self) -> None:
-        """End every process of the box and drop all that it wrote."""
+        """End all processes of the box and delete everything that it wrote."""
         if not self._closed:
             self._closed = True
             self._line.close()
             self._destroy()
 
     def ask(self, request: dict[str, Any], timeout: float | None) -> Result:
-        """Have the agent do something: the one way into the box.
+        """Send a request to the agent. All commands in the box go this way.
+
+        Args:
+            request: The request, as JSON values.
+            timeout: Seconds; None for the limit of the box.
 
         Raises:
-            SandboxError: If the box broke, or is closed.
+            SandboxError: If the box broke or is closed.
         """
         seconds = self._limits.seconds if timeout is None else timeout
         request |= {"seconds": seconds, "limit": self._limits.output}
         with self._lock:
-            if self._closed or self._left:
+            if self._closed or self._waiting:
                 raise SandboxError("the box is closed" if self._closed else "the box broke before")
             if self._dead is not None:
                 return self._dead
-            # Until the answer is there: one that nobody waited for is not taken for the next.
-            self._left = True
+            # If this wait is interrupted, a late answer must not be taken for the next one.
+            self._waiting = True
             result = self._exchange(request, seconds)
-            self._left = False
+            self._waiting = False
             return result
 
     def _exchange(self, request: dict[str, Any], seconds: float) -> Result:
@@ -145,22 +154,22 @@ class AgentBox(Box):
         else:
             answer = self._read_frame(time.monotonic() + seconds + _GRACE_SECONDS)
         if answer is None:
-            # So little is left to the agent that it cannot even say that time ran out.
+            # The agent lacks the resources to report that time ran out.
             self._dead = Result(_KILLED, "", "the box stood still, and was ended\n")
             self._line.close()
             return Result(None, "", "the box stood still, and was ended\n")
         if not answer:
             if self._closed:
                 raise SandboxError("the box was closed in the middle of a command")
-            how = self._own_end()
+            how = self._cause_of_end()
             if how is None:
-                raise SandboxError(f"a box broke: {self._last_words()}")
+                raise SandboxError(f"a box broke: {self._last_error()}")
             self._dead = Result(_KILLED, "", f"the box ended: {how}\n")
             return self._dead
         return Result(**answer)
 
     def _read_frame(self, deadline: float) -> dict[str, Any] | None:
-        """One answer; empty if the agent is gone, None if time ran out."""
+        """Read one message; empty if the agent is gone, None if time ran out."""
         data = bytearray()
         length = 4
         known = False
@@ -176,7 +185,7 @@ class AgentBox(Box):
             data += piece
             if not known and len(data) >= 4:
                 (size,) = struct.unpack(">I", data[:4])
-                # JSON takes six characters at most for one byte of output.
+                # JSON takes at most six characters for one byte of output.
                 if size > 6 * self._limits.output + 4096:
                     raise SandboxError(f"a box broke: it answered with {size} bytes")
                 length, known = 4 + size, True
@@ -185,27 +194,27 @@ class AgentBox(Box):
 
 
 class AgentBackend(Backend):
-    """What all backends share: they know their open boxes."""
+    """The common part of backends: a list of open boxes."""
 
     def __init__(self, limits: Limits) -> None:
-        """Make boxes with these limits."""
+        """Make a backend whose boxes have these limits."""
         self.limits = limits
         self._boxes: set[AgentBox] = set()
         self._lock = threading.Lock()
 
     @abstractmethod
     def _new(self) -> AgentBox:
-        """Start one box."""
+        """Start a new box."""
 
     def open(self) -> Box:
-        """A new box."""
+        """Open a new box."""
         box = self._new()
         with self._lock:
             self._boxes = {other for other in self._boxes if not other.closed} | {box}
         return box
 
     def close(self) -> None:
-        """Close the boxes that are still open."""
+        """Close all boxes that are still open."""
         with self._lock:
             boxes, self._boxes = self._boxes, set()
         for box in boxes:
@@ -217,5 +226,5 @@ class _AgentShell(Shell):
         self._box = box
 
     def run(self, commands: str, timeout: float | None = None) -> Result:
-        """Run a piece of bash: see `Shell.run`."""
+        """Run lines of bash; see `Shell.run`."""
         return self._box.ask({"commands": commands}, timeout)

@@ -1,7 +1,7 @@
-"""Boxes in which text that a model wrote is run as commands: one interface, two backends.
+"""The interface of boxes, in which text that a model wrote is run as commands.
 
-A box is one small Linux machine: its own root folder, processes and users, no network, and limits.
-What happens in it stays in it, and is gone when it is closed.
+A box is a small Linux machine with its own root folder, processes and users, without a network,
+and with limits. It has no effect outside, and everything in it is deleted when it is closed.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from mergekit_cycleqd.errors import CycleQDError
 
 
 class SandboxError(CycleQDError):
-    """Boxes cannot be had here, or one broke: the machinery's fault, never a wrong answer."""
+    """Raised if boxes are not available or one broke. This is never a wrong answer of a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one box may use.
+    """The limits of one box.
 
     Attributes:
-        memory: Bytes of all its processes together.
-        processes: How many processes and threads it may hold at a time.
-        disk: Bytes that it may write.
-        output: Bytes of output kept per command; what comes after is thrown away.
-        seconds: Wall time of one command, where its caller gives none.
+        memory: Bytes of memory for all processes together.
+        processes: Largest number of processes and threads at a time.
+        disk: Bytes that the box may write.
+        output: Bytes of output that are kept per command; the rest is dropped.
+        seconds: Wall time of one command, unless its caller gives another.
     """
 
     memory: int = 1 << 30
@@ -39,13 +39,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a command.
+    """The result of a command.
 
     Attributes:
-        returncode: Its exit status; 128 + n where signal n ended it, None where time ran out.
-        output: What it wrote to stdout, decoded as UTF-8 with replacement characters.
-        errors: What it wrote to stderr; empty in a shell, where both come as `output`.
-        truncated: Whether it wrote more than was kept.
+        returncode: The exit status; 128 + n if signal n ended the command, None if time ran out.
+        output: Standard output, decoded as UTF-8 with replacement characters.
+        errors: Standard error; empty for a shell, where it is part of `output`.
+        truncated: Whether output was dropped.
     """
 
     returncode: int | None
@@ -55,21 +55,21 @@ class Result:
 
     @property
     def timed_out(self) -> bool:
-        """Whether its time ran out."""
+        """Whether time ran out."""
         return self.returncode is None
 
 
 class Shell(ABC):
-    """One login bash that lives in a box: directory, variables and `su` persist."""
+    """A login bash in a box, whose folder, variables and `su` persist between calls."""
 
     @abstractmethod
     def run(self, commands: str, timeout: float | None = None) -> Result:
-        """Run a piece of bash and wait for it; stdout and stderr come together, in order.
+        """Run lines of bash and wait for them; stdout and stderr come together, in order.
 
         Args:
-            commands: Bash, of any number of lines.
-            timeout: Seconds; None is the box's limit. After a time-out, or after `exit`, the shell
-                is gone and the next call starts a new one.
+            commands: Any number of lines.
+            timeout: Seconds; None for the limit of the box. After a time-out or `exit` the shell
+                has ended, and the next call starts a new one.
 
         Raises:
             SandboxError: If the box broke.
@@ -87,28 +87,27 @@ class Box(ABC):
         timeout: float | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Result:
-        """Run a program as root of the box, in its home folder /root, and wait for it.
+        """Run a program as root of the box, in the folder /root, and wait for it.
 
         Args:
             argv: Program and arguments.
-            stdin: What it reads, sent as UTF-8.
-            timeout: Seconds; None is the box's limit. All that it started ends with it.
-            env: More variables of its environment.
+            stdin: Its standard input, sent as UTF-8.
+            timeout: Seconds; None for the limit of the box. A time-out ends all that it started.
+            env: Additional environment variables.
 
         Raises:
-            SandboxError: If the box broke: not for anything that the program does.
+            SandboxError: If the box broke. No action of the program raises it.
         """
 
     @abstractmethod
     def shell(self) -> Shell:
-        """The box's login shell; always the same one."""
+        """Give the box's login shell, always the same."""
 
     @abstractmethod
     def close(self) -> None:
-        """End every process of the box and drop all that it wrote."""
+        """End all processes of the box and delete everything that it wrote."""
 
     def __enter__(self) -> Box:
-        """The box itself."""
         return self
 
     def __exit__(
@@ -117,23 +116,22 @@ class Box(ABC):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close it."""
         self.close()
 
 
 class Backend(ABC):
-    """Makes boxes; safe to use from several threads at a time."""
+    """Makes boxes. Several threads may use a backend at a time."""
 
     limits: Limits
 
     @abstractmethod
     def open(self) -> Box:
-        """A new box.
+        """Open a new box.
 
         Raises:
-            SandboxError: If none can be had.
+            SandboxError: If no box can be started.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Close what is left open and give back what the backend holds."""
+        """Close all open boxes and release what the backend holds."""

@@ -1,10 +1,10 @@
-"""Boxes by bubblewrap: an overlay on the shared root in memory, namespaces, a control group.
+"""Boxes by bubblewrap: a shared root with an overlay in memory, namespaces, a control group.
 
-Each box is a mount namespace of its own, so that nothing of it appears in this machine's folders,
-and all is gone with its last process, also after `kill -9` of this program. Its root is the host's
-root without the capabilities that matter; `inside.seccomp` closes what that leaves open.
+Each box has its own mount namespace. So it leaves nothing in this machine's folders, and everything
+is gone with its last process, even after `kill -9` of this program. The box's root user is the
+host's, without the capabilities that matter. `inside.seccomp` closes what is left open.
 
-Needs root. What a box writes lies in memory, and counts as its memory too.
+This backend needs root. What a box writes is kept in memory, and counts as the box's memory.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from mergekit_cycleqd.sandbox.root import PATH, check_root
 
 _END_SECONDS = 5.0
 _BYTES_PER_INODE = 4096
-# What lets the machine's root change it, and what tells of it: as Docker covers them.
+# Docker covers the same folders: the first ones change the machine, the others describe it.
 _READ_ONLY = ("bus", "irq", "sys", "sysrq-trigger")
 _HIDDEN = (
     "acpi",
@@ -56,9 +56,9 @@ _PROGRAMS = {
     "mount": "mount",
     "mknod": "coreutils",
 }
-# Each box has device nodes of its own: those of the host would take a chmod from the box's root.
-# bwrap is run by a child: its parent outlives it, also when this program was killed, says on stderr
-# whether memory ran out, and clears the groups away.
+# Each box has its own device nodes, since its root could change the mode of the host's. bwrap runs
+# in a child process. The parent outlives it, even if this program was killed. It reports on stderr
+# whether memory ran out, and removes the control groups.
 _SCRIPT = """\
 set -e
 lower=$1 size=$2 inodes=$3 groups=$4
@@ -102,8 +102,8 @@ exit $status
 """
 
 
-def missing() -> str | None:
-    """What this backend lacks here and how to mend it; None if it works."""
+def bubblewrap_fault() -> str | None:
+    """Say what bubblewrap boxes lack here and how to get it; None if they work."""
     if os.geteuid() != 0:
         return "bubblewrap boxes need root (useradd and su do): run as root, or use docker"
     for program, package in _PROGRAMS.items():
@@ -118,17 +118,22 @@ def missing() -> str | None:
 
 
 class BubblewrapBox(AgentBox):
-    """One box: `unshare`, which became a shell, over bwrap, over the agent."""
+    """One box. Its processes are `unshare` (then a shell), below it bwrap, below it the agent."""
 
     def __init__(self, limits: Limits, root: Path, hierarchy: Hierarchy) -> None:
-        """Start it and wait for its agent.
+        """Start the box and wait for its agent.
+
+        Args:
+            limits: Limits of the box.
+            root: The root folder that boxes share.
+            hierarchy: Where its control group is made.
 
         Raises:
-            SandboxError: If it does not start, with what bwrap said.
+            SandboxError: If the box does not start, with the message of bwrap.
         """
         self._group = Group(hierarchy, limits)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        # The last error of the script or of bwrap, and the counters of the group.
+        # The last error of the script or of bwrap, and the counters of the control group.
         self._said: dict[str, str] = {}
         self._ending = threading.Lock()
         ours, theirs = socket.socketpair()
@@ -160,16 +165,16 @@ class BubblewrapBox(AgentBox):
             self.close()
             raise
 
-    def _own_end(self) -> str | None:
+    def _cause_of_end(self) -> str | None:
         self._end_processes()
         return "out of memory" if self._said.get("oom_kill", "0") != "0" else None
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         self._end_processes()
         return self._said.get("error", f"exit status {self._process.returncode}")
 
     def _end_processes(self) -> None:
-        """Without its line the agent ends, and all of the box with it; and else by force."""
+        """Close the line, which ends the agent and the box; kill them if this takes too long."""
         self._line.close()
         with self._ending:
             try:
@@ -196,7 +201,7 @@ def _bwrap_options(agent: int) -> list[str]:
     options += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--as-pid-1"]
     options += ["--hostname", "box", "--clearenv", "--setenv", "PATH", PATH]
     options += ["--bind", "/mnt/root", "/", "--dev-bind", "/mnt/dev", "/dev", "--proc", "/proc"]
-    # bwrap covers only those that its access check calls writable.
+    # bwrap itself covers only those that its access check calls writable.
     for name in _READ_ONLY:
         options += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
     for name in _HIDDEN:
@@ -204,7 +209,7 @@ def _bwrap_options(agent: int) -> list[str]:
             options += ["--tmpfs", f"/proc/{name}", "--remount-ro", f"/proc/{name}"]
         elif Path("/proc", name).exists():
             options += ["--ro-bind", "/mnt/dev/null", f"/proc/{name}"]
-    # The agent, which none may look into: without this `find /` would complain of it.
+    # Nobody may look into the agent; without this line `find /` would report errors there.
     options += ["--tmpfs", "/proc/1", "--remount-ro", "/proc/1"]
     options += ["--file", str(agent), AGENT_PATH, "--cap-drop", "ALL"]
     for capability in CAPABILITIES:
@@ -213,19 +218,19 @@ def _bwrap_options(agent: int) -> list[str]:
 
 
 class BubblewrapBackend(AgentBackend):
-    """Boxes on one root folder."""
+    """Makes boxes that share one root folder."""
 
     def __init__(self, limits: Limits, root: Path) -> None:
-        """Check that boxes can be had.
+        """Check that boxes work here.
 
         Args:
-            limits: Of each box.
-            root: The folder that `build_root` or `import_root` made; it is only read.
+            limits: Limits of each box.
+            root: A folder that `build_root` or `import_root` made; it is only read.
 
         Raises:
-            SandboxError: If something is missing, with what mends it.
+            SandboxError: If something is missing, with advice on how to get it.
         """
-        lacking = missing()
+        lacking = bubblewrap_fault()
         hierarchy = find_hierarchy()
         if lacking or hierarchy is None:
             raise SandboxError(lacking or "bubblewrap boxes need control groups")

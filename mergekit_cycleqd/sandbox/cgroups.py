@@ -1,4 +1,4 @@
-"""Limits of memory and processes by control groups, of version 1 or 2."""
+"""Limits of memory and processes by control groups of version 1 or 2."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pathlib import Path
 from mergekit_cycleqd.sandbox.base import Limits, SandboxError
 
 _GONE_SECONDS = 5.0
-# bwrap's own process outside of the box, and the agent.
+# Processes that do not count: bwrap outside of the box, and the agent.
 _MACHINERY = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """Where groups are made on this machine.
+    """Where control groups are made on this machine.
 
     Attributes:
-        memory: Folder under which a group that limits memory is made.
-        pids: The same for processes; in version 2 the same folder.
-        unified: Whether they are of version 2.
+        memory: Parent folder of groups that limit memory.
+        pids: Parent folder of groups that limit processes; in version 2 the same folder.
+        unified: Whether the groups are of version 2.
     """
 
     memory: Path
@@ -32,10 +32,10 @@ class Hierarchy:
 
 
 def find_hierarchy(mounts: Path = Path("/proc/self/mounts")) -> Hierarchy | None:
-    """Where groups with both limits can be made on this machine; None if nowhere.
+    """Find where groups with both limits can be made on this machine; None if nowhere.
 
     Args:
-        mounts: The table of what is mounted.
+        mounts: The table of mounts.
     """
     found: dict[str, Path] = {}
     for line in mounts.read_text().splitlines():
@@ -56,7 +56,7 @@ def find_hierarchy(mounts: Path = Path("/proc/self/mounts")) -> Hierarchy | None
 
 
 def _offers(place: Path) -> bool:
-    """Whether groups made in a folder of version 2 have both limits, or can be given them."""
+    """Whether groups in a folder of version 2 have both limits, or can be given them."""
     try:
         wanted = {"memory", "pids"} - set((place / "cgroup.subtree_control").read_text().split())
         if wanted:
@@ -67,10 +67,14 @@ def _offers(place: Path) -> bool:
 
 
 class Group:
-    """The group of one box."""
+    """The control group of one box."""
 
     def __init__(self, hierarchy: Hierarchy, limits: Limits) -> None:
-        """Make it.
+        """Make the group.
+
+        Args:
+            hierarchy: Where the group is made.
+            limits: Limits of the box.
 
         Raises:
             SandboxError: If the kernel refuses.
@@ -95,12 +99,12 @@ class Group:
             raise SandboxError(f"a box's control group cannot be made: {error}") from error
 
     def _if_there(self, name: str, value: int) -> None:
-        """Set what kernels without swap accounting lack."""
+        """Set a value if its file exists: kernels without swap accounting lack some."""
         if (self._memory / name).exists():
             (self._memory / name).write_text(str(value))
 
     def remove(self) -> None:
-        """Remove it, once its last process is gone."""
+        """Remove the group as soon as its last process is gone."""
         deadline = time.monotonic() + _GONE_SECONDS
         for folder in self.folders:
             while folder.is_dir():

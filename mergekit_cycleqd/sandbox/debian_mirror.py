@@ -1,4 +1,4 @@
-"""Which Debian mirror this machine uses: a machine behind a mirror builds its root from it."""
+"""Find the Debian mirror that this machine uses, from which a root is built."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ DEFAULT_MIRROR = "http://deb.debian.org/debian"
 
 
 def debian_mirror(suite: str, apt: Path = Path("/etc/apt")) -> str:
-    """The first archive of apt's sources that holds a suite, or Debian's own.
+    """Find the first archive of apt's sources that has a suite; else Debian's main archive.
 
     Args:
-        suite: Such as ``bookworm``.
-        apt: The folder of apt's settings.
+        suite: Name of the suite, such as ``bookworm``.
+        apt: Folder of apt's settings.
     """
     for uri, suites in _sources(apt):
-        # Debian's archives hold all suites, whichever the host itself is on.
+        # Debian's archives hold all suites, not only that of this machine.
         if uri.startswith(("http:", "https:")) and (
             suite in suites or uri.rstrip("/").endswith("/debian")
         ):
@@ -25,16 +25,16 @@ def debian_mirror(suite: str, apt: Path = Path("/etc/apt")) -> str:
 
 
 def _sources(apt: Path) -> Iterator[tuple[str, list[str]]]:
-    """Pairs of an archive's address and its suites, in both forms of apt's files."""
+    """List the address and the suites of each archive, from both forms of apt's files."""
     parts = apt / "sources.list.d"
     for file in (apt / "sources.list", *sorted(parts.glob("*.list"))):
-        for line in _text(file).splitlines():
+        for line in _read_or_empty(file).splitlines():
             words = line.split("#")[0].split("]")[-1].split()
             words = words[1:] if words[:1] == ["deb"] else words
             if line.startswith("deb ") and len(words) >= 2:
                 yield words[0], [words[1]]
     for file in sorted(parts.glob("*.sources")):
-        for stanza in _text(file).split("\n\n"):
+        for stanza in _read_or_empty(file).split("\n\n"):
             fields = dict(
                 line.split(":", 1)
                 for line in stanza.splitlines()
@@ -45,7 +45,7 @@ def _sources(apt: Path) -> Iterator[tuple[str, list[str]]]:
                     yield uri, fields.get("Suites", "").split()
 
 
-def _text(file: Path) -> str:
+def _read_or_empty(file: Path) -> str:
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError):

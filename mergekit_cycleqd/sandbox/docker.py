@@ -1,8 +1,8 @@
 """Boxes by Docker: containers without a network, with few capabilities, removed when they end.
 
-What a box writes lies on the engine's disk, where Docker has no limit that works everywhere. So one
-file holds `Limits.disk` at most, and a box that has written more in all is ended: it is looked at
-every second of a command, and may have written more by then.
+What a box writes is on the engine's disk, for which Docker has no limit that works everywhere. So
+each file has the limit `Limits.disk`, and a box that has written more in total is ended. This is
+checked every second of a command, so that a box may exceed the limit for up to a second.
 """
 
 from __future__ import annotations
@@ -46,52 +46,66 @@ _PAUSE_SECONDS = 0.05
 _MENDING = "start the engine, or name its socket by DOCKER_HOST"
 
 
-def _socket() -> str:
+def _engine_address() -> str:
     return os.environ.get("DOCKER_HOST") or _DEFAULT_SOCKET
 
 
-def missing() -> str | None:
-    """What this backend lacks here and how to mend it; None if an engine answers."""
+def docker_fault() -> str | None:
+    """Say what Docker boxes lack here and how to get it; None if an engine answers."""
     try:
         import docker
     except ImportError:
         return "docker boxes need a package: run `pip install mergekit-cycleqd[agentbench]`"
     try:
-        if _socket().startswith("unix://"):
-            # The package leaves a socket open where this fails.
+        if _engine_address().startswith("unix://"):
+            # Tried first, since the docker package leaves a socket open if this fails.
             with socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(_socket().removeprefix("unix://"))
-        with contextlib.closing(docker.APIClient(_socket(), timeout=_PING_SECONDS)) as client:
+                probe.connect(_engine_address().removeprefix("unix://"))
+        with contextlib.closing(
+            docker.APIClient(_engine_address(), timeout=_PING_SECONDS)
+        ) as client:
             client.ping()
     except (docker.errors.DockerException, OSError) as error:
-        return f"docker boxes need an engine, and {_socket()} does not answer ({error}); {_MENDING}"
+        return (
+            f"docker boxes need an engine, and {_engine_address()} does not answer ({error}); "
+            f"{_MENDING}"
+        )
     return None
 
 
 @contextlib.contextmanager
 def _engine(what: str) -> Iterator[APIClient]:
-    """A connection of this thread's own.
+    """Connect to the engine, for use by this thread.
+
+    Args:
+        what: What is done, for the message.
 
     Raises:
-        SandboxError: For whatever goes wrong between here and the engine.
+        SandboxError: If the engine cannot be reached or reports an error.
     """
     import docker
 
     try:
-        with contextlib.closing(docker.APIClient(_socket(), timeout=_CALL_SECONDS)) as client:
+        with contextlib.closing(
+            docker.APIClient(_engine_address(), timeout=_CALL_SECONDS)
+        ) as client:
             yield client
     except (docker.errors.DockerException, OSError) as error:
         raise SandboxError(f"{what}: {error}") from error
 
 
 class DockerBox(AgentBox):
-    """One container."""
+    """A box that is a container."""
 
     def __init__(self, limits: Limits, image: str) -> None:
-        """Start it and wait for its agent.
+        """Start the container and wait for its agent.
+
+        Args:
+            limits: Limits of the box.
+            image: Name of the image.
 
         Raises:
-            SandboxError: If it does not start, with what the engine said.
+            SandboxError: If the box does not start, with the message of the engine.
         """
         self._too_large = False
         self._began = int(time.time())
@@ -119,18 +133,18 @@ class DockerBox(AgentBox):
                 raise
 
     def _check(self) -> None:
-        """End a box that has written too much."""
+        """End the box if it has written too much."""
         import docker
 
         with _engine("a box cannot be looked at") as client:
             for found in client.containers(size=True, filters={"id": self._container}):
                 if found.get("SizeRw", 0) > self._limits.disk:
                     self._too_large = True
-                    # It may have ended meanwhile.
+                    # The container may have ended meanwhile.
                     with contextlib.suppress(docker.errors.APIError):
                         client.kill(self._container)
 
-    def _own_end(self) -> str | None:
+    def _cause_of_end(self) -> str | None:
         if self._too_large:
             return f"it wrote more than {self._limits.disk} bytes"
         filters = {"container": self._container, "event": "oom"}
@@ -140,7 +154,7 @@ class DockerBox(AgentBox):
                 return "out of memory"
         return None
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         said = self._stream.errors.decode("utf-8", "replace").strip().splitlines()
         return said[-1] if said else "its container ended"
 
@@ -149,10 +163,10 @@ class DockerBox(AgentBox):
             self._remove(client)
 
     def _remove(self, client: APIClient) -> None:
-        """Remove the container, which does so itself where it has ended.
+        """Remove the container; one that has ended is removed by the engine.
 
-        The engine refuses while it is at that, and where the container ends between its looking
-        and its killing.
+        The engine refuses while it removes a container, or if the container ends just before it is
+        killed. So this is tried again for a while.
         """
         import docker
 
@@ -182,7 +196,7 @@ def _host_config(client: APIClient, limits: Limits) -> HostConfig:
         cap_add=[name.removeprefix("CAP_") for name in CAPABILITIES],
         security_opt=["no-new-privileges"],
         ulimits=[Ulimit(name="fsize", soft=limits.disk, hard=limits.disk)],
-        # Else the engine would write down all that goes over the line.
+        # Otherwise the engine would log all that goes over the line.
         log_config=LogConfig(type="none"),
     )
 
@@ -198,19 +212,19 @@ def _agent_tar() -> bytes:
 
 
 class DockerBackend(AgentBackend):
-    """Boxes of one image."""
+    """Makes boxes from one image."""
 
     def __init__(self, limits: Limits, image: str | Path) -> None:
-        """Check that boxes can be had.
+        """Check that boxes work here.
 
         Args:
-            limits: Of each box.
-            image: Its name, or a root folder, which is imported into the engine the first time.
+            limits: Limits of each box.
+            image: Name of an image, or a root folder, which is imported at its first use.
 
         Raises:
-            SandboxError: If no engine answers, or it lacks the image, with what mends it.
+            SandboxError: If no engine answers or it lacks the image, with advice.
         """
-        lacking = missing()
+        lacking = docker_fault()
         if lacking:
             raise SandboxError(lacking)
         super().__init__(limits)
@@ -241,7 +255,7 @@ def _present(image: str) -> str:
 
 
 def _imported(root: Path) -> str:
-    """The engine's image of a root folder, imported now if it has none."""
+    """Give the engine's image of a root folder. It is imported if it does not exist."""
     check_root(root)
     changed = f"{root.resolve()} {root.stat().st_mtime_ns}"
     digest = hashlib.sha256(changed.encode()).hexdigest()[:12]

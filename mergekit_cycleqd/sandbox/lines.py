@@ -1,4 +1,4 @@
-"""Lines of bytes between a box's agent and the host."""
+"""Lines: connections between the host and the agent of a box, over which bytes go."""
 
 from __future__ import annotations
 
@@ -17,36 +17,40 @@ _SEND_SECONDS = 60.0
 
 
 class Line(Protocol):
-    """Bytes to and from the agent."""
+    """A connection to the agent."""
 
     def send(self, data: bytes) -> None:
-        """Send all of it.
+        """Send all bytes.
 
         Raises:
             OSError: If the agent is gone.
         """
 
     def receive(self, deadline: float) -> bytes | None:
-        """Some bytes; empty if the agent is gone, None if none came until then (monotonic)."""
+        """Receive some bytes; empty if the agent is gone, None if time ran out.
+
+        Args:
+            deadline: Time of the monotonic clock.
+        """
 
     def close(self) -> None:
-        """End the line, and so the agent."""
+        """Close the line, which ends the agent."""
 
 
 class SocketLine:
     """A line over a socket."""
 
     def __init__(self, end: socket.socket) -> None:
-        """Take one end of it."""
+        """Take one end of the socket."""
         end.settimeout(_SEND_SECONDS)
         self._socket = end
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all bytes; see `Line.send`."""
         self._socket.sendall(data)
 
     def receive(self, deadline: float) -> bytes | None:
-        """Some bytes; empty if the agent is gone, None if none came until then."""
+        """Receive some bytes; see `Line.receive`."""
         try:
             poll = select.poll()
             poll.register(self._socket, select.POLLIN)
@@ -54,29 +58,29 @@ class SocketLine:
                 return None
             return self._socket.recv(_PIECE)
         except (ValueError, OSError):
-            # Another thread closed it.
+            # Another thread closed the socket.
             return b""
 
     def close(self) -> None:
-        """End the line: a thread that waits on it is woken."""
+        """Close the line, which also wakes a thread that waits for bytes."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
 
 class DockerLine(SocketLine):
-    """A line over Docker's attach stream: what comes is in frames of stdout and of stderr.
+    """A line over Docker's attach stream, which brings frames of stdout and of stderr.
 
     Attributes:
-        errors: What came on stderr.
+        errors: Bytes of stderr.
     """
 
     _HEADER = struct.Struct(">BxxxI")
     _STDOUT = 1
 
     def __init__(self, stream: socket.SocketIO) -> None:
-        """Take the stream that `attach_socket` returns."""
-        # It owns the connection and the stream, and closes them when it is forgotten.
+        """Take a stream that `attach_socket` returned."""
+        # The response owns connection and stream, and closes them when it is deleted.
         self._response: Response = stream._response  # type: ignore[attr-defined]
         connection: socket.socket = stream._sock  # type: ignore[attr-defined]
         super().__init__(connection)
@@ -86,7 +90,7 @@ class DockerLine(SocketLine):
         self.errors = bytearray()
 
     def receive(self, deadline: float) -> bytes | None:
-        """Some bytes of stdout; empty if the agent is gone, None if none came until then."""
+        """Receive some bytes of stdout; see `Line.receive`."""
         while data := super().receive(deadline):
             said = self._unpacked(data)
             if said:
@@ -112,6 +116,6 @@ class DockerLine(SocketLine):
         return said
 
     def close(self) -> None:
-        """End the line."""
+        """Close the line."""
         super().close()
         self._response.close()

@@ -39,14 +39,14 @@ def _docker(limits: Limits, root: str | Path | None) -> Backend:
 
 
 def _bubblewrap(limits: Limits, root: str | Path | None) -> Backend:
-    if lacking := bubblewrap.missing():
+    if lacking := bubblewrap.bubblewrap_fault():
         raise SandboxError(lacking)
     return bubblewrap.BubblewrapBackend(limits, _folder(root))
 
 
 BACKENDS: Mapping[str, Opener] = {
-    "docker": Opener(docker.missing, _docker),
-    "bubblewrap": Opener(bubblewrap.missing, _bubblewrap, builds_root=True),
+    "docker": Opener(docker.docker_fault, _docker),
+    "bubblewrap": Opener(bubblewrap.bubblewrap_fault, _bubblewrap, builds_root=True),
 }
 """In the order in which `AUTO` takes them."""
 

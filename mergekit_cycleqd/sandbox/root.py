@@ -1,7 +1,7 @@
-"""The root folder that boxes start from: a small Debian, built once, or unpacked from any image.
+"""The root folder of boxes: a small Debian that is built once, or any image that is unpacked.
 
-It lies in the user's cache, read-only to all boxes, and is whole wherever it is there: it is built
-beside its place, under a lock, and moved there when it is done.
+It is in the user's cache, and boxes can only read it. It is always complete: it is built under
+another name, with a lock, and renamed when it is finished.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ Progress = Callable[[str], None]
 
 
 def _silent(line: str) -> None:
-    """Report nothing."""
+    """Ignore a line of progress."""
 
 
 def roots_folder() -> Path:
-    """Where roots are kept: ``$MERGEKIT_CYCLEQD_CACHE/sandbox``, or in the XDG cache folder."""
+    """Give the folder of all roots: in ``$MERGEKIT_CYCLEQD_CACHE``, or in the XDG cache folder."""
     named = os.environ.get("MERGEKIT_CYCLEQD_CACHE")
     if named:
         return Path(named) / "sandbox"
@@ -52,19 +52,19 @@ def roots_folder() -> Path:
     return Path(cache) / "mergekit-cycleqd" / "sandbox"
 
 
-def _place() -> Path:
+def _root_folder() -> Path:
     content = " ".join((str(_VERSION), SUITE, *PACKAGES))
     return roots_folder() / f"{SUITE}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
 def find_root() -> Path | None:
-    """The folder that `build_root` makes, where it is there already."""
-    place = _place()
+    """Give the folder that `build_root` made; None if it was not built."""
+    place = _root_folder()
     return place if place.is_dir() else None
 
 
 def missing_to_build() -> str | None:
-    """What `build_root` lacks on this machine and how to mend it; None if it can run."""
+    """Say what `build_root` lacks here and how to get it; None if it can run."""
     if os.geteuid() != 0:
         return "building a sandbox root needs root; run as root, or name an image for docker"
     if not shutil.which("debootstrap") or not _KEYRING.exists():
@@ -78,16 +78,19 @@ def missing_to_build() -> str | None:
 def build_root(progress: Progress = _silent) -> Path:
     """Build the root with debootstrap, from the Debian mirror that apt uses here.
 
-    It takes about a minute and 350 MB. Where it is there, or another process is building it, that
-    one is returned; a build that is interrupted leaves nothing that counts.
+    This takes about a minute and 350 MB. A root that exists, or that another process is building,
+    is used again. An interrupted build is started anew.
 
     Args:
         progress: Called with each line that debootstrap prints.
 
+    Returns:
+        The root folder.
+
     Raises:
         SandboxError: If debootstrap is missing or fails, with its last line.
     """
-    with _building(_place()) as partial:
+    with _building(_root_folder()) as partial:
         if partial is not None:
             missing = missing_to_build()
             if missing:
@@ -104,19 +107,22 @@ def build_root(progress: Progress = _silent) -> Path:
             ]
             _watched(command, progress)
             _finish(partial)
-    return _place()
+    return _root_folder()
 
 
 def import_root(tar: Path, progress: Progress = _silent) -> Path:
     """Unpack the file system of an image, as `docker export` writes it.
 
     Args:
-        tar: A tar file of one root folder with bash and python3, in any compression that `tar`
+        tar: A tar file of a root folder with bash and python3, in any compression that `tar`
             knows.
-        progress: Called with what `tar` prints.
+        progress: Called with each line that `tar` prints.
+
+    Returns:
+        The root folder.
 
     Raises:
-        SandboxError: If it cannot be unpacked, or lacks bash or python3.
+        SandboxError: If the file cannot be unpacked, or lacks bash or python3.
     """
     if os.geteuid() != 0:
         raise SandboxError("unpacking a root keeps its owners and needs root; run as root")
@@ -139,10 +145,10 @@ def import_root(tar: Path, progress: Progress = _silent) -> Path:
 
 
 def check_root(root: Path) -> None:
-    """Check that a folder can be a box's root.
+    """Check that a folder can be the root of a box.
 
     Raises:
-        SandboxError: If it lacks bash or python3.
+        SandboxError: If the folder lacks bash or python3.
     """
     for program in ("bash", "python3"):
         if not any(os.path.lexists(root / folder[1:] / program) for folder in PATH.split(":")):
@@ -151,7 +157,7 @@ def check_root(root: Path) -> None:
 
 @contextmanager
 def _building(place: Path) -> Iterator[Path | None]:
-    """An empty folder that becomes `place` if nothing is raised; None where it is there."""
+    """Give an empty folder that becomes `place` at the end; None if `place` exists."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(place.parent / f".{place.name}.lock"):
         if place.is_dir():
@@ -176,7 +182,7 @@ def _remove(folder: Path) -> None:
 
 
 def _watched(command: list[str], progress: Progress) -> None:
-    """Run a program in its own mount and process namespace, so that nothing of it stays behind."""
+    """Run a program in its own mount and process namespace, so that it leaves nothing behind."""
     isolated = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
     line = ""
     with subprocess.Popen(  # noqa: S603
@@ -199,9 +205,9 @@ def _watched(command: list[str], progress: Progress) -> None:
 
 
 def _finish(root: Path) -> None:
-    """Drop what a package manager keeps, and what was copied from this host."""
+    """Delete caches of the package manager, and what was copied from this host."""
     for folder in ("etc", "var/cache", "var/lib/apt"):
-        # An image may hold links that lead to folders of this host.
+        # Links in an image may lead to folders of this host.
         if (root / folder).resolve() != root.resolve() / folder:
             raise SandboxError(f"{root}: a sandbox root needs the folder /{folder}, not a link")
     for kept in ("var/cache/apt", "var/lib/apt/lists"):

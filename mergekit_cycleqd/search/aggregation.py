@@ -1,4 +1,4 @@
-"""One model out of all archives."""
+"""Aggregation: combine elites of all archives into one model, and rank elites for it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mergekit_cycleqd.search.archive import Elite, TaskArchive
 
 
 def best_first(archive: TaskArchive) -> list[Elite]:
-    """The elites of one archive, best first.
+    """Sort the elites of one archive, best first.
 
-    Of equals at the task the one that is better at all others together comes first, and then the
-    older one: an expert that has nothing but its own skill is not the best that there is.
+    Elites with equal scores on the task are sorted by their mean over all tasks, then by age. So
+    an expert that has only one skill comes after a merge that keeps this skill and has others.
     """
     return sorted(
         archive.elites,
@@ -25,7 +25,7 @@ def best_first(archive: TaskArchive) -> list[Elite]:
 
 
 def all_rounders(archives: Mapping[str, TaskArchive]) -> list[Elite]:
-    """The elites of any archive, each once, the highest mean over the tasks first.
+    """Sort the elites of all archives, each once, by their mean over the tasks, highest first.
 
     Raises:
         SearchError: If the archives are empty.
@@ -36,11 +36,20 @@ def all_rounders(archives: Mapping[str, TaskArchive]) -> list[Elite]:
     return sorted(elites.values(), key=lambda e: (-math.fsum(e.scores.values()), e.index))
 
 
-def parents(how: BestOfEach | Recombination, archives: Mapping[str, TaskArchive]) -> list[Elite]:
-    """The elites that the aggregate is made of: of each archive in turn, or the best first.
+def aggregated_elites(
+    how: BestOfEach | Recombination, archives: Mapping[str, TaskArchive]
+) -> list[Elite]:
+    """Choose the elites that the aggregate is made of.
 
-    All are of one family, that of the best all-round elite: where plain task vectors and task
-    singular vectors share the archives, models of the two kinds have no linear combination.
+    All are of the family of the best all-round elite. Archives may hold models of plain task
+    vectors and of task singular vectors, which have no linear combination.
+
+    Args:
+        how: The recipe's `evolution.aggregation`.
+        archives: The archive of each task.
+
+    Returns:
+        The best elite of each archive, or with `Recombination` the best all-round elites first.
 
     Raises:
         SearchError: If the archives are empty.
@@ -52,7 +61,7 @@ def parents(how: BestOfEach | Recombination, archives: Mapping[str, TaskArchive]
 
 
 def _best_of_each(archives: Mapping[str, TaskArchive]) -> list[tuple[str, Elite]]:
-    """Task and best elite of each archive; of one that has none of the family, nothing."""
+    """Task and best elite of each archive that has an elite of the family."""
     first = all_rounders(archives)[0]
     found = {
         task: _of_same_family(best_first(archive), first) for task, archive in archives.items()
@@ -61,16 +70,17 @@ def _best_of_each(archives: Mapping[str, TaskArchive]) -> list[tuple[str, Elite]
 
 
 def _of_same_family(elites: Sequence[Elite], one: Elite) -> list[Elite]:
-    """Those whose genomes refer to what the genome of `one` refers to: they can be combined."""
+    """The elites that can be combined with `one`, since they have its family."""
     return [elite for elite in elites if elite.genome.family == one.genome.family]
 
 
 def aggregate_model(how: BestOfEach | Recombination, archives: Mapping[str, TaskArchive]) -> Genome:
-    """The aggregate: a linear combination of elites.
+    """Make the aggregate, a linear combination of elites.
 
-    Of the best of each archive by softmax of their qualities (paper, section 3.4), or of the best
-    all-round elites by the weights with which CMA-ES recombines parents, ``ln(n + 1/2) - ln(i)``
-    for the i-th of n, normalised (arXiv:1604.00772, equation 49).
+    `BestOfEach` takes the best elite of each archive, with the softmax of their qualities as
+    coefficients (paper, section 3.4). `Recombination` takes the best all-round elites. Their
+    coefficients are those with which CMA-ES recombines parents: ``ln(n + 1/2) - ln(i)`` for the
+    i-th of n, normalised (arXiv:1604.00772, equation 49).
 
     Raises:
         SearchError: If the archives are empty.
@@ -78,7 +88,7 @@ def aggregate_model(how: BestOfEach | Recombination, archives: Mapping[str, Task
     if isinstance(how, BestOfEach):
         best = _best_of_each(archives)
         return aggregate([e.genome for _, e in best], [e.scores[task] for task, e in best])
-    genomes = [elite.genome for elite in parents(how, archives)]
+    genomes = [elite.genome for elite in aggregated_elites(how, archives)]
     weights = [math.log(len(genomes) + 0.5) - math.log(i + 1) for i in range(len(genomes))]
     total = math.fsum(weights)
     return combine(genomes, [weight / total for weight in weights])

@@ -1,4 +1,4 @@
-"""The archives: one grid of elites per task, as in MAP-Elites."""
+"""Archives: one grid of elites per task, as in MAP-Elites."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mergekit_cycleqd.search.early_stop import EntryThreshold
 
 @dataclass(frozen=True, slots=True)
 class Elite:
-    """A genome that holds a cell.
+    """A model that holds a cell of an archive.
 
     Attributes:
         index: Number of the candidate.
         genome: The model.
-        scores: Its score on every task, by the task's name, on search samples; the mean where it
-            was evaluated more than once.
-        parents: Numbers of the candidates that it was bred from; empty for an expert.
-        evaluations: How many evaluations its scores are the mean of.
+        scores: Score on the search samples of every task, by the task's name. After several
+            evaluations it is their mean.
+        parents: Numbers of the parents; empty for an expert.
+        evaluations: How many evaluations the scores are the mean of.
     """
 
     index: int
@@ -33,7 +33,7 @@ class Elite:
 
 
 class TaskArchive:
-    """The elites of one task: its score is the quality, the other tasks' scores the measures."""
+    """The elites of one task. Its score is the quality; other tasks' scores are the measures."""
 
     def __init__(
         self,
@@ -45,14 +45,14 @@ class TaskArchive:
         """Make an empty archive.
 
         Args:
-            task: Whose score is the quality.
-            axes: The measures: the other tasks, in the recipe's order.
+            task: The task whose score is the quality.
+            axes: The measures, which are the other tasks, in the recipe's order.
             bins: Cells along each axis.
-            ranges: Lowest and highest value of each axis; what lies outside is clipped.
+            ranges: Lowest and highest value of each axis. Values outside are clipped.
         """
         self.task = task
         self.axes = tuple(axes)
-        # Here, since ribs imports torch where it is installed, which takes seconds.
+        # Imported here: ribs imports torch if it is installed, which takes seconds.
         from mergekit_cycleqd.search.right_closed_grid import RightClosedGrid
 
         self._grid = RightClosedGrid(
@@ -60,19 +60,19 @@ class TaskArchive:
         )
 
     def add(self, elite: Elite) -> bool:
-        """Offer a candidate; True if it found a new cell or bettered the elite of its own."""
+        """Offer a candidate; True if it filled an empty cell or replaced a worse elite."""
         measures = [elite.scores[axis] for axis in self.axes]
         info = self._grid.add_single(elite, elite.scores[self.task], measures)
         return bool(info["status"])
 
     def refill(self, elites: Sequence[Elite]) -> None:
-        """Hold what offering these, in this order, to an empty archive leaves.
+        """Empty the archive, then offer candidates in their order.
 
         Args:
-            elites: One or more.
+            elites: One or more candidates.
         """
         self._grid.clear()
-        self._grid.add(  # of equals in a cell the first one, as if they came one by one
+        self._grid.add(  # the first of equals in a cell stays, as with `add`
             elites,
             [elite.scores[self.task] for elite in elites],
             [[elite.scores[axis] for axis in self.axes] for elite in elites],
@@ -80,18 +80,18 @@ class TaskArchive:
 
     @property
     def elites(self) -> list[Elite]:
-        """All elites, best first; of equals the older one first."""
+        """All elites, best first; the older of equals first."""
         elites: list[Elite] = list(self._grid.data("solution"))
         return sorted(elites, key=lambda elite: (-elite.scores[self.task], elite.index))
 
     def cell_of(self, elite: Elite) -> tuple[int, ...]:
-        """The cell of an elite, a number along each axis."""
+        """The cell of an elite, as one number along each axis."""
         index = self._grid.index_of_single([elite.scores[axis] for axis in self.axes])
         return tuple(int(i) for i in self._grid.int_to_grid_index([index])[0])
 
     @property
     def bins(self) -> tuple[int, ...]:
-        """Cells along each axis."""
+        """Number of cells along each axis."""
         return tuple(int(n) for n in self._grid.dims)
 
     @property
@@ -101,8 +101,8 @@ class TaskArchive:
         return tuple((float(low), float(high)) for low, high in bounds)
 
     @property
-    def floor(self) -> EntryThreshold:
-        """What a candidate has to reach now."""
+    def entry_threshold(self) -> EntryThreshold:
+        """What a candidate must reach to enter the archive as it is now."""
         qualities = np.full(self.bins, -np.inf)
         filled = self._grid.data(["index", "objective"])
         qualities.flat[filled["index"]] = filled["objective"]
@@ -115,7 +115,7 @@ class TaskArchive:
 
     @property
     def best(self) -> float:
-        """The highest quality; -inf where there is no elite."""
+        """The highest quality; -inf if there is no elite."""
         highest = self._grid.stats.obj_max
         return -math.inf if highest is None else float(highest)
 
@@ -126,12 +126,12 @@ class TaskArchive:
 
 
 def automatic_range(scores: Sequence[float]) -> tuple[float, float]:
-    """The range of a task's axis: 85 % of the weakest expert to 115 % of the strongest.
+    """Compute a task's range: from 85 % of the weakest expert to 115 % of the strongest.
 
-    Where that is empty (all experts score 0), it is one unit from there.
+    If all experts score 0, this range is empty, and [0, 1] takes its place.
 
     Args:
-        scores: The experts' scores on the task; with none, the range is [0, 1].
+        scores: The experts' scores on the task. Without any the range is [0, 1].
     """
     if not scores:
         return 0.0, 1.0

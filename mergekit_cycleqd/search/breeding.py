@@ -1,4 +1,4 @@
-"""How a child comes of an archive: two parents, crossover, mutation (sections 3.1 to 3.3)."""
+"""Breed a child: choose two parents, cross them, mutate (paper, sections 3.1 to 3.3)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from mergekit_cycleqd.recipe.evolution import (
 )
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
-from mergekit_cycleqd.search.candidate import turn
+from mergekit_cycleqd.search.candidate import quality_task
 from mergekit_cycleqd.search.parents import choose_parents
 from mergekit_cycleqd.search.screening import most_promising
 
-ALL_ROUND = 20  # of so many screened children one is chosen for its mean over the tasks
+ALL_ROUND = 20  # one in so many screened children is chosen for its mean over the tasks
 
 
 def breed(
     recipe: Recipe, archives: Mapping[str, TaskArchive], index: int
 ) -> tuple[str, Genome, tuple[int, ...]]:
-    """Breed one child; a function of its arguments alone.
+    """Breed one child. The result depends on the arguments alone.
 
     Args:
         recipe: The run.
@@ -37,11 +37,11 @@ def breed(
         index: Number of the candidate, K or more.
 
     Returns:
-        The task whose turn as quality it is, the child, and the numbers of its parents: all
-        experts for a founder, two candidates for others.
+        The quality task, the child, and the numbers of its parents: all experts for a founder,
+        two candidates for other children.
     """
     evolution, tasks = recipe.evolution, recipe.task_names
-    task = turn(recipe, index)
+    task = quality_task(recipe, index)
     child = index - len(tasks)
     if child < len(recipe.founders):
         family, weight = recipe.founders[child]
@@ -63,32 +63,36 @@ def _propose(
     evolution = recipe.evolution
     first, second = choose_parents(elites, recipe.task_names, evolution.sampling, rng)
     family, other = first.genome.family, second.genome
-    if other.family != family:  # a child is of its first parent's kind
+    if other.family != family:  # a child has its first parent's kind of task vectors
         other = replace(other, family=family)
     if isinstance(evolution.crossover, IsoLine):
-        genome = _along(first.genome, other, evolution.crossover, rng)
+        genome = _iso_line_child(first.genome, other, evolution.crossover, rng)
     else:
-        genome = _between(first.genome, other, evolution.crossover, rng)
+        genome = _crossover_child(first.genome, other, evolution.crossover, rng)
     seed = int(rng.integers(2**32))
     genome = _mutate(genome, evolution.mutation, expert, seed)
     return genome, (first.index, second.index)
 
 
-def _between(first: Genome, second: Genome, drawn: Crossover, rng: np.random.Generator) -> Genome:
+def _crossover_child(
+    first: Genome, second: Genome, drawn: Crossover, rng: np.random.Generator
+) -> Genome:
     while True:
         w1, w2 = (float(w) for w in rng.normal(drawn.mean, drawn.std, size=2))
         if w1 + w2 != 0:
             return crossover(first, second, w1, w2)
 
 
-def _along(first: Genome, second: Genome, drawn: IsoLine, rng: np.random.Generator) -> Genome:
+def _iso_line_child(
+    first: Genome, second: Genome, drawn: IsoLine, rng: np.random.Generator
+) -> Genome:
     way = float(rng.normal(0.0, drawn.line))
     aside = rng.normal(0.0, drawn.iso, size=len(first.weights))
     return shift(combine((first, second), (1.0 - way, way)), aside.tolist())
 
 
 def _mutate(genome: Genome, mutation: Mutation, expert: int, seed: int) -> Genome:
-    """Mutate by the directions of the quality task's expert, or as the recipe says."""
+    """Mutate as the recipe says; `expert` is the expert of the quality task."""
     if isinstance(mutation, GaussianMutation):
         return mutate(genome, Term(None, seed, mutation.std))
     if isinstance(mutation, NoMutation):

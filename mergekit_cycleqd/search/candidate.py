@@ -1,4 +1,4 @@
-"""A genome to be evaluated, what came of it, and whose turn it is."""
+"""A candidate for evaluation, its outcome, and the quality task of its turn."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.scores import Scores
 
 
-def turn(recipe: Recipe, index: int) -> str:
-    """The task whose turn as quality it is.
+def quality_task(recipe: Recipe, index: int) -> str:
+    """Give the task whose score is the quality in a candidate's turn.
 
     Args:
         recipe: The run.
-        index: Number of a candidate that is no expert.
+        index: Number of a candidate that is not an expert.
     """
     evolution, tasks = recipe.evolution, recipe.task_names
     if evolution.quality != "cyclic":
@@ -24,16 +24,16 @@ def turn(recipe: Recipe, index: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A genome to be evaluated.
+    """A model to evaluate.
 
     Attributes:
-        index: Its number: 0 .. K-1 are the experts, children follow.
-        task: The task whose turn as quality it is; an expert's own.
+        index: Number of the candidate. The experts are 0 .. K-1, children follow.
+        task: The quality task of its turn; for an expert the expert's task.
         genome: The model.
-        parents: Numbers of the candidates it was bred from; empty for an expert.
-        again: Where it is one more evaluation of an earlier candidate instead of a new model: the
-            number of that one, which then is its only parent.
-        repeat: 0 for a first evaluation; later ones are counted from 1, as they are asked for.
+        parents: Numbers of the parents; empty for an expert.
+        again: Number of the earlier candidate that is evaluated once more, which then is the only
+            parent; None for a new model.
+        repeat: 0 for a first evaluation. Later ones count from 1 in the order of `ask`.
     """
 
     index: int
@@ -46,7 +46,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A candidate with what came of it; scores are None where the evaluation failed."""
+    """A candidate and its scores, which are None if the evaluation failed."""
 
     candidate: Candidate
     scores: Scores | None

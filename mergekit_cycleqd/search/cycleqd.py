@@ -8,7 +8,12 @@ from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.section import LARGEST
-from mergekit_cycleqd.search.aggregation import aggregate_model, all_rounders, best_first, parents
+from mergekit_cycleqd.search.aggregation import (
+    aggregate_model,
+    aggregated_elites,
+    all_rounders,
+    best_first,
+)
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.breeding import breed
 from mergekit_cycleqd.search.candidate import Candidate, Outcome
@@ -21,17 +26,17 @@ from mergekit_cycleqd.search.scores import Scores
 class CycleQD:
     """Quality diversity over merges of K experts, one archive per task.
 
-    The search is a function of recipe and scores alone: candidate i draws from (seed, i) and is
-    bred from the archives as they are after candidates 0 .. i - lag in order, whenever their
-    scores arrive. All experts are told before the first child is bred.
+    The search depends on recipe and scores alone, not on the order in which scores arrive.
+    Candidate i draws from (seed, i). It is bred from the archives that candidates 0 .. i - lag
+    leave, in this order. All experts are told before the first child is bred.
     """
 
     def __init__(self, recipe: Recipe, told: Iterable[Outcome] = ()) -> None:
-        """Start a search, or go on with one.
+        """Start a search, or continue an earlier one.
 
         Args:
             recipe: The run.
-            told: What an earlier search of the same recipe was told, in any order.
+            told: Outcomes that an earlier search of the same recipe was told, in any order.
         """
         self.recipe = recipe
         self.tasks = recipe.task_names
@@ -68,7 +73,7 @@ class CycleQD:
 
     @property
     def ready(self) -> bool:
-        """Whether `ask` can give a candidate now, without waiting for scores."""
+        """Whether `ask` can give a candidate now, before more scores arrive."""
         return self._next < self.total and self._needed(self._next) <= self._known()
 
     @property
@@ -78,7 +83,7 @@ class CycleQD:
 
     @property
     def archives_ready(self) -> bool:
-        """Whether all experts were told, so that the archives' ranges are final."""
+        """Whether all experts were told, which makes the ranges of the archives final."""
         return self._applied >= len(self.tasks)
 
     @property
@@ -87,11 +92,11 @@ class CycleQD:
         return self._applied + len(self._waiting)
 
     def ask(self) -> Candidate:
-        """The next candidate.
+        """Give the next candidate.
 
         Raises:
-            SearchError: If there is none left, if scores of earlier ones must be told first, or
-                if an expert could not be evaluated.
+            SearchError: If no candidate is left, if earlier candidates must be told first, or if
+                an expert could not be evaluated.
         """
         if self._next >= self.total:
             raise SearchError(f"all {self.total} candidates were asked for")
@@ -107,7 +112,7 @@ class CycleQD:
         return candidate
 
     def _advance(self, to: int) -> None:
-        """Let the next candidate be `to`, or the first after it that was not told already."""
+        """Let the next candidate be `to`, or the first after it that was not told yet."""
         self._next = to
         while self._next < self._applied or self._next in self._waiting:
             self._next += 1
@@ -121,7 +126,7 @@ class CycleQD:
         return max(experts, index - self.recipe.lag + 1)
 
     def _known(self) -> int:
-        """How many candidates were told without a gap from the first."""
+        """How many candidates were told before the first gap."""
         known = self._applied
         while known in self._waiting:
             known += 1
@@ -131,7 +136,7 @@ class CycleQD:
         experts = len(self.tasks)
         if index < experts:
             return Candidate(index, self.tasks[index], Genome.from_expert(self.family, index))
-        if self._repeats.falls_on(index):
+        if self._repeats.is_due(index):
             task, elite, repeat = self._repeats.choose(self.archives, index)
             again = elite.index
             return Candidate(index, task, elite.genome, (again,), again, repeat)
@@ -141,15 +146,16 @@ class CycleQD:
     # ---- telling ----
 
     def tell(self, candidate: Candidate, scores: Scores | None) -> None:
-        """Say what came of a candidate.
+        """Tell the scores of a candidate.
 
         Args:
-            candidate: One that `ask` gave.
+            candidate: A candidate that `ask` gave.
             scores: A number per task. None, or a number that is NaN or beyond `recipe.LARGEST`,
                 means that the evaluation failed: the candidate is offered to no archive.
 
         Raises:
-            SearchError: If it was not asked for, was told already, or a task has no score.
+            SearchError: If the candidate was not asked for or was told before, or if a task has
+                no score.
         """
         if self._asked.get(candidate.index) != candidate:
             raise SearchError(f"candidate {candidate.index} is not waiting for its scores")
@@ -159,7 +165,7 @@ class CycleQD:
         self._apply()
 
     def _complete(self, scores: Scores | None) -> Scores | None:
-        """Scores of all tasks, in their order; None where an axis could not hold one."""
+        """Scores of all tasks, in their order; None if one is NaN or too large."""
         if scores is None:
             return None
         if missing := [task for task in self.tasks if task not in scores]:
@@ -168,7 +174,7 @@ class CycleQD:
         return complete if all(abs(s) <= LARGEST for s in complete.values()) else None
 
     def _apply(self) -> None:
-        """Offer to the archives, in order, what the next candidate may see; at the end, all."""
+        """Offer, in order, the candidates that the next one may depend on; at the end, all."""
         limit = self.total if self._next >= self.total else self._needed(self._next)
         if self._next < len(self.tasks):
             limit = len(self.tasks)  # experts do not depend on the archives
@@ -185,7 +191,7 @@ class CycleQD:
         if candidate.again is None:
             self._population.offer(_elite(candidate, scores))
         elif self._population.has(candidate.again):
-            self._population.correct(candidate.again, scores)
+            self._population.add_evaluation(candidate.again, scores)
         else:
             raise SearchError(
                 f"candidate {candidate.index} evaluates candidate {candidate.again} once more, "
@@ -193,7 +199,7 @@ class CycleQD:
             )
 
     def _lay_out(self) -> None:
-        """Make the archives for the experts told so far, whose scores set the automatic ranges."""
+        """Make the archives of the experts told so far. Their scores set the automatic ranges."""
         for expert in self._experts:
             if expert.scores is None and self._applied == len(self.tasks):
                 raise SearchError(
@@ -207,26 +213,26 @@ class CycleQD:
 
     @property
     def archives(self) -> Mapping[str, TaskArchive]:
-        """The archive of each task, as the next candidate sees them."""
+        """The archive of each task, as it is for the next candidate."""
         return self._population.archives
 
     @property
-    def floors(self) -> EntryThresholds:
-        """What a candidate has to reach to enter one of the archives as they are now."""
-        return EntryThresholds(tuple(archive.floor for archive in self.archives.values()))
+    def entry_thresholds(self) -> EntryThresholds:
+        """What a candidate must reach to enter one of the archives as they are now."""
+        return EntryThresholds(tuple(archive.entry_threshold for archive in self.archives.values()))
 
     def elites(self, task: str) -> list[Elite]:
-        """The elites of one task's archive, best first; see `best_first` for equals.
+        """The elites of one task's archive, best first. `best_first` says how equals are sorted.
 
         Raises:
-            SearchError: If there is no such task.
+            SearchError: If no task has this name.
         """
         if task not in self.archives:
             raise SearchError(f"no task is named {task!r}; known: {', '.join(self.tasks)}")
         return best_first(self.archives[task])
 
     def aggregate(self) -> Genome:
-        """One model out of all archives, as `evolution.aggregation` says; see `aggregate_model`.
+        """Combine elites of all archives as `evolution.aggregation` says; see `aggregate_model`.
 
         Raises:
             SearchError: If the archives are empty.
@@ -234,15 +240,15 @@ class CycleQD:
         return aggregate_model(self.recipe.evolution.aggregation, self.archives)
 
     def aggregated(self) -> list[Elite]:
-        """The elites that the aggregate is made of; see `parents`.
+        """The elites that the aggregate is made of; see `aggregation.aggregated_elites`.
 
         Raises:
             SearchError: If the archives are empty.
         """
-        return parents(self.recipe.evolution.aggregation, self.archives)
+        return aggregated_elites(self.recipe.evolution.aggregation, self.archives)
 
     def best_all_round(self) -> Elite:
-        """The elite of any archive with the highest mean score over the tasks.
+        """The elite with the highest mean score over the tasks, of any archive.
 
         Raises:
             SearchError: If the archives are empty.

@@ -1,4 +1,4 @@
-"""What a candidate has to reach: whether, whatever is still to come, it can enter an archive."""
+"""Early stopping: can a candidate still enter an archive, whatever its remaining samples score?"""
 
 from __future__ import annotations
 
@@ -9,37 +9,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mergekit_cycleqd.search.cells import cells
+from mergekit_cycleqd.search.cells import cell_numbers
 
 Bounds = Mapping[str, tuple[float, float]]
-
-
 """The lowest and the highest score that each task can still get."""
 
 
 class CannotEnter(Exception):
-    """A candidate that no archive can take any more.
+    """Raised when no archive can take a candidate any more.
 
     Attributes:
-        bounds: What its scores lie between.
+        bounds: Lowest and highest score that the candidate could still get on each task.
     """
 
     def __init__(self, bounds: Bounds) -> None:
-        """With these bounds."""
         super().__init__("no archive can take it any more")
         self.bounds = dict(bounds)
 
 
 @dataclass(frozen=True)
 class EntryThreshold:
-    """One archive at one moment.
+    """What a candidate must reach to enter one archive as it is at one moment.
 
     Attributes:
-        task: Whose score is the quality.
+        task: The task whose score is the quality.
         axes: The measures, by task.
         ranges: Lowest and highest value of each axis.
-        qualities: The quality of each cell's elite, shape (bins of each axis ...); -inf where a
-            cell is empty.
+        qualities: Quality of each cell's elite, of shape (bins of each axis ...); -inf for an
+            empty cell.
     """
 
     task: str
@@ -48,53 +45,53 @@ class EntryThreshold:
     qualities: NDArray[np.float64]
 
     def reachable(self, bounds: Bounds) -> bool:
-        """Whether scores within `bounds` may find a cell that is empty or has a worse elite."""
+        """Whether scores within `bounds` can reach an empty cell or a cell with a worse elite."""
         corners = np.array([bounds[axis] for axis in self.axes], dtype=np.float64).T
         low, high = np.array(self.ranges, dtype=np.float64).T
-        first, last = cells(corners, low, high, np.array(self.qualities.shape))
+        first, last = cell_numbers(corners, low, high, np.array(self.qualities.shape))
         box = tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))
         return bool(self.qualities[box].min() < bounds[self.task][1])
 
 
 @dataclass(frozen=True)
 class EntryThresholds:
-    """All archives at one moment.
+    """The thresholds of all archives at one moment.
 
-    An archive only gets better: a cell stays filled, by an elite that is never worse. What cannot
-    enter now cannot enter later, whatever is told in between. (Not so where elites are evaluated
-    again, which the schema therefore keeps apart from stopping early.)
+    An archive never gets worse: a filled cell stays filled, and its elite is only replaced by a
+    better one. So a candidate that cannot enter now cannot enter later. This does not hold if
+    elites are evaluated again; the schema therefore does not allow both in one run.
     """
 
     archives: tuple[EntryThreshold, ...]
 
     def check(self, bounds: Bounds) -> None:
-        """Look whether a candidate can still be kept.
+        """Check that an archive can still take a candidate.
 
         Raises:
-            CannotEnter: If no archive can take it, whatever its scores within `bounds` are.
+            CannotEnter: If no scores within `bounds` can enter an archive.
         """
-        if not any(floor.reachable(bounds) for floor in self.archives):
+        if not any(threshold.reachable(bounds) for threshold in self.archives):
             raise CannotEnter(bounds)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """For another process: of the cells only those that are filled."""
+        """Write the thresholds as JSON values for another process, with filled cells only."""
         return [
             {
-                "task": floor.task,
-                "axes": floor.axes,
-                "ranges": floor.ranges,
-                "bins": floor.qualities.shape,
+                "task": threshold.task,
+                "axes": threshold.axes,
+                "ranges": threshold.ranges,
+                "bins": threshold.qualities.shape,
                 "filled": {
-                    int(cell): float(floor.qualities.flat[cell])
-                    for cell in np.flatnonzero(np.isfinite(floor.qualities))
+                    int(cell): float(threshold.qualities.flat[cell])
+                    for cell in np.flatnonzero(np.isfinite(threshold.qualities))
                 },
             }
-            for floor in self.archives
+            for threshold in self.archives
         ]
 
     @classmethod
     def from_json(cls, content: Sequence[Mapping[str, Any]]) -> EntryThresholds:
-        """Read what `to_json` wrote."""
+        """Read thresholds that `to_json` wrote."""
         archives = []
         for one in content:
             qualities = np.full(one["bins"], -np.inf)

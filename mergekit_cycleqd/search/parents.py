@@ -1,4 +1,4 @@
-"""Choosing parents from an archive."""
+"""Choose parents from an archive."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mergekit_cycleqd.search.archive import Elite
 
 
 def elite_weights(scores: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    """Probability of each elite to be a parent (paper, section 3.1).
+    """Compute the probability of each elite to be a parent (paper, section 3.1).
 
-    Proportional to the product over the tasks of ``low + (high - low) * minmax(score)``, where
-    minmax maps an archive's scores of one task to [0, 1], and equal ones to 1.
+    It is proportional to the product over the tasks of ``low + (high - low) * minmax(score)``.
+    Here minmax maps an archive's scores of one task to [0, 1], or to 1 if all are equal.
 
     Args:
         scores: (elites, tasks) scores within one archive.
@@ -36,13 +36,13 @@ def elite_weights(scores: NDArray[np.float64], low: float, high: float) -> NDArr
 def choose_parents(
     elites: Sequence[Elite], tasks: Sequence[str], sampling: Sampling, rng: np.random.Generator
 ) -> tuple[Elite, Elite]:
-    """Two different elites; a lone one is both.
+    """Choose two different elites. An only elite is both parents.
 
     Args:
         elites: One or more elites of an archive, in an order that does not depend on chance.
         tasks: Names of all tasks.
-        sampling: Whether, and how strongly, better elites are preferred.
-        rng: Where the choice comes from.
+        sampling: Whether and how strongly better elites are preferred.
+        rng: Generator of the random choice.
     """
     if len(elites) == 1:
         return elites[0], elites[0]
@@ -51,6 +51,6 @@ def choose_parents(
     if sampling.kind == "elite":
         weights = elite_weights(scores, sampling.low, sampling.high)
         if np.count_nonzero(weights) < 2:
-            weights = None  # low: 0 can leave one elite alone, which cannot be two parents
+            weights = None  # with `low: 0` one elite may be left, which cannot be two parents
     first, second = rng.choice(len(elites), size=2, replace=False, p=weights)
     return elites[int(first)], elites[int(second)]

@@ -1,4 +1,4 @@
-"""The archives of all tasks: laid out by the experts, made anew where scores are corrected."""
+"""All archives of a search. The experts set their ranges; a corrected score rebuilds them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mergekit_cycleqd.search.scores import mean_scores
 
 
 class Population:
-    """The archives, and with `reevaluate` all candidates that they were offered.
+    """All archives of a search, and with `reevaluate` all candidates that were offered.
 
     Attributes:
-        archives: One per task.
+        archives: The archive of each task.
     """
 
     def __init__(self, recipe: Recipe, experts: Sequence[Elite] = ()) -> None:
-        """Lay out the archives and offer them the experts.
+        """Make the archives and offer them the experts.
 
         Args:
             recipe: The run.
-            experts: Those with scores, which set the automatic ranges.
+            experts: The experts that have scores, which set the automatic ranges.
         """
         self.archives = _empty(recipe, [expert.scores for expert in experts])
         self._keeps = recipe.evolution.reevaluate is not None
@@ -40,18 +40,18 @@ class Population:
             archive.add(elite)
 
     def has(self, index: int) -> bool:
-        """Whether a candidate was offered that `correct` may be told more of."""
+        """Whether a candidate was offered, so that `add_evaluation` can take another one of it."""
         return index in self._offered
 
-    def correct(self, index: int, scores: Mapping[str, float]) -> None:
-        """Take one more evaluation of a candidate: what it scores is the mean of all of them.
+    def add_evaluation(self, index: int, scores: Mapping[str, float]) -> None:
+        """Add an evaluation of a candidate, whose score becomes the mean of all evaluations.
 
-        The archives then are what offering all candidates in their order, with the scores that
-        they have now, leaves. Their ranges stay.
+        The archives are then rebuilt: all candidates are offered again in their order, with their
+        present scores. The ranges stay.
 
         Args:
             index: Number of a candidate that was offered.
-            scores: Of the new evaluation.
+            scores: Scores of the new evaluation, by task.
         """
         known = self._scores[index]
         known.append(scores)
@@ -63,7 +63,7 @@ class Population:
 
 
 def _empty(recipe: Recipe, scores: Sequence[Mapping[str, float]]) -> dict[str, TaskArchive]:
-    """The archives of a recipe, with the automatic ranges that these scores of experts make."""
+    """Make empty archives, with automatic ranges from the scores of experts."""
     ranges = {
         task.name: automatic_range([known[task.name] for known in scores])
         if task.range == "auto"

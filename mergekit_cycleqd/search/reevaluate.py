@@ -1,4 +1,4 @@
-"""Elites evaluated once more: whose turn it is, and on which samples."""
+"""Repeated evaluation of elites: when it is due, and which elite is next."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from collections.abc import Mapping
 
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
-from mergekit_cycleqd.search.candidate import turn
+from mergekit_cycleqd.search.candidate import quality_task
 
 
 class Reevaluations:
-    """Which candidates are an elite's next evaluation instead of a child.
+    """Decides which candidates are another evaluation of an elite instead of a child.
 
-    A function of recipe, archives and number alone, like breeding: what counts of other candidates
-    is only which of the earlier ones evaluate what, which is settled when they are asked for.
+    Like breeding, this depends on recipe, archives and number alone. Of other candidates it only
+    matters which elites earlier ones evaluate. That is known when these are asked for.
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        """None yet."""
+        """Start without any repeated evaluation."""
         self._recipe = recipe
-        self._asked: dict[int, list[int]] = {}  # candidates that evaluate it again, ascending
+        self._asked: dict[
+            int, list[int]
+        ] = {}  # by elite: candidates that evaluate it again, ascending
 
-    def falls_on(self, index: int) -> bool:
-        """Whether a candidate is an elite's next evaluation: one of every `reevaluate` children.
+    def is_due(self, index: int) -> bool:
+        """Whether a candidate is another evaluation: one of every `reevaluate` children.
 
-        Founders are not counted. It is the last one where the turns of the tasks let every task
-        come to it. Where they do not (each third place would always be the third of three tasks),
-        it moves forward by one with every round of the tasks, so that each loses its share of
-        children and no more.
+        Founders are not counted. Usually it is the last of the `reevaluate` children. But every
+        third child, say, would always fall on the third of three tasks. In such a case the place
+        moves forward by one after each round of the tasks, so that all lose equally many children.
 
         Args:
             index: Number of the candidate.
@@ -47,27 +48,26 @@ class Reevaluations:
         return place == every - 1 - block // (period // shifts) % shifts
 
     def choose(self, archives: Mapping[str, TaskArchive], index: int) -> tuple[str, Elite, int]:
-        """The elite that is evaluated again: the one with the fewest evaluations.
+        """Choose the elite with the fewest evaluations of the quality task's archive.
 
-        Of those the best at the task comes first, and of equals the older one. An evaluation that
-        is still under way counts, and so does one that failed.
+        Among several, the best at the task is chosen, then the oldest. Evaluations that are not
+        finished or that failed count too.
 
         Args:
             archives: The archive of each task, none of them empty.
-            index: Number of the candidate that the evaluation is.
+            index: Number of the candidate that is the new evaluation.
 
         Returns:
-            The task whose turn it is, the elite, and which repeat of its evaluation this is, from
-            1.
+            The quality task, the elite, and the number of this repeat, counted from 1.
         """
-        task = turn(self._recipe, index)
+        task = quality_task(self._recipe, index)
         elites = archives[task].elites  # best first
         counts = [self._count(elite.index, index) for elite in elites]
         fewest = min(counts)
         return task, elites[counts.index(fewest)], fewest + 1
 
     def note(self, index: int, again: int) -> None:
-        """Know that candidate `index` evaluates candidate `again` once more."""
+        """Record that candidate `index` evaluates candidate `again` once more."""
         insort(self._asked.setdefault(again, []), index)
 
     def _count(self, again: int, before: int) -> int:

@@ -1,4 +1,4 @@
-"""Scores by task, and means of several evaluations."""
+"""Scores by task, and their means over several evaluations."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ Scores = Mapping[str, float]
 
 
 def mean_scores(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of several evaluations, by task; in any order the same to the last bit."""
+    """Compute the mean of several evaluations by task, exact in any order of the evaluations."""
     return {task: math.fsum(one[task] for one in found) / len(found) for task in found[0]}
 
 
-def gathered(
+def scores_by_candidate(
     evaluations: Iterable[tuple[int, int | None, Mapping[str, float] | None]],
 ) -> dict[int, list[Mapping[str, float]]]:
-    """The scores of all evaluations of each candidate that has any, by its number.
+    """Group the scores of all evaluations by the number of the candidate.
 
     Args:
-        evaluations: In their order: the number of each, the candidate that it evaluates once more
-            (None for a first evaluation), and its scores (None where it failed).
+        evaluations: Triples in their order. First comes the number of the evaluation, then the
+            candidate that it evaluates once more (None for a first evaluation). Last come its
+            scores (None if it failed).
+
+    Returns:
+        The scores of each candidate that has any.
     """
     found: dict[int, list[Mapping[str, float]]] = {}
     for number, again, scores in evaluations:

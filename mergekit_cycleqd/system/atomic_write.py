@@ -1,4 +1,4 @@
-"""Replace a file so that a crash leaves the old one or the new one."""
+"""Write files atomically: after a crash a file is the old one or the new one."""
 
 from __future__ import annotations
 

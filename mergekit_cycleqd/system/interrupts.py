@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, let through only where they leave nothing half done."""
+"""Handle Ctrl-C and SIGTERM only where they leave nothing half done."""
 
 from __future__ import annotations
 
@@ -10,36 +10,35 @@ from types import FrameType
 
 
 class Interrupts:
-    """While entered, SIGINT and SIGTERM raise KeyboardInterrupt inside `welcome` alone.
+    """A context in which SIGINT and SIGTERM raise KeyboardInterrupt only inside `welcome`.
 
-    One that comes elsewhere waits for the next `welcome`. Outside the main thread, where Python
-    sets no signal handlers, nothing changes.
+    A signal that comes elsewhere waits for the next `welcome`. Outside the main thread nothing
+    changes, because Python sets no signal handlers there.
     """
 
     def __init__(self) -> None:
-        """Nothing came so far."""
         self._welcome = False
         self._came = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Interrupts:
-        """Take the signals over."""
+        """Take over both signals."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._take)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the signals back; one that still waits is dropped, for the work is done."""
+        """Restore the signal handlers. A signal that still waits is dropped: the work is done."""
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     @contextmanager
     def welcome(self) -> Iterator[None]:
-        """A stretch that may be interrupted.
+        """Allow interrupts while this context lasts.
 
         Raises:
-            KeyboardInterrupt: If a signal came before or came inside, whatever became of it there.
+            KeyboardInterrupt: If a signal came before or inside, even if code inside caught it.
         """
         self._welcome = True
         try:

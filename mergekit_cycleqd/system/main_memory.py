@@ -1,4 +1,4 @@
-"""How much main memory is left to this process."""
+"""Measure how much main memory this process can still take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-_GROUPS = (  # both versions of control groups: folder, limit, usage, and what may be dropped
+_GROUPS = (  # of control groups 2 and 1: folder, limit, usage, droppable cache
     ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     (
         "/sys/fs/cgroup/memory",
@@ -18,7 +18,10 @@ _GROUPS = (  # both versions of control groups: folder, limit, usage, and what m
 
 
 def available_memory() -> int:
-    """Bytes that can be had without swapping, as the machine and this container's limits say."""
+    """Count the bytes that can be taken without swapping.
+
+    Limits of the machine, of the container and of the process are respected.
+    """
     free = int(psutil.virtual_memory().available)
     for folder, limit, usage, cached in _GROUPS:
         try:

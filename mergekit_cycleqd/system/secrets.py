@@ -1,4 +1,4 @@
-"""Strike tokens, keys and passwords out of a text."""
+"""Remove tokens, keys and passwords from a text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
 
 
 def secrets_struck_out(text: str) -> str:
-    """A text without any key, token or password of the environment."""
+    """Replace every key, token and password of the environment by its name."""
     for name, value in os.environ.items():
         if value and _SECRET.search(name.upper()):
             text = text.replace(value, f"({name})")
@@ -22,7 +22,7 @@ _TOKEN = re.compile(r"hf_[A-Za-z0-9]{6,}")
 
 
 def without_tokens(text: str) -> str:
-    """The text with every token of the Hub in it struck out."""
+    """Replace every token of the Hub in a text."""
     token = get_token()
     if token:
         text = text.replace(token, "(token)")

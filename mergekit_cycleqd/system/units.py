@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def size(count: float) -> str:
-    """Bytes for a reader, such as ``12.3 GB``."""
+    """Format a number of bytes, such as ``12.3 GB``."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -13,7 +13,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Such as ``3 h 07 min``, ``4 min`` or ``12.5 s``."""
+    """Format seconds, such as ``3 h 07 min``, ``4 min`` or ``12.5 s``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)

@@ -105,7 +105,7 @@ def test_directions_come_from_the_thin_factors_and_are_as_many_as_the_rank(
     draw = torch.Generator().manual_seed(rank)
     up = torch.randn(shape[0], rank, generator=draw)
     thin = LowRank(up, torch.randn(rank, shape[1], generator=draw), scaling=-1.5)
-    basis = thin.basis()
+    basis = thin.singular_directions()
     assert basis.vectors.shape == (min(shape), rank)
     assert basis.values.shape == (rank,)
     full = directions(thin.product(torch.float64))
@@ -131,7 +131,7 @@ def test_an_adapter_is_held_in_its_thin_factors_and_never_decomposed_densely(
     in_place(mutate(Genome.uniform(only), Term(1, 3, 0.3)), tmp_path)
     assert set(shapes) == {(4, 4)} and len(shapes) == 2 * len(PLAIN_LORA["target_modules"])
     assert not (tmp_path / "factors").exists()
-    change = LoRAExpert.open(only.experts[0]).change("model.layers.0.mlp.up_proj.weight")
+    change = LoRAExpert.open(only.experts[0]).expert_tensor("model.layers.0.mlp.up_proj.weight")
     assert isinstance(change, LowRank)
     assert change.up.shape == (48, 4) and change.down.shape == (4, 32)
 

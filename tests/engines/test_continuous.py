@@ -18,7 +18,9 @@ from mergekit_cycleqd.recipe.engine import Engine
 from tests.support.engines import children, choices, open_hf, prompts, questions, room_for
 from tests.support.families import make_family
 
-pytestmark = pytest.mark.skipif(bool(module.missing()), reason="; ".join(module.missing()))
+pytestmark = pytest.mark.skipif(
+    bool(module.continuous_faults()), reason="; ".join(module.continuous_faults())
+)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,12 @@ from transformers import AutoModelForCausalLM
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines import placement
-from mergekit_cycleqd.engines.placement import FOR_BATCHES, Home, arriving, room_beside_batches
+from mergekit_cycleqd.engines.placement import (
+    FOR_BATCHES,
+    TensorStore,
+    prefetch,
+    room_beside_batches,
+)
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
@@ -26,7 +31,7 @@ CPU, META = torch.device("cpu"), torch.device("meta")
 
 def test_what_has_no_room_on_its_device_is_kept_in_main_memory() -> None:
     room = 100
-    home = Home(lambda device: room)
+    home = TensorStore(lambda device: room)
     first = home.keep(torch.ones(20), META)
     assert first.device == META
     assert not home.full
@@ -43,7 +48,7 @@ def test_main_memory_is_taken_in_pieces_that_hold_many_tensors(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(placement, "PIECE", 2048)
-    home = Home(lambda device: -1.0)
+    home = TensorStore(lambda device: -1.0)
     tensors = [torch.rand(n).to(torch.bfloat16) for n in (3, 256, 700, 1, 1500, 200)]
     tensors += [torch.rand(2, 3, 5, dtype=torch.float64), torch.tensor(2.5), torch.empty(0)]
     kept = [home.keep(tensor, META) for tensor in tensors]
@@ -56,7 +61,7 @@ def test_main_memory_is_taken_in_pieces_that_hold_many_tensors(
 
 
 def test_main_memory_has_no_end() -> None:
-    home = Home(room_beside_batches)
+    home = TensorStore(room_beside_batches)
     tensor = torch.ones(3)
     assert home.keep(tensor, CPU) is tensor
     assert not home.full
@@ -70,11 +75,11 @@ def test_one_tensor_more_than_is_worked_on_is_on_its_way() -> None:
         return -each
 
     def seen() -> Iterator[tuple[int, int, list[int]]]:
-        for each, there in arriving([1, 2, 3], on_device, lambda each: None):
+        for each, there in prefetch([1, 2, 3], on_device, lambda each: None):
             yield each, there, list(began)
 
     assert list(seen()) == [(1, -1, [1, 2]), (2, -2, [1, 2, 3]), (3, -3, [1, 2, 3])]
-    assert list(arriving([], on_device, lambda each: None)) == []
+    assert list(prefetch([], on_device, lambda each: None)) == []
 
 
 def resident(family: Family, folder: Path, room: Callable[[torch.device], float]) -> ResidentModel:

@@ -14,11 +14,11 @@ from transformers import AutoModelForCausalLM
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
-from mergekit_cycleqd.engines.fingerprint import digest
+from mergekit_cycleqd.engines.fingerprint import tensor_digest
 from mergekit_cycleqd.engines.open import engine_faults
 from mergekit_cycleqd.engines.resident_model import ResidentModel
-from mergekit_cycleqd.engines.vllm.swap_check import Report, SwapCheck, check_reach
-from mergekit_cycleqd.engines.vllm.worker import FILL, Merges
+from mergekit_cycleqd.engines.vllm.swap_check import SwapCheck, SwapReport, check_reach
+from mergekit_cycleqd.engines.vllm.worker import FILL, GenomeTensors
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
@@ -43,7 +43,7 @@ def adapted(folder: Path) -> Family:
     return adapted_family(make_family(folder, tied=False), folder)
 
 
-def merges(family: Family, dtype: str) -> Merges:
+def merges(family: Family, dtype: str) -> GenomeTensors:
     checkpoints = list(map(open_expert, (family.base_model, *family.experts)))
     sent = {
         "models": [checkpoint.name for checkpoint in checkpoints],
@@ -51,7 +51,7 @@ def merges(family: Family, dtype: str) -> Merges:
         "dtype": dtype,
         "trust_remote_code": False,
     }
-    return Merges(sent, CPU)
+    return GenomeTensors(sent, CPU)
 
 
 def bred(family: Family) -> list[Genome]:
@@ -108,7 +108,7 @@ def test_weights_that_changed_since_the_run_began_are_refused(tmp_path: Path) ->
     with pytest.raises(
         ModelError, match=r"red: a worker of vLLM finds other weights in .*red than"
     ):
-        Merges(sent, CPU)
+        GenomeTensors(sent, CPU)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int8])
@@ -120,15 +120,17 @@ def test_any_number_that_changes_changes_the_digest(
     for i in range(tensor.numel()):
         changed = tensor.clone()
         changed.view(-1)[i] += 1
-        assert digest(changed) != digest(tensor)
-    assert digest(tensor.clone()) == digest(tensor)
+        assert tensor_digest(changed) != tensor_digest(tensor)
+    assert tensor_digest(tensor.clone()) == tensor_digest(tensor)
     if tensor.ndim > 1:
-        assert digest(tensor.flip(0)) != digest(tensor), "the order of rows counts"
+        assert tensor_digest(tensor.flip(0)) != tensor_digest(tensor), "the order of rows counts"
 
 
-def report(fed: str, loaded: str) -> Report:
+def report(fed: str, loaded: str) -> SwapReport:
     """Of three tensors a, b and c, and two parameters, of which one is made of a and b."""
-    return Report(dict(zip("abc", fed, strict=True)), dict(zip(("ab", "c"), loaded, strict=True)))
+    return SwapReport(
+        dict(zip("abc", fed, strict=True)), dict(zip(("ab", "c"), loaded, strict=True))
+    )
 
 
 def test_swaps_that_do_what_they_should_pass() -> None:
@@ -178,7 +180,7 @@ def test_a_part_that_stays_behind_when_only_some_tensors_change_is_seen_the_seco
 
 def test_a_tensor_that_was_not_fed_is_seen() -> None:
     check = SwapCheck([report("111", "11")])
-    some = Report({"a": "2", "b": "2"}, {"ab": "2", "c": "2"})
+    some = SwapReport({"a": "2", "b": "2"}, {"ab": "2", "c": "2"})
     assert check.fault([some]) == "worker 0 was not fed all tensors"
 
 

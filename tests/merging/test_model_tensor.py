@@ -67,12 +67,14 @@ def half(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setitem(
         known.KINDS,  # type: ignore[arg-type]
         "halves",
-        known.Kind(tag=-9, largest=1.0, of_directions=False, title="halves", short="halves"),
+        known.TaskVectorKind(
+            tag=-9, largest=1.0, of_directions=False, title="halves", short="halves"
+        ),
     )
     monkeypatch.setitem(
         made.KINDS,  # type: ignore[arg-type]
         "halves",
-        made.Kind(transform, lambda share, side: side),
+        made.TaskVectorTransform(transform, lambda share, side: side),
     )
     return "halves"
 

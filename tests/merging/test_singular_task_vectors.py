@@ -24,7 +24,7 @@ from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.merging.directions import directions
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.singular_task_vectors import singular_task_vectors
-from mergekit_cycleqd.merging.task_vectors import transformed
+from mergekit_cycleqd.merging.task_vectors import transform_experts
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.run_folder.run_view import RunView
 from tests.support import runs
@@ -104,7 +104,7 @@ def test_vectors_are_averaged_and_without_a_share_all_is_as_it_was() -> None:
     first, second = singular_task_vectors(base, [*experts], 0.5, directions)
     assert isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor)
     assert torch.allclose(first + second - base, (experts[0] + experts[1]) / 2)
-    assert transformed(PLAIN, base, [*experts, None], directions) == [*experts, None]
+    assert transform_experts(PLAIN, base, [*experts, None], directions) == [*experts, None]
 
 
 @pytest.mark.parametrize("kind", LORA_KINDS)

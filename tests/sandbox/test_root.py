@@ -136,7 +136,7 @@ def test_without_root_building_says_what_to_do(
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(SandboxError, match="needs root; run as root, or name an image"):
         build_root()
-    assert "use docker" in (bubblewrap.missing() or "")
+    assert "use docker" in (bubblewrap.bubblewrap_fault() or "")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_an_engine_that_does_not_answer_is_named_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    assert "none.sock does not answer" in (docker.missing() or "")
+    assert "none.sock does not answer" in (docker.docker_fault() or "")
     assert [found.available for found in backends() if found.name == "docker"] == [False]
     with pytest.raises(SandboxError, match="or name its socket by DOCKER_HOST"):
         open_backend("docker", root=tmp_path)
@@ -210,7 +210,7 @@ def test_auto_is_bubblewrap_where_no_engine_answers(
     sandbox_root: Path,
     need: Callable[[str | None], None],
 ) -> None:
-    need(bubblewrap.missing())
+    need(bubblewrap.bubblewrap_fault())
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     backend = open_backend("auto", root=sandbox_root)
     assert isinstance(backend, bubblewrap.BubblewrapBackend)

@@ -61,7 +61,7 @@ def test_what_is_stopped_would_have_entered_no_archive(
 ) -> None:
     bounds = {name: (min(low[name], final[name]), max(high[name], final[name])) for name in TASKS}
     archives = archives_of(told)
-    floors = EntryThresholds(tuple(archive.floor for archive in archives))
+    floors = EntryThresholds(tuple(archive.entry_threshold for archive in archives))
     again = EntryThresholds.from_json(json.loads(json.dumps(floors.to_json())))
     for ours, theirs in zip(floors.archives, again.archives, strict=True):
         assert (ours.task, ours.axes, ours.ranges) == (theirs.task, theirs.axes, theirs.ranges)

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.cli.main import main
-from mergekit_cycleqd.engines.answer_sampling import with_own_seeds
+from mergekit_cycleqd.engines.answer_sampling import with_separate_seeds
 from mergekit_cycleqd.engines.hf.engine import HFEngine
 from mergekit_cycleqd.errors import JournalError, RecipeError, SearchError
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
@@ -41,7 +41,7 @@ from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
-from mergekit_cycleqd.search.candidate import Candidate, Outcome, turn
+from mergekit_cycleqd.search.candidate import Candidate, Outcome, quality_task
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.reevaluate import Reevaluations
 from mergekit_cycleqd.search.scores import Scores
@@ -198,15 +198,15 @@ def test_the_elite_with_the_fewest_evaluations_comes_first_then_the_best_then_th
 def test_every_task_gives_up_the_same_share_of_its_children(every: int, cycle: int) -> None:
     run = recipe(cycle=cycle, reevaluate=every, founders=[0.3, 0.5])
     repeats = Reevaluations(run)
-    taken = [i for i in range(5 + 36 * every * cycle) if repeats.falls_on(i)]
+    taken = [i for i in range(5 + 36 * every * cycle) if repeats.is_due(i)]
     assert min(taken) >= 5, "neither experts nor founders"
     assert [(i - 5) // every for i in taken] == list(range(36 * cycle)), "one of every so many"
-    counts = Counter(turn(run, index) for index in taken)
+    counts = Counter(quality_task(run, index) for index in taken)
     assert set(counts.values()) == {12 * cycle}
     fixed = Reevaluations(recipe(quality="b", reevaluate=every))
-    assert [i for i in range(40) if fixed.falls_on(i)] == list(range(2 + every, 40, every))
+    assert [i for i in range(40) if fixed.is_due(i)] == list(range(2 + every, 40, every))
     never = Reevaluations(recipe())
-    assert not any(never.falls_on(i) for i in range(40))
+    assert not any(never.is_due(i) for i in range(40))
 
 
 @pytest.mark.parametrize(
@@ -396,10 +396,10 @@ def test_an_engine_that_draws_each_answer_by_itself_gets_a_seed_for_each() -> No
         return Instance("generate_until", {}, (prompt, settings), 0)
 
     asked = [request("p", seed=3), request("p", seed=3), request("q", seed=3), request("q")]
-    own = with_own_seeds(asked)
+    own = with_separate_seeds(asked)
     seeds = [each.args[1].get("seed") for each in own]
     assert len(set(seeds)) == 4 and seeds[3] is None
-    assert seeds == [each.args[1].get("seed") for each in with_own_seeds(asked)]
+    assert seeds == [each.args[1].get("seed") for each in with_separate_seeds(asked)]
     assert asked[0].args[1] == {"seed": 3}, "the request itself is used again for the next model"
     assert seeds[0] == 7760384588591606715, "a run goes on with the same ones in years"
 

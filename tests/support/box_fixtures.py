@@ -13,7 +13,7 @@ from tests.support.boxes import KINDS, skip
 @pytest.fixture(scope="session")
 def own_boxes(sandbox_root: Path) -> dict[str, str]:
     """Those of bubblewrap, for tests that would show no more with another backend."""
-    lacking = bubblewrap.missing()
+    lacking = bubblewrap.bubblewrap_fault()
     if lacking:
         skip(lacking)
     return {"backend": "bubblewrap", "image": str(sandbox_root)}

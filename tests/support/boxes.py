@@ -62,7 +62,7 @@ def sandbox_root() -> Path:
 def docker_engine() -> Iterator[None]:
     """A Docker engine: the one that answers, or one of the tests' own."""
     takes("Docker")
-    if docker.missing() is None:
+    if docker.docker_fault() is None:
         yield
         return
     if os.geteuid() != 0 or not shutil.which("dockerd"):
@@ -90,7 +90,7 @@ def docker_engine() -> Iterator[None]:
         )
         try:
             deadline = time.monotonic() + _DAEMON_SECONDS
-            while (lacking := docker.missing()) and daemon.poll() is None:
+            while (lacking := docker.docker_fault()) and daemon.poll() is None:
                 if time.monotonic() > deadline:
                     break
                 time.sleep(0.2)
@@ -109,7 +109,7 @@ def _open(kind: str, limits: Limits, request: pytest.FixtureRequest) -> Backend:
     if kind == "docker":
         request.getfixturevalue("docker_engine")
         return docker.DockerBackend(limits, root)
-    lacking = bubblewrap.missing()
+    lacking = bubblewrap.bubblewrap_fault()
     if lacking:
         skip(lacking)
     return bubblewrap.BubblewrapBackend(limits, root)

@@ -1,1 +1,1 @@
-"""Engine `hf`: transformers."""
+"""Engine `hf`: language models of transformers in this process."""

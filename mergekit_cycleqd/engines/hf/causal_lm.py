@@ -1,4 +1,4 @@
-"""lm-eval's model around one of transformers, for many evaluations of the same requests."""
+"""lm-eval's model around a model of transformers, for many evaluations of the same requests."""
 
 from __future__ import annotations
 
@@ -14,51 +14,52 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import postprocess_generated_text
 
-from mergekit_cycleqd.engines.answer_sampling import Answers, Prompts, Sampling
-from mergekit_cycleqd.engines.hf.continuous import Continuous
+from mergekit_cycleqd.engines.answer_sampling import Answers, AnswerSampling, Prompts
+from mergekit_cycleqd.engines.hf.continuous import ContinuousBatching
 from mergekit_cycleqd.engines.hf.stop_texts import StopRows, StopTexts
-from mergekit_cycleqd.engines.out_of_memory import Trial, halved
-from mergekit_cycleqd.engines.quiet_lm import QuietScores
+from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, halve_batch
+from mergekit_cycleqd.engines.quiet_lm import QuietScoring
 
 _log = logging.getLogger(__name__)
 
 REMEMBERED = 2**14
-"""How many texts are kept as tokens; those of episodes are new each time."""
+"""How many texts are cached as tokens. There is a limit because texts of episodes never repeat."""
 
 _T = TypeVar("_T")
 _Kind = Literal["generate", "score"]
 
 
-class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
+class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
     """HFLM that tokenises a request once, and takes batches as large as memory allows.
 
-    Batches are sorted by length, longest first, so that padding is least and a batch that is too
-    large shows at once. It is halved and tried again, and all later batches of its kind are as
-    small, those of later models too; nothing is measured beforehand. In exact arithmetic an answer
-    does not depend on the rows beside it; in floating point a batch of another size may round
-    otherwise, which changes a score only where two tokens, or two choices, are equally likely but
-    for rounding. Give a `batch_size` that fits where that matters.
+    Requests are sorted by length, longest first. So there is little padding, and the first batch
+    shows whether memory suffices. A batch that does not fit is halved and tried again; all later
+    batches of its kind have the smaller size, also for later models.
+
+    In exact arithmetic an answer does not depend on the other rows of its batch. In floating point
+    another batch size may round differently. This changes a score only if two tokens or choices are
+    equally likely up to rounding. Give a `batch_size` that fits if this matters.
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, rows: int, continuous: Continuous | None = None
+        self, model: Any, tokenizer: Any, rows: int, continuous: ContinuousBatching | None = None
     ) -> None:
-        """Show a model to lm-eval.
+        """Wrap a model for lm-eval.
 
         Args:
-            model: Of transformers, on its device.
-            tokenizer: Its tokenizer.
-            rows: The largest batch; with `continuous`, the most requests under way.
-            continuous: What generates greedy answers; None for padded batches.
+            model: A model of transformers, on its device.
+            tokenizer: The model's tokenizer.
+            rows: Largest size of a batch. With `continuous`, largest number of requests at a time.
+            continuous: Generates greedy answers; None for padded batches.
         """
         super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=rows, backend="causal")
         self.rows: dict[_Kind, int] = {"generate": rows, "score": rows}
         self._continuous = continuous
-        self._said = False
+        self._warned_of_cut = False
         self._stops: dict[tuple[str, ...], StopTexts] = {}
         self._tokens = lru_cache(REMEMBERED)(self._tokenised)
         self._prompt = lru_cache(REMEMBERED)(self._tokenised_prompt)
-        self._text = lru_cache(REMEMBERED)(self._as_text)  # most children give many answers alike
+        self._text = lru_cache(REMEMBERED)(self._as_text)  # many answers of a child are equal
 
     def tok_encode(
         self,
@@ -67,7 +68,7 @@ class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
         left_truncate_len: int | None = None,
         **_: Any,
     ) -> list[int]:
-        """Tokens of a text, as in lm-eval."""
+        """Tokenise a text as lm-eval does."""
         ids = self._tokens(string, add_special_tokens)
         return list(ids[-left_truncate_len:] if left_truncate_len else ids)
 
@@ -85,12 +86,12 @@ class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
     def _loglikelihood_tokens(
         self, requests: Sequence[Any], disable_tqdm: bool = True, override_bs: int | None = None
     ) -> list[Any]:
-        """Score tokens; a batch is so many rows, each for all requests that need its logits."""
-        alike: dict[tuple[int, ...], list[int]] = {}
+        """Score tokens. A row of a batch serves all requests that need the same logits."""
+        same_row: dict[tuple[int, ...], list[int]] = {}
         for i, (_, context, continuation) in enumerate(requests):
-            alike.setdefault((*context, *continuation[:-1]), []).append(i)
-        order = sorted(alike, key=lambda tokens: (-len(tokens), tokens))
-        rows = [alike[tokens] for tokens in order]
+            same_row.setdefault((*context, *continuation[:-1]), []).append(i)
+        order = sorted(same_row, key=lambda tokens: (-len(tokens), tokens))
+        rows = [same_row[tokens] for tokens in order]
         score = super()._loglikelihood_tokens
 
         def scored(batch: Sequence[list[int]]) -> list[tuple[int, Any]]:
@@ -105,21 +106,21 @@ class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
         return found
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
-        """Answer prompts, as in lm-eval; requests with equal settings share batches.
+        """Answer prompts as lm-eval does. Requests with equal settings share batches.
 
         Args:
-            requests: Of lm-eval, each with its prompt and settings.
-            disable_tqdm: There is no progress bar.
+            requests: Requests of lm-eval, each with its prompt and settings.
+            disable_tqdm: Has no effect: there is no progress bar.
 
         Returns:
-            The answers, up to where they stop.
+            The answers, cut at the first stop text.
 
         Raises:
-            OutOfMemory: If not even one request fits.
+            OutOfMemory: If one request alone does not fit.
         """
         texts = [""] * len(requests)
-        for asked, places in _alike(requests):
-            sampling = Sampling.of(asked, self.tok_decode(self.eot_token_id, False), self)
+        for asked, places in _group_by_settings(requests):
+            sampling = AnswerSampling.of(asked, self.tok_decode(self.eot_token_id, False), self)
             prompts = self._prompts([requests[i].args[0] for i in places], sampling)
             for place, tokens in self._answers(prompts, sampling):
                 i = places[place]
@@ -127,13 +128,13 @@ class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
                 self.cache_hook.add_partial("generate_until", requests[i].args, texts[i])
         return texts
 
-    def _prompts(self, texts: Sequence[str], sampling: Sampling) -> Prompts:
-        """Prompts as tokens, of which the last ones that fit the context stay, as in lm-eval."""
+    def _prompts(self, texts: Sequence[str], sampling: AnswerSampling) -> Prompts:
+        """Tokenise prompts. Too long ones lose their start, as in lm-eval."""
         room = self.max_length - sampling.new_tokens
         prompts = [self._prompt(text) for text in texts]
         long = sum(len(prompt) > room for prompt in prompts)
-        if long and not self._said:
-            self._said = True
+        if long and not self._warned_of_cut:
+            self._warned_of_cut = True
             _log.warning(
                 "%d of %d prompts are cut at their start, to the %d tokens that the model's "
                 "context of %d leaves for them",
@@ -144,26 +145,28 @@ class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
             )
         return [prompt[-room:] for prompt in prompts]
 
-    def _answers(self, prompts: Prompts, sampling: Sampling) -> Answers:
+    def _answers(self, prompts: Prompts, sampling: AnswerSampling) -> Answers:
         if self._continuous is not None and sampling.greedy:
-            return self._continued(self._continuous, prompts, sampling)
-        return self._padded(prompts, sampling)
+            return self._answer_continuously(self._continuous, prompts, sampling)
+        return self._answer_in_batches(prompts, sampling)
 
-    def _padded(self, prompts: Prompts, sampling: Sampling) -> Answers:
+    def _answer_in_batches(self, prompts: Prompts, sampling: AnswerSampling) -> Answers:
         order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), prompts[i]))
         for places, answers in self._in_batches(
-            "generate", order, lambda batch: self._drawn(prompts, batch, sampling)
+            "generate", order, lambda batch: self._generate_seeded(prompts, batch, sampling)
         ):
             yield from zip(places, answers, strict=True)
 
-    def _drawn(self, prompts: Prompts, batch: Sequence[int], sampling: Sampling) -> list[list[int]]:
+    def _generate_seeded(
+        self, prompts: Prompts, batch: Sequence[int], sampling: AnswerSampling
+    ) -> list[list[int]]:
         chosen = [prompts[i] for i in batch]
         content = [[i, list(prompts[i])] for i in batch]
         with sampling.drawn_for(content, self.device):
             return self._generate(chosen, sampling)
 
-    def _generate(self, prompts: Prompts, sampling: Sampling) -> list[list[int]]:
-        """One padded batch; answers are padded too."""
+    def _generate(self, prompts: Prompts, sampling: AnswerSampling) -> list[list[int]]:
+        """Generate one padded batch. The answers are padded too."""
         width, pad = max(map(len, prompts)), self.tokenizer.pad_token_id
         ids = np.full((len(prompts), width), pad, dtype=np.int64)
         mask = np.zeros_like(ids)
@@ -181,38 +184,40 @@ class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
         answers: list[list[int]] = found[:, width:].tolist()
         return answers
 
-    def _continued(self, engine: Continuous, prompts: Prompts, sampling: Sampling) -> Answers:
+    def _answer_continuously(
+        self, engine: ContinuousBatching, prompts: Prompts, sampling: AnswerSampling
+    ) -> Answers:
         left = list(range(len(prompts)))
         while left:
             rows, done = min(len(left), self.rows["generate"]), set()
-            with Trial() as trial:
+            with MemoryGuard() as guard:
                 for place, tokens in engine.answers(
                     [prompts[i] for i in left], sampling, self._stop(sampling.until), rows
                 ):
                     done.add(left[place])
                     yield left[place], tokens
-            if trial.ran_out is not None:
-                self._shrink("generate", rows, trial.ran_out)
+            if guard.ran_out is not None:
+                self._shrink("generate", rows, guard.ran_out)
             left = [i for i in left if i not in done]
 
     def _in_batches(
         self, kind: _Kind, items: Sequence[_T], work: Callable[[Sequence[_T]], list[Any]]
     ) -> Iterator[tuple[Sequence[_T], list[Any]]]:
-        """Work through items in batches, in smaller ones from where memory runs out."""
+        """Work through items in batches, and in smaller ones after memory ran out."""
         at = 0
         while at < len(items):
             batch = items[at : at + self.rows[kind]]
-            with Trial() as trial:
+            with MemoryGuard() as guard:
                 found = work(batch)
-            if trial.ran_out is None:
+            if guard.ran_out is None:
                 at += len(batch)
                 yield batch, found
             else:
-                self._shrink(kind, len(batch), trial.ran_out)
+                self._shrink(kind, len(batch), guard.ran_out)
 
     def _shrink(self, kind: _Kind, rows: int, reason: str) -> None:
         one, mend = "a batch of one request", "shorter prompts or answers, "
-        self.rows[kind] = halved(rows, one, self.device, reason, mend)
+        self.rows[kind] = halve_batch(rows, one, self.device, reason, mend)
 
     def _stop(self, until: tuple[str, ...]) -> StopTexts:
         if until not in self._stops:
@@ -221,13 +226,13 @@ class CausalLM(QuietScores, HFLM):  # type: ignore[misc]
 
     @cached_property
     def _vocabulary(self) -> list[str]:
-        """The text of each token by itself."""
+        """The text of each single token."""
         texts: list[str] = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
         return texts
 
 
-def _alike(requests: Sequence[Any]) -> list[tuple[dict[str, Any], list[int]]]:
-    """Places of the requests with equal settings, which may share batches."""
+def _group_by_settings(requests: Sequence[Any]) -> list[tuple[dict[str, Any], list[int]]]:
+    """Group the indices of requests by their settings: equal ones may share batches."""
     groups: list[tuple[dict[str, Any], list[int]]] = []
     for i, request in enumerate(requests):
         settings = request.args[1]

@@ -1,4 +1,4 @@
-"""Generation by transformers' continuous batching: a row that ends makes room for the next."""
+"""Continuous batching of transformers: a finished answer makes room for the next prompt."""
 
 from __future__ import annotations
 
@@ -14,43 +14,47 @@ from typing import Any
 import torch
 from packaging.version import Version
 
-from mergekit_cycleqd.engines.answer_sampling import Answers, Prompts, Sampling
+from mergekit_cycleqd.engines.answer_sampling import Answers, AnswerSampling, Prompts
 from mergekit_cycleqd.engines.hf.stop_texts import StopTexts
 from mergekit_cycleqd.errors import CycleQDError
 
 NEEDS = "5.20"
-"""The first version of transformers that this was tried with."""
+"""The oldest version of transformers that this was tested with."""
 
-_CPU_PAGE, _CPU_BATCH_TOKENS = 16, 1024  # elsewhere transformers' own, which suit its kernels
+_CPU_PAGE, _CPU_BATCH_TOKENS = 16, 1024  # on GPUs transformers' defaults suit its kernels
 
 
-class Continuous:
-    """Greedy answers by paged attention.
+class ContinuousBatching:
+    """Generates greedy answers by paged attention.
 
-    The cache of pages is made for each evaluation and given free after it: it can hold nothing of
-    a model whose weights were replaced, and weights are swapped while it takes no memory.
+    The paged cache is made for each evaluation and released after it. So it never holds values of
+    earlier weights, and it takes no memory while weights are swapped.
     """
 
     def __init__(self, model: Any) -> None:
-        """Use a model of transformers.
+        """Check that a model can be batched continuously.
 
         Args:
-            model: On its device.
+            model: A model of transformers, on its device.
 
         Raises:
-            CycleQDError: If its architecture or its own generation settings do not allow it.
+            CycleQDError: If its architecture or its generation settings do not allow it.
         """
         self._model = model
         self._config = deepcopy(model.generation_config)
         self._config.update(do_sample=False, temperature=None, top_p=None, top_k=None)
         ends = self._config.eos_token_id
         self._ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
-        logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # errors are ours
+        logging.getLogger("ContinuousBatchingLogger").setLevel(
+            logging.CRITICAL
+        )  # this class reports errors itself
         attention = model.config._attn_implementation
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of settings that are refused here
+            warnings.simplefilter("ignore")  # about settings that are refused below
             processing = self._manager(1, 2).logit_processor.do_processing
-        if model.config._attn_implementation != attention:  # only a manager that ran puts it back
+        if (
+            model.config._attn_implementation != attention
+        ):  # transformers restores it only after a run
             model.set_attn_implementation(attention)
         if processing:
             raise CycleQDError("the model's generation settings change its probabilities")
@@ -70,17 +74,19 @@ class Continuous:
         except (AttributeError, ValueError) as error:
             raise CycleQDError(f"transformers refuses it: {error}") from error
 
-    def answers(self, prompts: Prompts, sampling: Sampling, stops: StopTexts, rows: int) -> Answers:
-        """Generate, and give each answer as soon as it ends.
+    def answers(
+        self, prompts: Prompts, sampling: AnswerSampling, stops: StopTexts, rows: int
+    ) -> Answers:
+        """Generate answers, and yield each as soon as it is finished.
 
         Args:
-            prompts: As token ids.
-            sampling: Greedy.
-            stops: Where to stop besides the model's end tokens.
-            rows: The most requests under way at a time.
+            prompts: Prompts as token ids.
+            sampling: Settings, which must be greedy.
+            stops: Texts that end an answer, in addition to the model's end tokens.
+            rows: Largest number of requests at a time.
 
         Raises:
-            RuntimeError: What transformers says where it fails, for want of memory also.
+            RuntimeError: If transformers fails, also for lack of memory.
         """
         length = max(map(len, prompts)) + sampling.new_tokens
         ending = frozenset(stops.ending)
@@ -111,7 +117,7 @@ class Continuous:
 
     @contextmanager
     def _running(self, rows: int, length: int) -> Iterator[Any]:
-        gc.freeze()  # transformers collects garbage at the end, twice: only what comes after this
+        gc.freeze()  # transformers collects garbage twice at the end: spare older objects
         try:
             manager = self._manager(rows, length)
             manager.start()
@@ -124,24 +130,24 @@ class Continuous:
             gc.unfreeze()
 
 
-def missing() -> list[str]:
-    """What continuous batching lacks here, and how to get it."""
+def continuous_faults() -> list[str]:
+    """Say what continuous batching lacks here and how to get it, one line each."""
     have = version("transformers")
     if Version(have) >= Version(NEEDS):
         return []
     return [f"needs transformers {NEEDS} or later, got {have}: pip install 'transformers>={NEEDS}'"]
 
 
-def faster(model: Any) -> bool:
-    """Whether it is to be expected that continuous batching beats padded batches.
+def continuous_is_faster(model: Any) -> bool:
+    """Whether continuous batching is expected to be faster than padded batches.
 
-    It does where rows of different lengths go through one kernel without padding: on CUDA with
-    flash attention. Without it attention is masked over all pages, and on a CPU it is slower.
+    On CUDA with flash attention, rows of different lengths go through one kernel without padding.
+    Without flash attention the mask covers all pages. On a CPU it is slower.
     """
     from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
 
     return (
-        not missing()
+        not continuous_faults()
         and model.device.type == "cuda"
         and model.dtype in (torch.bfloat16, torch.float16)
         and (is_flash_attn_2_available() or is_flash_attn_3_available())

@@ -1,4 +1,4 @@
-"""A resident transformers model, shown to lm-eval as one of its models."""
+"""Engine `hf`: a causal language model of transformers, evaluated by lm-eval."""
 
 from __future__ import annotations
 
@@ -9,34 +9,40 @@ from typing import Any
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.engines.device import device_faults, device_of, devices_of, placed
+from mergekit_cycleqd.engines.device import (
+    device_faults,
+    device_map_settings,
+    device_of,
+    devices_of,
+)
 from mergekit_cycleqd.engines.hf.causal_lm import CausalLM
-from mergekit_cycleqd.engines.hf.continuous import Continuous, faster
-from mergekit_cycleqd.engines.out_of_memory import OutOfMemory, Trial, too_large
+from mergekit_cycleqd.engines.hf.continuous import ContinuousBatching, continuous_is_faster
+from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, OutOfMemory, describe_shortage
 from mergekit_cycleqd.engines.resident_engine import ResidentEngine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.recipe.engine import Engine
 
 CPU_ROWS = 64
 GPU_ROWS = 256
-"""The first batch size by `batch_size: auto`; it is halved where memory runs out."""
+"""The first batch size of `batch_size: auto`. It is halved if memory runs out."""
 
 
 def load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
-    """Load a causal language model as lm-eval sees it; its `model` is transformers' own.
+    """Load a causal language model for lm-eval; its `model` is that of transformers.
 
     Args:
-        engine: A recipe's section.
-        base: The model.
+        engine: The recipe's section.
+        base: Checkpoint of the model.
 
     Raises:
-        OutOfMemory: If it does not fit on the devices.
+        OutOfMemory: If the model does not fit on the devices.
         ModelError: If there are too few devices, or the model cannot be batched as the recipe says.
     """
-    with Trial() as trial:
+    with MemoryGuard() as guard:
         return _load_lm(engine, base)
     raise OutOfMemory(
-        f"{base.name} does not fit ({trial.ran_out}): {too_large(devices_of(engine), base, ())}"
+        f"{base.name} does not fit ({guard.ran_out}): "
+        f"{describe_shortage(devices_of(engine), base, ())}"
     )
 
 
@@ -47,12 +53,12 @@ def _load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
         base.folder,
         dtype=engine.dtype,
         trust_remote_code=engine.trust_remote_code,
-        **placed(engine),
+        **device_map_settings(engine),
     ).eval()
     if any(parameter.is_meta for parameter in model.parameters()):
         raise OutOfMemory(
             f"{base.name} does not fit on {engine.pipeline_parallel_size} GPUs: "
-            f"{too_large(devices_of(engine), base, ())}"
+            f"{describe_shortage(devices_of(engine), base, ())}"
         )
     tokenizer = AutoTokenizer.from_pretrained(
         base.folder, trust_remote_code=engine.trust_remote_code
@@ -62,19 +68,21 @@ def _load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
         rows = CPU_ROWS if device_of(engine).type == "cpu" else GPU_ROWS
     log = logging.getLogger("lm_eval.models.huggingface")
     level = log.level
-    log.setLevel(logging.ERROR)  # it warns of every model that it did not load itself
+    log.setLevel(logging.ERROR)  # it warns of every model that it did not load
     try:
         return CausalLM(model, tokenizer, rows, _continuous(engine, model))
     finally:
         log.setLevel(level)
 
 
-def _continuous(engine: Engine, model: Any) -> Continuous | None:
-    spread = engine.pipeline_parallel_size > 1  # and pages are on one device
-    if engine.batching == "padded" or (engine.batching == "auto" and (spread or not faster(model))):
+def _continuous(engine: Engine, model: Any) -> ContinuousBatching | None:
+    spread = engine.pipeline_parallel_size > 1  # pages must be on one device
+    if engine.batching == "padded" or (
+        engine.batching == "auto" and (spread or not continuous_is_faster(model))
+    ):
         return None
     try:
-        return Continuous(model)
+        return ContinuousBatching(model)
     except CycleQDError as error:
         if engine.batching == "auto":
             return None
@@ -84,8 +92,8 @@ def _continuous(engine: Engine, model: Any) -> Continuous | None:
 
 
 class HFEngine(ResidentEngine):
-    """A causal language model of transformers; its `model` is what lm-eval sees."""
+    """An engine with a causal language model of transformers; its `model` is a `CausalLM`."""
 
     def __init__(self, engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> None:
-        """Load the base model and keep the experts' tensors beside it: see `ResidentEngine`."""
+        """Load the base model and keep the experts' tensors; see `ResidentEngine`."""
         super().__init__(_load_lm, engine, base, experts)

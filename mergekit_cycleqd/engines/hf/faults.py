@@ -11,6 +11,6 @@ def faults(engine: Engine) -> list[str]:
     found = device_faults(engine)
     if found or engine.batching != "continuous":
         return found
-    from mergekit_cycleqd.engines.hf.continuous import missing
+    from mergekit_cycleqd.engines.hf.continuous import continuous_faults
 
-    return [f"engine.batching: continuous {fault}" for fault in missing()]
+    return [f"engine.batching: continuous {fault}" for fault in continuous_faults()]

@@ -1,4 +1,4 @@
-"""Where a generation ends besides the end token: the texts that a task stops at."""
+"""Stop generation at the stop texts of a task, not only at the end token."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import torch
 from torch import Tensor
 from transformers import StoppingCriteria
 
-_BROKEN = "\ufffd"  # in the text of a token that is a part of a character
-_LOOKBACK = 2  # tokens more than a text has by itself: it may be cut up otherwise
+_BROKEN = "\ufffd"  # the text of a token that is only a part of a character
+_LOOKBACK = 2  # more tokens than the text has alone: in context it may be split differently
 
 
 class StopTexts:
-    """The texts that end a generation, as tokens, so that few answers must be looked at as text.
+    """The stop texts of a task, with the tokens that can complete them.
 
-    lm-eval cuts every answer at the first of these texts; nothing that is generated after it
-    counts. Stopping there only saves time, and a row stops on its own, whatever rows beside it do.
+    Only answers that end with such a token must be decoded. lm-eval cuts every answer at the first
+    stop text, so that stopping there changes no answer and only saves time. Each row of a batch
+    stops independently.
 
     Attributes:
-        alone: Ids of the tokens that hold one of the texts by themselves, ascending.
-        ending: Ids of the other tokens that one of the texts may end with, ascending.
+        alone: Ids of the tokens that contain a stop text, ascending.
+        ending: Ids of the other tokens that can be the end of a stop text, ascending.
     """
 
     def __init__(
@@ -31,25 +32,29 @@ class StopTexts:
         texts: Sequence[str],
         device: torch.device,
     ) -> None:
-        """Look through the vocabulary.
+        """Search the vocabulary for tokens that can complete a stop text.
 
         Args:
-            tokenizer: Of transformers.
-            vocabulary: The text of each token by itself.
-            texts: What ends a generation; the end token's text among them.
-            device: Where generations are.
+            tokenizer: A tokenizer of transformers.
+            vocabulary: The text of each single token.
+            texts: The stop texts, with the end token's text.
+            device: Device of the generated tokens.
         """
         self._tokenizer = tokenizer
         special = set(tokenizer.all_special_tokens)
         self._texts = tuple(text for text in texts if text and text not in special)
         held = tuple(text for text in texts if text)
-        self.alone = [i for i, own in enumerate(vocabulary) if any(text in own for text in held)]
+        self.alone = [
+            i
+            for i, text_of_token in enumerate(vocabulary)
+            if any(text in text_of_token for text in held)
+        ]
         alone = set(self.alone)
         ends = {text[-1] for text in self._texts if len(text) > 1 or not text.isascii()}
         self.ending = [
             i
-            for i, own in enumerate(vocabulary)
-            if i not in alone and any(_may_end_with(own, end) for end in ends)
+            for i, text_of_token in enumerate(vocabulary)
+            if i not in alone and any(_may_end_with(text_of_token, end) for end in ends)
         ]
         lengths = [len(tokenizer.encode(t, add_special_tokens=False)) for t in self._texts]
         self._lookback = max(lengths, default=0) + _LOOKBACK
@@ -57,13 +62,13 @@ class StopTexts:
         self._ending = torch.tensor(self.ending, dtype=torch.long, device=device)
 
     def rows(self, generated: Tensor) -> Tensor:
-        """Which rows end with one of the texts, after one more token.
+        """Find the rows that end with a stop text after their newest token.
 
         Args:
-            generated: Token ids, shape (rows, tokens).
+            generated: Token ids of shape (rows, tokens).
 
         Returns:
-            Shape (rows,), bool.
+            Booleans of shape (rows,).
         """
         last = generated[:, -1]
         done = torch.isin(last, self._alone)
@@ -73,29 +78,29 @@ class StopTexts:
         return done
 
     def within(self, generated: Sequence[int]) -> bool:
-        """Whether one of the texts stands at the end of what was generated so far, as token ids."""
+        """Whether the last tokens of an answer contain a stop text."""
         text = self._tokenizer.decode(list(generated[-self._lookback :]))
         return any(stop in text for stop in self._texts)
 
 
-def _may_end_with(own: str, end: str) -> bool:
-    # Some tokenizers drop a token's first space when it is decoded by itself.
-    return end in own or end == " " or (_BROKEN in own and not end.isascii())
+def _may_end_with(text_of_token: str, end: str) -> bool:
+    # Some tokenizers drop the first space of a token that is decoded alone.
+    return end in text_of_token or end == " " or (_BROKEN in text_of_token and not end.isascii())
 
 
 class StopRows(StoppingCriteria):  # type: ignore[misc]
-    """`StopTexts` for one batch of transformers' `generate`."""
+    """`StopTexts` as a stopping criterion for one batch of transformers' `generate`."""
 
     def __init__(self, stops: StopTexts, start: int) -> None:
-        """Stop the rows of one batch.
+        """Make the criterion of one batch.
 
         Args:
-            stops: Where.
-            start: How many columns the prompts take.
+            stops: The stop texts.
+            start: Number of columns that the prompts take.
         """
         self._stops = stops
         self._start = start
 
     def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
-        """Which rows are at their end; `scores` are not looked at."""
+        """Find the rows that are finished; `scores` are ignored."""
         return self._stops.rows(input_ids[:, self._start :])

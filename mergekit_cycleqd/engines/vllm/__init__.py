@@ -1,1 +1,1 @@
-"""Engine `vllm`: vLLM, which merges in its own workers."""
+"""Engine `vllm`: language models in vLLM, whose workers merge the weights."""

@@ -1,4 +1,4 @@
-"""vLLM's engine as lm-eval sees it; its workers make a genome's weights themselves."""
+"""Engine `vllm`: a model in vLLM, evaluated by lm-eval. Its workers merge a genome's weights."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.base import ModelEngine
-from mergekit_cycleqd.engines.vllm.swap_check import Report, SwapCheck, check_reach
+from mergekit_cycleqd.engines.vllm.swap_check import SwapCheck, SwapReport, check_reach
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.engine import Engine
 
 OLDEST = "0.20"
-"""The first that works with transformers 5; `reload_weights` takes an iterator since 0.16."""
+"""The oldest vLLM that works with transformers 5. `reload_weights` takes an iterator since 0.16."""
 
 _WORKER = "mergekit_cycleqd.engines.vllm.worker.GenomeWorker"
 _ALL_AT_ONCE = 2**20
-_OURS = {
+_SET_BY_RECIPE = {
     "model": "base_model",
     "tokenizer": "base_model",
     "revision": "base_model",
@@ -40,24 +40,24 @@ _OURS = {
 }
 _DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 _ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process, whose signals and end are its own
-    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork of a process with threads would hang
-    "VLLM_LOGGING_LEVEL": "ERROR",  # it warns at each swap, of layers without weights
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process handles all signals
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork of a process with threads can hang
+    "VLLM_LOGGING_LEVEL": "ERROR",  # it warns at each swap about layers without weights
 }
 
 
 class VLLMEngine(ModelEngine):
-    """A causal language model in vLLM; its `model` is lm-eval's own wrapper for it.
+    """An engine with a causal language model in vLLM; its `model` is lm-eval's wrapper for vLLM.
 
-    A swap sends the genome's recipe, a few KB. Each worker merges the tensors one after the other
-    on its device, by the arithmetic of the other engines, from base and experts in its main memory,
-    and feeds them to vLLM's own loaders, which fuse and shard them. After that the digests of what
-    was fed and of what is loaded are compared with those of all swaps before (`SwapCheck`), and the
+    A swap sends the genome's recipe of a few KB to the workers. Each worker merges the tensors one
+    after the other, with the arithmetic of the other engines, from base and experts in its memory.
+    It feeds them to vLLM's loaders, which fuse and shard them. Then the digests of fed tensors and
+    of loaded parameters are compared with those of all earlier swaps (see `SwapCheck`). Last, the
     prefix cache is emptied.
     """
 
     def __init__(self, engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> None:
-        """Load the base model, and show that its weights can be swapped.
+        """Load the base model, and check that its weights can be swapped.
 
         Args:
             engine: The recipe's section.
@@ -65,21 +65,21 @@ class VLLMEngine(ModelEngine):
             experts: The experts, in the order of a genome's weights.
 
         Raises:
-            ModelError: If a tensor is missing or not finite, or vLLM cannot take weights of this
-                architecture from us.
+            ModelError: If a tensor is missing or not finite, or if vLLM cannot take new weights
+                for this architecture.
         """
         checkpoints = (base, *experts)
         self._family = json.dumps(
             {
                 "models": [checkpoint.name for checkpoint in checkpoints],
                 "fingerprints": [checkpoint.fingerprint() for checkpoint in checkpoints],
-                "dtype": _dtype(engine, base),
+                "dtype": _model_dtype(engine, base),
                 "trust_remote_code": engine.trust_remote_code,
             }
         )
         self._base = Genome.from_base(Family(base.name, tuple(expert.name for expert in experts)))
         self.model = _open_lm(engine, base)
-        self._unsure = False
+        self._must_reopen = False
         try:
             self._swaps = self._begin()
         except BaseException:
@@ -96,39 +96,43 @@ class VLLMEngine(ModelEngine):
         """Replace the weights by those of `genome`.
 
         Raises:
-            ModelError: If the weights are not seen to be the genome's, twice.
+            ModelError: If the check of the weights fails twice.
         """
-        if self._unsure or self.model.model.llm_engine.has_unfinished_requests():
-            self._reopen()  # a swap that broke off leaves vLLM's model in pieces
-        self._unsure = True
+        if self._must_reopen or self.model.model.llm_engine.has_unfinished_requests():
+            self._reopen()  # an interrupted swap leaves a mixture of two models
+        self._must_reopen = True
         fault = self._swaps.fault(self._feed(genome)) and self._swaps.fault(self._feed(genome))
         if fault:
             raise ModelError(f"vLLM does not take the weights of model {genome.id}: {fault}")
         if not self.model.model.reset_prefix_cache():
             raise ModelError("vLLM does not empty its prefix cache, which holds another model's")
-        self._unsure = False
+        self._must_reopen = False
 
     def _reopen(self) -> None:
         from vllm import LLM
 
         self.close()
-        self.model.model = None  # or both would be in memory
+        self.model.model = None  # otherwise both would be in memory
         gc.collect()
         self.model.model = LLM(**self.model.model_args)
         self._swaps = self._begin()
 
     def close(self) -> None:
-        """End vLLM, with all its processes; `load` would start it anew."""
-        self._unsure = True
+        """End vLLM with all its processes. A later `load` starts it again."""
+        self._must_reopen = True
         if self.model.model is not None:
             self.model.model.llm_engine.engine_core.shutdown()
 
-    def _feed(self, genome: Genome) -> list[Report]:
+    def _feed(self, genome: Genome) -> list[SwapReport]:
         answers = self._ask("load_genome", json.dumps(genome.to_recipe()))
-        return [Report(answer["fed"], answer["loaded"]) for answer in answers]
+        return [SwapReport(answer["fed"], answer["loaded"]) for answer in answers]
 
     def _ask(self, method: str, text: str) -> list[dict[str, Any]]:
-        """What each worker answers."""
+        """Call a method of all workers, and give their answers.
+
+        Raises:
+            ModelError: If a worker answers with a fault.
+        """
         answers = [json.loads(a) for a in self.model.model.collective_rpc(method, args=(text,))]
         for answer in answers:
             if "fault" in answer:
@@ -166,8 +170,8 @@ def _option_faults(options: dict[str, Any]) -> Iterator[str]:
 
     known = EngineArgs.__dataclass_fields__
     for name in options:
-        if name in _OURS:
-            yield f"engine.options.{name}: is set by {_OURS[name]}; leave it out"
+        if name in _SET_BY_RECIPE:
+            yield f"engine.options.{name}: is set by {_SET_BY_RECIPE[name]}; leave it out"
         elif name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -175,22 +179,22 @@ def _option_faults(options: dict[str, Any]) -> Iterator[str]:
 
 
 def _set_environment() -> None:
-    """What vLLM reads when it is imported and started, where the user did not set it."""
+    """Set the variables that vLLM reads at import and start, unless the user has set them."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 
 def _open_lm(engine: Engine, base: Checkpoint) -> Any:
-    """lm-eval's model around a vLLM that holds the base, with `GenomeWorker` in its workers."""
+    """Open lm-eval's model around vLLM with the base, and `GenomeWorker` in its workers."""
     _set_environment()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of vLLM about torch
+            warnings.simplefilter("ignore", FutureWarning)  # vLLM warns about torch
             from mergekit_cycleqd.engines.vllm.lm import QuietVLLM
 
             return QuietVLLM(
                 pretrained=str(base.folder),
-                dtype=_dtype(engine, base),
+                dtype=_model_dtype(engine, base),
                 trust_remote_code=engine.trust_remote_code,
                 pipeline_parallel_size=engine.pipeline_parallel_size,
                 tensor_parallel_size=engine.tensor_parallel_size,
@@ -198,12 +202,12 @@ def _open_lm(engine: Engine, base: Checkpoint) -> Any:
                 worker_extension_cls=_WORKER,
                 **{"use_tqdm_on_load": False, **(engine.options or {})},
             )
-    except (AssertionError, TypeError) as error:  # what vLLM refuses options with
+    except (AssertionError, TypeError) as error:  # raised by vLLM for options that it refuses
         raise ValueError(str(error)) from error
 
 
-def _dtype(engine: Engine, base: Checkpoint) -> str:
-    """The dtype of the model: the base's own for auto, where vLLM would make float32 smaller."""
+def _model_dtype(engine: Engine, base: Checkpoint) -> str:
+    """The dtype of the model. With auto it is the base's, while vLLM would shorten float32."""
     if engine.dtype != "auto":
         return engine.dtype
     stated = base.config.get("dtype") or base.config.get("torch_dtype")

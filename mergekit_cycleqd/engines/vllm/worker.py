@@ -1,7 +1,7 @@
-"""What lives in each worker of vLLM: it merges a genome's weights there, and has vLLM load them.
+"""The code in each worker of vLLM: it merges a genome's weights and has vLLM load them.
 
-vLLM makes `GenomeWorker` a base of its worker class (`worker_extension_cls`). What is sent to it
-and what it answers is JSON text of a few KB, never weights.
+vLLM makes `GenomeWorker` a base class of its workers (`worker_extension_cls`). Requests and answers
+are JSON texts of a few KB, never weights.
 """
 
 from __future__ import annotations
@@ -20,80 +20,85 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.loaded_layout import floating_tensors
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
-from mergekit_cycleqd.engines.fingerprint import digest
+from mergekit_cycleqd.engines.fingerprint import tensor_digest
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 
 FILL = 0.8125
-"""A number that no parameter holds in all places, exact in every dtype."""
+"""A number that fills no parameter of a real model, and is exact in every dtype."""
 _WIDTHS = ("input_size_per_partition", "input_size", "embedding_dim")
 
 
 class GenomeWorker:
-    """Methods of each worker, for vLLM's `collective_rpc`."""
+    """Methods that `collective_rpc` of vLLM calls in each worker."""
 
     model_runner: Any
     device: torch.device
-    cycleqd_merges: Merges
+    cycleqd_tensors: GenomeTensors
 
     def open_family(self, text: str) -> str:
-        """Open base and experts, wherever this worker is.
+        """Open base and experts on the machine of this worker.
 
         Args:
-            text: JSON of references and fingerprints, of dtype and trust_remote_code.
+            text: JSON with references, fingerprints, dtype and trust_remote_code.
 
         Returns:
-            JSON: `loaded` digests of vLLM's own loading, and of every parameter once it is `filled`
-            with one number; or a `fault`.
+            JSON with digests of the parameters: `loaded` by vLLM, and `filled` with one number. Or
+            JSON with a `fault`.
         """
         if (
             multiprocessing.parent_process()
             and threading.current_thread() is threading.main_thread()
         ):
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the run decides
+            signal.signal(
+                signal.SIGINT, signal.SIG_IGN
+            )  # Ctrl-C reaches all processes; only the run reacts
         try:
-            own = loaded(self.model_runner.get_model())
-            self.cycleqd_merges = Merges(json.loads(text), self.device)
-            self._reload_from(self.cycleqd_merges.filled())
+            from_folder = parameter_digests(self.model_runner.get_model())
+            self.cycleqd_tensors = GenomeTensors(json.loads(text), self.device)
+            self._reload_from(self.cycleqd_tensors.filled())
         except CycleQDError as error:
             return json.dumps({"fault": str(error)})
-        return json.dumps({"loaded": own, "filled": loaded(self.model_runner.get_model())})
+        return json.dumps(
+            {"loaded": from_folder, "filled": parameter_digests(self.model_runner.get_model())}
+        )
 
     def load_genome(self, text: str) -> str:
         """Replace the weights by those of a genome.
 
         Args:
-            text: JSON of its recipe.
+            text: JSON of the genome's recipe.
 
         Returns:
-            JSON: digests of what was `fed` and what is `loaded`; or a `fault`.
+            JSON with digests of the tensors that were `fed` and of the parameters that are
+            `loaded`. Or JSON with a `fault`.
         """
         fed: dict[str, str] = {}
 
-        def told(tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+        def with_digests(tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
             for name, tensor in tensors:
-                fed[name] = digest(tensor)
+                fed[name] = tensor_digest(tensor)
                 yield name, tensor
 
         try:
             genome = Genome.from_mergekit(json.loads(text))
-            self._reload_from(told(self.cycleqd_merges.tensors(genome)))
+            self._reload_from(with_digests(self.cycleqd_tensors.tensors(genome)))
         except CycleQDError as error:
             return json.dumps({"fault": str(error)})
-        return json.dumps({"fed": fed, "loaded": loaded(self.model_runner.get_model())})
+        return json.dumps({"fed": fed, "loaded": parameter_digests(self.model_runner.get_model())})
 
     @torch.no_grad()
     def _reload_from(self, tensors: Iterator[tuple[str, Tensor]]) -> None:
-        self.reload_weights(weights_iterator=tensors)  # type: ignore[attr-defined]  # vLLM's own
+        self.reload_weights(weights_iterator=tensors)  # type: ignore[attr-defined]  # a method of vLLM
         for module in self.model_runner.get_model().modules():
             if hasattr(module, "cpu_linear") and module.weight.numel():
-                module.quant_method.process_weights_after_loading(module)  # see `loaded`
+                module.quant_method.process_weights_after_loading(module)  # see `parameter_digests`
 
 
-class Merges:
-    """Base and experts, and their merges, on the worker's device as far as vLLM leaves room."""
+class GenomeTensors:
+    """Computes the tensors of genomes, on the worker's device as far as vLLM leaves room."""
 
     def __init__(self, sent: dict[str, Any], device: torch.device) -> None:
         base, *experts = (
@@ -118,18 +123,18 @@ class Merges:
         self._merged = ResidentModel(self._layout, base, experts, cache, device=device)
 
     def tensors(self, genome: Genome) -> Iterator[tuple[str, Tensor]]:
-        """Each tensor of a genome's model, named as in a checkpoint."""
+        """Compute the tensors of a genome's model, named as in a checkpoint."""
         for name, tensor in self._merged.tensors(genome):
             yield from self._as_stored(name, tensor)
 
     def filled(self) -> Iterator[tuple[str, Tensor]]:
-        """The same tensors, all of them full of one number."""
+        """Make the same tensors, filled with one number."""
         for name, tensor in floating_tensors(self._layout, self._base).items():
             full = torch.full_like(tensor, FILL, device=self._device)
             yield from self._as_stored(name, full)
 
     def _as_stored(self, name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """What transformers fused is taken apart again, as when it saves a model."""
+        """Split a tensor that transformers has fused, as when it saves a model."""
         if name in self._base.headers:
             yield name, tensor
             return
@@ -138,13 +143,13 @@ class Merges:
         yield from revert_weight_conversion(self._layout, {name: tensor}).items()
 
 
-def loaded(model: torch.nn.Module) -> dict[str, str]:
-    """Digests of a model's parameters as vLLM holds them.
+def parameter_digests(model: torch.nn.Module) -> dict[str, str]:
+    """Compute digests of a model's parameters as vLLM holds them.
 
-    On a CPU vLLM packs the weights of linear layers out of sight, and empties their parameters:
-    there the layer's product with a fixed vector stands for them, by the very kernel that
-    generates. A head whose parameter is the embedding's keeps it, and has to be packed anew after
-    each swap: vLLM 0.32 does not do it, and would go on with the first model's head.
+    On a CPU vLLM packs the weights of linear layers in a hidden form and empties their parameters.
+    There the digest is that of the layer's product with a fixed vector, computed by the kernel that
+    generates. A tied head keeps its parameter and must be packed again after each swap. vLLM 0.32
+    does not do this, and would keep the first model's head.
     """
     found = {}
     for prefix, module in model.named_modules():
@@ -152,8 +157,10 @@ def loaded(model: torch.nn.Module) -> dict[str, str]:
         if product is not None:
             width = next(getattr(module, key) for key in _WIDTHS if hasattr(module, key))
             vector = torch.linspace(-1, 1, width, dtype=module.weight.dtype)
-            found[f"{prefix}.cpu_linear"] = digest(product(vector[None], module.weight, None))
+            found[f"{prefix}.cpu_linear"] = tensor_digest(
+                product(vector[None], module.weight, None)
+            )
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.numel() or product is None:
-                found[f"{prefix}.{name}"] = digest(parameter)
+                found[f"{prefix}.{name}"] = tensor_digest(parameter)
     return found

@@ -1,6 +1,6 @@
-"""What runs in a box as its first process, by the box's own python (3.9 or later).
+"""The agent: the first process of a box, which runs in the python of the box (3.9 or later).
 
-It starts the commands, watches their time and reports. Nothing here may import anything but the
-standard library and its neighbours. As process 1 it outlives `kill -9 -1` and `kill -9 1`; commands
-cannot trace it, and go before it where memory is short.
+It starts commands, watches their time and reports. The modules here import only the standard
+library and each other. As process 1 the agent survives `kill -9 -1` and `kill -9 1`. Commands
+cannot trace it, and are killed before it if memory runs out.
 """

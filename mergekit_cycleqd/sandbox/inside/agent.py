@@ -1,4 +1,4 @@
-"""Answers the host's requests, one at a time: 4 bytes of length, then JSON, both ways."""
+"""Answer the host's requests, one at a time. A message is 4 bytes of length, then JSON."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import sys
 import time
 from typing import Any
 
-from .commands import Done, run
-from .processes import Processes
-from .seccomp import install
-from .shell import Shell
+from .commands import Finished, run_command
+from .processes import BoxProcesses
+from .seccomp import install_filter
+from .shell import LoginShell
 
 _PR_SET_DUMPABLE = 4
 _CANNOT_START = 126
@@ -24,22 +24,24 @@ class Agent:
     """The box's side of the line to the host."""
 
     def __init__(self, hears: int, speaks: int) -> None:
-        """Talk over two file descriptors, which may be the same."""
+        """Use two file descriptors, which may be the same: to hear requests and to send answers."""
         self._hears = hears
         self._speaks = speaks
-        self._processes = Processes(hears)
-        self._shell: Shell | None = None
+        self._processes = BoxProcesses(hears)
+        self._shell: LoginShell | None = None
 
     def serve(self) -> None:
-        """Answer until the host is gone."""
+        """Answer requests until the host is gone."""
         self._send({"ready": True})
         while True:
-            while not self._processes.turn(time.monotonic() + 3600):
+            while not self._processes.wait_once(time.monotonic() + 3600):
                 pass
             try:
                 answer = self._answer(self._receive())
             except (OSError, MemoryError) as error:
-                answer = Done(_CANNOT_START, b"", f"the box can start nothing: {error}\n".encode())
+                answer = Finished(
+                    _CANNOT_START, b"", f"the box can start nothing: {error}\n".encode()
+                )
             self._send(
                 {
                     "returncode": answer.returncode,
@@ -49,13 +51,13 @@ class Agent:
                 }
             )
 
-    def _answer(self, request: dict[str, Any]) -> Done:
+    def _answer(self, request: dict[str, Any]) -> Finished:
         seconds, limit = float(request["seconds"]), int(request["limit"])
         if "argv" in request:
             argv, stdin, env = request["argv"], request["stdin"], request["env"]
-            return run(self._processes, argv, stdin, env, seconds, limit)
+            return run_command(self._processes, argv, stdin, env, seconds, limit)
         if self._shell is None or self._shell.ended:
-            self._shell = Shell(self._processes)
+            self._shell = LoginShell(self._processes)
         return self._shell.run(request["commands"], seconds, limit)
 
     def _receive(self) -> dict[str, Any]:
@@ -83,13 +85,13 @@ class Agent:
 
 
 def main() -> None:
-    """Become the first process of a box."""
-    # No trace of the agent's files, no dumps to this host, no tracing by what runs here: it shares
-    # the agent's user.
+    """Start the agent as the first process of a box."""
+    # Commands have the agent's user. So its file is deleted, it writes no core dumps to the host,
+    # and commands cannot trace it.
     os.unlink(sys.path[0])
     resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    install()
+    install_filter()
     hears, speaks = os.dup(0), os.dup(1)
     agent = Agent(hears, speaks)
     null = os.open("/dev/null", os.O_RDWR)

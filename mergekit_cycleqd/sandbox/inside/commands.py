@@ -1,4 +1,4 @@
-"""One command in the box: its output is kept to a limit, its time is watched."""
+"""Run one command in the box, with limits of its output and its time."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import os
 import time
 from dataclasses import dataclass
 
-from .processes import Processes, Sink, alive, pipe
+from .processes import BoxProcesses, Sink, living_processes, open_pipe
 
 
-class Kept:
-    """The first bytes of what a command writes, over all its streams."""
+class LimitedOutput:
+    """The first bytes that a command writes, over all its streams."""
 
     def __init__(self, limit: int) -> None:
-        """Keep `limit` bytes."""
+        """Keep at most `limit` bytes."""
         self.room = limit
         self.truncated = False
 
     def sink(self, into: bytearray) -> Sink:
-        """Where one of the streams goes."""
+        """Give a function that takes the pieces of one stream and keeps them in `into`."""
 
         def take(piece: bytes) -> None:
             into.extend(piece[: self.room])
@@ -29,8 +29,8 @@ class Kept:
 
 
 @dataclass
-class Done:
-    """What came of a command, as `Result` names it."""
+class Finished:
+    """The result of a command; `sandbox.base.Result` describes the fields."""
 
     returncode: int | None
     output: bytes | bytearray
@@ -38,26 +38,34 @@ class Done:
     truncated: bool = False
 
 
-def run(
-    processes: Processes,
+def run_command(
+    processes: BoxProcesses,
     argv: list[str],
     stdin: str,
     env: dict[str, str],
     seconds: float,
     limit: int,
-) -> Done:
-    """Run a program until it ends; what it leaves in the background lives on.
+) -> Finished:
+    """Run a program until it ends. Processes that it leaves in the background go on.
+
+    Args:
+        processes: Starts and watches the program.
+        argv: Program and arguments.
+        stdin: Its standard input.
+        env: Additional environment variables.
+        seconds: Time limit.
+        limit: Bytes of output to keep.
 
     Raises:
-        OSError: If it cannot be started.
+        OSError: If the program cannot be started.
     """
-    before = alive()
+    before = living_processes()
     deadline = time.monotonic() + seconds
-    kept, output, errors = Kept(limit), bytearray(), bytearray()
+    kept, output, errors = LimitedOutput(limit), bytearray(), bytearray()
     ends: list[int] = []
     try:
         for _ in range(3):
-            ends.extend(pipe())
+            ends.extend(open_pipe())
         theirs = {0: ends[0], 1: ends[3], 2: ends[5]}
         pid = processes.spawn(argv, env, theirs)
     except BaseException:
@@ -87,4 +95,4 @@ def run(
     for fd in (out, err):
         processes.drain(fd)
         processes.discard(fd)
-    return Done(status, output, errors, kept.truncated)
+    return Finished(status, output, errors, kept.truncated)

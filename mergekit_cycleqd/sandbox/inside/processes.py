@@ -1,4 +1,4 @@
-"""Processes of the box, and the pipes between them and the agent."""
+"""The processes of a box, and the pipes between them and the agent."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _LONGEST_SECONDS = 3600.0
 Sink = Callable[[bytes], object]
 
 
-class Processes:
-    """Starts, feeds, hears and ends processes, one thread for all."""
+class BoxProcesses:
+    """Starts processes, writes to them, reads from them and ends them, all in one thread."""
 
     def __init__(self, channel: int) -> None:
-        """Watch also `channel`, on which the host speaks.
+        """Watch `channel`, over which the host sends requests, and later the processes.
 
         Attributes set here:
-            readers: Pipes to read, and where what they hold goes.
-            writers: Pipes to write, and what is still to be written.
+            readers: Pipes to read, each with the function that takes its bytes.
+            writers: Pipes to write to, each with the bytes that are left.
             statuses: Exit statuses of spawned processes that ended, 128 + n for signal n.
         """
         self.channel = channel
@@ -45,11 +45,14 @@ class Processes:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def turn(self, until: float) -> bool:
-        """Wait for something, until a time (of the monotonic clock) at most, and deal with it.
+    def wait_once(self, until: float) -> bool:
+        """Wait for one event and handle it.
+
+        Args:
+            until: When to stop waiting, as a time of the monotonic clock.
 
         Returns:
-            Whether the host speaks, or is gone.
+            Whether the host has sent something or is gone.
         """
         poll = select.poll()
         for fd in (self.channel, self._wake, *self.readers):
@@ -71,8 +74,8 @@ class Processes:
         return spoken
 
     def watch(self, until: float) -> None:
-        """`turn` within a command, when the host has nothing to say: without it, the box ends."""
-        if self.turn(until):
+        """Handle one event within a command. The box ends if the host sends something or left."""
+        if self.wait_once(until):
             os._exit(0)
 
     def _read(self, fd: int) -> bool:
@@ -113,29 +116,29 @@ class Processes:
                     )
 
     def drain(self, fd: int) -> None:
-        """Take what a pipe holds now, but no more than that: some write without end."""
+        """Read what a pipe holds now, and not more: some processes write without end."""
         for _ in range(2):
             if fd not in self.readers or not self._read(fd):
                 return
 
     def discard(self, fd: int) -> None:
-        """Throw away what comes later, so that who writes it lives on."""
+        """Drop all later bytes of a pipe, so that its writers can go on."""
         if fd in self.readers:
             self.readers[fd] = lambda piece: None
 
     def spawn(self, argv: list[str], env: dict[str, str], fds: dict[int, int]) -> int:
-        """Start a program in a session of its own.
+        """Start a program in a new session.
 
         Args:
             argv: Program and arguments.
-            env: Variables besides `ENVIRONMENT`.
-            fds: Its open files: their numbers there, and here.
+            env: Variables in addition to `ENVIRONMENT`.
+            fds: File descriptors: number in the program, and number here.
 
         Returns:
-            The process.
+            Id of the process.
 
         Raises:
-            OSError: If there can be no other process.
+            OSError: If no process can be started.
         """
         encoded = [word.encode("utf-8", "replace") for word in argv]
         variables = {
@@ -160,39 +163,39 @@ class Processes:
             os._exit(status)
 
     def end(self, named: set[int], before: set[int]) -> None:
-        """Kill some processes, and all that were not there `before`."""
+        """Kill some processes, and all that did not exist `before`."""
         deadline = time.monotonic() + _STRAGGLING_SECONDS
         while time.monotonic() < deadline:
-            targets = [pid for pid in named | (alive() - before) if _runs(pid)]
+            targets = [pid for pid in named | (living_processes() - before) if _runs(pid)]
             if not targets:
                 return
             # All are stopped before the first is killed: a script whose command was killed would
-            # begin the next one.
+            # start its next command.
             for number in (signal.SIGSTOP, signal.SIGKILL):
                 for pid in targets:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, number)
             self.watch(time.monotonic() + 0.005)
-        # They come faster than they go; this one call reaches all of the box at once.
+        # Processes start faster than they are killed. This call kills all of the box at once.
         with contextlib.suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)
         self.watch(time.monotonic() + 0.005)
 
 
-def alive() -> set[int]:
-    """All processes of the box but the agent."""
+def living_processes() -> set[int]:
+    """List all processes of the box except the agent."""
     return {int(name) for name in os.listdir("/proc") if name.isdigit()} - {os.getpid()}
 
 
-def alive_under(name: bytes, before: set[int]) -> set[int]:
-    """Processes of a name that were not there before, and their children."""
-    found = {pid: _stat(pid) for pid in alive() - before}
+def living_under(name: bytes, before: set[int]) -> set[int]:
+    """List processes of a name that did not exist before, and their children."""
+    found = {pid: _stat(pid) for pid in living_processes() - before}
     named = {pid for pid, (its, _, _) in found.items() if its == name}
     return named | {pid for pid, (_, _, parent) in found.items() if parent in named}
 
 
-def pipe() -> tuple[int, int]:
-    """A pipe for processes of any user; what the agent holds of it does not block."""
+def open_pipe() -> tuple[int, int]:
+    """Open a pipe that processes of any user can write to."""
     reads, writes = os.pipe()
     os.fchmod(writes, 0o666)
     return reads, writes
@@ -219,7 +222,7 @@ def _runs(pid: int) -> bool:
 
 
 def _stat(pid: int) -> tuple[bytes, bytes, int]:
-    """Name, state and parent of a process; empty where it is gone."""
+    """Read name, state and parent of a process; empty if it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             name, _, rest = file.read().rpartition(b") ")

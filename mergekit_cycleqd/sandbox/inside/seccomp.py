@@ -1,9 +1,12 @@
-"""A filter of system calls: the root of a box is the machine's root, with few capabilities.
+"""A filter of system calls: the root user of a box is the machine's, with few capabilities.
 
-Namespaces and capabilities hold most of the walls. This closes what they leave open: new namespaces
-(in which a process has all capabilities, and much more of the kernel to attack), keys and sockets
-that no namespace holds, and the agent's own limits. Docker's filter, where there is one, stays on
-top of it.
+Namespaces and capabilities give most of the isolation. The filter closes what they leave open:
+
+- New namespaces: in them a process has all capabilities and can attack more of the kernel.
+- Keys, and sockets that no namespace isolates.
+- The agent's limits.
+
+Docker's filter, if there is one, applies too.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ _X32_CALLS = 0x40000000
 _SOCKETS = {"unix": 1, "inet": 2, "inet6": 10, "netlink": 16}
 _TERMINAL_INPUT = {"TIOCSTI": 0x5412, "TIOCLINUX": 0x541C}
 
-# Numbers of x86_64 and of aarch64.
+# System call numbers of x86_64 and of aarch64.
 _FORBIDDEN = {
     "add_key": (248, 217),
     "bpf": (321, 280),
@@ -57,7 +60,7 @@ _FORBIDDEN = {
     "unshare": (272, 97),
     "userfaultfd": (323, 282),
 }
-# Each of these is looked at more closely.
+# For these the filter also checks an argument.
 _CLONE, _CLONE3, _SOCKET = (56, 220), (435, 435), (41, 198)
 _IOCTL, _PRLIMIT = (16, 29), (302, 261)
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
@@ -69,11 +72,11 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_void_p))
 
 
-def install() -> None:
-    """Put this process, and all that it starts, under the filter.
+def install_filter() -> None:
+    """Apply the filter to this process and to all that it starts.
 
     Raises:
-        OSError: If the kernel refuses, or this machine's system calls are not known.
+        OSError: If the kernel refuses, or the system calls of this machine are not known.
     """
     content = _program(platform.machine())
     buffer = ctypes.create_string_buffer(content, len(content))
@@ -88,7 +91,7 @@ def install() -> None:
 
 
 def _program(machine: str) -> bytes:
-    """The filter as the kernel takes it: an array of struct sock_filter."""
+    """Assemble the filter in the kernel's form, an array of struct sock_filter."""
     if machine not in _MACHINES:
         raise OSError(errno.ENOSYS, f"boxes need x86_64 or aarch64, and this is {machine}")
     column, architecture = _MACHINES[machine]
@@ -99,17 +102,21 @@ def _program(machine: str) -> bytes:
         (_LOAD, 0, 0, _NUMBER),
         *_refuse_if((_AT_LEAST, _X32_CALLS)),
         (_EQUAL, 0, 1, _CLONE3[column]),
-        # Its flags are out of the filter's sight: programs fall back to clone.
+        # A filter cannot see the flags of clone3. Without it programs use clone.
         (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
     ]
     for numbers in _FORBIDDEN.values():
         steps += _refuse_if((_EQUAL, numbers[column]))
-    steps += _looking(_CLONE[column], _FIRST_ARGUMENT, _refuse_if((_ANY_BIT, _NEW_NAMESPACES)))
+    steps += _check_argument(
+        _CLONE[column], _FIRST_ARGUMENT, _refuse_if((_ANY_BIT, _NEW_NAMESPACES))
+    )
     for value in _TERMINAL_INPUT.values():
-        steps += _looking(_IOCTL[column], _SECOND_ARGUMENT, _refuse_if((_EQUAL, value)))
-    steps += _looking(_SOCKET[column], _FIRST_ARGUMENT, _refuse_unless(list(_SOCKETS.values())))
-    # Of another process: all of the box may be the agent's user.
-    steps += _looking(_PRLIMIT[column], _FIRST_ARGUMENT, _refuse_unless([0]))
+        steps += _check_argument(_IOCTL[column], _SECOND_ARGUMENT, _refuse_if((_EQUAL, value)))
+    steps += _check_argument(
+        _SOCKET[column], _FIRST_ARGUMENT, _refuse_unless(list(_SOCKETS.values()))
+    )
+    # Refuse limits of other processes: commands may have the agent's user.
+    steps += _check_argument(_PRLIMIT[column], _FIRST_ARGUMENT, _refuse_unless([0]))
     steps.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(_STEP.pack(*step) for step in steps)
 
@@ -125,7 +132,7 @@ def _refuse_unless(values: list[int]) -> list[_Step]:
     return [*tests, (_RETURN, 0, 0, _REFUSED)]
 
 
-def _looking(number: int, argument: int, steps: list[_Step]) -> list[_Step]:
-    """Steps on an argument of one system call; then its number is looked at again."""
+def _check_argument(number: int, argument: int, steps: list[_Step]) -> list[_Step]:
+    """Make steps that check an argument of one system call, then load the number again."""
     inner = [(_LOAD, 0, 0, argument), *steps, (_LOAD, 0, 0, _NUMBER)]
     return [(_EQUAL, 0, len(inner), number), *inner]

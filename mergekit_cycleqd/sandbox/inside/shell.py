@@ -1,4 +1,4 @@
-"""The login bash of the box: it reads lines from a pipe, and says on another that one is done."""
+"""The login bash of a box. It reads lines from a pipe, and reports on another when one is done."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import shlex
 import time
 from dataclasses import dataclass, field
 
-from .commands import Done, Kept
-from .processes import Processes, alive, alive_under, pipe
+from .commands import Finished, LimitedOutput
+from .processes import BoxProcesses, living_processes, living_under, open_pipe
 
 _TYPED, _MARKS = 9, 8
 _MOST_SAID = 1 << 16
 _DEEPEST = 32
 
-# Each call is one line, so that a shell which reads ahead keeps nothing from the one that called
-# it. Commands read end of file, so that none takes the lines that follow, except that `su` without
-# a command starts a shell that shall read them. The mark goes to a pipe of its own, where nothing
-# that is printed can be taken for it.
+# Each call is one line, so that an inner shell which reads ahead takes no input of the outer one.
+# Commands get an empty input, so that they do not read the lines that follow. Only `su` without a
+# command starts a shell that must read them. The mark that a line is done goes to a separate pipe,
+# so that no output can be mistaken for it.
 _LINE = """\
 su() {{ for _word in "$@"; do case $_word in -*c*) command su "$@"; return;; esac; done; \
 if [ "$(id -u)" != 0 ]; then command su "$@"; return; fi; \
@@ -31,25 +31,25 @@ _LEAVES = re.compile(r"(exit|logout)( \d+)?\s*")
 
 @dataclass
 class _Pending:
-    """A line that was sent and is not done: its mark, and the shells that it started."""
+    """A line that was sent but is not done, with its mark and the shells that it started."""
 
     mark: str
     shells: set[int] = field(default_factory=set)
 
 
-class Shell:
-    """One bash, from its start to its end."""
+class LoginShell:
+    """One login bash, from its start to its end."""
 
-    def __init__(self, processes: Processes) -> None:
-        """Start it.
+    def __init__(self, processes: BoxProcesses) -> None:
+        """Start the shell.
 
         Raises:
-            OSError: If there can be no other process.
+            OSError: If no process can be started.
         """
         ends: list[int] = []
         try:
             for _ in range(3):
-                ends.extend(pipe())
+                ends.extend(open_pipe())
             typed, self._typed, self._out, out, self._marks, marks = ends
             theirs = {0: typed, 1: out, 2: out, _MARKS: marks}
             self._pid = processes.spawn(["bash", "--login"], {}, theirs)
@@ -58,28 +58,34 @@ class Shell:
                 os.close(fd)
             raise
         os.close(typed)
-        # Kept open, so that a shell which closes its own does not look like one that is gone.
+        # Kept open: a shell that closes its descriptors must not look like one that has ended.
         self._theirs = (out, marks)
         for fd in (self._typed, self._out, self._marks):
             os.set_blocking(fd, False)
         self._processes = processes
         self._said = bytearray()
-        # Lines of shells that wait for an inner one, outermost first.
+        # Lines that wait for an inner shell, outermost first.
         self._stack: list[_Pending] = []
         self._status = 0
         self.ended = False
 
-    def run(self, commands: str, seconds: float, limit: int) -> Done:
-        """Run commands until they are done; the shell has `ended` where they or time ended it."""
-        before = alive()
+    def run(self, commands: str, seconds: float, limit: int) -> Finished:
+        """Run commands to their end, and set `ended` if they or the time limit end the shell.
+
+        Args:
+            commands: Lines of bash.
+            seconds: Time limit.
+            limit: Bytes of output to keep.
+        """
+        before = living_processes()
         deadline = time.monotonic() + seconds
-        kept, output = Kept(limit), bytearray()
+        kept, output = LimitedOutput(limit), bytearray()
         processes = self._processes
         processes.readers[self._out] = kept.sink(output)
         processes.readers[self._marks] = self._hear
         status: int | None = self._status
         for chunk in _chunks(commands.replace("\0", ""), nested=bool(self._stack)):
-            # What is printed by the host's line must not be the `$?` of the commands.
+            # Restores `$?` of the last commands, which the line around them has changed.
             recalled = f"(exit {status})\n" if status else " "
             status = self._line(f"{recalled}{chunk}\n", before, deadline)
             if self.ended or status is None:
@@ -93,13 +99,13 @@ class Shell:
             self._close()
         else:
             self._status = status or 0
-            # What is printed in between stays in the pipe, for the next call.
+            # Later output of background processes stays in the pipe, for the next call.
             processes.readers.pop(self._out, None)
             processes.readers.pop(self._marks, None)
-        return Done(status, output, truncated=kept.truncated)
+        return Finished(status, output, truncated=kept.truncated)
 
     def _line(self, commands: str, before: set[int], deadline: float) -> int | None:
-        """Have one piece run by the innermost shell: its status, None where time ran out."""
+        """Run one chunk in the innermost shell: its status, or None if time ran out."""
         pending = self._send(commands)
         entering = False
         status = 0
@@ -118,13 +124,13 @@ class Shell:
                 if line is pending:
                     del self._stack[index:]
                     if entering and self._stack:
-                        self._stack[-1].shells |= alive_under(b"su", before)
+                        self._stack[-1].shells |= living_under(b"su", before)
                     return status
                 if entering:
-                    # The inner shell did not come to be; this one reads on.
+                    # The inner shell did not start; this one goes on.
                     del self._stack[index]
                 else:
-                    # The inner shell was left; the line that had started it is done.
+                    # The inner shell has ended; the line that started it is done.
                     del self._stack[index:]
                     return status
             if self._pid in self._processes.statuses:
@@ -145,12 +151,12 @@ class Shell:
         return pending
 
     def _hear(self, piece: bytes) -> None:
-        # More than this are no marks: commands can write there too.
+        # Commands can write here too: more bytes than this are not marks.
         if len(self._said) < _MOST_SAID:
             self._said.extend(piece)
 
     def _marks_said(self) -> list[tuple[str, int]]:
-        """The marks that came since the last call."""
+        """Read the marks that came since the last call."""
         *lines, rest = bytes(self._said).split(b"\n")
         self._said[:] = rest[:_MOST_SAID]
         found = (re.fullmatch(rb"(su|[0-9a-f]{16}) (\d{1,3})", line) for line in lines)
@@ -165,7 +171,7 @@ class Shell:
 
 
 def _chunks(commands: str, *, nested: bool) -> list[str]:
-    """Commands cut where another shell reads on: after lines that start one, or leave one."""
+    """Cut commands after lines that start or leave an inner shell: another shell reads the rest."""
     chunks: list[str] = []
     lines: list[str] = []
     for line in commands.split("\n"):
