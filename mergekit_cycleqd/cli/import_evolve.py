@@ -10,7 +10,9 @@ import click
 
 @click.command("import-evolve")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="New file to write.  [default: standard output]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="New file to write.  [default: standard output]"
+)
 def import_evolve(file: Path, out: Path | None) -> None:
     """Convert FILE, a configuration of mergekit-evolve, into the recipe of a run."""
     from mergekit_cycleqd.recipe.from_mergekit_evolve import convert, read_evolve, write_new

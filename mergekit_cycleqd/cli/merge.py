@@ -19,7 +19,7 @@ def _with_mergekits_options() -> click.Command:
     """Build the command with mergekit's options. Importing mergekit takes seconds."""
     from mergekit.options import MergeOptions, PrettyPrintHelp, add_merge_options
 
-    from mergekit_cycleqd.hub.rebuild import published_recipe, rebuild
+    from mergekit_cycleqd.hub.rebuild import parse_reference, rebuild
     from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 
     @click.command("merge", cls=PrettyPrintHelp)
@@ -33,7 +33,7 @@ def _with_mergekits_options() -> click.Command:
         hf://org/name/path.yaml.
         """
         merge_options.apply_global_options()
-        published = published_recipe(recipe)
+        published = parse_reference(recipe)
         if published is None:
             merge_recipe(Path(recipe), out_path, merge_options)
         else:

@@ -24,8 +24,8 @@ def pull_run(repo: str, out: Path | None, paths: tuple[str, ...]) -> None:
 
     REPO is a dataset repo that `push --what journal` made. `pull-run` says which --path it needs.
     """
-    from mergekit_cycleqd.hub.pull import pull_run as pull  # seconds to import
+    from mergekit_cycleqd.hub.pull import make_run_folder  # seconds to import
 
     name = repo.partition("@")[0].rpartition("/")[2]
     given = {key: Path(path) for key, path in (key_and_value("--path", text) for text in paths)}
-    run_interruptible(lambda: pull(repo, out or Path("runs") / name, click.echo, given))
+    run_interruptible(lambda: make_run_folder(repo, out or Path("runs") / name, click.echo, given))

@@ -72,9 +72,9 @@ def push(
                 for key, line in lines
             ]
         ) from None
-    from mergekit_cycleqd.hub.push import push as publish  # seconds to import
+    from mergekit_cycleqd.hub.push import push_run  # seconds to import
 
-    run_interruptible(lambda: publish(folder, options, click.echo, dry_run=dry_run))
+    run_interruptible(lambda: push_run(folder, options, click.echo, dry_run=dry_run))
 
 
 def publish_run(folder: Path, options: Publish) -> None:
@@ -84,10 +84,10 @@ def publish_run(folder: Path, options: Publish) -> None:
         HubError: If publishing fails. The message names the command that continues it.
     """
     from mergekit_cycleqd.hub.errors import HubError  # seconds to import
-    from mergekit_cycleqd.hub.push import push as publish
+    from mergekit_cycleqd.hub.push import push_run
 
     try:
-        run_interruptible(lambda: publish(folder, options, click.echo))
+        run_interruptible(lambda: push_run(folder, options, click.echo))
     except CycleQDError as error:
         reason = "; ".join(str(error).splitlines())
         again = shlex.join(options.command(folder))
