@@ -185,8 +185,8 @@ class Run:
             return None
         candidate = self.search.ask()
         stops = self._prepared.recipe.evolution.early_stop and self.search.archives_ready
-        floors = self.search.floors if stops else None
-        return Job(candidate.genome, "search", candidate, floors)
+        thresholds = self.search.floors if stops else None
+        return Job(candidate.genome, "search", candidate, thresholds)
 
     def _compare(
         self, pool: Pool, display: Display, models: Sequence[Genome], split: Split

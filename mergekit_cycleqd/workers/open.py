@@ -36,9 +36,9 @@ def open_pool(
     from mergekit_cycleqd.workers.crew import Crew
 
     if recipe.workers.kind == "local":
-        from mergekit_cycleqd.workers.processes import Processes
+        from mergekit_cycleqd.workers.processes import LocalProcesses
 
-        return Crew(recipe.family, Processes(recipe), say)
+        return Crew(recipe.family, LocalProcesses(recipe), say)
     from mergekit_cycleqd.workers.ray_cluster import RayCluster
 
     return Crew(recipe.family, RayCluster(recipe), say)

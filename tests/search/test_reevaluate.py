@@ -45,7 +45,7 @@ from mergekit_cycleqd.search.candidate import Candidate, Outcome, turn
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.reevaluate import Reevaluations
 from mergekit_cycleqd.search.scores import Scores
-from mergekit_cycleqd.workers.crew import _question, answer
+from mergekit_cycleqd.workers.crew import answer_message, job_message
 from mergekit_cycleqd.workers.pool import Job
 from tests.support.lm_eval_tasks import task
 from tests.support.recipes import RecipeMaker, write_run_recipe
@@ -518,8 +518,8 @@ def test_what_a_worker_is_sent_says_which_repeat_it_is() -> None:
             jobs.append(job)
             return Record(job.genome, job.split, dict.fromkeys(TASKS, 0.5), job.candidate)
 
-        sent = _question(Job(candidate.genome, "search", candidate))
-        back = json.loads(answer(evaluate, search.family, sent))
+        sent = job_message(Job(candidate.genome, "search", candidate))
+        back = json.loads(answer_message(evaluate, search.family, sent))
         assert jobs[0].repeat == candidate.repeat
         assert Record.from_json(back, search.family).candidate == candidate
     assert Job(candidates[0].genome, "search").repeat == 0
