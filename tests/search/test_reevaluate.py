@@ -26,7 +26,7 @@ from mergekit_cycleqd.engines.hf.engine import HFEngine
 from mergekit_cycleqd.errors import JournalError, RecipeError, SearchError
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
 from mergekit_cycleqd.evaluators.open import harness_of, open_harness, repeat_faults
-from mergekit_cycleqd.evaluators.task_samples import blocks, ids_of
+from mergekit_cycleqd.evaluators.task_samples import evaluation_ids, repeat_blocks
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.lineage_file import ancestors
@@ -282,18 +282,24 @@ def test_lines_say_what_is_evaluated_again_and_others_are_as_before() -> None:
 
 
 def test_repeats_take_blocks_that_share_no_sample() -> None:
-    found = blocks(list(range(100, 175)), 20)
+    found = repeat_blocks(list(range(100, 175)), 20)
     assert [(block[0], block[-1], len(block)) for block in found] == [
         (100, 119, 20),
         (120, 139, 20),
         (140, 159, 20),
     ]
     first = list(range(20))
-    assert ids_of(first, found, 0) == first
-    assert [ids_of(first, found, repeat)[0] for repeat in range(1, 6)] == [100, 120, 140, 100, 120]
-    assert ids_of(first, [], 3) == first
+    assert evaluation_ids(first, found, 0) == first
+    assert [evaluation_ids(first, found, repeat)[0] for repeat in range(1, 6)] == [
+        100,
+        120,
+        140,
+        100,
+        120,
+    ]
+    assert evaluation_ids(first, [], 3) == first
     with pytest.raises(ValueError, match=r"as many ids as search has \(20\), got 19"):
-        blocks(list(range(19)), 20)
+        repeat_blocks(list(range(19)), 20)
 
 
 # ---- with real models ----
