@@ -1,1 +1,1 @@
-"""The commands, one file each; only here are options parsed and exit codes chosen."""
+"""The commands, one file each. Options are parsed and exit codes chosen here and nowhere else."""

@@ -1,4 +1,4 @@
-"""Exit codes, and an error as lines on stderr."""
+"""Exit codes of all commands, and errors shown as lines on stderr."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ EXIT_INTERRUPTED = 130
 
 
 def run_group(group: click.Group, args: list[str] | None, name: str) -> None:
-    """Run a group of commands; what this package reports becomes lines on stderr and exit code 2.
+    """Run a group of commands. An error of this package becomes lines on stderr and exit code 2.
 
     Args:
         group: The commands.
-        args: The command line; None for the process's own.
+        args: The command line; None for the one that the process was started with.
         name: The program's name in help and messages.
     """
     try:
@@ -36,8 +36,8 @@ def fail(error: CycleQDError) -> NoReturn:
     sys.exit(EXIT_BAD_INPUT)
 
 
-def interruptible(work: Callable[[], None]) -> None:
-    """Do work that the same command takes up again after Ctrl-C."""
+def run_interruptible(work: Callable[[], None]) -> None:
+    """Do work that may be stopped by Ctrl-C: the same command continues it."""
     try:
         work()
     except CycleQDError:
@@ -49,11 +49,15 @@ def interruptible(work: Callable[[], None]) -> None:
         sys.exit(EXIT_INTERRUPTED)
 
 
-def pair(option: str, text: str) -> tuple[str, str]:
-    """Key and value of an option such as ``--dataset TASK=ORG/NAME``.
+def key_and_value(option: str, text: str) -> tuple[str, str]:
+    """Split the value of an option such as ``--dataset TASK=ORG/NAME`` into key and value.
+
+    Args:
+        option: The option's name.
+        text: Its value on the command line.
 
     Raises:
-        RecipeError: If one of them is missing.
+        RecipeError: If the key or the value is missing.
     """
     name, equals, value = text.partition("=")
     if not (name and equals and value):

@@ -1,4 +1,4 @@
-"""The command `factorize`: the experts' singular directions, made ahead of a run."""
+"""The command `factorize`: compute the experts' singular directions before a run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from mergekit_cycleqd.cli.exit import EXIT_INTERRUPTED
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda"]),
-    help="Where to compute.  [default: as the engine]",
+    help="Device to compute on.  [default: the device of the recipe's engine]",
 )
 @click.option(
-    "--prune", is_flag=True, help="Remove from the cache what this recipe's experts do not need."
+    "--prune", is_flag=True, help="Remove from the cache all that this recipe does not need."
 )
 def factorize(recipe: Path, device: str | None, prune: bool) -> None:
-    """Make the singular directions of RECIPE's experts ahead of a run, and show what ranks keep."""
+    """Compute the singular directions of RECIPE's experts ahead of a run.
+
+    They are kept in the cache. A table shows the share of each expert's energy that leading
+    directions hold, by rank.
+    """
     from mergekit_cycleqd.experts.factorize import factorize as make
 
     console = Console()

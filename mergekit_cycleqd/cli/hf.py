@@ -1,4 +1,4 @@
-"""The command `hf-cycleqd`, which the command line of huggingface_hub runs as `hf cycleqd`."""
+"""The command `hf-cycleqd`: the command line of huggingface_hub runs it as `hf cycleqd`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mergekit_cycleqd.cli.push import push
 
 @click.group(no_args_is_help=True)
 @click.version_option(package_name="mergekit-cycleqd")
-def commands() -> None:
-    """Publish runs of mergekit-cycleqd, and go on with published ones."""
+def hf_commands() -> None:
+    """Publish runs of mergekit-cycleqd, and continue published runs."""
 
 
-commands.add_command(push)
-commands.add_command(pull_run)
+hf_commands.add_command(push)
+hf_commands.add_command(pull_run)
 
 
 def main_hf(args: list[str] | None = None) -> None:
-    """Run `hf-cycleqd`, which is what `hf cycleqd` runs."""
-    run_group(commands, args, "hf cycleqd")
+    """Run `hf-cycleqd`, with the name `hf cycleqd` in its help."""
+    run_group(hf_commands, args, "hf cycleqd")

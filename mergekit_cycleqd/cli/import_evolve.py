@@ -1,4 +1,4 @@
-"""The command `import-evolve`: a recipe out of a configuration of mergekit-evolve."""
+"""The command `import-evolve`: convert a configuration of mergekit-evolve into a recipe."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import click
 
 @click.command("import-evolve")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="New file.  [default: print it]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="New file to write.  [default: standard output]"
+)
 def import_evolve(file: Path, out: Path | None) -> None:
-    """Make the recipe of a run from FILE, a configuration of mergekit-evolve."""
+    """Convert FILE, a configuration of mergekit-evolve, into the recipe of a run."""
     from mergekit_cycleqd.recipe.from_mergekit_evolve import convert, read_evolve, write_new
 
     text = convert(read_evolve(file), file.name)

@@ -1,4 +1,4 @@
-"""The commands `journal ...`: look after the journal of a run."""
+"""The commands `journal ...`: check the journal of a run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import click
 
 @click.group()
 def journal() -> None:
-    """The journal of a run, from which all else in its folder comes."""
+    """Check the journal of a run, which all other files of its folder are made from."""
 
 
 @journal.command("check")
 @click.argument("run", type=click.Path(path_type=Path))
 def check(run: Path) -> None:
-    """Read the journal of RUN from end to end; a damaged line is named, nothing is changed."""
+    """Read the whole journal of RUN and report the first damaged line. Nothing is changed."""
     from mergekit_cycleqd.run_folder.journal_check import check_journal
 
     print(check_journal(run))

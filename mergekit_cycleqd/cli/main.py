@@ -1,4 +1,4 @@
-"""The command `mergekit-cycleqd`: its commands, one file each beside this one."""
+"""The command `mergekit-cycleqd`. Each of its commands has a file in this folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mergekit_cycleqd.cli.tasks import tasks
 
 
 class _Commands(click.Group):
-    """Commands by name; what is no command is a recipe to run."""
+    """A group of commands that takes any other first word as a recipe to run."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in (*self.list_commands(ctx), "--help", "--version"):
@@ -33,7 +33,8 @@ class _Commands(click.Group):
 def commands() -> None:
     """Evolve merges of expert models by quality diversity (CycleQD, arXiv:2410.14735).
 
-    `mergekit-cycleqd recipe.yaml` runs the recipe of a run, or merges the recipe of a model.
+    `mergekit-cycleqd recipe.yaml` starts or continues the run of a run recipe. A model recipe, as
+    mergekit reads it, is merged.
     """
 
 
@@ -55,5 +56,9 @@ for _command in (
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command; what this package reports becomes lines on stderr and exit code 2."""
+    """Run `mergekit-cycleqd`. An error of this package becomes lines on stderr and exit code 2.
+
+    Args:
+        args: The command line; None for the one that the process was started with.
+    """
     run_group(commands, args, "mergekit-cycleqd")

@@ -1,4 +1,4 @@
-"""The command `merge`: what mergekit-yaml does, with our method present."""
+"""The command `merge`: mergekit-yaml with the merge method `cycleqd` registered."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import click
 @click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 def merge(args: tuple[str, ...]) -> None:
-    """Merge the recipe of a model; takes every option of mergekit-yaml."""
+    """Merge a model recipe into a folder. Takes every option of mergekit-yaml."""
     _with_mergekits_options().main(args=list(args), prog_name="mergekit-cycleqd merge")
 
 
 def _with_mergekits_options() -> click.Command:
-    """The command itself; mergekit, whose options it takes, needs seconds to import."""
+    """Build the command with mergekit's options. Importing mergekit takes seconds."""
     from mergekit.options import MergeOptions, PrettyPrintHelp, add_merge_options
 
-    from mergekit_cycleqd.hub.rebuild import published_recipe, rebuild
+    from mergekit_cycleqd.hub.rebuild import parse_reference, rebuild
     from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 
     @click.command("merge", cls=PrettyPrintHelp)
@@ -27,13 +27,13 @@ def _with_mergekits_options() -> click.Command:
     @click.argument("out_path", type=click.Path(path_type=Path))
     @add_merge_options  # type: ignore[untyped-decorator]
     def command(merge_options: MergeOptions, recipe: str, out_path: Path) -> None:
-        """Merge a model recipe into OUT_PATH; every option of mergekit-yaml is taken.
+        """Merge a model recipe into the folder OUT_PATH. Takes every option of mergekit-yaml.
 
-        RECIPE is a file, or a repo on the Hub that holds one: org/name, org/name@revision or
+        RECIPE is a file, or a repo on the Hub with a recipe in it: org/name, org/name@revision or
         hf://org/name/path.yaml.
         """
         merge_options.apply_global_options()
-        published = published_recipe(recipe)
+        published = parse_reference(recipe)
         if published is None:
             merge_recipe(Path(recipe), out_path, merge_options)
         else:

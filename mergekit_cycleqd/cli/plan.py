@@ -18,14 +18,19 @@ from mergekit_cycleqd.cli.exit import EXIT_CANNOT_WORK, EXIT_INTERRUPTED
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder that the run will have.  [default: runs/<name of the recipe>]",
+    help="Folder of the planned run.  [default: runs/<name of the recipe>]",
 )
-@click.option("--download", is_flag=True, help="Download models that are not here, to measure.")
+@click.option(
+    "--download", is_flag=True, help="Download missing models, so that they can be measured."
+)
 def plan(recipe: Path, out: Path | None, download: bool) -> None:
-    """Check what RECIPE needs, and forecast its run; exit code 1 where it cannot work."""
+    """Check what RECIPE needs, and forecast the time, disk and memory of its run.
+
+    The exit code is 1 if the run cannot work.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TQDM_DISABLE", "1")
-    began = time.monotonic()  # what is imported now, a run imports as well
+    began = time.monotonic()  # a run spends the time of these imports too
     from mergekit_cycleqd.plan.plan import plan as made
 
     out, console = out or Path("runs") / recipe.stem, Console()

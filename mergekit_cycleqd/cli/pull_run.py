@@ -1,4 +1,4 @@
-"""The command `pull-run`: a run folder out of a run that was pushed."""
+"""The command `pull-run`: make a run folder from a published run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mergekit_cycleqd.cli.exit import interruptible, pair
+from mergekit_cycleqd.cli.exit import key_and_value, run_interruptible
 
 
 @click.command("pull-run")
@@ -16,11 +16,16 @@ from mergekit_cycleqd.cli.exit import interruptible, pair
     type=click.Path(path_type=Path),
     help="The run folder.  [default: runs/<name of the repo>]",
 )
-@click.option("--path", "paths", multiple=True, help="NAME=PATH of what its tasks read.")
+@click.option(
+    "--path", "paths", multiple=True, help="NAME=PATH of a local path that its tasks read."
+)
 def pull_run(repo: str, out: Path | None, paths: tuple[str, ...]) -> None:
-    """Make a run folder of REPO, a run that was pushed with --what journal, to go on with it."""
-    from mergekit_cycleqd.hub.pull import pull_run as pull  # seconds to import
+    """Make a run folder from REPO, so that the published run can be continued here.
+
+    REPO is a dataset repo that `push --what journal` made. `pull-run` says which --path it needs.
+    """
+    from mergekit_cycleqd.hub.pull import make_run_folder  # seconds to import
 
     name = repo.partition("@")[0].rpartition("/")[2]
-    given = {key: Path(path) for key, path in (pair("--path", text) for text in paths)}
-    interruptible(lambda: pull(repo, out or Path("runs") / name, click.echo, given))
+    given = {key: Path(path) for key, path in (key_and_value("--path", text) for text in paths)}
+    run_interruptible(lambda: make_run_folder(repo, out or Path("runs") / name, click.echo, given))

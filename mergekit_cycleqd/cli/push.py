@@ -1,4 +1,4 @@
-"""The command `push`, and publishing at the end of a run."""
+"""The command `push`, and the publishing of a run at its end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from mergekit_cycleqd.cli.exit import interruptible, pair
+from mergekit_cycleqd.cli.exit import key_and_value, run_interruptible
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
 from mergekit_cycleqd.recipe.publish import WHATS, Publish
 
@@ -17,18 +17,25 @@ from mergekit_cycleqd.recipe.publish import WHATS, Publish
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option(
     "--repo-id",
-    help='Such as "me/name-{task}"; may hold {task} and {what}.  [default: you/<RUN>-{task}]',
+    help='Id of the repos, such as "me/name-{task}"; may hold {task} and {what}.  '
+    "[default: you/<RUN>-{task}]",
 )
 @click.option(
     "--what",
     default="aggregate,best",
     show_default=True,
-    help=f"Which of {', '.join(WHATS)}, with commas between.",
+    help=f"What to publish, separated by commas: {', '.join(WHATS)}.",
 )
 @click.option("--private", is_flag=True, help="Make new repos private.")
-@click.option("--collection", help="Title of the collection.  [default: names the run]")
-@click.option("--license", "licence", help="Id of the licence.  [default: of base and experts]")
-@click.option("--dataset", "datasets", multiple=True, help="TASK=ORG/NAME of its dataset.")
+@click.option("--collection", help="Title of the collection.  [default: name of the run]")
+@click.option(
+    "--license",
+    "licence",
+    help="Id of the models' licence.  [default: the strictest of base and experts]",
+)
+@click.option(
+    "--dataset", "datasets", multiple=True, help="TASK=ORG/NAME: the dataset of a task on the Hub."
+)
 @click.option("--revision", default="main", show_default=True, help="Branch to commit to.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 def push(
@@ -44,7 +51,7 @@ def push(
 ) -> None:
     """Publish models, recipes and the journal of RUN to the Hugging Face Hub.
 
-    Pushing again updates what changed and nothing else; what was broken off goes on.
+    Pushing again uploads only what changed. A push that was stopped continues.
     """
     content = {
         "repo_id": repo_id,
@@ -53,7 +60,7 @@ def push(
         "collection": collection,
         "license": licence,
         "revision": revision,
-        "datasets": dict(pair("--dataset", text) for text in datasets),
+        "datasets": dict(key_and_value("--dataset", text) for text in datasets),
     }
     try:
         options = Publish.model_validate(content)
@@ -65,22 +72,22 @@ def push(
                 for key, line in lines
             ]
         ) from None
-    from mergekit_cycleqd.hub.push import push as publish  # seconds to import
+    from mergekit_cycleqd.hub.push import push_run  # seconds to import
 
-    interruptible(lambda: publish(folder, options, click.echo, dry_run=dry_run))
+    run_interruptible(lambda: push_run(folder, options, click.echo, dry_run=dry_run))
 
 
 def publish_run(folder: Path, options: Publish) -> None:
-    """Publish a run that has just ended, as `publish:` of its recipe says.
+    """Publish a run that has just ended, as the section `publish` of its recipe says.
 
     Raises:
-        HubError: If that fails, with the command that goes on.
+        HubError: If publishing fails. The message names the command that continues it.
     """
     from mergekit_cycleqd.hub.errors import HubError  # seconds to import
-    from mergekit_cycleqd.hub.push import push as publish
+    from mergekit_cycleqd.hub.push import push_run
 
     try:
-        interruptible(lambda: publish(folder, options, click.echo))
+        run_interruptible(lambda: push_run(folder, options, click.echo))
     except CycleQDError as error:
         reason = "; ".join(str(error).splitlines())
         again = shlex.join(options.command(folder))

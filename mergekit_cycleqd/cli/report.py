@@ -1,4 +1,4 @@
-"""The command `report`: a page with figures and tables of a run."""
+"""The command `report`: write a page with figures and tables of a run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import click
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: RUN/report]")
-@click.option("--open", "show", is_flag=True, help="Show the page in a browser.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the page.  [default: RUN/report]"
+)
+@click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 def report(run: Path, out: Path | None, show: bool) -> None:
-    """Write a page with figures and tables of RUN, finished or going on."""
+    """Write a page with figures and tables of RUN, which may still be running."""
     from mergekit_cycleqd.report import write_report
 
     files = write_report(run, out)

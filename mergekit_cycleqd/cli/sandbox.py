@@ -1,4 +1,4 @@
-"""The commands `sandbox ...`: prepare the boxes in which what models write is run."""
+"""The commands `sandbox ...`: prepare the boxes in which code that models write is run."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from rich.console import Console
 
 @click.group()
 def sandbox() -> None:
-    """The boxes in which what models write is run."""
+    """Prepare the boxes in which code that models write is run."""
 
 
 @sandbox.command()
 @click.option(
     "--from-tar",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Make it of the tar of an image, such as `docker export` writes.  [default: debootstrap]",
+    help="Use the tar of an image, as `docker export` writes it.  [default: debootstrap]",
 )
 def build(from_tar: Path | None) -> None:
-    """Make the root folder of the boxes, once; every evaluation then finds it."""
+    """Make the root folder of the boxes. One is enough: every evaluation uses it."""
     from mergekit_cycleqd.sandbox.root import build_root, import_root
 
     console = Console()

@@ -1,4 +1,4 @@
-"""The command `tasks`: the agentic and coding tasks of this package."""
+"""The command `tasks`: list the agentic and coding tasks of this package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.console import Console
 
 @click.command()
 def tasks() -> None:
-    """List the agentic and coding tasks, with what each needs and whether it is here."""
+    """List the agentic and coding tasks, what each needs, and whether this machine has it."""
     from mergekit_cycleqd.tasks.needs import table
 
     Console().print(table())

@@ -1,4 +1,4 @@
-"""The former place of `DBBench`, which task files that people have may still name."""
+"""The former import path of `DBBench`, which users' task files may still name."""
 
 from mergekit_cycleqd.tasks.agentbench_db.task import DBBench
 

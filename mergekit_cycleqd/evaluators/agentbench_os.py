@@ -1,4 +1,4 @@
-"""The former place of `AgentBenchOS`, which task files that people have may still name."""
+"""The former import path of `AgentBenchOS`, which users' task files may still name."""
 
 from mergekit_cycleqd.tasks.agentbench_os.task import AgentBenchOS
 

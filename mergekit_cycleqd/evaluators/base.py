@@ -1,4 +1,4 @@
-"""The tasks of a run, behind one interface whatever scores them."""
+"""The interface of all evaluators: the tasks of a run, loaded and ready to score models."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ if TYPE_CHECKING:
 
 
 class Harness(ABC):
-    """The tasks of a recipe, loaded once and scored for any number of genomes.
+    """The tasks of a recipe, loaded once, which score any number of genomes.
 
     Attributes:
-        illustrated: Whether `examples` shows any.
-        steady: Names of the tasks that give a model the same score whenever it is evaluated on the
-            same samples.
+        illustrated: Whether `examples` returns pictures.
+        steady: Names of the tasks that always give a model the same score on the same samples.
     """
 
     illustrated: bool = False
@@ -26,31 +25,31 @@ class Harness(ABC):
 
     @abstractmethod
     def sizes(self, split: Split) -> dict[str, int]:
-        """How many samples each task has in a split; tasks without any are left out."""
+        """Number of samples of each task in a split. Tasks without samples are left out."""
 
     @abstractmethod
     def evaluate(
-        self, model: Any, split: Split, floors: EntryThresholds | None = None, repeat: int = 0
+        self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
     ) -> dict[str, float]:
         """Score the model that an engine holds now.
 
         Args:
             model: The engine's `model`; always the same object, whatever its weights.
-            split: Which samples.
-            floors: What has to be reached to be kept; None to go on to the end in any case.
-            repeat: 0 for a model's first evaluation. A later one is on other samples where the
-                recipe has some for it (`samples.again`), and other answers are drawn where answers
-                are.
+            split: The split whose samples are used.
+            thresholds: Scores that the model must reach to enter an archive, for the early stop;
+                None to evaluate all samples.
+            repeat: 0 for a model's first evaluation. A later one uses other samples if the recipe
+                has `samples.again`, and draws other answers if the task samples answers.
 
         Returns:
             The recipe's metric of each task that has samples in the split.
 
         Raises:
-            CannotEnter: If no scores of the remaining samples can reach a floor; how often that is
-                looked at is the harness's own choice.
+            CannotEnter: If the remaining samples cannot bring the model above any threshold. Each
+                evaluator chooses how often it checks this.
             CycleQDError: If a task reports no number.
         """
 
     def examples(self, model: Any) -> list[Example]:
-        """What the model that an engine holds now makes of a few samples, as pictures."""
+        """Run the model that an engine holds now on a few samples, and draw its masks."""
         return []

@@ -1,4 +1,4 @@
-"""The former place of `CodingTask`, which task files that people have may still name."""
+"""The former import path of `CodingTask`, which users' task files may still name."""
 
 from mergekit_cycleqd.tasks.mbpp.task import CodingTask
 

@@ -1,4 +1,4 @@
-"""The tasks of a recipe, each with what its evaluator names; several may stand in one run."""
+"""Combine evaluators, for a recipe whose tasks name several of them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 
 class CombinedHarness(Harness):
-    """Several harnesses as one; each scores its own tasks."""
+    """Several harnesses as one. Each scores its own tasks."""
 
     def __init__(self, parts: Sequence[Harness], names: Sequence[str]) -> None:
-        """Put `parts` together.
+        """Combine harnesses.
 
         Args:
             parts: The harnesses.
-            names: All their tasks, in the order of the recipe.
+            names: Names of all their tasks, in the order of the recipe.
         """
         self._parts = tuple(parts)
         self._names = tuple(names)
@@ -28,22 +28,22 @@ class CombinedHarness(Harness):
         self.steady = frozenset[str]().union(*(part.steady for part in parts))
 
     def sizes(self, split: Split) -> dict[str, int]:
-        """How many samples each task has in a split; tasks without any are left out."""
+        """Number of samples of each task in a split. Tasks without samples are left out."""
         sizes = {name: size for part in self._parts for name, size in part.sizes(split).items()}
         return {name: sizes[name] for name in self._names if name in sizes}
 
     def evaluate(
-        self, model: Any, split: Split, floors: EntryThresholds | None = None, repeat: int = 0
+        self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
     ) -> dict[str, float]:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
-        EntryThresholds are looked at after each of the harnesses.
+        The thresholds are checked after each harness.
         """
         scores: dict[str, float] = {}
         for part in self._parts:
             scores |= part.evaluate(model, split, repeat=repeat)
-            if floors is not None:
-                floors.check(
+            if thresholds is not None:
+                thresholds.check(
                     {
                         name: (scores.get(name, -math.inf), scores.get(name, math.inf))
                         for name in self._names
@@ -52,5 +52,5 @@ class CombinedHarness(Harness):
         return {name: scores[name] for name in self._names if name in scores}
 
     def examples(self, model: Any) -> list[Example]:
-        """Those of all parts."""
+        """Collect the examples of all harnesses."""
         return [example for part in self._parts for example in part.examples(model)]

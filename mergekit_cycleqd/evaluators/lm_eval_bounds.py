@@ -1,4 +1,7 @@
-"""Scores of a candidate while lm-eval is still at it: bounds from the samples that are done."""
+"""Bounds on a candidate's scores while lm-eval evaluates it, from the samples that are done.
+
+With them, an evaluation stops early when the candidate cannot enter any archive.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ BOUNDED = frozenset({"acc", "acc_norm", "acc_bytes", "exact_match"})
 """Metrics of lm-eval that lie between 0 and 1 for every sample."""
 
 SLACK = 1e-9
-"""What a mean may differ by where the same numbers are summed in another order.
+"""Allowance for rounding: lm-eval may sum the same numbers in another order.
 
-Whole numbers sum to the same in any order, and then rounding cannot pass the bounds either.
+It is used only if a sample's score is not a whole number, since whole numbers sum exactly.
 """
 
 _FILTERS = ("lm_eval.filters.extraction", "lm_eval.filters.selection")
@@ -28,20 +31,20 @@ _FILTERS = ("lm_eval.filters.extraction", "lm_eval.filters.selection")
 
 @dataclass
 class _Sample:
-    """The requests of one document, and their answers as far as they came."""
+    """The requests of one document, and the answers received so far."""
 
-    of: _Bounded
+    task: _BoundedTask
     requests: list[Any]
     answers: dict[int, list[Any]] = field(default_factory=dict)
 
     def add(self, request: Any, answer: Any) -> bool:
-        """Keep one answer; True with the last one."""
+        """Keep one answer. Returns whether all answers of the document are there."""
         self.answers.setdefault(id(request), []).append(answer)
         return all(len(self.answers.get(id(one), ())) == one.repeats for one in self.requests)
 
 
-class _Bounded:
-    """A task whose score is the mean of its samples', each of them between 0 and 1."""
+class _BoundedTask:
+    """A task whose score is the mean of its samples' scores, each between 0 and 1."""
 
     def __init__(self, task: Task, loaded: Any) -> None:
         self.name = task.name
@@ -53,7 +56,7 @@ class _Bounded:
         self._slack = 0.0
 
     def samples(self) -> Iterable[_Sample]:
-        """Its documents."""
+        """Group the task's requests by document."""
         documents: dict[int, list[Any]] = {}
         for request in self._loaded.instances:
             documents.setdefault(request.doc_id, []).append(request)
@@ -61,7 +64,7 @@ class _Bounded:
             yield _Sample(self, sorted(requests, key=lambda request: request.idx))
 
     def take(self, sample: _Sample) -> None:
-        """Count a sample whose answers are all there."""
+        """Score a sample whose answers are all there, and add it to the sum."""
         requests = [copy(request) for request in sample.requests]
         for mine, request in zip(requests, sample.requests, strict=True):
             mine.resps, mine.filtered_resps = sample.answers[id(request)], {}
@@ -77,51 +80,51 @@ class _Bounded:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """What the mean lies between."""
+        """The lowest and the highest value that the mean can still reach."""
         highest = self._sum + self._total - self._done
         return self._sum / self._total - self._slack, highest / self._total + self._slack
 
 
 class Watch:
-    """lm-eval's cache hook, which is told every answer as soon as its batch is done.
+    """Takes the place of lm-eval's cache hook, which receives every answer after its batch.
 
-    It only looks: an answer counts once all of its document's are there, is filtered and scored as
-    lm-eval will do it at the end, and narrows what the task's mean can still be.
+    When all answers of a document are there, they are filtered and scored as lm-eval will do at the
+    end. Each scored document narrows the bounds of its task's mean. No answer is changed.
     """
 
-    def __init__(self, floors: EntryThresholds | None, tasks: Sequence[Task]) -> None:
-        """Know nothing yet.
+    def __init__(self, thresholds: EntryThresholds | None, tasks: Sequence[Task]) -> None:
+        """Start with unknown scores for all tasks.
 
         Args:
-            floors: What has to be reached; None to watch nothing.
+            thresholds: Scores that the candidate must reach; None to watch nothing.
             tasks: All tasks of the run.
         """
-        self._floors = floors
+        self._thresholds = thresholds
         self._tasks = {task.name: task for task in tasks}
         self._bounds = dict.fromkeys(self._tasks, (-math.inf, math.inf))
         self._waiting: dict[str, deque[tuple[_Sample, Any]]] = {}
 
     @contextmanager
     def over(self, model: Any, loaded: Mapping[str, Any]) -> Iterator[None]:
-        """Watch some tasks while lm-eval evaluates them; their requests are built already.
+        """Watch tasks while lm-eval evaluates them. Their requests must be built already.
 
         Args:
             model: lm-eval's model.
-            loaded: lm-eval's tasks, by the names of ours.
+            loaded: lm-eval's task objects, by the names of the recipe's tasks.
         """
-        if self._floors is None:
+        if self._thresholds is None:
             yield
             return
         for name, task in loaded.items():
             if _is_bounded(self._tasks[name], task):
-                self._follow(_Bounded(self._tasks[name], task))
+                self._follow(_BoundedTask(self._tasks[name], task))
         hook, model.cache_hook = model.cache_hook, self
         try:
             yield
         finally:
             model.cache_hook = hook
 
-    def _follow(self, task: _Bounded) -> None:
+    def _follow(self, task: _BoundedTask) -> None:
         self._bounds[task.name] = task.bounds
         for sample in task.samples():
             for request in sample.requests:
@@ -129,26 +132,26 @@ class Watch:
                 waiting.extend([(sample, request)] * request.repeats)
 
     def add_partial(self, kind: str, asked: Sequence[Any], answer: Any) -> None:
-        """Take an answer; the name is lm-eval's.
+        """Receive an answer. lm-eval calls this method by its name.
 
         Args:
             kind: The kind of request.
-            asked: Its arguments.
-            answer: What the model gave.
+            asked: Arguments of the request.
+            answer: The model's answer.
 
         Raises:
-            CannotEnter: If the candidate cannot be kept whatever else it gives.
+            CannotEnter: If the candidate cannot enter an archive, whatever it still answers.
         """
         waiting = self._waiting.get(_key(asked))
-        if not waiting:  # a turn of an episode, or a copy that pads a batch
+        if not waiting:  # it is a turn of an episode, or a copy that pads a batch
             return
         sample, request = waiting.popleft()
         if not sample.add(request, answer):
             return
-        sample.of.take(sample)
-        self._bounds[sample.of.name] = sample.of.bounds
-        assert self._floors is not None  # else it is no model's hook
-        self._floors.check(self._bounds)
+        sample.task.take(sample)
+        self._bounds[sample.task.name] = sample.task.bounds
+        assert self._thresholds is not None  # without thresholds, `over` sets no hook
+        self._thresholds.check(self._bounds)
 
 
 def _key(asked: Sequence[Any]) -> str:
@@ -156,7 +159,7 @@ def _key(asked: Sequence[Any]) -> str:
 
 
 def _is_bounded(task: Task, loaded: Any) -> bool:
-    """Whether a task's score is a mean of numbers between 0 and 1 that are cheap to have twice."""
+    """Whether a task's score is a mean of numbers in 0 to 1 that are cheap to compute twice."""
     from lm_eval.api.metrics import mean
 
     metric, _, name = task.metric.partition(",")

@@ -1,4 +1,4 @@
-"""Scoring by lm-evaluation-harness: tasks and requests built once, samples fixed by id."""
+"""Score models by lm-evaluation-harness: tasks and requests built once, samples fixed by id."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.search.early_stop import EntryThresholds
 
-FEWSHOT_SEED = 1234  # as lm-eval's own command has it
+FEWSHOT_SEED = 1234  # the default of lm-eval's own command
 
 
 class LMHarness(SampledHarness):
     """The tasks of a recipe as lm-eval task objects.
 
-    lm-eval's own `evaluate` does the scoring, so that a score here is the score that
-    `lm_eval` prints for the same samples; the requests of a split are built for the first genome
-    and used again for every other.
+    lm-eval's own `evaluate` computes the scores: they are those that `lm_eval` prints for the same
+    samples. The requests of a split are built for the first genome and reused for all others.
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        """Load every task and check metric and sample ids, without any model.
+        """Load every task, and check its metric and sample ids, without a model.
 
         Args:
             tasks: The recipe's tasks.
@@ -61,14 +60,14 @@ class LMHarness(SampledHarness):
         if task.samples.holdout is not None:
             self._objects["holdout"][task.name] = loader.load(task)
         if task.samples.again is not None:
-            self._fresh[task.name] = copy(loaded)  # before it has any requests
+            self._fresh[task.name] = copy(loaded)  # copied before it has requests
 
     def evaluate(
-        self, model: Any, split: Split, floors: EntryThresholds | None = None, repeat: int = 0
+        self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
     ) -> dict[str, float]:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
-        EntryThresholds are looked at after every batch of lm-eval's own tasks.
+        The thresholds are checked after every batch of lm-eval's own tasks.
         """
         from lm_eval.evaluator import evaluate
 
@@ -77,7 +76,7 @@ class LMHarness(SampledHarness):
         objects = {
             task.name: self._ready(task, model, split, ids[task.name], repeat) for task in tasks
         }
-        watch = Watch(floors, list(self._tasks.values()))
+        watch = Watch(thresholds, list(self._tasks.values()))
         with watch.over(model, objects):
             results = evaluate(
                 model,
@@ -85,20 +84,21 @@ class LMHarness(SampledHarness):
                 samples=ids,
                 bootstrap_iters=0,
                 log_samples=False,
-                confirm_run_unsafe_code=True,  # _prepare: by the task's own setting
+                confirm_run_unsafe_code=True,  # `_prepare` has checked each task's own setting
             )["results"]
         return {task.name: _number(task, results[task.name]) for task in tasks}
 
     def _ready(self, task: Task, model: Any, split: Split, ids: Sequence[int], repeat: int) -> Any:
-        """A task whose requests are there, without answers.
+        """Return a task object with all requests and no answers.
 
-        Its own settings render them, so that tasks of other settings still share its batches.
+        The requests are rendered with the task's own settings. lm-eval then puts tasks of different
+        settings into the same batches.
         """
-        key = (task.name, split, ids[0])  # blocks of samples share none
+        key = (task.name, split, ids[0])  # blocks of samples do not overlap
         if key not in self._built:
             first = ids is self._samples.of(task.name, split)
             loaded = self._objects[split][task.name] if first else copy(self._fresh[task.name])
-            loaded.set_fewshot_seed(seed=FEWSHOT_SEED)  # whatever was built before
+            loaded.set_fewshot_seed(seed=FEWSHOT_SEED)  # tasks built before have no effect
             _build_requests(loaded, task, ids, model)
             self._built[key] = loaded
         loaded = self._built[key]
@@ -118,7 +118,7 @@ def _number(task: Task, results: Mapping[str, Any]) -> float:
 
 
 class _TaskLoader:
-    """lm-eval's task indices, built once; its own tasks are indexed only where one is named."""
+    """Loads lm-eval tasks. Indexes once, with lm-eval's own tasks only if one is named."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         for name in ("lm_eval.tasks", "lm_eval.api.task", "lm_eval.evaluator"):
@@ -127,7 +127,7 @@ class _TaskLoader:
         self._managers: dict[tuple[bool, str], Any] = {}
 
     def _manager(self, task: Task, *, defaults: bool) -> Any:
-        """The index with or without lm-eval's own tasks, for a task's metadata."""
+        """Get the index for a task's metadata, with or without lm-eval's own tasks."""
         from lm_eval.tasks import TaskManager
 
         key = (defaults, json.dumps(task.metadata, sort_keys=True, default=str))
@@ -138,7 +138,7 @@ class _TaskLoader:
         return self._managers[key]
 
     def load(self, task: Task) -> Any:
-        """A new lm-eval task object with the recipe's settings in it."""
+        """Make a new lm-eval task object with the recipe's settings."""
         if task.include_path and not Path(task.include_path).is_dir():
             raise TaskFault(f"include_path: no folder {task.include_path!r}")
         manager = self._manager(task, defaults=False)
@@ -148,7 +148,7 @@ class _TaskLoader:
             raise TaskFault(f"task: {_unknown(task, manager)}")
         try:
             (loaded,) = manager.load([task.task])["tasks"].values()
-        except CycleQDError as error:  # our own tasks say what they need
+        except CycleQDError as error:  # this package's tasks report clear faults
             reason = "; ".join(str(error).splitlines())
             raise TaskFault(f"task: {task.task!r} cannot be loaded: {reason}") from error
         except Exception as error:
@@ -169,7 +169,7 @@ class _TaskLoader:
 
 
 def _folder(task: Task) -> str | None:
-    """Where a task's file may lie besides lm-eval's own."""
+    """Find the folder with a task's file; None for tasks that lm-eval brings."""
     if task.scored_by.brings_tasks:
         from mergekit_cycleqd.tasks.episode_task import evals_folder
 
@@ -205,7 +205,7 @@ def _metric_faults(task: Task, loaded: Any) -> Iterator[str]:
 
 
 def _is_sampled(loaded: Any) -> bool:
-    """Whether answers are drawn, so that the same model may answer otherwise."""
+    """Whether answers are sampled, so that the same model may give different answers."""
     from lm_eval.models.utils import normalize_gen_kwargs
 
     if loaded.get_config("output_type") != "generate_until":
@@ -214,13 +214,16 @@ def _is_sampled(loaded: Any) -> bool:
 
 
 def _is_steady(task: Task, loaded: Any) -> bool:
-    """Whether a model scores the same on the same samples: of environments that is not known."""
+    """Whether a model always gets the same score on the same samples.
+
+    This is not known of tasks with environments, which count as not steady.
+    """
     environments = task.scored_by.brings_tasks or loaded.OUTPUT_TYPE == "rollout"
     return not environments and not _is_sampled(loaded)
 
 
 def _reseed(loaded: Any, repeat: int) -> None:
-    """Let other answers be drawn in each repeat, and the same ones in the same repeat."""
+    """Seed the requests by the repeat: other answers in each repeat, the same in the same one."""
     settings = loaded.get_config("generation_kwargs")
     seed = int(settings.get("seed", 0)) + repeat
     for request in loaded.instances:
@@ -229,7 +232,7 @@ def _reseed(loaded: Any, repeat: int) -> None:
 
 
 def _build_requests(loaded: Any, task: Task, ids: Sequence[int], model: Any) -> None:
-    """Render the requests of a task as lm-eval's `evaluate` does, which will only find them."""
+    """Build the requests of a task as lm-eval's `evaluate` does, which then does not build them."""
     chat = bool(task.apply_chat_template)
     loaded.build_all_requests(
         samples=list(ids),

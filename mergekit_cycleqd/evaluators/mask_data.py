@@ -1,4 +1,4 @@
-"""Pairs of an image and the mask of what is to be found in it, as `datasets` reads them."""
+"""Read pairs of an image and the true mask of its object, through the library `datasets`."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
 class MaskOptions(Strict):
-    """What `metadata` of a segmentation task may hold.
+    """The keys that `metadata` of a segmentation task may hold.
 
     Attributes:
-        prompt: What the model is asked with, of the true mask: the box around it, or the point of
-            it that is farthest from its edge. Of no effect on a model that labels pixels.
-        label: The object's number in masks of many labels, and among a model's own. None: what is
-            brighter than half of a mask's brightest pixel; a model's label 1.
-        split: Of a dataset.
-        revision: Of a dataset on the Hub.
-        image_column: Of a dataset.
-        mask_column: Of a dataset.
+        prompt: The prompt taken from the true mask: ``box`` around it, or the ``point`` in it that
+            is farthest from its edge. Models that label pixels take no prompt.
+        label: The object's number in masks with several labels, and among the model's labels. None:
+            pixels brighter than half of the mask's brightest, and the model's label 1.
+        split: Split of the dataset.
+        revision: Revision of a dataset on the Hub.
+        image_column: Column of the dataset with the images.
+        mask_column: Column of the dataset with the masks.
     """
 
     prompt: Literal["box", "point"] = "box"
@@ -45,11 +45,11 @@ class MaskOptions(Strict):
     mask_column: str = "mask"
 
 
-def read_options(metadata: Mapping[str, Any] | None) -> MaskOptions:
-    """The options of a task.
+def read_mask_options(metadata: Mapping[str, Any] | None) -> MaskOptions:
+    """Read the options of a segmentation task from its `metadata`.
 
     Raises:
-        TaskFault: If one is unknown or wrong.
+        TaskFault: If a key is unknown, or a value is not valid.
     """
     try:
         return MaskOptions.model_validate(metadata or {})
@@ -64,16 +64,16 @@ def read_options(metadata: Mapping[str, Any] | None) -> MaskOptions:
 
 
 class MaskData:
-    """The pairs of one task, numbered from 0; read from disk one by one."""
+    """The pairs of one task, numbered from 0. Each is read from disk when it is asked for."""
 
     def __init__(self, source: str, options: MaskOptions) -> None:
         """Find the pairs.
 
         Args:
             source: A folder with `images` and `masks`, whose files have the same names up to the
-                ending; or whatever else `datasets` loads: a folder with a metadata file, or a Hub
-                id.
-            options: The task's.
+                ending; or another source that `datasets` loads: a folder with a metadata file, or a
+                Hub id.
+            options: Options of the task.
 
         Raises:
             TaskFault: If there is no such data, or an image has no mask.
@@ -93,26 +93,26 @@ class MaskData:
             self._columns = (options.image_column, options.mask_column)
 
     def __len__(self) -> int:
-        """How many pairs there are."""
+        """Number of pairs."""
         return len(self._rows)
 
     def image(self, number: int) -> Image.Image:
-        """An image, in RGB.
+        """Read an image, in RGB.
 
         Raises:
-            TaskFault: If it cannot be read.
+            TaskFault: If the image cannot be read.
         """
         with self._opened(number, self._columns[0]) as stored:
             return stored.convert("RGB")
 
     def mask(self, number: int) -> NDArray[np.bool_]:
-        """What is to be found in an image.
+        """Read the true mask of an image.
 
         Returns:
-            (height, width) of the image.
+            The mask, (height, width), of the image's size.
 
         Raises:
-            TaskFault: If it cannot be read, is of another size than the image, or is empty.
+            TaskFault: If the mask cannot be read, differs from the image in size, or is empty.
         """
         with self._opened(number, self._columns[0]) as image:
             size = image.size
@@ -145,14 +145,14 @@ class MaskData:
         try:
             with Image.open(stored["path"] if content is None else io.BytesIO(content)) as image:
                 yield image
-        except OSError as error:  # Pillow's own among them, also while pixels are read
+        except OSError as error:  # includes Pillow's errors, also those while pixels are read
             raise TaskFault(
                 f"task: the {column} file of sample {number} cannot be read: {error}"
             ) from None
 
 
 def _paired(folder: Path) -> Any:
-    """The images of a folder and their masks, by name."""
+    """Pair the images of a folder with their masks, by name."""
     from datasets import Dataset  # seconds to import
     from datasets import Image as ImageFeature
 

@@ -1,8 +1,8 @@
-"""Metrics of masks: those of the field, as PySODMetrics computes them, and as means over images.
+"""The field's metrics of masks, as PySODMetrics computes them, as means over images.
 
 Structure measure (Fan et al., ICCV 2017), E-measure (Fan et al., IJCAI 2018) and weighted F-measure
-(Margolin et al., CVPR 2014) are of the likeliness of each pixel; IoU and Dice of the pixels that
-are likelier than not. All lie between 0 and 1, and more is better.
+(Margolin et al., CVPR 2014) use the probability of each pixel. IoU and Dice use the pixels with a
+probability above one half. All lie between 0 and 1, and higher is better.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 METRICS = ("iou", "dice", "structure", "e_measure", "weighted_f", "1-mae")
 _EXTRA = "pip install 'mergekit-cycleqd[vision]'"
 
-Pair = tuple[NDArray[np.floating], NDArray[np.bool_]]
-"""A mask as a model gives it and the true one, (height, width) both."""
+MaskPair = tuple[NDArray[np.floating], NDArray[np.bool_]]
+"""A model's mask and the true mask, both (height, width)."""
 
 
 def missing_library() -> str | None:
-    """What has to be installed for the metrics, in a line; None where all is there."""
+    """Say in a line what must be installed for the metrics; None if nothing is missing."""
     try:
         import py_sod_metrics  # noqa: F401
     except ImportError as error:
@@ -29,12 +29,12 @@ def missing_library() -> str | None:
     return None
 
 
-def score(metric: str, pairs: Iterable[Pair]) -> float:
-    """The mean of a metric over images.
+def score_masks(metric: str, pairs: Iterable[MaskPair]) -> float:
+    """Compute the mean of a metric over images.
 
     Args:
         metric: One of `METRICS`.
-        pairs: At least one, each with something in its true mask.
+        pairs: At least one pair. No true mask may be empty.
     """
     counter = _counter(metric)
     for found, truth in pairs:

@@ -1,7 +1,7 @@
-"""Scoring by a function of the user's: any domain that no other evaluator knows.
+"""Score models by a Python function of the user, for domains without an evaluator of their own.
 
 The function gets the model that the engine holds, the numbers of the samples, and the task's
-`metadata` as keywords, and returns a number per metric. See ``recipes/python-evaluator/``.
+`metadata` as keyword arguments. It returns a number per metric. See ``recipes/python-evaluator/``.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Function = Callable[..., Mapping[str, float]]
 
 
 class PythonHarness(SampledHarness):
-    """Tasks that are functions."""
+    """Tasks that are scored by Python functions."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         """Import every function that the recipe's user agreed to run.
 
         Args:
-            tasks: Those of a recipe that are evaluated so.
+            tasks: The recipe's tasks of this evaluator.
 
         Raises:
             RecipeError: With one line per fault, each with the path to its key.
@@ -48,11 +48,11 @@ class PythonHarness(SampledHarness):
         self._functions[task.name] = _function(task.task)
 
     def evaluate(
-        self, model: Any, split: Split, floors: EntryThresholds | None = None, repeat: int = 0
+        self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
     ) -> dict[str, float]:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
-        EntryThresholds are not looked at: what a function may still return is not known.
+        The thresholds are not checked, since nothing bounds what a function will return.
         """
         return {
             name: _score(
@@ -76,7 +76,7 @@ def _numbers(ids: SampleIds) -> list[int]:
 
 
 def _function(source: str) -> Function:
-    """Import ``package.module:function`` or ``file.py:function``."""
+    """Import the function that ``package.module:function`` or ``file.py:function`` names."""
     where, colon, name = source.rpartition(":")
     if not (colon and where and name.isidentifier()):
         raise TaskFault(
@@ -84,7 +84,7 @@ def _function(source: str) -> Function:
         )
     try:
         module = _file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-    except Exception as error:  # it is anybody's code
+    except Exception as error:  # the user's code may raise anything
         raise TaskFault(
             f"task: {where} cannot be imported ({type(error).__name__}: {first_line(error)})"
         ) from error
@@ -99,7 +99,7 @@ def _file(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"no such file, neither beside the recipe nor here: {path}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None  # the ending is .py
+    assert spec is not None and spec.loader is not None  # true for files that end in .py
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -1,4 +1,4 @@
-"""Scoring by masks: how well a model of images finds what is marked in them."""
+"""Score segmentation models: compare a model's masks with the true masks of images."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mergekit_cycleqd.engines.vision import Prompt, Segmenter
 from mergekit_cycleqd.errors import nearest
-from mergekit_cycleqd.evaluators.mask_data import MaskData, MaskOptions, read_options
-from mergekit_cycleqd.evaluators.mask_metrics import METRICS, Pair, missing_library, score
+from mergekit_cycleqd.evaluators.mask_data import MaskData, MaskOptions, read_mask_options
+from mergekit_cycleqd.evaluators.mask_metrics import METRICS, MaskPair, missing_library, score_masks
 from mergekit_cycleqd.evaluators.task_samples import SampledHarness, prepare_all
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.recipe.tasks import Task
@@ -20,23 +20,31 @@ from mergekit_cycleqd.run_folder.example_masks import Example, png
 from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 KEPT_BYTES = 2 * 2**30
-"""How much of the prepared images stays in memory for the next genome: the search's first ones."""
+"""Bytes of prepared images that stay in memory for later genomes. The first ones are kept."""
 
 EXAMPLES = 4
-"""How many samples of a task the report shows."""
+"""Number of samples per task that the report shows."""
 
 
 @dataclass(frozen=True)
 class _Truth:
-    """What is to be found in one image; the mask takes a bit per pixel."""
+    """The true mask of one image, stored as one bit per pixel, and the prompt made from it.
+
+    Attributes:
+        bits: The mask, packed.
+        shape: (height, width).
+        coordinates: Those of the prompt, from `prompt_coordinates`.
+    """
 
     bits: NDArray[np.uint8]
     shape: tuple[int, int]
-    place: tuple[int, ...]
+    coordinates: tuple[int, ...]
 
     @classmethod
     def of(cls, mask: NDArray[np.bool_], prompt: Prompt) -> _Truth:
-        return cls(np.packbits(mask), (mask.shape[0], mask.shape[1]), place(mask, prompt))
+        return cls(
+            np.packbits(mask), (mask.shape[0], mask.shape[1]), prompt_coordinates(mask, prompt)
+        )
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -46,9 +54,9 @@ class _Truth:
 
 
 class SegmentationHarness(SampledHarness):
-    """Tasks of images and masks; every image is evaluated by itself, in batches of the model's.
+    """Tasks of images and masks. Images are scored one by one, and segmented in batches.
 
-    Inputs are made of images for the first genome, and kept for the others as far as there is room.
+    The model's inputs are prepared for the first genome. Up to `KEPT_BYTES` of them are kept.
     """
 
     illustrated = True
@@ -57,7 +65,7 @@ class SegmentationHarness(SampledHarness):
         """Find all pairs and read all masks, without any model.
 
         Args:
-            tasks: Those of a recipe that are evaluated so.
+            tasks: The recipe's tasks of this evaluator.
 
         Raises:
             RecipeError: With one line per fault, each with the path to its key.
@@ -76,7 +84,7 @@ class SegmentationHarness(SampledHarness):
         if task.metric not in METRICS:
             known = nearest(task.metric, METRICS)
             yield f"metric: no metric of masks is named {task.metric!r}{known}"
-        options = read_options(task.metadata)
+        options = read_mask_options(task.metadata)
         data = MaskData(task.task, options)
         yield from self._samples.add(task, lambda ids: ids.resolve(len(data)))
         self._data[task.name] = data
@@ -87,35 +95,39 @@ class SegmentationHarness(SampledHarness):
         }
 
     def evaluate(
-        self, model: Segmenter, split: Split, floors: EntryThresholds | None = None, repeat: int = 0
+        self,
+        model: Segmenter,
+        split: Split,
+        thresholds: EntryThresholds | None = None,
+        repeat: int = 0,
     ) -> dict[str, float]:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
-        EntryThresholds are looked at after each task.
+        The thresholds are checked after each task.
         """
         scores: dict[str, float] = {}
         for name in self._samples.tasks(split):
             ids = self._samples.of(name, split, repeat)
-            scores[name] = score(self._tasks[name].metric, self._pairs(model, name, ids))
-            if floors is not None:
-                floors.check(
+            scores[name] = score_masks(self._tasks[name].metric, self._pairs(model, name, ids))
+            if thresholds is not None:
+                thresholds.check(
                     {task: (scores.get(task, 0.0), scores.get(task, 1.0)) for task in self._tasks}
                 )
         return scores
 
     def examples(self, model: Segmenter) -> list[Example]:
-        """The first few samples of each task, of its holdout where it has one."""
+        """Draw the first few samples of each task: of holdout if it has one, else of search."""
         shown = []
         for name, task in self._tasks.items():
             split: Split = "holdout" if task.samples.holdout is not None else "search"
             ids = self._samples.of(name, split)[:EXAMPLES]
             for number, pair in zip(ids, self._pairs(model, name, ids), strict=True):
                 image = np.asarray(self._data[name].image(number))
-                value = score(task.metric, [pair])
+                value = score_masks(task.metric, [pair])
                 shown.append(Example(name, number, png(image), png(pair[1]), png(pair[0]), value))
         return shown
 
-    def _pairs(self, model: Segmenter, task: str, ids: Sequence[int]) -> Iterator[Pair]:
+    def _pairs(self, model: Segmenter, task: str, ids: Sequence[int]) -> Iterator[MaskPair]:
         label = self._options[task].label
         for start in range(0, len(ids), model.batch_size):
             batch = ids[start : start + model.batch_size]
@@ -133,7 +145,7 @@ class SegmentationHarness(SampledHarness):
         inputs = model.prepared(
             [data.image(number) for number in batch],
             self._options[task].prompt,
-            [truths[number].place for number in batch],
+            [truths[number].coordinates for number in batch],
         )
         size = sum(getattr(value, "nbytes", 0) for value in inputs.values())
         if size <= self._room:
@@ -142,16 +154,16 @@ class SegmentationHarness(SampledHarness):
         return inputs
 
 
-def place(mask: NDArray[np.bool_], prompt: Prompt) -> tuple[int, ...]:
-    """Where a model is asked to look.
+def prompt_coordinates(mask: NDArray[np.bool_], prompt: Prompt) -> tuple[int, ...]:
+    """Compute the coordinates of a prompt from the true mask.
 
     Args:
-        mask: (height, width), not empty.
-        prompt: ``box``: around all of the mask; ``point``: its pixel that is farthest from its
-            edge, the first of them in reading order.
+        mask: The true mask, (height, width), not empty.
+        prompt: ``box``: the box around the mask. ``point``: the mask's pixel that is farthest from
+            its edge; of several, the first in reading order.
 
     Returns:
-        (left, top, right, bottom), all within the mask's rows and columns; or (x, y).
+        The box, (left, top, right, bottom), with both edges inside it; or the point, (x, y).
     """
     if prompt == "box":
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))

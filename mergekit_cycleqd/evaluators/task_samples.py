@@ -1,4 +1,4 @@
-"""What all harnesses have of their tasks: the samples of each, and lines about what is wrong."""
+"""What all evaluators share: the samples of each task, and the collection of tasks' faults."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from mergekit_cycleqd.recipe.tasks import Task
 
 
 class TaskFault(Exception):
-    """A line about one task: the key within it, and what is wrong, so that it ends there."""
+    """A fault after which a task cannot be prepared further, as ``key: what is wrong``."""
 
 
 def prepare_all(
-    tasks: Sequence[Task], prepare: Callable[[Task], Iterable[str]], besides: Sequence[str] = ()
+    tasks: Sequence[Task], prepare: Callable[[Task], Iterable[str]], others: Sequence[str] = ()
 ) -> None:
-    """Prepare every task, and tell the faults of all of them together.
+    """Prepare every task, and report the faults of all tasks together.
 
     Args:
-        tasks: Those of a recipe, in its order.
-        prepare: Gives the faults of one, each as ``key: what is wrong``, and may raise a TaskFault.
-        besides: Lines of other faults.
+        tasks: The tasks, in the order of the recipe.
+        prepare: Prepares a task. It gives its faults as ``key: what is wrong``, and may raise
+            TaskFault.
+        others: Lines of other faults, which are reported too.
 
     Raises:
         RecipeError: With one line per fault, each with the path to its key.
@@ -34,27 +35,27 @@ def prepare_all(
                 faults.append(f"tasks[{i}].{fault}")
         except TaskFault as last:
             faults.append(f"tasks[{i}].{last}")
-    if faults := [*faults, *besides]:
+    if faults := [*faults, *others]:
         raise RecipeError(faults)
 
 
 class TaskSamples:
-    """Which samples of each task are used for what."""
+    """The samples of each task, by split and by repeat."""
 
     def __init__(self) -> None:
-        """None yet."""
+        """Start without tasks; `add` adds them."""
         self._first: dict[Split, dict[str, list[int]]] = {"search": {}, "holdout": {}}
         self._again: dict[str, list[list[int]]] = {}
 
     def add(self, task: Task, resolve: Callable[[SampleIds], list[int]]) -> Iterator[str]:
-        """Look up the samples of a task.
+        """Look up and keep the samples of a task.
 
         Args:
-            task: Of the recipe.
-            resolve: Gives the numbers of some ids; a ValueError says what is wrong with them.
+            task: A task of the recipe.
+            resolve: Turns sample ids into numbers. Its ValueError says what is wrong with them.
 
         Returns:
-            Faults, each with its key in the task.
+            The faults, each as ``key: what is wrong``.
         """
         for split in SPLITS:
             ids = task.samples.search if split == "search" else task.samples.holdout
@@ -67,31 +68,31 @@ class TaskSamples:
         searched = self._first["search"].get(task.name)
         if task.samples.again is not None and searched is not None:
             try:
-                self._again[task.name] = blocks(resolve(task.samples.again), len(searched))
+                self._again[task.name] = repeat_blocks(resolve(task.samples.again), len(searched))
             except ValueError as error:
                 yield f"samples.again: {error}"
 
     def tasks(self, split: Split) -> list[str]:
-        """Names of the tasks that have samples in a split."""
+        """List the names of the tasks that have samples in a split."""
         return list(self._first[split])
 
     def sizes(self, split: Split) -> dict[str, int]:
-        """How many samples each task has in a split; tasks without any are left out."""
+        """Number of samples of each task in a split. Tasks without samples are left out."""
         return {name: len(ids) for name, ids in self._first[split].items()}
 
     def of(self, task: str, split: Split, repeat: int = 0) -> Sequence[int]:
-        """The samples of one evaluation; the same object for the same ones.
+        """Get the samples of one evaluation. The same samples are the same object.
 
         Args:
-            task: Its name.
-            split: One in which it has samples.
-            repeat: 0 for a model's first evaluation.
+            task: Name of the task.
+            split: A split in which the task has samples.
+            repeat: 0 for a model's first evaluation; from 1 for later ones.
         """
-        return ids_of(self._first[split][task], self._again.get(task, ()), repeat)
+        return evaluation_ids(self._first[split][task], self._again.get(task, ()), repeat)
 
     def used(self, task: str) -> set[int]:
-        """All samples of a task that are in any use."""
-        found = [each[task] for each in self._first.values() if task in each]
+        """Collect the numbers of all samples of a task that any evaluation uses."""
+        found = [by_task[task] for by_task in self._first.values() if task in by_task]
         return {number for ids in [*found, *self._again.get(task, ())] for number in ids}
 
 
@@ -108,31 +109,33 @@ class SampledHarness(Harness):
         self._samples = TaskSamples()
 
     def sizes(self, split: Split) -> dict[str, int]:
-        """How many samples each task has in a split; tasks without any are left out."""
+        """Number of samples of each task in a split. Tasks without samples are left out."""
         return self._samples.sizes(split)
 
 
-def blocks(ids: Sequence[int], size: int) -> list[list[int]]:
-    """The ids that repeats take in turn, as many as the search has; what is left over is unused.
+def repeat_blocks(ids: Sequence[int], size: int) -> list[list[int]]:
+    """Cut ids into blocks, which repeats use in turn. An incomplete last block is not used.
 
     Args:
-        ids: All of them, ascending.
-        size: How many each repeat takes.
+        ids: All ids, ascending.
+        size: Number of ids per block.
 
     Raises:
-        ValueError: If there are not enough for one.
+        ValueError: If there are fewer ids than one block needs.
     """
     if len(ids) < size:
         raise ValueError(f"needs at least as many ids as search has ({size}), got {len(ids)}")
     return [list(ids[start : start + size]) for start in range(0, len(ids) - size + 1, size)]
 
 
-def ids_of(first: Sequence[int], again: Sequence[Sequence[int]], repeat: int) -> Sequence[int]:
-    """The samples of one evaluation.
+def evaluation_ids(
+    first: Sequence[int], again: Sequence[Sequence[int]], repeat: int
+) -> Sequence[int]:
+    """Choose the samples of one evaluation.
 
     Args:
-        first: Those of a candidate's first evaluation.
-        again: The task's blocks for later ones; without any they are on the first samples too.
-        repeat: 0 for the first evaluation, and from 1 for later ones.
+        first: The samples of a first evaluation.
+        again: The blocks of samples for repeats; if empty, repeats use `first` too.
+        repeat: 0 for a first evaluation; from 1 for later ones.
     """
     return again[(repeat - 1) % len(again)] if repeat and again else first

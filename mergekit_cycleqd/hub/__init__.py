@@ -1,6 +1,6 @@
-"""Publishing to the Hugging Face Hub and rebuilding from it; `hub/card` is all text of a card.
+"""Publish runs and models to the Hugging Face Hub, and rebuild them from it.
 
-It has 18 files: the client with its errors, a file for each repository that is published, one for
-each check before a push, and one for each direction of the way. Folders among them would have two
-or three files each.
+Start with `push.py` for publishing, `pull.py` for run folders and `rebuild.py` for models. There
+are 18 files: the client and its errors, one file per kind of repository, one per check before a
+push, and one per way back. Folders among them would hold two or three files each.
 """

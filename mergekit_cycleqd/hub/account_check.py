@@ -1,4 +1,4 @@
-"""Whether a run can be published at its end, asked before it starts."""
+"""Check before a run starts that its account may publish it at the end."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _ATTEMPTS = 3
 
 
 def check_before_run(options: Publish, tasks: Sequence[str]) -> None:
-    """See that the account may write where `publish:` of a recipe says.
+    """Check that the account may write to the repos that a recipe's section `publish` names.
 
     Args:
-        options: The section.
+        options: The section `publish`.
         tasks: Names of the recipe's tasks.
 
     Raises:
-        HubError: If it may not, or the Hub does not answer.
+        HubError: If the account may not write, or the Hub does not answer.
     """
     try:
         account = Hub(attempts=_ATTEMPTS).account()

@@ -1,4 +1,4 @@
-"""The weights of a published model: built tensor by tensor, then held against the recipe."""
+"""Build the weights of a model tensor by tensor, and verify them against the recipe."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError, disk_line
 from mergekit_cycleqd.hub.redaction import forget_origins
-from mergekit_cycleqd.hub.remote_files import digest, git_blob
-from mergekit_cycleqd.hub.verify import verify
+from mergekit_cycleqd.hub.remote_files import content_hash, git_blob
+from mergekit_cycleqd.hub.verify import verify_model
 from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 
-_SMALL = 20_000_000  # bytes; what is larger is LFS on every Hub, and known by its sha256
+_SMALL = 20_000_000  # bytes; the Hub stores larger files by LFS, which lists their sha256
 
 
-def build(genome: Genome, folder: Path) -> Path:
-    """Build a model by mergekit, which holds few tensors at a time, and check it.
+def build_model(genome: Genome, folder: Path) -> Path:
+    """Build a model with mergekit, which holds few tensors in memory at a time, and verify it.
 
-    A model that was built and checked, but not uploaded, is found again by its recipe.
+    The folder's name comes from the recipe, so that a later call reuses a finished model.
 
     Args:
-        genome: Over folders on this machine.
-        folder: Where models are built; the model gets a folder of its own in it.
+        genome: The model, over base and experts in folders on this machine.
+        folder: Folder for models; the model gets a folder of its own in it.
 
     Returns:
         The model's folder.
 
     Raises:
-        HubError: If there is no room, or the model is not the recipe's.
+        HubError: If the disk is full, or the weights do not match the recipe.
         RecipeError: If the recipe cannot be merged.
     """
     text = genome.to_yaml()
     out = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
     if out.is_dir():
         try:
-            verify(out, genome)
+            verify_model(out, genome)
             return out
-        except (CycleQDError, OSError, SafetensorError):  # left by a push that was broken off
+        except (CycleQDError, OSError, SafetensorError):  # left by an interrupted push
             shutil.rmtree(out)
     recipe = folder / f"{out.name}.yaml"
     try:
@@ -52,7 +52,7 @@ def build(genome: Genome, folder: Path) -> Path:
         recipe.write_text(text, encoding="utf-8")
         merge_recipe(recipe, out, MergeOptions(quiet=True, write_model_card=False))
         forget_origins(out)
-        verify(out, genome)
+        verify_model(out, genome)
     except OSError as error:
         shutil.rmtree(out, ignore_errors=True)
         raise HubError(disk_line(error, folder)) from error
@@ -66,17 +66,17 @@ def build(genome: Genome, folder: Path) -> Path:
     return out
 
 
-def contents(folder: Path) -> dict[str, Path]:
-    """The files of a built model, by their path in the repo."""
+def built_files(folder: Path) -> dict[str, Path]:
+    """List the files of a built model, by their path in the repo."""
     return {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
 
 
-def described(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
-    """Size and hashes of each file; the sha256 of the weights are the model's fingerprint."""
+def describe_files(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    """Describe each file by size, sha256 and, for small files, git's blob id."""
     return {
         name: {
             "size": path.stat().st_size,
-            "sha256": digest(path, "sha256"),
+            "sha256": content_hash(path, "sha256"),
             "blob": git_blob(path) if path.stat().st_size <= _SMALL else None,
         }
         for name, path in files.items()

@@ -1,4 +1,4 @@
-"""The Hub as publishing needs it: what a repo holds, one commit, a tag, a collection."""
+"""A client of the Hub for publishing: read a repo, make one commit, a tag, a collection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mergekit_cycleqd.hub.remote_files import Content, RemoteFile, RepoState, Ta
 ATTEMPTS = 6
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 120.0
-# hf_xet tries again by itself too, by its own account for four minutes each time.
+# hf_xet also retries by itself: without these settings, for about four minutes each time.
 _XET_RETRIES = {
     "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "2",
     "HF_XET_CLIENT_RETRY_BASE_DELAY": "1s",
@@ -30,11 +30,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Account:
-    """Who a token belongs to.
+    """The account that a token belongs to.
 
     Attributes:
-        name: The user.
-        namespaces: Where the user may own repos: the name and the organisations.
+        name: Name of the user.
+        namespaces: Owners that the user may publish under: the user and its organisations.
         writes: Whether the token may write.
     """
 
@@ -44,13 +44,17 @@ class Account:
 
 
 class Hub:
-    """A client that tries again what passes (429, 5xx, no answer), and says the rest in a line."""
+    """A client that retries passing errors (429, 5xx, no answer), and reports others in a line.
+
+    Attributes:
+        api: The client of huggingface_hub.
+    """
 
     def __init__(self, attempts: int | None = None) -> None:
-        """Talk to the Hub that huggingface_hub is set to, with the user's own token.
+        """Use the Hub and the token that huggingface_hub is configured with.
 
         Args:
-            attempts: How often what passes is tried; None for `ATTEMPTS`.
+            attempts: Number of attempts at a passing error; None for `ATTEMPTS`.
         """
         self.api = HfApi()
         self._attempts = attempts or ATTEMPTS
@@ -58,14 +62,14 @@ class Hub:
             os.environ.setdefault(name, value)
 
     def call(self, about: str, action: Callable[[], T]) -> T:
-        """Do something with the Hub; what passes is tried again, with exponential backoff.
+        """Call the Hub. Passing errors are retried with exponential backoff.
 
         Args:
-            about: What it is about, for the error.
-            action: What to do; must be safe to do twice.
+            about: The repo or collection that the call is about, for the error's text.
+            action: The call; must be safe to repeat.
 
         Raises:
-            HubError: If it fails for good.
+            HubError: If the last attempt failed, or the error does not pass.
         """
         wait = FIRST_WAIT_SECONDS
         for attempt in range(1, self._attempts + 1):
@@ -83,7 +87,7 @@ class Hub:
         raise AssertionError("the last attempt returns or raises")
 
     def account(self) -> Account:
-        """Who we are.
+        """Ask the Hub for the account of the token.
 
         Raises:
             HubError: If there is no token, or the Hub does not know it.
@@ -94,7 +98,7 @@ class Hub:
         return Account(told["name"], (told["name"], *organisations), writes=role != "read")
 
     def state(self, target: Target) -> RepoState:
-        """What a branch of a repo holds now; where there is none, what `main` holds.
+        """Read what a branch of a repo holds now. If there is no such branch, `main` is read.
 
         Raises:
             HubError: If the Hub does not say.
@@ -126,10 +130,10 @@ class Hub:
         return RepoState(True, branched, head, files)
 
     def read(self, target: Target, path: str, revision: str | None) -> bytes:
-        """The content of one small file of a repo.
+        """Read the content of one small file of a repo.
 
         Raises:
-            HubError: If it cannot be had.
+            HubError: If it cannot be downloaded.
         """
 
         def download() -> bytes:
@@ -141,7 +145,7 @@ class Hub:
         return self.call(target.repo_id, download)
 
     def create(self, target: Target, state: RepoState, *, private: bool) -> RepoState:
-        """Make what is missing of a repo and its branch, and look at them.
+        """Create the repo and its branch if they do not exist, and read what they hold.
 
         Raises:
             HubError: If the Hub refuses.
@@ -169,15 +173,22 @@ class Hub:
         delete: Sequence[str],
         message: str,
     ) -> str:
-        """Change a repo by one commit upon the state that was seen, or not at all.
+        """Change a repo by one commit, or not at all.
 
-        Where the answer to a commit got lost, the repo is looked at before it is sent again.
+        If the answer to a commit got lost, the repo is read before the commit is sent again.
+
+        Args:
+            target: The repo and its branch.
+            start: The state that the changes were worked out from.
+            add: New content, by path.
+            delete: Paths to delete.
+            message: Title of the commit.
 
         Returns:
             The commit's hash.
 
         Raises:
-            HubError: If the repo changed since, or the Hub refuses.
+            HubError: If the repo changed after `start` was read, or the Hub refuses.
         """
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
             *(CommitOperationAdd(path, _as_upload(content)) for path, content in add.items()),
@@ -205,7 +216,7 @@ class Hub:
         return self.call(target.repo_id, send)
 
     def tag(self, target: Target, name: str, commit: str) -> bool:
-        """Tag a commit, unless the repo has the tag; True if it is new.
+        """Tag a commit, unless the repo has the tag already. Returns whether the tag is new.
 
         Raises:
             HubError: If the Hub refuses.
@@ -225,7 +236,7 @@ class Hub:
     def collect(
         self, title: str, namespace: str, items: Sequence[tuple[Target, str]], *, private: bool
     ) -> str:
-        """Make a collection hold these repos, each with its note; what is right stays untouched.
+        """Add repos to a collection, each with its note. Only missing or changed items are sent.
 
         Returns:
             The collection's slug.

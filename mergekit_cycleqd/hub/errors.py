@@ -1,4 +1,4 @@
-"""What can go wrong with the Hub, each as one clear line."""
+"""Errors of the Hub: which of them pass, and one clear line for each."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from huggingface_hub.errors import (
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.system.secrets import without_tokens
 
-# Of whichever httpx the installed huggingface_hub uses: the parent of all that is no answer.
+# HTTPError of the httpx that huggingface_hub uses: the base class of all errors of a request.
 _HTTPError: type[BaseException] = HfHubHTTPError.__mro__[1]
 
 
-_XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})")  # all that hf_xet tells of an answer
+_XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})")  # hf_xet gives the status as text only
 
 
 _LONGEST = 240
 
 
 class HubError(CycleQDError):
-    """Something that the Hub refuses, or that keeps us from publishing or rebuilding."""
+    """The Hub refused something, or a model or run cannot be published or rebuilt."""
 
 
 def status_of(error: BaseException) -> int | None:
-    """The status of the answer that lies behind an error, if there was one."""
+    """Find the HTTP status of the answer that caused an error; None if there was no answer."""
     for cause in _causes(error):
         if isinstance(cause, HfHubHTTPError):
             return int(cause.response.status_code)
@@ -45,7 +45,7 @@ def status_of(error: BaseException) -> int | None:
 
 
 def retry_after(error: BaseException) -> float | None:
-    """How many seconds the Hub asks to be left alone, if it says."""
+    """Read how many seconds the Hub asks to wait; None if it does not say."""
     for cause in _causes(error):
         if isinstance(cause, HfHubHTTPError):
             text = cause.response.headers.get("Retry-After", "")
@@ -54,7 +54,7 @@ def retry_after(error: BaseException) -> float | None:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether trying again may help: 429, 5xx, or no answer at all; never another 4xx."""
+    """Whether a retry may help: after 429, 5xx or no answer at all; never after another 4xx."""
     status = status_of(error)
     if status is not None:
         return status == 429 or status >= 500
@@ -66,17 +66,17 @@ def is_passing(error: BaseException) -> bool:
 
 
 def is_from_the_hub(error: BaseException) -> bool:
-    """Whether an error is one of those that huggingface_hub raises about a request."""
+    """Whether an error is of a type that huggingface_hub raises for a request."""
     known = (_HTTPError, OSError, ValueError, RuntimeError)
     return isinstance(error, known)
 
 
 def one_line(error: BaseException, target: str) -> str:
-    """An error as one line: what was asked for, what came, how to mend it.
+    """Put an error into one line: what was asked for, what was got, how to mend it.
 
     Args:
-        error: What huggingface_hub raised.
-        target: The repo or the collection that it is about.
+        error: The exception that huggingface_hub raised.
+        target: The repo or the collection that the request was about.
     """
     return without_tokens(" ".join(_line(error, target).split()))
 
@@ -135,7 +135,12 @@ def _said(error: BaseException) -> str:
 
 
 def disk_line(error: OSError, folder: object) -> str:
-    """A line about an error of writing files."""
+    """Put an error of writing files into one line.
+
+    Args:
+        error: The error.
+        folder: The folder that was written to.
+    """
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return (
             f"{folder}: no room left for the model ({error.strerror}); free some, and run the "
@@ -145,7 +150,7 @@ def disk_line(error: OSError, folder: object) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    """What an error and its causes say, a line each, nothing twice."""
+    """Join the first lines of an error and its causes, without repetitions."""
     said: list[str] = []
     for cause in _causes(error):
         lines = [line.strip() for line in str(cause).splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""A run itself on the Hub: its journal and recipe as a dataset repo, to go on from elsewhere."""
+"""The dataset repo of a run: its journal and recipe, from which others can continue the run."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _TASK_FILES = (".yaml", ".yml", ".py")
 
 @dataclass(frozen=True)
 class JournalRepo:
-    """A run on its way to the Hub.
+    """A run that is about to be published.
 
     Attributes:
         run: The run.
-        target: Where it goes.
-        texts: Its files.
-        state: What the repo holds.
+        target: The repo and branch to publish to.
+        texts: Content of the files, by path.
+        state: What the repo holds now.
     """
 
     run: RunView
@@ -47,12 +47,12 @@ class JournalRepo:
 
     @property
     def stale(self) -> set[str]:
-        """Task files of an earlier push that are no more."""
+        """Task files of an earlier push that the run no longer has."""
         return {path for path in self.state.files if path.startswith(f"{TASKS}/")} - set(self.texts)
 
     @property
     def warnings(self) -> list[str]:
-        """Task files in which the user's home stands, a line each."""
+        """One line for each task file that contains the path of the user's home."""
         home = str(Path.home())
         return [
             f"{path} names {home}, which is published with it; others can do nothing with it"
@@ -62,29 +62,36 @@ class JournalRepo:
 
     @property
     def note(self) -> str:
-        """The repo in a line, for a collection."""
+        """The repo's note in a collection."""
         return f"The run: {self.run.search.children_told} evaluated children, to go on from."
 
     @property
     def tag(self) -> str:
-        """Names a state of the repo: how far the run is."""
+        """Name of a tag for this state of the repo: the number of evaluated children."""
         return f"children-{self.run.search.children_told}"
 
 
 def journal_repo(
     run: RunView, sources: Sequence[Source], target: Target, licence: Licence, hub: Hub
 ) -> JournalRepo:
-    """The files with which somebody else can go on, over the same models by commit.
+    """Write the files from which somebody else can continue a run, with models by commit.
+
+    Args:
+        run: The run.
+        sources: Base and experts, as published.
+        target: The repo and branch to publish to.
+        licence: The licence of the merges.
+        hub: The Hub; asked what the repo holds.
 
     Raises:
         HubError: If a model is not on the Hub, or the repo holds something else.
     """
-    if local := [each.published for each in sources if each.folders]:
+    if local := [source.published for source in sources if source.folders]:
         raise HubError(
             f"{target.repo_id}: to go on with a run, others need base and experts on the Hub, got "
             f"the folders {', '.join(local)}; push those first and name them in the run's recipe"
         )
-    names = {each.reference: each.published for each in sources}
+    names = {source.reference: source.published for source in sources}
     folders, tasks = _task_files(run.recipe)
     paths = Placeholders()
     recipe = run.recipe.model_dump(mode="json", exclude_defaults=True)
@@ -93,7 +100,7 @@ def journal_repo(
     header = {
         **run.header,
         "recipe": _portable(run.header["recipe"], names, folders, paths),
-        "fingerprints": {names[key]: each for key, each in run.header["fingerprints"].items()},
+        "fingerprints": {names[key]: value for key, value in run.header["fingerprints"].items()},
     }
     texts = {
         "README.md": _card(run, target, licence).encode(),
@@ -104,7 +111,7 @@ def journal_repo(
     if (run.folder / SUMMARY).is_file():
         texts[SUMMARY] = (run.folder / SUMMARY).read_bytes()
     if (run.folder / RETENTION).is_file():
-        texts[RETENTION] = changed_settings(run.folder, lambda each: _public(each, paths))
+        texts[RETENTION] = changed_settings(run.folder, lambda kept: _public(kept, paths))
     state = hub.state(target)
     if FILE in state.files:
         first = hub.read(target, FILE, state.head).split(b"\n", 1)[0] + b"\n"
@@ -122,7 +129,7 @@ def journal_repo(
 
 
 def _public_lines(path: Path) -> bytes:
-    """The records of a journal; most lines as they are."""
+    """Copy the records of a journal. Only lines with private data are changed."""
     lines = []
     whole = path.read_bytes()[: end_of_last_line(path)]
     for number, line in enumerate(whole.splitlines(keepends=True)[1:], start=2):
@@ -133,12 +140,12 @@ def _public_lines(path: Path) -> bytes:
 
 
 def _public(settings: Mapping[str, Any], paths: Placeholders) -> dict[str, Any]:
-    """What an evaluation on other tasks depended on, without a path of this machine."""
+    """Remove paths of this machine from the settings of an evaluation on other tasks."""
     return {**settings, "metadata": paths.options(settings.get("metadata", {}))}
 
 
 def _task_files(recipe: Recipe) -> tuple[dict[str, str], dict[str, bytes]]:
-    """Where the folders of task files go in the repo, and the files."""
+    """Collect the task files: the path in the repo of each folder, and content by path."""
     folders: dict[str, str] = {}
     files: dict[str, bytes] = {}
     for path in dict.fromkeys(task.include_path for task in recipe.tasks if task.include_path):
@@ -155,7 +162,7 @@ def _portable(
     folders: Mapping[str, str],
     paths: Placeholders,
 ) -> dict[str, Any]:
-    """A recipe as plain data: models by commit, task files beside it, no path of this machine."""
+    """Rewrite a recipe for other machines: models by commit, task files in the repo, no paths."""
     experts = [{**expert, "model": names[expert["model"]]} for expert in recipe["experts"]]
     tasks = []
     for task in paths.tasks(recipe["tasks"]):

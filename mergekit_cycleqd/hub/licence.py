@@ -1,4 +1,4 @@
-"""The licence of a merge: the strictest of base and experts, where that can be said."""
+"""The licence of a merge: the strictest of base and experts, if one of them covers all."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from huggingface_hub import ModelCard
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.pins import Source
 
-# Each asks for all that those before it ask for, so that the last one found covers them all.
+# Each licence asks for all that those before it ask for, so that the last covers all.
 _PERMISSIVE = ("cc0-1.0", "unlicense", "0bsd", "mit", "bsd-2-clause", "bsd-3-clause", "apache-2.0")
 OTHER = "other"
 
 
 @dataclass(frozen=True)
 class Licence:
-    """What the card states.
+    """The licence that a card states.
 
     Attributes:
-        id: Of the licence, as the Hub names it; ``other`` where it cannot be said.
-        question: What the publisher must decide; empty where nothing is open.
-        stated: Whether the publisher named it.
+        id: The Hub's id of the licence; ``other`` if none covers all models.
+        question: What the publisher must decide; empty if nothing is open.
+        stated: Whether the publisher named the licence.
     """
 
     id: str
@@ -32,7 +32,12 @@ class Licence:
 
 
 def licence_of(stated: str | None, models: Sequence[Source], hub: Hub) -> Licence:
-    """The publisher's word, or the strictest licence of base and experts, read from their cards.
+    """Choose the licence: the publisher's, or the strictest that the models' cards state.
+
+    Args:
+        stated: The licence that the publisher named, if any.
+        models: Base and experts.
+        hub: The Hub.
 
     Raises:
         HubError: If the Hub does not answer.
@@ -40,11 +45,15 @@ def licence_of(stated: str | None, models: Sequence[Source], hub: Hub) -> Licenc
     if stated:
         return Licence(stated, stated=True)
     found = {model.published: _stated(model, hub) for model in models}
-    return strictest(found)
+    return strictest_licence(found)
 
 
-def strictest(found: dict[str, str | None]) -> Licence:
-    """The licence that covers all of these, by model; ``other`` and a question if none does."""
+def strictest_licence(found: dict[str, str | None]) -> Licence:
+    """Find the licence that covers all others; ``other`` and a question if none does.
+
+    Args:
+        found: The licence that each model states, by model; None for a model that states none.
+    """
     unknown = [name for name, licence in found.items() if licence in (None, OTHER)]
     if unknown:
         names = ", ".join(unknown)
@@ -58,7 +67,7 @@ def strictest(found: dict[str, str | None]) -> Licence:
 
 
 def _stated(model: Source, hub: Hub) -> str | None:
-    """The licence that the card of a model names; of two parts, only if they agree."""
+    """Read the licence from a model's card. A base with an adapter must agree, else None."""
     licences = set()
     for pinned in model.pinned:
         repo, _, commit = pinned.partition("@")

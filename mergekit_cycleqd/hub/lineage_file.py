@@ -1,4 +1,4 @@
-"""lineage.json: where a published model comes from, back to the experts."""
+"""The file lineage.json: the ancestors of a published model, back to the experts."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ FILE = "lineage.json"
 VERSION = 1
 
 
-def content(
+def lineage_content(
     run: RunView,
     model: Publication,
     models: Sequence[Source],
     files: Mapping[str, Mapping[str, Any]],
     texts: Iterable[str],
 ) -> dict[str, Any]:
-    """What is known of a model's origin, as plain data.
+    """Collect the run, the model, its ancestors and its files, as plain data.
 
     Args:
-        run: The run that found it.
+        run: The run that found the model.
         model: The model.
         models: Base and experts, as published.
-        files: Size and hashes of each file that was built from the recipe.
-        texts: Paths of the other files that are published with it.
+        files: Size and hashes of each file that was built from the recipe, by path.
+        texts: Paths of the other files that are published with the model.
     """
     evolution = run.recipe.evolution
     return {
@@ -54,28 +54,28 @@ def content(
             "scores": {split: run.scores(model.genome, split) for split in SPLITS},
             "samples": {split: run.counts[split] for split in SPLITS},
         },
-        "models": described(models),
+        "models": describe_models(models),
         "ancestors": ancestors(run, model.index, model.parents),
         "files": {path: dict(files[path]) for path in sorted(files)},
         "published": sorted({FILE, *files, *texts}),
     }
 
 
-def described(models: Sequence[Source]) -> list[dict[str, Any]]:
-    """Base and experts as lineage.json names them."""
+def describe_models(models: Sequence[Source]) -> list[dict[str, Any]]:
+    """Describe base and experts, as lineage.json holds them."""
     return [
-        {"task": each.task, "model": each.published, "fingerprint": each.fingerprint}
-        for each in models
+        {"task": model.task, "model": model.published, "fingerprint": model.fingerprint}
+        for model in models
     ]
 
 
-def text(content: Mapping[str, Any]) -> str:
-    """The file's text; equal content gives equal bytes."""
+def lineage_text(content: Mapping[str, Any]) -> str:
+    """Write content as the text of lineage.json. Equal content gives equal bytes."""
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def read(data: bytes) -> dict[str, Any]:
-    """What a lineage.json holds; empty if it is of another making."""
+def parse_lineage_file(data: bytes) -> dict[str, Any]:
+    """Parse a lineage.json; empty if another program or version wrote it."""
     try:
         found = json.loads(data)
     except ValueError:
@@ -85,9 +85,14 @@ def read(data: bytes) -> dict[str, Any]:
 
 
 def ancestors(run: RunView, index: int | None, parents: Sequence[int]) -> list[dict[str, Any]]:
-    """The candidate and all that it was bred from, oldest first, down to the experts.
+    """List a candidate and all its ancestors down to the experts, oldest first.
 
-    A child's `seeds` are those of the mutation that it got itself.
+    `seeds` of a child are the seeds of its own mutation, without those that it inherited.
+
+    Args:
+        run: The run.
+        index: Number of the candidate; None for a model that is no candidate.
+        parents: Numbers of the model's parents.
     """
     waiting = [*parents, *([index] if index is not None else [])]
     known: set[int] = set()
@@ -125,7 +130,7 @@ def _scores(run: RunView) -> dict[int, list[Scores]]:
 
 
 def _evaluations(found: Sequence[Scores]) -> dict[str, int]:
-    """How many evaluations scores are the means of, where those are several."""
+    """Count the evaluations behind mean scores; empty for a single evaluation."""
     return {"evaluations": len(found)} if len(found) > 1 else {}
 
 

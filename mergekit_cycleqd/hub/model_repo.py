@@ -1,4 +1,4 @@
-"""What the repo of one model holds, beside the weights."""
+"""The repo of one model: card, recipe, figure and lineage, and whether weights must be built."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mergekit_cycleqd.hub import lineage_file
-from mergekit_cycleqd.hub.card.card import FIGURE, card
+from mergekit_cycleqd.hub.card.card import FIGURE, model_card
 from mergekit_cycleqd.hub.card.figure import archive_figure
-from mergekit_cycleqd.hub.card.pipelines import Kind
+from mergekit_cycleqd.hub.card.pipelines import ModelKind
 from mergekit_cycleqd.hub.card.results import reported_split, result_files
 from mergekit_cycleqd.hub.card.subject import Subject
 from mergekit_cycleqd.hub.client import Hub
@@ -21,21 +21,21 @@ from mergekit_cycleqd.hub.remote_files import RepoState, Target
 from mergekit_cycleqd.run_folder.run_view import RunView
 
 RECIPE = "mergekit_config.yml"
-_NOTE = 500  # characters; the Hub takes no longer ones
+_NOTE = 500  # characters; the Hub accepts no longer notes
 
 
 @dataclass(frozen=True)
 class ModelRepo:
-    """One model on its way to the Hub.
+    """One model that is about to be published.
 
     Attributes:
-        run: The run.
+        run: The run that found the model.
         model: The model.
         sources: Base and experts, as published.
-        target: Where it goes.
-        texts: The files that are made of the run alone, but for lineage.json.
-        was: What the repo's own lineage.json says; empty without one.
-        state: What the repo holds.
+        target: The repo and branch to publish to.
+        texts: Content of the files made from the run alone, by path, without lineage.json.
+        old_lineage: Content of the repo's present lineage.json; empty if it has none.
+        state: What the repo holds now.
     """
 
     run: RunView
@@ -43,18 +43,18 @@ class ModelRepo:
     sources: Sequence[Source]
     target: Target
     texts: Mapping[str, bytes]
-    was: Mapping[str, Any]
+    old_lineage: Mapping[str, Any]
     state: RepoState
 
     @property
-    def kept(self) -> dict[str, Any] | None:
-        """The built files that the repo holds already, if they are those of this very recipe."""
-        files = dict(self.was.get("files", {}))
+    def reusable_files(self) -> dict[str, Any] | None:
+        """Built files that the repo holds already, if this same recipe made them; else None."""
+        files = dict(self.old_lineage.get("files", {}))
         recipe = self.state.files.get(RECIPE)
         same = (
             recipe is not None
             and recipe.holds(self.texts[RECIPE])
-            and self.was.get("models") == lineage_file.described(self.sources)
+            and self.old_lineage.get("models") == lineage_file.describe_models(self.sources)
             and bool(files)
             and all(
                 path in self.state.files and self.state.files[path].matches(entry)
@@ -65,17 +65,19 @@ class ModelRepo:
 
     @property
     def must_build(self) -> bool:
-        """Whether there are weights to build."""
-        return self.model.weights and self.kept is None
+        """Whether weights must be built before the push."""
+        return self.model.weights and self.reusable_files is None
 
     def lineage(self, files: Mapping[str, Any]) -> bytes:
-        """lineage.json, for these built files."""
-        content = lineage_file.content(self.run, self.model, self.sources, files, self.texts)
-        return lineage_file.text(content).encode()
+        """Write lineage.json, for built files of these sizes and hashes."""
+        content = lineage_file.lineage_content(
+            self.run, self.model, self.sources, files, self.texts
+        )
+        return lineage_file.lineage_text(content).encode()
 
     @property
     def note(self) -> str:
-        """The model in a line, for a collection."""
+        """The repo's note in a collection: the model and its scores in a line."""
         run, genome = self.run, self.model.genome
         split = reported_split(run, genome)
         scores = run.scores(genome, split) or {}
@@ -86,7 +88,7 @@ class ModelRepo:
 
     @property
     def tag(self) -> str:
-        """Names a state of the repo: of one model its genome, of the population how far it is."""
+        """Name of a tag for this state: a model's genome, or the number of evaluated children."""
         if self.model.what == "recipes":
             return f"children-{self.run.search.children_told}"
         return f"genome-{self.model.genome.id}"
@@ -99,15 +101,25 @@ def model_repo(
     target: Target,
     licence: Licence,
     datasets: Mapping[str, str],
-    kind: Kind,
+    kind: ModelKind,
     hub: Hub,
 ) -> ModelRepo:
-    """Write all texts of a model's repo, and look at what the Hub has of it.
+    """Write all texts of a model's repo, and read what the repo holds now.
+
+    Args:
+        run: The run that found the model.
+        model: The model.
+        sources: Base and experts, as published.
+        target: The repo and branch to publish to.
+        licence: The licence of the merge.
+        datasets: Hub id of the dataset, by task; only tasks whose dataset is known.
+        kind: The kind of the base.
+        hub: The Hub; asked what the repo holds.
 
     Raises:
-        HubError: If the repo holds something else, or the recipe would mean nothing to others.
+        HubError: If the repo holds something else, or only this machine could use the recipe.
     """
-    if not model.weights and (local := [each.published for each in sources if each.folders]):
+    if not model.weights and (local := [source.published for source in sources if source.folders]):
         raise HubError(
             f"{target.repo_id}: recipes alone need base and experts on the Hub, got the folders "
             f"{', '.join(local)}; push those first and name them in the run's recipe"
@@ -116,7 +128,7 @@ def model_repo(
     subject = Subject(run, model, target.repo_id, sources, licence, datasets, recipe, kind)
     scores = None if model.what == "recipes" else run.scores(model.genome, "search")
     texts = {
-        "README.md": card(subject),
+        "README.md": model_card(subject),
         RECIPE: recipe,
         FIGURE: archive_figure(run.search, model.title, scores),
         **result_files(run, model.genome, datasets),
@@ -127,20 +139,22 @@ def model_repo(
                 genome = published_genome(elite.genome, sources)
                 texts[f"elites/{task}/{elite.index:06d}.yaml"] = genome.to_yaml()
     state = hub.state(target)
-    was = {}
+    old_lineage = {}
     if lineage_file.FILE in state.files:
-        was = lineage_file.read(hub.read(target, lineage_file.FILE, state.head))
+        old_lineage = lineage_file.parse_lineage_file(
+            hub.read(target, lineage_file.FILE, state.head)
+        )
     elif strange := sorted(state.files.keys() - {".gitattributes", "README.md"}):
         raise HubError(
             f"{target.repo_id}: holds something else ({strange[0]}), no model of a run; name "
             "another --repo-id"
         )
     encoded = {path: text.encode() for path, text in texts.items()}
-    return ModelRepo(run, model, sources, target, encoded, was, state)
+    return ModelRepo(run, model, sources, target, encoded, old_lineage, state)
 
 
 def published_recipe(model: Publication, sources: Sequence[Source]) -> str:
-    """The recipe of a model over base and experts as they are published."""
-    local = [each.published for each in sources if each.folders]
+    """Write the recipe of a model over base and experts as they are published."""
+    local = [source.published for source in sources if source.folders]
     note = f"# not on the Hub: {', '.join(local)}\n" if local else ""
     return note + published_genome(model.genome, sources).to_yaml()

@@ -1,7 +1,7 @@
-"""Base and experts of a run, pinned by commit, so that a published recipe keeps its meaning.
+"""Pin base and experts of a run by commit, so that a published recipe always means the same.
 
-What the run used is known by fingerprint. The commit is that of the snapshot in the local cache
-with this fingerprint; without one, the models are downloaded and must still have it.
+A run knows its models by fingerprint. The pinned commit is that of the snapshot in the local cache
+with this fingerprint. Without such a snapshot, the model is downloaded and its fingerprint checked.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Source:
     """The base or an expert of a run.
 
     Attributes:
-        task: Whose expert it is; None for the base.
-        reference: As the run names it.
-        published: As published recipes name it: ``org/name@commit``, or ``./folder`` for a model
-            that is not on the Hub; both for ``base+adapter``.
-        fingerprint: Of its files, as the run found them.
+        task: The task of the expert; None for the base.
+        reference: The model's name in the run's recipe.
+        published: The model's name in published recipes: ``org/name@commit``, or ``./folder`` for a
+            model that is not on the Hub. ``base+adapter`` has two such parts.
+        fingerprint: Fingerprint of the files that the run used.
     """
 
     task: str | None
@@ -45,17 +45,17 @@ class Source:
 
     @property
     def repos(self) -> tuple[str, ...]:
-        """The Hub ids in it, without commits."""
+        """Hub ids of the model's parts, without commits."""
         return tuple(part.partition("@")[0] for part in self.pinned)
 
     @property
     def pinned(self) -> tuple[str, ...]:
-        """The Hub ids in it, with commits."""
+        """Hub ids of the model's parts, with commits."""
         return tuple(part for part in self.published.split("+") if not part.startswith("./"))
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """The folders in it, which others do not have."""
+        """Parts that are folders of this machine, which others do not have."""
         return tuple(
             part
             for part, published in zip(
@@ -65,11 +65,11 @@ class Source:
         )
 
     def here(self) -> str:
-        """The reference with a folder in the place of every Hub id; what is missing is downloaded.
+        """Replace each Hub id of the reference by a local folder. Missing models are downloaded.
 
         Raises:
-            HubError: If it is no longer what the run was made with.
-            ModelError: If it cannot be had.
+            HubError: If the files are no longer those that the run used.
+            ModelError: If a model cannot be downloaded or opened.
         """
         found = []
         for part, published in zip(parts(self.reference), self.published.split("+"), strict=True):
@@ -85,11 +85,11 @@ class Source:
 
 
 def folder_of(reference: str) -> str:
-    """The folder of a model that is one, or of a Hub id, which is downloaded.
+    """Find the folder of a model. A Hub id is downloaded.
 
     Raises:
-        HubError: If the Hub does not give it.
-        ModelError: If it is neither.
+        HubError: If the Hub refuses the download.
+        ModelError: If the reference is neither a folder nor a Hub id.
     """
     try:
         return str(Checkpoint.open(reference).folder)
@@ -100,7 +100,7 @@ def folder_of(reference: str) -> str:
         raise
 
 
-def sources(
+def pin_sources(
     base_model: str,
     experts: Sequence[tuple[str, str]],
     fingerprints: Mapping[str, str],
@@ -108,19 +108,19 @@ def sources(
     *,
     download: bool,
 ) -> tuple[Source, ...]:
-    """Base and experts, each pinned to the commit that the run used.
+    """Pin base and experts to the commits that the run used.
 
     Args:
-        base_model: As the run names it.
-        experts: Task and model of each, in the order of a genome's weights.
-        fingerprints: By the run's names.
-        hub: Says what a branch is now, where the models are not here.
-        download: Whether to fetch models that are not here, to be sure of their commits; else the
-            commit of now is taken.
+        base_model: The base model's name in the run.
+        experts: Task and model of each expert, in the order of a genome's weights.
+        fingerprints: Fingerprint of each model, by its name in the run.
+        hub: The Hub; asked for the present commit of models that are not on this machine.
+        download: Whether to download missing models, to verify their commits. If not, the present
+            commit is taken without a check.
 
     Raises:
-        HubError: If a model is no longer what the run was made with.
-        ModelError: If a model cannot be had.
+        HubError: If a model's files are no longer those that the run used.
+        ModelError: If a model cannot be downloaded or opened.
     """
     named = [(None, base_model), *experts]
     folders = _folder_names([part for _, ref in named for part in parts(ref)])
@@ -143,18 +143,18 @@ def sources(
 
 
 def published_genome(genome: Genome, models: Sequence[Source]) -> Genome:
-    """The genome over base and experts as they are published."""
+    """Rewrite a genome over base and experts as they are published."""
     base, *experts = (model.published for model in models)
     family = replace(genome.family, base_model=base, experts=tuple(experts))
     return replace(genome, family=family)
 
 
 def local_genome(genome: Genome, models: Sequence[Source]) -> Genome:
-    """The genome over folders on this machine.
+    """Rewrite a genome over folders on this machine.
 
     Raises:
-        HubError: If a model is no longer what the run was made with.
-        ModelError: If a model cannot be had.
+        HubError: If a model's files are no longer those that the run used.
+        ModelError: If a model cannot be downloaded or opened.
     """
     base, *experts = (model.here() for model in models)
     family = replace(genome.family, base_model=base, experts=tuple(experts))
@@ -162,7 +162,7 @@ def local_genome(genome: Genome, models: Sequence[Source]) -> Genome:
 
 
 def _commits(reference: str, fingerprint: str) -> list[str | None] | None:
-    """The commit of each part, None for a folder; None if that cannot be told from here."""
+    """Find the commit of each part, None for a folder. None if no local snapshot matches."""
     named = parts(reference)
     stated = [part.partition("@")[2] for part in named]
     if all(_COMMIT.fullmatch(commit) for commit in stated):
@@ -170,7 +170,7 @@ def _commits(reference: str, fingerprint: str) -> list[str | None] | None:
     for folders in itertools.product(*(list(_snapshots(part)) for part in named)):
         try:
             same = open_expert("+".join(map(str, folders))).fingerprint() == fingerprint
-        except (ModelError, OSError):  # a snapshot that was downloaded in part
+        except (ModelError, OSError):  # the snapshot may be incomplete
             continue
         if same:
             return [
@@ -186,7 +186,7 @@ def _commits(reference: str, fingerprint: str) -> list[str | None] | None:
 
 
 def _snapshots(part: str) -> Iterator[Path]:
-    """The folders that a part may mean: itself, or what the cache holds of a Hub id."""
+    """List the folders that a part may mean: itself, or the cached snapshots of a Hub id."""
     if Path(part).is_dir():
         yield Path(part)
         return
@@ -208,7 +208,7 @@ def _commit_now(part: str, hub: Hub) -> str | None:
 
 
 def _folder_names(references: Sequence[str]) -> dict[str, str]:
-    """A short name for each folder, since where it lies is nobody's business."""
+    """Give each folder a short name, since its path on this machine is private."""
     names: dict[str, str] = {}
     for part in dict.fromkeys(part for part in references if Path(part).is_dir()):
         name = f"./{Path(part).resolve().name}"

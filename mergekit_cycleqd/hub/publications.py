@@ -1,4 +1,4 @@
-"""Which models of a run are published, and under which names."""
+"""Choose which models of a run are published, and name their repos."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mergekit_cycleqd.search.archive import Elite
 
 
 def open_run(folder: Path) -> RunView:
-    """Read a run that can be published: its experts were evaluated, and it is not going on.
+    """Read a run for publishing. All its experts must be evaluated, and it must not be running.
 
     Raises:
-        HubError: If its experts were not all evaluated yet.
-        JournalError: If it is none, or the journal is damaged, or the run is going on.
+        HubError: If not all experts are evaluated yet.
+        JournalError: If the folder holds no run, its journal is damaged, or it is running.
     """
-    read_header(folder)  # before the lock is made: the folder may hold no run
+    read_header(folder)  # first, since the lock would be made even in a folder without a run
     with locked(folder):
         run = RunView.read(folder)
     if not run.search.archives_ready:
@@ -35,16 +35,16 @@ def open_run(folder: Path) -> RunView:
 
 @dataclass(frozen=True)
 class Publication:
-    """One model of a run, for a repo of its own.
+    """One model of a run, which gets a repo of its own.
 
     Attributes:
-        what: What of the run it is.
-        name: What `{task}` in a repo id stands for.
+        what: The value of `what` that asked for it.
+        name: The text that replaces `{task}` in a repo id.
         title: The model in words.
         genome: The model.
-        task: Whose archive it is from; None for the aggregate.
+        task: The task of its archive; None for the aggregate.
         index: Number of the candidate; None for the aggregate.
-        parents: Numbers of the candidates that it was made of.
+        parents: Numbers of the candidates that it was made from.
         weights: Whether its weights are published, or the recipe alone.
     """
 
@@ -59,14 +59,19 @@ class Publication:
 
     @property
     def scored(self) -> str:
-        """The model of the scores in words, which of the whole population is the aggregate."""
+        """The model that the scores belong to, in words: for `recipes`, the aggregate."""
         return "aggregate of all archives" if self.what == "recipes" else self.title
 
 
-def chosen(run: RunView, whats: Sequence[What]) -> list[Publication]:
-    """The models that are published, each once, in the order of `options.WHATS`.
+def choose_publications(run: RunView, whats: Sequence[What]) -> list[Publication]:
+    """List the models to publish: aggregate, best elites, all elites, recipes.
 
-    `recipes` is the whole population: a repo without weights, whose own recipe is the aggregate's.
+    `recipes` stands for the whole population: a repo without weights, whose main recipe is that of
+    the aggregate.
+
+    Args:
+        run: The run.
+        whats: What to publish.
     """
     search = run.search
     found: list[Publication] = []
@@ -101,14 +106,14 @@ def _of_elite(what: What, name: str, title: str, task: str, elite: Elite) -> Pub
 
 
 def repo_ids(template: str, names: Sequence[tuple[What, str]]) -> list[str]:
-    """Repo ids from a template such as ``me/name-{task}``, one per publication.
+    """Make repo ids from a template such as ``me/name-{task}``, one per publication.
 
     Args:
-        template: May hold `{task}` and `{what}`.
-        names: What each is, and what `{task}` stands for.
+        template: The template; may hold `{task}` and `{what}`.
+        names: For each publication the values of `{what}` and `{task}`.
 
     Raises:
-        HubError: If it gives one id twice.
+        HubError: If two publications get the same id.
     """
     ids = [template.replace("{task}", name).replace("{what}", what) for what, name in names]
     for repo_id in ids:

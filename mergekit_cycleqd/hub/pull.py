@@ -1,4 +1,4 @@
-"""A run folder from a published journal, for somebody else to go on with."""
+"""Make a run folder from a published journal, so that somebody else can continue the run."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from mergekit_cycleqd.run_folder.retention import FILE as RETENTION
 from mergekit_cycleqd.run_folder.retention import changed_settings
 
 
-def pull_run(
+def make_run_folder(
     reference: str, out: Path, say: Callable[[str], None], paths: Mapping[str, Path]
 ) -> None:
-    """Make a run folder of a published run.
+    """Make a run folder from a published run.
 
     Args:
         reference: ``org/name`` or ``org/name@revision`` of a dataset repo.
-        out: The folder; must not exist, or be empty.
-        say: Shows a line.
-        paths: Where on this machine is what lay on the publisher's, by its placeholder.
+        out: The folder; must be new or empty.
+        say: Prints a line.
+        paths: The path on this machine for each placeholder of the published run.
 
     Raises:
-        HubError: If there is no such repo, or it holds no run, or the folder is taken, or a path is
+        HubError: If there is no such repo, it holds no run, the folder is not empty, or a path is
             missing.
-        JournalError: If the journal is damaged, or the scores on other tasks are.
-        RecipeError: If the recipe is.
+        JournalError: If the journal, or the file of scores on other tasks, is damaged.
+        RecipeError: If the recipe is not valid.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise HubError(f"{out}: must be a new or an empty folder; remove it or name another")
@@ -72,7 +72,7 @@ def pull_run(
 
 
 def _adopt(folder: Path, out: Path, reference: str, paths: Mapping[str, Path]) -> int:
-    """Let the run name files where they lie here; how many candidates were told."""
+    """Put paths of this machine into the run. Returns the number of evaluated candidates."""
     path = folder / FILE
     header = read_header(folder)
     needed = placeholders(header)
@@ -92,5 +92,5 @@ def _adopt(folder: Path, out: Path, reference: str, paths: Mapping[str, Path]) -
     rest = path.read_bytes().partition(b"\n")[2]
     path.write_bytes(encode(header) + rest)
     if (folder / RETENTION).exists():
-        (folder / RETENTION).write_bytes(changed_settings(folder, lambda each: filled(each, here)))
+        (folder / RETENTION).write_bytes(changed_settings(folder, lambda kept: filled(kept, here)))
     return sum(1 for _ in Journal(path, header).replay(recipe.family))

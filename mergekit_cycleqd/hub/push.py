@@ -1,4 +1,4 @@
-"""From a run folder to repos on the Hub: plan, build, one commit each, a tag, a collection."""
+"""Publish a run folder to repos on the Hub: plan, build, one commit each, a tag, a collection."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from mergekit_cycleqd.hub.pins import local_genome
 from mergekit_cycleqd.hub.publications import open_run
 from mergekit_cycleqd.hub.push_plan import Plan, make_plan
 from mergekit_cycleqd.hub.push_plan_table import plan_table
-from mergekit_cycleqd.hub.remote_files import Content, RepoState, Target, changes
+from mergekit_cycleqd.hub.remote_files import Content, RepoState, Target, needed_changes
 from mergekit_cycleqd.recipe.publish import Publish
 
 FOLDER = ".publish"
 Say = Callable[[str], None]
 
 
-def push(folder: Path, options: Publish, say: Say, *, dry_run: bool = False) -> None:
-    """Publish what `options` names of a run; what the Hub holds already is left alone.
+def push_run(folder: Path, options: Publish, say: Say, *, dry_run: bool = False) -> None:
+    """Publish the parts of a run that `options` names. Files that the Hub has are not sent again.
 
-    Ended at any moment, the same call goes on from there.
+    After an interruption, the same call continues the push.
 
     Args:
         folder: The run folder.
-        options: What and where.
-        say: Shows a line.
-        dry_run: Only say what would be done.
+        options: What to publish, and in which repos.
+        say: Prints a line.
+        dry_run: Only print what would be done.
 
     Raises:
         CycleQDError: With one line that says what is wrong.
@@ -70,18 +70,22 @@ def push(folder: Path, options: Publish, say: Say, *, dry_run: bool = False) -> 
 
 def _push_model(repo: ModelRepo, options: Publish, hub: Hub, folder: Path, say: Say) -> None:
     files: Mapping[str, Path] = {}
-    listed = repo.kept or {}
+    listed = repo.reusable_files or {}
     out = None
     if repo.must_build:
-        from mergekit_cycleqd.hub.build import build, contents, described  # seconds to import
+        from mergekit_cycleqd.hub.build import (  # seconds to import
+            build_model,
+            built_files,
+            describe_files,
+        )
 
         say(f"{repo.target.repo_id}: building {repo.model.title}")
-        out = build(local_genome(repo.model.genome, repo.sources), folder)
-        files = contents(out)
-        listed = described(files)
+        out = build_model(local_genome(repo.model.genome, repo.sources), folder)
+        files = built_files(out)
+        listed = describe_files(files)
     texts = {**repo.texts, LINEAGE: repo.lineage(listed if repo.model.weights else {})}
     everything: dict[str, Content] = {**texts, **files}
-    stale = set(repo.was.get("published", ())) - everything.keys() - listed.keys()
+    stale = set(repo.old_lineage.get("published", ())) - everything.keys() - listed.keys()
     title = f"{repo.model.title} of CycleQD run {repo.run.id}, genome {repo.model.genome.id}"
     _publish(repo.target, repo.state, everything, stale, title, repo.tag, options, hub, say)
     if out is not None:
@@ -106,11 +110,11 @@ def _publish(
     hub: Hub,
     say: Say,
 ) -> None:
-    """One commit with what is new, if anything is, and the tag."""
+    """Commit the new, changed and stale files of a repo, if any, and tag the state."""
     _refuse_tokens(target, files)
     if not state.branched or state.head is None:
         state = hub.create(target, state, private=options.private)
-    add, delete = changes(state, files, stale)
+    add, delete = needed_changes(state, files, stale)
     if add or delete or state.head is None:
         commit = hub.commit(target, state, add, delete, title)
         say(f"{target.repo_id}: {len(add)} files, commit {commit[:8]}")

@@ -1,4 +1,4 @@
-"""What a push is about: checked and written before anything is built or sent."""
+"""Plan a push: check everything and write all texts before a model is built or sent."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.hub.card.pipelines import Kind
+from mergekit_cycleqd.hub.card.pipelines import ModelKind
 from mergekit_cycleqd.hub.client import Account, Hub
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.journal_repo import JournalRepo, journal_repo
 from mergekit_cycleqd.hub.licence import licence_of
 from mergekit_cycleqd.hub.model_repo import ModelRepo, model_repo
-from mergekit_cycleqd.hub.pins import Source, sources
-from mergekit_cycleqd.hub.publications import chosen, repo_ids
+from mergekit_cycleqd.hub.pins import Source, pin_sources
+from mergekit_cycleqd.hub.publications import choose_publications, repo_ids
 from mergekit_cycleqd.hub.remote_files import Target
 from mergekit_cycleqd.recipe.publish import Publish, publish_faults
 from mergekit_cycleqd.run_folder.run_view import RunView
@@ -23,13 +23,13 @@ from mergekit_cycleqd.run_folder.run_view import RunView
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a push is about.
+    """The repos that a push will write.
 
     Attributes:
-        models: A repo each.
-        journal: The repo of the run itself, if it is wanted.
+        models: The repos of models, one per model.
+        journal: The repo of the run itself; None if it is not published.
         sources: Base and experts, as published.
-        warnings: What the publisher should know, a line each.
+        warnings: What the publisher should know, one line each.
     """
 
     models: tuple[ModelRepo, ...]
@@ -41,21 +41,21 @@ class Plan:
 def make_plan(
     run: RunView, options: Publish, hub: Hub, account: Account | None, *, download: bool
 ) -> Plan:
-    """Check all that can be known before a model is built, and write all texts.
+    """Check all that can be checked before a model is built, and write all texts.
 
     Args:
         run: The run.
-        options: What and where.
+        options: What to publish, and in which repos.
         hub: The Hub.
-        account: Who pushes; None if that does not matter.
-        download: As of `sources`.
+        account: The account that pushes; None to skip the check that it may write.
+        download: Whether to download missing models, to verify their commits.
 
     Raises:
         CycleQDError: With one line that says what is wrong.
     """
     for fault in publish_faults(options, run.search.tasks):
         raise HubError(fault.removeprefix("publish."))
-    models = chosen(run, options.what)
+    models = choose_publications(run, options.what)
     names = [(model.what, model.name) for model in models]
     if "journal" in options.what:
         names.append(("journal", "journal"))
@@ -63,7 +63,7 @@ def make_plan(
     if account is not None:
         check_account(account, ids)
     family = run.search.family
-    found = sources(
+    found = pin_sources(
         family.base_model,
         list(zip(run.search.tasks, family.experts, strict=True)),
         run.header["fingerprints"],
@@ -84,7 +84,7 @@ def make_plan(
     warnings = journal.warnings if journal else []
     if licence.question:
         warnings.append(f"{licence.question} (--license, or license in the recipe's publish)")
-    if local := [each.published for each in found if each.folders]:
+    if local := [source.published for source in found if source.folders]:
         warnings.append(
             f"{', '.join(local)}: not on the Hub; others can use the model, not rebuild it"
         )
@@ -92,16 +92,20 @@ def make_plan(
 
 
 def _template(run: RunView, account: Account | None) -> str:
-    assert account is not None  # it is asked for where no template is given
+    assert account is not None  # `push_run` asks for it unless a template is given
     name = re.sub(r"[^\w.-]+", "-", run.folder.resolve().name)
     return f"{account.name}/{name}-{{task}}"
 
 
 def check_account(account: Account, ids: Sequence[str]) -> None:
-    """See that a token may write to these repos; a template's owner will do.
+    """Check that a token may write to these repos.
+
+    Args:
+        account: The token's account.
+        ids: Ids of the repos; only their owners are looked at.
 
     Raises:
-        HubError: If not.
+        HubError: If the token is read-only, or may not write for an owner.
     """
     if not account.writes:
         raise HubError(
@@ -117,9 +121,9 @@ def check_account(account: Account, ids: Sequence[str]) -> None:
             )
 
 
-def _kind(base: Source) -> Kind:
-    """What the base is, where its files are here."""
+def _kind(base: Source) -> ModelKind:
+    """Read the kind of the base; an empty kind if its files are not on this machine."""
     try:
-        return Kind.of(Checkpoint.open(base.reference if base.folders else base.published))
+        return ModelKind.of(Checkpoint.open(base.reference if base.folders else base.published))
     except ModelError:
-        return Kind()
+        return ModelKind()

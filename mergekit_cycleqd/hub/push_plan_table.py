@@ -1,4 +1,4 @@
-"""What a push would do, as a table."""
+"""Show a push plan as a table, for `push --dry-run`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mergekit_cycleqd.system.units import size
 
 
 def plan_table(plan: Plan, hub: Hub) -> str:
-    """The plan as text: repos, their files with sizes, and what exists of them.
+    """Show a plan as text: repos, their files with sizes, and whether the Hub has them.
 
     Raises:
         HubError: If the Hub does not say how large the base is.
@@ -27,8 +27,11 @@ def plan_table(plan: Plan, hub: Hub) -> str:
             lines.append(("weights, config, tokenizer", _about(plan.sources[0], hub), "to build"))
             lines.append((LINEAGE, "", "to write"))
         else:
-            files[LINEAGE] = repo.lineage(repo.kept or {})
-            lines += [(path, size(e["size"]), "is there") for path, e in (repo.kept or {}).items()]
+            files[LINEAGE] = repo.lineage(repo.reusable_files or {})
+            lines += [
+                (path, size(e["size"]), "is there")
+                for path, e in (repo.reusable_files or {}).items()
+            ]
         blocks.append(_block(repo.target, repo.state, files, lines))
     if plan.journal is not None:
         journal = plan.journal
@@ -60,7 +63,7 @@ def _fate(path: str, content: Content, state: RepoState) -> str:
 
 
 def _about(base: Source, hub: Hub) -> str:
-    """About how large a merge of the family is: as large as the base."""
+    """Estimate the size of a merge: that of the base's weights."""
     if base.folders:
         sizes = [
             path.stat().st_size

@@ -1,4 +1,4 @@
-"""Merging a recipe that lies on the Hub."""
+"""Merge a recipe from the Hub, and compare the weights with the published ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.model_repo import RECIPE
 from mergekit_cycleqd.hub.pins import folder_of
-from mergekit_cycleqd.hub.remote_files import Target, digest
+from mergekit_cycleqd.hub.remote_files import Target, content_hash
 from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 from mergekit_cycleqd.system.atomic_write import write_atomically
@@ -31,15 +31,21 @@ _REFERENCE = re.compile(
 
 @dataclass(frozen=True)
 class PublishedRecipe:
-    """A recipe on the Hub: `repo`, `revision` of it (None for the newest), and `path` in it."""
+    """A recipe on the Hub.
+
+    Attributes:
+        repo: Id of the repo.
+        revision: Branch, tag or commit; None for the newest state.
+        path: Path of the recipe in the repo.
+    """
 
     repo: str
     revision: str | None
     path: str
 
 
-def published_recipe(reference: str) -> PublishedRecipe | None:
-    """What a reference such as ``hf://org/name@revision/path.yaml`` means; None for a file here.
+def parse_reference(reference: str) -> PublishedRecipe | None:
+    """Parse a reference such as ``hf://org/name@revision/path.yaml``; None for a local file.
 
     ``hf://`` may be left out before a plain ``org/name`` or ``org/name@revision``.
     """
@@ -57,15 +63,15 @@ def rebuild(
     """Merge a published recipe, and compare the weights with those that the repo holds.
 
     Args:
-        recipe: Where it is.
-        out: The model's folder; must not exist, or be empty.
-        options: mergekit's own.
-        say: Shows a line.
+        recipe: The recipe's place on the Hub.
+        out: The model's folder; must be new or empty.
+        options: Options of mergekit.
+        say: Prints a line.
 
     Raises:
-        HubError: If the Hub does not give the recipe.
-        ModelError: If base or an expert cannot be had.
-        RecipeError: If it cannot be merged.
+        HubError: If the recipe cannot be downloaded.
+        ModelError: If the base or an expert cannot be downloaded or opened.
+        RecipeError: If the recipe cannot be merged.
     """
     hub = Hub()
     target = Target(recipe.repo, "model", recipe.revision or "main")
@@ -84,17 +90,19 @@ def rebuild(
     write_atomically(out / RECIPE, text)
     if recipe.path != RECIPE or lineage_file.FILE not in state.files:
         return
-    told = lineage_file.read(hub.read(target, lineage_file.FILE, state.head)).get("files", {})
+    told = lineage_file.parse_lineage_file(hub.read(target, lineage_file.FILE, state.head)).get(
+        "files", {}
+    )
     if weights := {path: file for path, file in told.items() if path.endswith(".safetensors")}:
         say(f"{out}: {_compared(out, weights)}")
 
 
 def _folder(reference: str) -> str:
-    """The folder of a model, of the revision that is named.
+    """Find the folder of a model, at the revision in its reference.
 
     Raises:
-        HubError: If it is a folder that is not here.
-        ModelError: If it cannot be had.
+        HubError: If the recipe names a folder that this machine does not have.
+        ModelError: If the model cannot be downloaded or opened.
     """
     if is_hub_id(reference):
         return folder_of(reference)
@@ -108,7 +116,7 @@ def _folder(reference: str) -> str:
 
 def _compared(out: Path, weights: Mapping[str, Mapping[str, Any]]) -> str:
     same = all(
-        (out / path).is_file() and digest(out / path, "sha256") == file["sha256"]
+        (out / path).is_file() and content_hash(out / path, "sha256") == file["sha256"]
         for path, file in weights.items()
     )
     if same:

@@ -1,4 +1,4 @@
-"""What a repo of the Hub holds, and whether that is what we have."""
+"""The files of a repo on the Hub, and their comparison with local content by hash."""
 
 from __future__ import annotations
 
@@ -14,22 +14,28 @@ Content = bytes | Path
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file of a repo as the Hub lists it: `sha256` of LFS content, else git's `blob` id."""
+    """One file of a repo, as the Hub lists it.
+
+    Attributes:
+        size: Bytes.
+        blob: Git's id of the file in the repo.
+        sha256: Hash of content that is stored by LFS; None for other files.
+    """
 
     size: int
     blob: str
     sha256: str | None
 
     def holds(self, content: Content) -> bool:
-        """Whether its content is that of a local file, or of these bytes."""
+        """Whether the file has this content."""
         if size_of(content) != self.size:
             return False
         if self.sha256 is not None:
-            return digest(content, "sha256") == self.sha256
+            return content_hash(content, "sha256") == self.sha256
         return git_blob(content) == self.blob
 
     def matches(self, described: Mapping[str, Any]) -> bool:
-        """Whether its content is that of a file that lineage.json describes."""
+        """Whether the file has the content that an entry of lineage.json describes."""
         if self.sha256 is not None:
             return bool(self.sha256 == described.get("sha256"))
         return bool(self.blob == described.get("blob"))
@@ -40,10 +46,10 @@ class RepoState:
     """What a branch of a repo holds.
 
     Attributes:
-        exists: Whether there is such a repo.
-        branched: Whether it has the branch; without it, the rest is that of `main`.
-        head: The newest commit; None where there is none.
-        files: By path.
+        exists: Whether the repo exists.
+        branched: Whether the branch exists; if not, `head` and `files` are those of `main`.
+        head: The newest commit; None if there is none.
+        files: The files, by path.
     """
 
     exists: bool
@@ -54,7 +60,13 @@ class RepoState:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a repo is published: its id, its type (``model`` or ``dataset``) and the branch."""
+    """A repo and its branch to publish to.
+
+    Attributes:
+        repo_id: Id of the repo.
+        repo_type: ``model`` or ``dataset``.
+        branch: The branch.
+    """
 
     repo_id: str
     repo_type: Literal["model", "dataset"]
@@ -62,16 +74,25 @@ class Target:
 
 
 def is_done(state: RepoState, add: Mapping[str, Content], delete: Sequence[str]) -> bool:
-    """Whether a repo is already as a commit would make it."""
+    """Whether a repo already has the content that a commit would give it."""
     return all(
         path in state.files and state.files[path].holds(content) for path, content in add.items()
     ) and not any(path in state.files for path in delete)
 
 
-def changes(
+def needed_changes(
     state: RepoState, files: Mapping[str, Content], stale: Iterable[str]
 ) -> tuple[dict[str, Content], list[str]]:
-    """What of these files the repo does not hold, and what it should no longer hold."""
+    """Work out what a commit must change.
+
+    Args:
+        state: What the repo holds.
+        files: What it should hold, by path.
+        stale: Paths that it should no longer hold.
+
+    Returns:
+        Content to add, by path, and paths to delete.
+    """
     add = {
         path: content
         for path, content in files.items()
@@ -80,8 +101,14 @@ def changes(
     return add, sorted(path for path in stale if path in state.files)
 
 
-def digest(content: Content, kind: str, header: bytes = b"") -> str:
-    """A hash of a file, read in blocks, or of bytes."""
+def content_hash(content: Content, kind: str, header: bytes = b"") -> str:
+    """Hash bytes, or a file, which is read in blocks.
+
+    Args:
+        content: The bytes or the file's path.
+        kind: Name of the hash, such as ``sha256``.
+        header: Bytes that are hashed before the content.
+    """
     state = hashlib.new(kind, header, usedforsecurity=False)
     if isinstance(content, bytes):
         state.update(content)
@@ -93,10 +120,10 @@ def digest(content: Content, kind: str, header: bytes = b"") -> str:
 
 
 def git_blob(content: Content) -> str:
-    """The id that git gives to a file's content."""
-    return digest(content, "sha1", f"blob {size_of(content)}\0".encode())
+    """Compute the id that git gives to content."""
+    return content_hash(content, "sha1", f"blob {size_of(content)}\0".encode())
 
 
 def size_of(content: Content) -> int:
-    """Bytes of a file, or of bytes."""
+    """Size of content, in bytes."""
     return len(content) if isinstance(content, bytes) else content.stat().st_size

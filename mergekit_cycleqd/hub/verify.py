@@ -1,8 +1,7 @@
-"""Whether a model on disk is the one that a recipe means.
+"""Verify that a model on disk is the one that its recipe describes.
 
-mergekit wrote it; here it is loaded back and held against the recipe in another way: all of its
-tensors must be finite and as many numbers as the base's, and a spread of them must be what the
-kernel of the search makes of the genome and the checkpoints, which is what the scores belong to.
+mergekit wrote the model. Its tensors must be finite and have as many numbers as the base's. Some of
+them are computed again by the search's own kernel, to which the scores belong, and compared.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.model_tensor import TensorNumbers, merge_tensor_once
 
-SPREAD = 12  # tensors that are computed again
-_OF_CHANGE = 0.02  # of what the merge changed; thin factors and rounding differ by less
-_OF_BASE = {torch.float32: 1e-6, torch.float64: 1e-12}  # rounding, in units of the base
+SPREAD = 12  # number of tensors that are computed again
+_OF_CHANGE = 0.02  # tolerance as a share of the change; LoRA products and rounding differ by less
+_OF_BASE = {torch.float32: 1e-6, torch.float64: 1e-12}  # rounding, relative to the base's norm
 _OF_BASE_SHORT = 1e-4
 
 
 @torch.no_grad()
-def verify(folder: Path, genome: Genome) -> None:
+def verify_model(folder: Path, genome: Genome) -> None:
     """Compare a built model with its recipe.
 
     Args:
-        folder: The model.
-        genome: Over folders on this machine.
+        folder: The model's folder.
+        genome: The model's genome, over base and experts in folders on this machine.
 
     Raises:
         HubError: If they differ.
@@ -50,14 +49,14 @@ def verify(folder: Path, genome: Genome) -> None:
 
 
 def _numbers(model: Checkpoint) -> int:
-    """How many weights there are, whatever the layout; of tied embeddings, without the copy."""
+    """Count the weights of a model. A copy of tied embeddings is not counted."""
     skipped = "lm_head.weight" if model.config.get("tie_word_embeddings") else ""
     sizes = {name: torch.Size(header.shape).numel() for name, header in model.headers.items()}
     return sum(size for name, size in sizes.items() if name != skipped)
 
 
 def _spread(built: Checkpoint, base: Checkpoint) -> list[str]:
-    """Some of the tensors that both have, evenly from the first to the last."""
+    """Choose up to `SPREAD` tensors that both models have, evenly spread over their names."""
     names = sorted(
         name
         for name, header in built.headers.items()
@@ -75,37 +74,44 @@ def _compare(
         return
     expected = expected_tensor(name, genome, start, experts).to(found.dtype).double()
     change = torch.linalg.vector_norm(expected - start.double())
-    floor = _OF_BASE.get(found.dtype, _OF_BASE_SHORT) * torch.linalg.vector_norm(start.double())
-    apart = torch.linalg.vector_norm(found.double() - expected)
-    if apart > _OF_CHANGE * change + floor:
+    tolerance = _OF_BASE.get(found.dtype, _OF_BASE_SHORT) * torch.linalg.vector_norm(start.double())
+    difference = torch.linalg.vector_norm(found.double() - expected)
+    if difference > _OF_CHANGE * change + tolerance:
         raise HubError(
             f"{built.folder}: tensor {name} of the built model is not the recipe's: apart by "
-            f"{float(apart):.3g}, of a change of {float(change):.3g}"
+            f"{float(difference):.3g}, of a change of {float(change):.3g}"
         )
 
 
 def expected_tensor(name: str, genome: Genome, start: Tensor, experts: list[Checkpoint]) -> Tensor:
-    """One tensor of a genome's model, as the search computes it.
+    """Compute one tensor of a genome's model, as the search does.
 
     Args:
-        name: Its name in the checkpoints.
+        name: The tensor's name in the checkpoints.
         genome: The model.
         start: The base's tensor.
-        experts: In the order of the genome's weights.
+        experts: The experts, in the order of the genome's weights.
+
+    Returns:
+        The merged tensor, of the shape of `start` and in the family's dtype.
     """
     family = genome.family
     if family.dtype:
         start = start.to(getattr(torch, family.dtype))
-    own = [_own(expert, name, start) for expert in experts]
+    expert_tensors = [_expert_tensor(expert, name, start) for expert in experts]
     out = torch.empty_like(start, memory_format=torch.contiguous_format)
-    merge_tensor_once(out, name, start, own, TensorNumbers.of(genome), family.task_vectors)
+    merge_tensor_once(
+        out, name, start, expert_tensors, TensorNumbers.of(genome), family.task_vectors
+    )
     return out
 
 
-def _own(expert: Checkpoint, name: str, start: Tensor) -> Tensor | LowRank | None:
-    """What an expert has for a tensor, in the base's dtype; None where it is the base's."""
-    own = expert.expert_tensor(name) if isinstance(expert, LoRAExpert) else expert.tensor(name)
-    if isinstance(own, Tensor):
-        own = own.to(start.dtype)
-        return None if torch.equal(own, start) else own
-    return own
+def _expert_tensor(expert: Checkpoint, name: str, start: Tensor) -> Tensor | LowRank | None:
+    """Read an expert's tensor in the base's dtype, or a LoRA's change; None if it is the base's."""
+    found: Tensor | LowRank | None = (
+        expert.expert_tensor(name) if isinstance(expert, LoRAExpert) else expert.tensor(name)
+    )
+    if isinstance(found, Tensor):
+        found = found.to(start.dtype)
+        return None if torch.equal(found, start) else found
+    return found

@@ -1,1 +1,1 @@
-"""One run, from a checked recipe to its summary, and what it shows on the terminal."""
+"""One run: check the recipe, search, write the summary, and show the progress on the terminal."""

@@ -1,4 +1,4 @@
-"""What is shown of one archive, taken at one moment."""
+"""The numbers and levels of one archive that the terminal shows, copied at one moment."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from mergekit_cycleqd.run.block_characters import Level
 from mergekit_cycleqd.search.archive import TaskArchive
 
 PICTURED_AXES = 2
-"""Archives with more axes than that are a row of numbers."""
+"""Archives with more axes are shown as a row of numbers, without a picture."""
 
 
 @dataclass(frozen=True)
 class ArchiveView:
-    """An archive in figures.
+    """An archive at one moment, in numbers.
 
     Attributes:
-        task: Whose score is the quality.
-        axes: The measures.
-        bins: Cells along each axis.
-        elites: How many there are.
-        best: Quality and number of the best elite; None of an empty archive.
-        newest: Number of the elite that came last; None of an empty archive.
+        task: The task whose score is the quality.
+        axes: Names of the measures.
+        bins: Number of cells along each axis.
+        elites: Number of elites.
+        best: Quality and number of the best elite; None for an empty archive.
+        newest: Number of the latest elite; None for an empty archive.
         coverage: Share of cells that hold an elite.
         qd_score: Sum of the elites' qualities.
-        cells: Level of the elite in each cell that holds one; empty with more than two axes.
+        cells: Level of the elite, by cell; empty with more than two axes.
     """
 
     task: str
@@ -40,7 +40,7 @@ class ArchiveView:
 
     @classmethod
     def of(cls, archive: TaskArchive) -> ArchiveView:
-        """The archive as it is now."""
+        """Copy the present state of an archive."""
         elites = archive.elites
         task = archive.task
         best = (elites[0].scores[task], elites[0].index) if elites else None
@@ -66,11 +66,11 @@ class ArchiveView:
 
     @property
     def strip(self) -> list[Level]:
-        """The cells along the one axis."""
+        """Levels of the cells along the only axis."""
         return [self.cells.get((i,)) for i in range(self.bins[0])]
 
     @property
     def rows(self) -> list[list[Level]]:
-        """The cells along two axes: the first to the right, the second upwards."""
+        """Levels of the cells, by rows from the top: the first axis to the right, the second up."""
         across, up = self.bins
         return [[self.cells.get((x, y)) for x in range(across)] for y in reversed(range(up))]

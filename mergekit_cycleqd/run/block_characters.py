@@ -1,4 +1,4 @@
-"""Grids of numbers as block characters, with colours or without."""
+"""Draw grids of numbers as block characters, with or without colours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.style import Style
 from rich.text import Text
 
 Level = float | None
-"""How good the elite of a cell is, from 0 to 1 within its archive; None where there is none."""
+"""Quality of a cell's elite, scaled to 0 to 1 within its archive; None for an empty cell."""
 
 EMPTY = "·"
 _BARS = "▁▂▃▄▅▆▇█"
@@ -21,7 +21,7 @@ _NOTHING = Color.from_rgb(48, 48, 48)
 
 
 def colour(level: Level) -> Color:
-    """From blue (0) over green to yellow (1); grey for an empty cell."""
+    """Give the colour of a level: blue (0) over green to yellow (1); grey for an empty cell."""
     if level is None:
         return _NOTHING
     place = level * (len(_STOPS) - 1)
@@ -32,7 +32,7 @@ def colour(level: Level) -> Color:
 
 
 def strip(levels: Sequence[Level]) -> Text:
-    """One axis: a bar per cell, the higher the better."""
+    """Draw an archive of one axis: a bar per cell, higher for a better elite."""
     text = Text(no_wrap=True)
     for level in levels:
         if level is None:
@@ -43,20 +43,23 @@ def strip(levels: Sequence[Level]) -> Text:
 
 
 def height(rows: int, scale: int, coloured: bool) -> int:
-    """Lines that a picture of so many rows takes."""
+    """Number of lines of text that `picture` needs for a number of rows."""
     return -(-rows * scale // 2) if coloured else rows
 
 
 def picture(rows: Sequence[Sequence[Level]], scale: int, coloured: bool) -> list[Text]:
-    """Two axes, a line of text per line.
+    """Draw an archive of two axes.
 
-    With colours a line holds two rows of pixels, as upper and lower half blocks, and a cell is a
-    square of `scale` by `scale` of them. Without, a cell is `scale` shaded characters of a line.
+    With colours, a line of text holds two rows of pixels, as upper and lower half blocks. A cell is
+    a square of `scale` by `scale` pixels. Without colours, a cell is `scale` shaded characters.
 
     Args:
-        rows: From the top row down, each from the left.
+        rows: Levels of the cells, from the top row down, each row from the left.
         scale: Columns per cell, 1 or 2.
         coloured: Whether the terminal shows colours.
+
+    Returns:
+        The lines of the picture, from the top.
     """
     wide = [[level for level in row for _ in range(scale)] for row in rows]
     if not coloured:

@@ -1,4 +1,4 @@
-"""What a run shows while it works: pictures and figures on a terminal, lines elsewhere."""
+"""The progress of a run: pictures and numbers on a terminal, lines of text elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from mergekit_cycleqd.run.archive_view import ArchiveView
-from mergekit_cycleqd.run.terminal_view import View, pace, share
+from mergekit_cycleqd.run.terminal_view import View, pace_words, percentage
 from mergekit_cycleqd.search.cycleqd import CycleQD
 
 LINE_SECONDS = 15.0
@@ -18,10 +18,10 @@ _LATEST = 4
 
 
 class Display:
-    """A picture of the search where there is a terminal, and a line now and then elsewhere.
+    """Shows the search as a picture on a terminal. Elsewhere it prints a line now and then.
 
     Attributes:
-        workers: The workers in a few words, shown at the next update.
+        workers: The state of the workers in a few words; the next update shows it.
     """
 
     def __init__(self, search: CycleQD, console: Console) -> None:
@@ -52,12 +52,16 @@ class Display:
         self._live.stop()
 
     def say(self, message: str) -> None:
-        """A line that stays."""
+        """Print a line that stays on the terminal."""
         self._console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def update(self, quality: str) -> None:
-        """Show the search as it is now; `quality` is the task of the last candidate."""
-        if self._start is None:  # loading the models is not part of the pace
+        """Show the search as it is now.
+
+        Args:
+            quality: The task of the last candidate.
+        """
+        if self._start is None:  # the time to load the models would distort the pace
             self._start, self._start_count = time.monotonic(), self._search.told_count
         now = time.monotonic()
         if not self._search.done and now - self._last < self._every:
@@ -70,7 +74,7 @@ class Display:
 
     @property
     def _every(self) -> float:
-        """Seconds between updates that show: the search must not wait for its picture."""
+        """Least number of seconds between two updates, so that drawing does not slow the search."""
         return VIEW_SECONDS if self._drawn else LINE_SECONDS
 
     def _view(self, quality: str) -> View:
@@ -91,15 +95,15 @@ class Display:
     def _line(self, quality: str) -> str:
         search = self._search
         words = [f"children {search.children_told}/{search.recipe.evolution.children}"]
-        words += [f"quality {quality}", *pace(*self._pace()), self.workers]
+        words += [f"quality {quality}", *pace_words(*self._pace()), self.workers]
         for task, archive in search.archives.items():
             elites = search.elites(task)
             best = f"{elites[0].scores[task]:.3f}" if elites else "-"
-            words.append(f"{task} {best} ({share(archive.coverage)} filled)")
+            words.append(f"{task} {best} ({percentage(archive.coverage)} filled)")
         return "  ".join(filter(None, words))
 
     def _latest(self) -> tuple[str, ...]:
-        """The candidates that entered an archive last and are still there, newest first."""
+        """The newest candidates that are elites now, newest first, in words."""
         entered: dict[int, list[str]] = {}
         for task in self._search.tasks:
             for place, elite in enumerate(self._search.elites(task)):
@@ -112,7 +116,7 @@ class Display:
         )
 
     def _pace(self) -> tuple[float | None, float | None]:
-        """Candidates a minute, and when all will be told on the monotonic clock, in seconds."""
+        """Candidates per minute, and the expected end in seconds of the monotonic clock."""
         search, now = self._search, time.monotonic()
         done = search.told_count - self._start_count
         if self._start is None or not done or now == self._start:

@@ -1,4 +1,4 @@
-"""A recipe checked against its models and tasks, before anything is loaded or written."""
+"""Check a recipe against its models and tasks before anything is loaded or written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ from mergekit_cycleqd.recipe.recipe import Recipe
 class Prepared:
     """A recipe that was checked against its models and tasks.
 
-    Attributes beside the obvious: `warnings` are what the user should know, a line each.
+    Attributes:
+        recipe: The recipe of the run.
+        base: The base model.
+        experts: The experts, in the order of the tasks.
+        harness: The run's tasks, loaded.
+        warnings: What the user should know, one line each.
     """
 
     recipe: Recipe
@@ -34,14 +39,14 @@ class Prepared:
 
 
 def prepare(path: Path, out: Path | None = None) -> Prepared:
-    """Read a run recipe and check all that can be known before a model is loaded.
+    """Read a run recipe, and check all that can be checked before a model is loaded.
 
     Args:
         path: The recipe of a run.
-        out: The folder of the run; None for the default one.
+        out: The folder of the run; None for the default.
 
     Raises:
-        RecipeError: With one line per fault; nothing was written, and nothing downloaded.
+        RecipeError: With one line per fault. Nothing was written or downloaded.
     """
     seen = preflight(path, out or Path("runs") / path.stem)
     if seen.faults or seen.recipe is None or seen.harness is None:

@@ -1,4 +1,4 @@
-"""A run, once its recipe was checked: search, evaluation, journal, derived files, summary."""
+"""The run of a checked recipe: search, evaluation, journal, derived files, summary."""
 
 from __future__ import annotations
 
@@ -37,7 +37,12 @@ _PACKAGES = ("mergekit-cycleqd", "mergekit", "lm-eval", "transformers", "torch",
 
 
 class Run:
-    """One run in one folder; ended at any moment, it goes on from there."""
+    """One run in one folder. If it is stopped at any moment, the next `Run` of the folder resumes.
+
+    Attributes:
+        folder: The run folder.
+        search: The search, with all evaluations of the journal.
+    """
 
     def __init__(
         self, prepared: Prepared, folder: Path, console: Console, tracker: str = NONE
@@ -46,9 +51,9 @@ class Run:
 
         Args:
             prepared: The checked recipe.
-            folder: Where the run is kept; made if need be.
-            console: Where progress is shown.
-            tracker: Where it is logged besides.
+            folder: The run folder; made if it does not exist.
+            console: Console that shows the progress.
+            tracker: Tracker that the run is also logged to.
 
         Raises:
             JournalError: If the folder holds another run, or is in use.
@@ -73,22 +78,22 @@ class Run:
             raise
 
     def __enter__(self) -> Run:
-        """The run itself."""
+        """Return the run itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the folder free."""
+        """Close the journal, so that another process may use the folder."""
         self._journal.close()
 
     def go(self) -> None:
-        """Search until every child was told, then compare models and write the summary.
+        """Search until all children are evaluated, then compare models and write the summary.
 
-        Whatever ends it, the derived files show what was reached.
+        The derived files are written at the end, also after an error.
 
         Raises:
             SearchError: If an expert cannot be evaluated.
             ModelError: If the models cannot be loaded.
-            KeyboardInterrupt: On SIGINT or SIGTERM, which end an evaluation and nothing else.
+            KeyboardInterrupt: On SIGINT or SIGTERM, which interrupt evaluations only.
         """
         with self._interrupts:
             try:
@@ -111,7 +116,7 @@ class Run:
         self._say(self.summary())
 
     def _make_directions(self) -> None:
-        """Those that are missing, once: a run that goes on has them."""
+        """Compute the missing singular directions. A resumed run has them already."""
         if not self.search.told_count:
             prepared = self._prepared
             with self._interrupts.welcome():
@@ -140,14 +145,14 @@ class Run:
         )
 
     def _draw(self, pool: Pool, display: Display) -> None:
-        """Keep example masks for the report, where the run's tasks have any."""
+        """Write example masks for the report, if the run's tasks are of images."""
         prepared = self._prepared
         if not prepared.harness.illustrated:
             return
         if prepared.recipe.workers.cluster is not None:
             display.say(
-                "no masks in the report: models are not on this machine for certain; run the same "
-                "recipe with workers of kind local for them"
+                "no example masks for the report: with workers.kind ray, the models may not be on "
+                "this machine; run the recipe with workers.kind local to get them"
             )
             return
         evaluator = (
@@ -159,7 +164,7 @@ class Run:
             draw(self.folder, self.search, evaluator.examples)
 
     def _compare_experts(self) -> None:
-        """Keep for the report how alike the experts are."""
+        """Write the similarity of the experts into the run folder, for the report."""
         from mergekit_cycleqd.experts.measure_similarity import keep_for_run
 
         prepared = self._prepared
@@ -173,7 +178,7 @@ class Run:
             )
 
     def summary(self) -> str:
-        """The table of the run as it is now."""
+        """Make the summary table of the run as it is now."""
         return summary(self.search, self._journal.scores, self._sizes)
 
     def _next_candidate(self) -> Job | None:
@@ -181,13 +186,13 @@ class Run:
             return None
         candidate = self.search.ask()
         stops = self._prepared.recipe.evolution.early_stop and self.search.archives_ready
-        floors = self.search.entry_thresholds if stops else None
-        return Job(candidate.genome, "search", candidate, floors)
+        thresholds = self.search.entry_thresholds if stops else None
+        return Job(candidate.genome, "search", candidate, thresholds)
 
     def _compare(
         self, pool: Pool, display: Display, models: Sequence[Genome], split: Split
     ) -> None:
-        """Evaluate the models that were not evaluated on a split before, each once."""
+        """Evaluate once each model that has no scores on a split yet."""
         missing = {
             genome.id: Job(genome, split)
             for genome in models
@@ -197,7 +202,7 @@ class Run:
         self._work(pool, display, lambda: next(jobs, None))
 
     def _work(self, pool: Pool, display: Display, feed: Callable[[], Job | None]) -> None:
-        """Keep all workers busy until there is nothing to feed them and all is done."""
+        """Give jobs to all free workers until `feed` has no more and all results are in."""
         under_way = 0
         while True:
             while pool.free and (job := feed()) is not None:
@@ -237,7 +242,7 @@ class Run:
 
 def _header(prepared: Prepared) -> dict[str, object]:
     checkpoints: Sequence[Checkpoint] = (prepared.base, *prepared.experts)
-    recipe = prepared.recipe.model_dump(mode="json", exclude={"workers"})  # no part of the search
+    recipe = prepared.recipe.model_dump(mode="json", exclude={"workers"})  # not part of the search
     recipe["evolution"]["lag"] = prepared.recipe.lag
     return {
         "recipe": recipe,

@@ -1,4 +1,4 @@
-"""The picture of a run on a terminal, in whatever room there is."""
+"""Draw a run on a terminal of any size."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _GAP = 3
 _LEAST_WIDTH = 12
 _SCALES = (2, 1)
 _ECHO = 3
-"""Columns left free at the end: a terminal's ^C there must not begin a new line."""
+"""Columns left free at the end of the last line, so that a terminal's ^C begins no new line."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A run at one moment, drawn whenever the terminal wants it.
+    """A run at one moment. Rich draws it whenever the terminal is redrawn.
 
     Attributes:
-        done: Children told.
-        planned: Children in all.
-        told: Candidates told, the experts among them.
+        done: Number of evaluated children.
+        planned: Number of children that the recipe asks for.
+        told: Number of evaluated candidates: children and experts.
         quality: The task of the last candidate; empty before the first.
-        per_minute: Candidates a minute; None where it is not known yet.
-        ends: When all will be told, on the monotonic clock, in seconds.
-        workers: The workers in words; empty where there is but this process.
+        per_minute: Candidates per minute; None if not known yet.
+        ends: Expected end, in seconds of the monotonic clock; None if not known yet.
+        workers: The state of the workers in words; empty for a single process.
         archives: One per task.
-        latest: The candidates that entered an archive last, newest first, in words.
+        latest: The newest candidates that are elites, newest first, in words.
     """
 
     done: int
@@ -48,7 +48,7 @@ class View:
     latest: tuple[str, ...]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw it: pictures where they fit, figures always."""
+        """Draw the numbers, and the pictures if they fit."""
         width, lines = options.max_width, console.height
         coloured = console.color_system is not None and not console.no_color
         yield self._head(width)
@@ -72,7 +72,7 @@ class View:
             ProgressBar(total=self.planned, completed=self.done, width=max(8, min(32, width - 52))),
             Text(f"{self.done}/{self.planned}"),
         ]
-        cells += [Text(word) for word in pace(self.per_minute, self.ends)]
+        cells += [Text(word) for word in pace_words(self.per_minute, self.ends)]
         head.add_row(*cells)
         return head
 
@@ -80,7 +80,7 @@ class View:
         return Text(f"{name}  {content}", no_wrap=True, overflow="ellipsis")
 
     def _pictures(self, width: int, lines: int, coloured: bool) -> RenderResult:
-        """The archives as strips or side by side, as large as there is room for, or nothing."""
+        """Draw the archives as strips or side by side, as large as they fit; else nothing."""
         axes = {len(archive.axes) for archive in self.archives}
         if axes == {1} and len(self.archives) < lines:
             yield _strips(self.archives)
@@ -112,7 +112,7 @@ class View:
         ago = self.told - 1 - archive.newest
         return (
             f"{archive.best[0]:.3f}",
-            share(archive.coverage),
+            percentage(archive.coverage),
             f"{archive.qd_score:.2f}",
             str(archive.elites),
             f"{ago} ago" if ago else "now",
@@ -143,7 +143,7 @@ def _side_by_side(
 
 
 def _axes(archive: ArchiveView, column: int) -> str:
-    """What lies along the axes, names cut where the column is too narrow for them."""
+    """Name the axes. Names are cut if the column is too narrow for them."""
     text = "→{} ↑{}".format(*archive.axes)
     if len(text) <= column:
         return text
@@ -153,15 +153,15 @@ def _axes(archive: ArchiveView, column: int) -> str:
     )
 
 
-def share(value: float) -> str:
-    """A share in per cent; a small one with a decimal, so that it is seen to grow."""
+def percentage(value: float) -> str:
+    """Format a share in per cent. A small share gets a decimal, so that its growth is seen."""
     if not value or value >= 0.1:
         return f"{value:.0%}"
     return f"{value:.1%}" if value >= 0.0005 else "<0.1%"
 
 
-def pace(per_minute: float | None, ends: float | None) -> list[str]:
-    """Children a minute and the time left, in words; nothing where they are not known."""
+def pace_words(per_minute: float | None, ends: float | None) -> list[str]:
+    """Format candidates per minute and the time left; an empty list if they are not known."""
     if per_minute is None or ends is None:
         return []
     minutes, seconds = divmod(max(0, round(ends - time.monotonic())), 60)

@@ -1,4 +1,4 @@
-"""Workers that may be lost: jobs are put back, workers replaced, and in the end dropped."""
+"""A pool of remote workers. If a worker is lost, its job is repeated and the worker replaced."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mergekit_cycleqd.search.early_stop import EntryThresholds
 from mergekit_cycleqd.workers.pool import Job, Pool, WorkerError
 
 LOSSES = 3
-"""So often in a row may a worker be lost before it is dropped, or a job lose its worker."""
+"""Number of losses in a row after which a worker is dropped, or a job fails."""
 
 READY = "ready"
 FATAL = "fatal: "
@@ -29,54 +29,80 @@ _LOOK_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class WorkerLost:
-    """Instead of an answer: the worker is no more.
+    """Stands for an answer when the worker has ended.
 
     Attributes:
-        why: What is known of its end, on one line.
+        why: What is known of the worker's end, on one line.
     """
 
     why: str
 
 
 class Remote(ABC):
-    """One worker elsewhere. What it is sent and what it answers are lines of text."""
+    """One worker outside this process. Messages and answers are texts.
+
+    Attributes:
+        name: The worker's name in messages.
+    """
 
     name: str
 
     @abstractmethod
     def send(self, message: str) -> None:
-        """Send a job; a worker that is gone shows in `Fleet.wait`."""
+        """Send a job. If the worker has ended, `Fleet.wait` reports it."""
 
     @abstractmethod
     def stop(self) -> None:
-        """End it, whatever it does."""
+        """End the worker, whatever it is doing."""
 
 
 class Fleet(ABC):
-    """Where workers come from."""
+    """Starts workers, and waits for their answers."""
 
     @abstractmethod
     def start(self, number: int) -> Remote:
-        """A new worker, which will answer `READY`, or `FATAL` and a reason, and then jobs."""
+        """Start a worker. Its first answer is `READY`, or `FATAL` with a reason.
+
+        Args:
+            number: Number of the worker, from 1; a replacement has its predecessor's.
+        """
 
     @abstractmethod
     def wait(
         self, remotes: Sequence[Remote], seconds: float
     ) -> list[tuple[Remote, str | WorkerLost]]:
-        """Wait until some of them answered or are gone, for so long."""
+        """Wait until some workers have answered or ended.
+
+        Args:
+            remotes: The workers that owe an answer.
+            seconds: The longest wait.
+
+        Returns:
+            Workers with their answers; may be empty.
+        """
 
     @abstractmethod
     def size(self) -> int:
-        """How many workers there should be now."""
+        """Number of workers that there should be now."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what the workers ran on."""
+        """Release what the workers ran on."""
 
 
 @dataclass(eq=False)
-class _Place:
-    """Where a worker is, and others were before it."""
+class _Slot:
+    """A place for one worker: the present worker, and the losses in this place.
+
+    Attributes:
+        number: Number of the place, from 1.
+        remote: The present worker.
+        ready: Whether the worker has answered `READY`.
+        job: The job that the worker does; None if it is idle.
+        since: Start of the job, in seconds of the monotonic clock.
+        losses: Workers lost in a row in this place.
+        done: Jobs that the present worker has finished.
+    """
 
     number: int
     remote: Remote
@@ -94,16 +120,16 @@ class Crew(Pool):
         """Start the workers.
 
         Args:
-            family: What the genomes refer to.
-            fleet: Where workers come from.
-            say: Tells the user what became of workers.
+            family: The family of the genomes.
+            fleet: Starts the workers.
+            say: Prints a line about a lost worker.
         """
         self._family = family
         self._fleet = fleet
         self._say = say
-        self._places: list[_Place] = []
-        self._again: deque[Job] = deque()
-        self._lost: dict[str, int] = {}  # how often each job has lost its worker
+        self._slots: list[_Slot] = []
+        self._waiting: deque[Job] = deque()
+        self._lost_workers: dict[str, int] = {}  # how often each job has lost its worker
         self._seconds: deque[float] = deque(maxlen=200)
         self._dropped = 0
         self._numbers = 0
@@ -111,132 +137,138 @@ class Crew(Pool):
 
     @property
     def free(self) -> int:
-        """Workers without a job, less the jobs that wait for one."""
-        idle = sum(place.ready and place.job is None for place in self._places)
-        return max(0, idle - len(self._again))
+        """Number of idle workers, minus the jobs that wait for one."""
+        idle = sum(slot.ready and slot.job is None for slot in self._slots)
+        return max(0, idle - len(self._waiting))
 
     @property
     def state(self) -> str:
-        """How many are ready, of how many, and what is to be said of the others."""
-        ready = [place for place in self._places if place.ready]
-        words = [f"{len(ready)} of {len(self._places)} workers"]
-        if len(ready) < len(self._places):
-            words.append(f"{len(self._places) - len(ready)} starting")
+        """Number of ready, starting and dropped workers, and the longest job, in words."""
+        ready = [slot for slot in self._slots if slot.ready]
+        words = [f"{len(ready)} of {len(self._slots)} workers"]
+        if len(ready) < len(self._slots):
+            words.append(f"{len(self._slots) - len(ready)} starting")
         if self._dropped:
             words.append(f"{self._dropped} dropped")
-        if begun := [place.since for place in ready if place.job is not None]:
+        if begun := [slot.since for slot in ready if slot.job is not None]:
             words.append(f"longest at work {time.monotonic() - min(begun):.0f} s")
         return ", ".join(words)
 
     def submit(self, job: Job) -> None:
-        """Give it to the next worker that has none."""
-        self._again.append(job)
+        """Give a job to the next idle worker."""
+        self._waiting.append(job)
         self._hand_out()
 
     def wait(self) -> list[Record]:
-        """Wait for answers, and see to workers that are lost, hung or new."""
+        """Wait for answers. Start new workers, and replace those that are lost or hung."""
         self._grow()
-        remotes = {place.remote: place for place in self._places if place.job or not place.ready}
+        remotes = {slot.remote: slot for slot in self._slots if slot.job or not slot.ready}
         if not remotes:
-            if self._again:
+            if self._waiting:
                 self._hand_out()
             return []
         records = []
         for remote, answer in self._fleet.wait(list(remotes), _LOOK_SECONDS):
-            place = remotes[remote]
+            slot = remotes[remote]
             if isinstance(answer, WorkerLost):
-                records += self._lose(place, f"was lost ({answer.why})")
+                records += self._lose(slot, f"was lost ({answer.why})")
             elif answer.startswith(FATAL):
                 raise ModelError(answer.removeprefix(FATAL))
             elif answer == READY:
-                place.ready = True
+                slot.ready = True
             else:
-                records.append(self._take(place, answer))
+                records.append(self._take(slot, answer))
         limit = self._limit()
-        for place in self._places:
-            if place.job and place.done and time.monotonic() - place.since > limit:
-                records += self._lose(place, f"hung: no answer in {limit:.0f} s")
+        for slot in self._slots:
+            if slot.job and slot.done and time.monotonic() - slot.since > limit:
+                records += self._lose(slot, f"hung: no answer in {limit:.0f} s")
         self._hand_out()
         return records
 
     def close(self) -> None:
         """End all workers."""
-        for place in self._places:
-            place.remote.stop()
+        for slot in self._slots:
+            slot.remote.stop()
         self._fleet.close()
 
     def _grow(self) -> None:
-        for _ in range(self._fleet.size() - self._dropped - len(self._places)):
+        for _ in range(self._fleet.size() - self._dropped - len(self._slots)):
             self._numbers += 1
-            self._places.append(_Place(self._numbers, self._fleet.start(self._numbers)))
+            self._slots.append(_Slot(self._numbers, self._fleet.start(self._numbers)))
 
     def _hand_out(self) -> None:
-        for place in self._places:
-            if self._again and place.ready and place.job is None:
-                place.job = self._again.popleft()
-                place.since = time.monotonic()
-                place.remote.send(_question(place.job))
+        for slot in self._slots:
+            if self._waiting and slot.ready and slot.job is None:
+                slot.job = self._waiting.popleft()
+                slot.since = time.monotonic()
+                slot.remote.send(job_message(slot.job))
 
-    def _take(self, place: _Place, answer: str) -> Record:
-        assert place.job is not None
-        self._lost.pop(place.job.name + place.job.split, None)
-        place.job, place.losses = None, 0
-        place.done += 1
+    def _take(self, slot: _Slot, answer: str) -> Record:
+        assert slot.job is not None
+        self._lost_workers.pop(slot.job.name + slot.job.split, None)
+        slot.job, slot.losses = None, 0
+        slot.done += 1
         record = Record.from_json(json.loads(answer), self._family)
         self._seconds.append(record.seconds)
         return record
 
     def _limit(self) -> float:
-        """Seconds after which an evaluation counts as hung: the first of a worker never does."""
+        """Seconds after which an evaluation counts as hung; infinite before `_KNOWN` results."""
         if len(self._seconds) < _KNOWN:
             return float("inf")
         return max(_LONGEST_SECONDS, _LONGEST_MEDIANS * statistics.median(self._seconds))
 
-    def _lose(self, place: _Place, what: str) -> list[Record]:
-        """Replace or drop a worker; its job goes to another, or has failed for good."""
-        place.remote.stop()
-        job, place.job, place.ready = place.job, None, False
-        place.losses += 1
-        message = f"worker {place.remote.name} {what}"
-        if place.losses < LOSSES:
-            place.remote = self._fleet.start(place.number)
-            place.done = 0
+    def _lose(self, slot: _Slot, what: str) -> list[Record]:
+        """Replace or drop a worker. Its job goes to another worker, or fails for good."""
+        slot.remote.stop()
+        job, slot.job, slot.ready = slot.job, None, False
+        slot.losses += 1
+        message = f"worker {slot.remote.name} {what}"
+        if slot.losses < LOSSES:
+            slot.remote = self._fleet.start(slot.number)
+            slot.done = 0
             message += "; another takes its place"
         else:
-            self._places.remove(place)
+            self._slots.remove(slot)
             self._dropped += 1
             message += f", for the {LOSSES}rd time in a row: it is dropped"
         records = [] if job is None else self._put_back(job, what)
         self._say(message if job is None or records else f"{message}, and {job.name} starts anew")
-        if not self._places:
+        if not self._slots:
             raise WorkerError(f"no worker is left; the last one {what}; see what it printed")
         return records
 
     def _put_back(self, job: Job, what: str) -> list[Record]:
         key = job.name + job.split
-        self._lost[key] = self._lost.get(key, 0) + 1
-        if self._lost[key] < LOSSES:
-            self._again.appendleft(job)
+        self._lost_workers[key] = self._lost_workers.get(key, 0) + 1
+        if self._lost_workers[key] < LOSSES:
+            self._waiting.appendleft(job)
             return []
         error = f"{LOSSES} workers in a row broke over it; the last one {what}"
         return [Record(job.genome, job.split, None, job.candidate, error=error, worker="none")]
 
 
-def _question(job: Job) -> str:
-    """A job as a worker is sent it."""
+def job_message(job: Job) -> str:
+    """Write a job as the message to a worker."""
     content = Record(job.genome, job.split, None, job.candidate).to_json()
-    if job.floors is not None:
-        content["floors"] = job.floors.to_json()
+    if job.thresholds is not None:
+        content["floors"] = job.thresholds.to_json()
     return json.dumps(content)
 
 
-def answer(evaluate: Callable[[Job], Record], family: Family, message: str) -> str:
-    """What a worker answers to a message: its side of the same protocol."""
+def answer_message(evaluate: Callable[[Job], Record], family: Family, message: str) -> str:
+    """Do the job of a message, and write the answer: the worker's side of the protocol.
+
+    Args:
+        evaluate: Evaluates a job.
+        family: The family of the genomes.
+        message: The message of `Crew`.
+    """
     content = json.loads(message)
     asked = Record.from_json(content, family)
-    floors = EntryThresholds.from_json(content["floors"]) if "floors" in content else None
+    thresholds = EntryThresholds.from_json(content["floors"]) if "floors" in content else None
     try:
-        record = evaluate(Job(asked.genome, asked.split, asked.candidate, floors))
+        record = evaluate(Job(asked.genome, asked.split, asked.candidate, thresholds))
     except ModelError as error:
         return FATAL + str(error)
     return json.dumps(record.to_json())

@@ -1,4 +1,4 @@
-"""Evaluate in this process, one genome at a time."""
+"""A pool with one worker: this process evaluates one genome at a time."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ from mergekit_cycleqd.workers.worker import Evaluator
 
 
 class InProcess(Pool):
-    """This process alone: a job is done when it is waited for."""
+    """This process as the only worker. `wait` does the job.
+
+    Attributes:
+        evaluator: The engine and the tasks.
+    """
 
     def __init__(self, evaluator: Evaluator) -> None:
-        """Evaluate with `evaluator`."""
+        """Make a pool that evaluates with `evaluator`."""
         self.evaluator = evaluator
         self._jobs: deque[Job] = deque()
 
     @property
     def free(self) -> int:
-        """One, or none."""
+        """1 if no job is waiting, else 0."""
         return 1 - len(self._jobs)
 
     @property
     def state(self) -> str:
-        """Empty: there is nothing to tell of this process."""
+        """An empty text, since there is nothing to report about this process."""
         return ""
 
     def submit(self, job: Job) -> None:
-        """Take a job, which `wait` does."""
+        """Take a job; `wait` will do it."""
         self._jobs.append(job)
 
     def wait(self) -> list[Record]:
@@ -36,5 +40,5 @@ class InProcess(Pool):
         return [self.evaluator.evaluate(self._jobs.popleft(), "local")]
 
     def close(self) -> None:
-        """Give free what the engine holds outside this process."""
+        """Release what the engine holds outside this process."""
         self.evaluator.close()

@@ -25,9 +25,9 @@ def _local(
     if recipe.workers.count == 1:
         return InProcess(Evaluator(recipe, base, experts, harness))
     from mergekit_cycleqd.workers.crew import Crew
-    from mergekit_cycleqd.workers.processes import Processes
+    from mergekit_cycleqd.workers.processes import LocalProcesses
 
-    return Crew(recipe.family, Processes(recipe), say)
+    return Crew(recipe.family, LocalProcesses(recipe), say)
 
 
 def _ray(

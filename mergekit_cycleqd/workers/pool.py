@@ -1,4 +1,4 @@
-"""Who evaluates: one process, several, or a cluster; genomes go out and scores come back."""
+"""The interface of a run's workers: jobs go out, records with scores come back."""
 
 from __future__ import annotations
 
@@ -14,59 +14,60 @@ from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 
 class WorkerError(CycleQDError):
-    """Workers that cannot be had, or that are all lost."""
+    """Workers cannot be started, or all of them are lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One evaluation to be done.
+    """One evaluation to do.
 
     Attributes:
         genome: The model.
-        split: On which samples.
-        candidate: The candidate of the search that it is; None for models that are only compared.
-        floors: What it has to reach; None where it is evaluated to the end in any case.
+        split: The split whose samples are used.
+        candidate: The search's candidate with this genome; None for a model that is only compared.
+        thresholds: Scores that the candidate must reach to enter an archive, for the early stop;
+            None to evaluate all samples.
     """
 
     genome: Genome
     split: Split
     candidate: Candidate | None = None
-    floors: EntryThresholds | None = None
+    thresholds: EntryThresholds | None = None
 
     @property
     def repeat(self) -> int:
-        """0 for a model's first evaluation; later ones are counted from 1."""
+        """Number of the repeat: 0 for a model's first evaluation."""
         return self.candidate.repeat if self.candidate else 0
 
     @property
     def name(self) -> str:
-        """The job in a message."""
+        """The job's name in messages."""
         return f"candidate {self.candidate.index}" if self.candidate else f"model {self.genome.id}"
 
 
 class Pool(ABC):
-    """Takes jobs and gives back their records, in whatever order they end."""
+    """Takes jobs and gives back their records, in the order in which they end."""
 
     @property
     @abstractmethod
     def free(self) -> int:
-        """How many jobs may be submitted now."""
+        """Number of jobs that may be submitted now."""
 
     @property
     @abstractmethod
     def state(self) -> str:
-        """Its workers in a few words; nothing where there is but this process."""
+        """The workers in a few words; empty if this process is the only one."""
 
     @abstractmethod
     def submit(self, job: Job) -> None:
-        """Take one more job, while any is `free`."""
+        """Take one more job; allowed while `free` is not 0."""
 
     @abstractmethod
     def wait(self) -> list[Record]:
-        """Wait until something came of a job, or of a worker.
+        """Wait until a job ends, or the state of a worker changes.
 
         Returns:
-            Records of what ended; may be none, while jobs are under way.
+            Records of the jobs that ended; may be empty while jobs are under way.
 
         Raises:
             ModelError: If the models of the run cannot be loaded at all.
@@ -75,4 +76,4 @@ class Pool(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End all workers."""
+        """End all workers, and release what they hold."""

@@ -12,38 +12,39 @@ from multiprocessing.connection import Connection
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Remote, WorkerLost, answer
+from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Remote, WorkerLost, answer_message
 
 _END_SECONDS = 5.0
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _SPAWN = get_context("spawn")  # a fork of a process with threads and a GPU would hang
 
 
-class _Process(Remote):
+class _ProcessWorker(Remote):
     def __init__(self, recipe: Recipe, number: int, threads: int, devices: str | None) -> None:
         self.name = f"process {number}"
         self.line, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(
             target=_serve,
             args=(theirs, recipe, self.name, threads, devices),
-            daemon=recipe.engine.gpus == 1,  # a daemon may have no processes, as vLLM's workers
+            daemon=recipe.engine.gpus
+            == 1,  # vLLM on several GPUs starts processes, which a daemon may not
         )
         self._process.start()
-        theirs.close()  # so that the end of the process is the end of the line
+        theirs.close()  # else the pipe would stay open after the process ends
 
     def send(self, message: str) -> None:
-        with suppress(OSError):  # its end is seen by who waits for the answer
+        with suppress(OSError):  # a broken pipe is reported by `wait`
             self.line.send(message)
 
     def end(self) -> str:
-        """How the process ended, whose line is at its end."""
+        """Describe how the process ended, after its pipe was closed."""
         self._process.join(_END_SECONDS)
         code = self._process.exitcode
         if code is None:
             return "it closed its line"
         if code >= 0:
             return f"exit code {code}"
-        names = {int(each): each.name for each in signal.Signals}  # not of every signal
+        names = {int(known): known.name for known in signal.Signals}  # some signals have no name
         return f"ended by {names.get(-code, f'signal {-code}')}"
 
     def stop(self) -> None:
@@ -52,27 +53,27 @@ class _Process(Remote):
         self.line.close()
 
 
-class Processes(Fleet):
-    """So many processes, each with an engine, a share of the cores, and GPUs in turn."""
+class LocalProcesses(Fleet):
+    """A fixed number of processes. Each has an engine, a share of the cores, and its GPUs."""
 
     def __init__(self, recipe: Recipe) -> None:
-        """Workers for a run."""
+        """Prepare to start workers for a run."""
         self._recipe = recipe
-        assert recipe.workers.count != "auto"  # the schema
+        assert recipe.workers.count != "auto"  # the recipe's schema refuses it for local workers
         self._count = recipe.workers.count
         self._visible = visible_devices(recipe.engine)
 
     def start(self, number: int) -> Remote:
-        """A new process."""
+        """Start a process."""
         threads = max(1, (os.cpu_count() or 1) // self._count)
         devices = share_of_gpus(number, self._visible, self._recipe.engine.gpus)
-        return _Process(self._recipe, number, threads, devices)
+        return _ProcessWorker(self._recipe, number, threads, devices)
 
     def wait(
         self, remotes: Sequence[Remote], seconds: float
     ) -> list[tuple[Remote, str | WorkerLost]]:
-        """Wait for lines, and for ends of processes."""
-        lines = {remote.line: remote for remote in remotes if isinstance(remote, _Process)}
+        """Wait for answers of processes, and for their ends."""
+        lines = {remote.line: remote for remote in remotes if isinstance(remote, _ProcessWorker)}
         answers: list[tuple[Remote, str | WorkerLost]] = []
         for line in connection.wait(list(lines), seconds):
             assert isinstance(line, Connection)
@@ -84,17 +85,17 @@ class Processes(Fleet):
         return answers
 
     def size(self) -> int:
-        """As many as the recipe says."""
+        """Number of processes that the recipe asks for."""
         return self._count
 
     def close(self) -> None:
-        """Nothing besides the processes."""
+        """Do nothing: `Crew` stops the processes, and they hold nothing else."""
 
 
 def visible_devices(engine: Engine) -> tuple[str, ...]:
-    """The GPUs that workers are given in turn, as `CUDA_VISIBLE_DEVICES` names them.
+    """List the GPUs to share among workers, as `CUDA_VISIBLE_DEVICES` names them.
 
-    There are none where the recipe names the engine's own, or the engine runs on the CPU.
+    The list is empty if the recipe names one device, or the engine runs on the CPU.
     """
     if engine.device not in ("auto", "cuda"):
         return ()
@@ -106,27 +107,29 @@ def visible_devices(engine: Engine) -> tuple[str, ...]:
     return tuple(name.strip() for name in names)[:count]
 
 
-def share_of_gpus(number: int, visible: Sequence[str], each: int) -> str | None:
-    """What one worker sees of the GPUs: a share of its own, while there is one.
+def share_of_gpus(number: int, visible: Sequence[str], needed: int) -> str | None:
+    """Choose the GPUs of one worker. With more workers than shares, workers share GPUs.
 
     Args:
-        number: Of the worker, from 1; one that takes a lost one's place has its number.
-        visible: All GPUs, by `visible_devices`.
-        each: How many a worker needs.
+        number: Number of the worker, from 1; a replacement has its predecessor's.
+        visible: All GPUs, from `visible_devices`.
+        needed: Number of GPUs that one worker needs.
 
     Returns:
-        The value of `CUDA_VISIBLE_DEVICES`; None to leave it, where there are not enough for one.
+        The value of `CUDA_VISIBLE_DEVICES`; None to leave it unset, if there are too few GPUs.
     """
-    shares = len(visible) // each
+    shares = len(visible) // needed
     if not shares:
         return None
-    first = (number - 1) % shares * each
-    return ",".join(visible[first : first + each])
+    first = (number - 1) % shares * needed
+    return ",".join(visible[first : first + needed])
 
 
 def _serve(line: Connection, recipe: Recipe, name: str, threads: int, devices: str | None) -> None:
-    """The life of a worker: it ends with the line, as when the main process is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the main process decides
+    """Answer messages until the pipe closes, as it does when the main process ends."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches all processes; the main one decides what ends
     if devices is not None:
         os.environ[_VISIBLE] = devices  # CUDA reads it when it is first used
     import torch
@@ -143,6 +146,8 @@ def _serve(line: Connection, recipe: Recipe, name: str, threads: int, devices: s
         line.send(READY)
         while True:
             message = line.recv()
-            line.send(answer(lambda job: evaluator.evaluate(job, name), recipe.family, message))
+            line.send(
+                answer_message(lambda job: evaluator.evaluate(job, name), recipe.family, message)
+            )
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return

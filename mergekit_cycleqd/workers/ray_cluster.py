@@ -1,4 +1,4 @@
-"""Workers as actors of a Ray cluster, on as many machines as it has."""
+"""Workers as actors of a Ray cluster, on all of its machines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Remote, WorkerLost, answer
+from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Remote, WorkerLost, answer_message
 from mergekit_cycleqd.workers.pool import WorkerError
 
 try:
@@ -26,8 +26,8 @@ except ImportError as missing:
 _RESIZE_SECONDS = 10.0
 
 
-class _Serving:
-    """What lives in an actor."""
+class _ActorWorker:
+    """The worker inside an actor."""
 
     def __init__(self, recipe: Recipe, name: str) -> None:
         self._recipe = recipe
@@ -44,7 +44,7 @@ class _Serving:
         return READY
 
     def evaluate(self, message: str) -> str:
-        return answer(
+        return answer_message(
             lambda job: self._evaluator.evaluate(job, self._name), self._recipe.family, message
         )
 
@@ -52,7 +52,7 @@ class _Serving:
 class _Actor(Remote):
     def __init__(self, recipe: Recipe, number: int, cpus: float, gpus: float) -> None:
         self.name = f"actor {number}"
-        made = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0)(_Serving)
+        made = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0)(_ActorWorker)
         self._handle = made.remote(recipe, self.name)
         self.pending = self._handle.open.remote()
 
@@ -60,15 +60,15 @@ class _Actor(Remote):
         self.pending = self._handle.evaluate.remote(message)
 
     def stop(self) -> None:
-        with suppress(RayError):  # gone already
+        with suppress(RayError):  # the actor may have ended already
             ray.kill(self._handle)
 
 
 class RayCluster(Fleet):
-    """Actors wherever the cluster has room; nothing travels but genomes and scores."""
+    """Actors on any machine of the cluster with room. Only genomes and scores are sent."""
 
     def __init__(self, recipe: Recipe) -> None:
-        """Join the cluster, or start one here where none runs.
+        """Join the cluster, or start one on this machine if none runs.
 
         Raises:
             WorkerError: If the cluster that the recipe names cannot be joined.
@@ -84,7 +84,7 @@ class RayCluster(Fleet):
         self._looked = -math.inf
 
     def start(self, number: int) -> Remote:
-        """A new actor; it waits for room where there is none."""
+        """Start an actor. Ray keeps it waiting until the cluster has room."""
         return _Actor(self._recipe, number, self._cpus, self._gpus)
 
     def wait(
@@ -98,11 +98,11 @@ class RayCluster(Fleet):
             try:
                 answers.append((pending[reference], ray.get(reference)))
             except RayError as error:
-                answers.append((pending[reference], WorkerLost(_why(error))))
+                answers.append((pending[reference], WorkerLost(_actor_end(error))))
         return answers
 
     def size(self) -> int:
-        """As many as the recipe says, or as the cluster has room for now."""
+        """Number of actors that the recipe asks for, or that the cluster has room for now."""
         count = self._recipe.workers.count
         if count != "auto":
             return count
@@ -116,18 +116,18 @@ class RayCluster(Fleet):
         return self._size
 
     def close(self) -> None:
-        """Leave the cluster."""
+        """Leave the cluster, if this object joined it."""
         if self._joined:
             ray.shutdown()
 
 
-def _why(error: RayError) -> str:
-    """What Ray says of an end, less its list of ids, which is indented."""
+def _actor_end(error: RayError) -> str:
+    """Take Ray's message about an actor's end, without its indented list of ids."""
     return " ".join(line for line in str(error).splitlines() if not line.startswith("\t"))
 
 
 def _gpus(recipe: Recipe) -> float:
-    """As many as an engine runs on, if that is GPUs: by `device: auto`, if the cluster has any."""
+    """Count the GPUs of one worker. With `device: auto`, 0 if the cluster has no GPUs."""
     device = recipe.engine.device
     on_gpus = device.startswith("cuda")
     if device == "auto":

@@ -1,4 +1,4 @@
-"""One engine and the tasks of a run: what every worker has."""
+"""The work of every worker: load a genome into the engine, and score it on the run's tasks."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ ATTEMPTS = 3
 
 
 class Evaluator:
-    """Evaluates in this process; the model is loaded when the first genome comes."""
+    """Evaluates genomes in this process. The engine is opened for the first genome."""
 
     def __init__(
         self, recipe: Recipe, base: Checkpoint, experts: Sequence[Checkpoint], harness: Harness
     ) -> None:
-        """Prepare it.
+        """Keep what the engine and the tasks need; nothing is loaded.
 
         Args:
             recipe: The run.
@@ -43,21 +43,21 @@ class Evaluator:
 
     @classmethod
     def open(cls, recipe: Recipe) -> Evaluator:
-        """Find models and tasks anew, in a process or on a machine of its own.
+        """Open models and tasks from the recipe alone, in a new process or on another machine.
 
         Raises:
-            CycleQDError: If they cannot be had here.
+            CycleQDError: If a model or a task cannot be opened here.
         """
         family = recipe.family
         base = Checkpoint.open(family.base_model)
         return cls(recipe, base, list(map(open_expert, family.experts)), open_harness(recipe))
 
     def evaluate(self, job: Job, worker: str) -> Record:
-        """Score a genome; what breaks is tried again, and then said in the record.
+        """Score a genome. A failure is retried; after `ATTEMPTS` the record names the error.
 
         Args:
-            job: What to evaluate.
-            worker: Name of who does it, for the record.
+            job: The evaluation to do.
+            worker: Name of the worker, for the record.
 
         Raises:
             ModelError: If the models of the run cannot be loaded at all.
@@ -69,7 +69,7 @@ class Evaluator:
             try:
                 engine.load(job.genome)
                 scores = self._harness.evaluate(
-                    engine.model, job.split, job.floors, repeat=job.repeat
+                    engine.model, job.split, job.thresholds, repeat=job.repeat
                 )
                 error = None
                 break
@@ -78,7 +78,9 @@ class Evaluator:
                 break
             except ModelError:
                 raise
-            except CycleQDError as fault:  # what the model gives cannot be scored
+            except (
+                CycleQDError
+            ) as fault:  # the model's output cannot be scored: a retry would not help
                 error = str(fault)
                 break
             except Exception as fault:
@@ -95,7 +97,7 @@ class Evaluator:
         )
 
     def examples(self, genome: Genome) -> list[Example]:
-        """What a model makes of a few samples, as pictures.
+        """Run a model on a few samples, and draw its masks.
 
         Raises:
             ModelError: If the models of the run cannot be loaded at all.
@@ -105,7 +107,7 @@ class Evaluator:
         return self._harness.examples(engine.model)
 
     def close(self) -> None:
-        """Give free what the engine holds outside this process."""
+        """Release what the engine holds outside this process."""
         if self._engine is not None:
             self._engine.close()
 

@@ -23,7 +23,7 @@ from mergekit_cycleqd.evaluate import run_models
 from mergekit_cycleqd.evaluate.lm_eval_tasks import PAPER, ScoredTask
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.hub.card.card import card
+from mergekit_cycleqd.hub.card.card import model_card
 from mergekit_cycleqd.report import write_report
 from mergekit_cycleqd.run_folder.compared_models import compared_models, distinct
 from mergekit_cycleqd.run_folder.comparison import comparison
@@ -389,9 +389,9 @@ def test_the_card_shows_retention_of_its_model(
 ) -> None:
     run = Path(shutil.copytree(record.folder, tmp_path / "run"))
     there = replace(record, folder=run)
-    assert "## Retention" not in card(subject(there, models, "aggregate"))
+    assert "## Retention" not in model_card(subject(there, models, "aggregate"))
     keep(run, [*made_up(run), *made_up(run, "boolq")])
-    text = card(subject(there, models, "aggregate"))
+    text = model_card(subject(there, models, "aggregate"))
     found = {each.genome: each.score for each in read(run)}
     base, mine = found[names(run)["base"]], found[record.search.aggregate().id]
     ratio = f"{mine.value / base.value:.2f}"

@@ -133,7 +133,7 @@ def test_what_a_function_gives_is_checked(
         harness_of(recipe.tasks[1:2]).evaluate(Model(), "search")
 
 
-def test_floors_are_looked_at_between_the_parts() -> None:
+def test_thresholds_are_checked_between_the_parts() -> None:
     asked = []
 
     class Part:

@@ -20,8 +20,8 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.out_of_memory import OutOfMemory
 from mergekit_cycleqd.engines.vision import Segmenter, VisionEngine
 from mergekit_cycleqd.errors import ModelError, RecipeError
-from mergekit_cycleqd.evaluators.mask_metrics import METRICS, score
-from mergekit_cycleqd.evaluators.segmentation import SegmentationHarness, place
+from mergekit_cycleqd.evaluators.mask_metrics import METRICS, score_masks
+from mergekit_cycleqd.evaluators.segmentation import SegmentationHarness, prompt_coordinates
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.engine import Engine
@@ -89,7 +89,7 @@ TRUTH = [[1, 1, 0, 0], [1, 1, 0, 0]]
 def test_metrics_are_what_hand_and_paper_say(
     metric: str, found: list[list[float]], expected: float
 ) -> None:
-    assert score(metric, [pair(found, TRUTH)]) == pytest.approx(expected, abs=1e-6)
+    assert score_masks(metric, [pair(found, TRUTH)]) == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_structure_measure_of_a_half_found_object_by_hand() -> None:
@@ -115,7 +115,7 @@ def test_the_structure_measure_of_a_half_found_object_by_hand() -> None:
     blocks = [([1], [1]), ([1, 0, 0], [1, 0, 0]), ([0], [1]), ([0, 0, 0], [1, 0, 0])]
     region = sum(ssim(x, y) * len(x) / 8 for x, y in blocks)
     expected = 0.5 * objects + 0.5 * region
-    assert score("structure", [pair(found, TRUTH)]) == pytest.approx(expected, abs=1e-6)
+    assert score_masks("structure", [pair(found, TRUTH)]) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -123,21 +123,23 @@ def test_a_score_is_the_mean_over_images_and_a_perfect_mask_is_best(metric: str)
     _, truth = drawn("discs", 0)
     perfect = (truth.astype(np.float32), truth)
     wrong = (np.roll(truth, 6, axis=1).astype(np.float32), truth)
-    assert score(metric, [perfect]) == pytest.approx(1.0, abs=0.01)
-    assert score(metric, [wrong]) < 0.9
-    both = score(metric, [perfect, wrong])
-    assert both == pytest.approx((score(metric, [perfect]) + score(metric, [wrong])) / 2)
+    assert score_masks(metric, [perfect]) == pytest.approx(1.0, abs=0.01)
+    assert score_masks(metric, [wrong]) < 0.9
+    both = score_masks(metric, [perfect, wrong])
+    assert both == pytest.approx(
+        (score_masks(metric, [perfect]) + score_masks(metric, [wrong])) / 2
+    )
 
 
 def test_a_box_holds_the_whole_mask_and_a_point_lies_deep_inside() -> None:
     mask = np.zeros((10, 12), bool)
     mask[2:7, 3:8] = True
     mask[4, 10] = True
-    assert place(mask, "box") == (3, 2, 10, 6)
-    assert place(mask, "point") == (5, 4)
+    assert prompt_coordinates(mask, "box") == (3, 2, 10, 6)
+    assert prompt_coordinates(mask, "point") == (5, 4)
     edge = np.zeros((5, 5), bool)
     edge[:, 2:] = True
-    assert place(edge, "point") == (3, 1), "the image's own border is an edge too"
+    assert prompt_coordinates(edge, "point") == (3, 1), "the image's own border is an edge too"
 
 
 def harness(recipe: Path) -> SegmentationHarness:
@@ -259,10 +261,12 @@ def test_a_sam_gives_the_masks_that_its_processor_gives(sams: Family, images: Pa
     segmenter = Segmenter(CPU, Checkpoint.open(sams.base_model))
     picture = Image.open(images / "discs" / "images" / "00.png")
     _, truth = drawn("discs", 0)
-    (mask,) = segmenter.masks(segmenter.prepared([picture], "box", [place(truth, "box")]), 1)
+    (mask,) = segmenter.masks(
+        segmenter.prepared([picture], "box", [prompt_coordinates(truth, "box")]), 1
+    )
     model = transformers.SamModel.from_pretrained(sams.base_model)
     processor = segmenter.processor
-    box = [[[float(side) for side in place(truth, "box")]]]
+    box = [[[float(side) for side in prompt_coordinates(truth, "box")]]]
     inputs = processor(images=picture, input_boxes=box, return_tensors="pt")
     inputs["input_boxes"] = inputs["input_boxes"].float()
     with torch.no_grad():

@@ -21,16 +21,16 @@ from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub import lineage_file
-from mergekit_cycleqd.hub.build import build
-from mergekit_cycleqd.hub.card.card import card
+from mergekit_cycleqd.hub.build import build_model
+from mergekit_cycleqd.hub.card.card import model_card
 from mergekit_cycleqd.hub.card.figure import archive_figure
-from mergekit_cycleqd.hub.card.pipelines import Kind
+from mergekit_cycleqd.hub.card.pipelines import ModelKind
 from mergekit_cycleqd.hub.card.results import result_files
 from mergekit_cycleqd.hub.errors import HubError
-from mergekit_cycleqd.hub.licence import strictest
+from mergekit_cycleqd.hub.licence import strictest_licence
 from mergekit_cycleqd.hub.pins import Source, local_genome
-from mergekit_cycleqd.hub.publications import chosen, open_run, repo_ids
-from mergekit_cycleqd.hub.verify import verify
+from mergekit_cycleqd.hub.publications import choose_publications, open_run, repo_ids
+from mergekit_cycleqd.hub.verify import verify_model
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.recipe.publish import Publish
 from mergekit_cycleqd.run_folder.run_view import RunView
@@ -57,11 +57,11 @@ made, local_run, record, models = (
 
 
 def test_models_are_chosen_as_the_run_has_them(record: RunView) -> None:
-    best = chosen(record, ("best",))
+    best = choose_publications(record, ("best",))
     assert [model.genome for model in best] == [record.search.elites(c)[0].genome for c in COLOURS]
     assert publication_of(record, "aggregate").genome == record.search.aggregate()
     assert publication_of(record, "aggregate").parents == tuple(model.index for model in best)
-    elites = chosen(record, ("elites",))
+    elites = choose_publications(record, ("elites",))
     assert len(elites) == sum(len(record.search.elites(colour)) for colour in COLOURS)
     assert len(set(repo_ids("me/x-{task}", [(m.what, m.name) for m in elites]))) == len(elites)
 
@@ -94,7 +94,7 @@ def test_intervals_are_wilsons() -> None:
 def test_the_strictest_licence_holds_and_what_cannot_be_said_is_asked(
     found: tuple[str | None, ...], expected: str
 ) -> None:
-    licence = strictest({f"org/m{i}": each for i, each in enumerate(found)})
+    licence = strictest_licence({f"org/m{i}": each for i, each in enumerate(found)})
     assert licence.id == expected
     assert bool(licence.question) == (expected == "other")
 
@@ -102,8 +102,8 @@ def test_the_strictest_licence_holds_and_what_cannot_be_said_is_asked(
 def test_the_lineage_goes_back_to_the_experts_with_every_seed(
     record: RunView, models: tuple[Source, ...]
 ) -> None:
-    model = max(chosen(record, ("best", "elites")), key=lambda each: each.index or 0)
-    content = lineage_file.content(record, model, models, {}, [])
+    model = max(choose_publications(record, ("best", "elites")), key=lambda each: each.index or 0)
+    content = lineage_file.lineage_content(record, model, models, {}, [])
     ancestors = {each["index"]: each for each in content["ancestors"]}
     assert model.index in ancestors
     assert all(parent in ancestors for each in ancestors.values() for parent in each["parents"])
@@ -113,16 +113,20 @@ def test_the_lineage_goes_back_to_the_experts_with_every_seed(
     seeds = {seed for each in ancestors.values() for seed in each["seeds"]}
     assert {term.seed for term in model.genome.terms} <= seeds
     assert all(len(each["seeds"]) == 1 for each in ancestors.values() if each["parents"])
-    again = lineage_file.content(record, model, models, {}, [])
-    assert lineage_file.text(content) == lineage_file.text(again)
-    assert lineage_file.read(lineage_file.text(content).encode()) == content
-    assert lineage_file.read(b'{"version": 9}') == lineage_file.read(b"no json") == {}
+    again = lineage_file.lineage_content(record, model, models, {}, [])
+    assert lineage_file.lineage_text(content) == lineage_file.lineage_text(again)
+    assert lineage_file.parse_lineage_file(lineage_file.lineage_text(content).encode()) == content
+    assert (
+        lineage_file.parse_lineage_file(b'{"version": 9}')
+        == lineage_file.parse_lineage_file(b"no json")
+        == {}
+    )
 
 
 def test_the_card_holds_the_scores_of_exactly_this_model_and_valid_metadata(
     record: RunView, models: tuple[Source, ...]
 ) -> None:
-    text = card(subject(record, models, "aggregate"))
+    text = model_card(subject(record, models, "aggregate"))
     data = ModelCard(text).data
     assert data.library_name == "transformers" and data.pipeline_tag == "text-generation"
     assert data.license == "mit" and data.tags == ["mergekit", "merge", "cycleqd"]
@@ -141,7 +145,7 @@ def test_the_card_holds_the_scores_of_exactly_this_model_and_valid_metadata(
     [
         (LLAMA, 'print(generate("Hello", max_new_tokens=64)[0]["generated_text"])'),
         (
-            Kind("LlamaForCausalLM", chats=True),
+            ModelKind("LlamaForCausalLM", chats=True),
             'print(generate([{"role": "user", "content": "Hello"}], max_new_tokens=64)[0]'
             '["generated_text"][-1]["content"])',
         ),
@@ -149,9 +153,9 @@ def test_the_card_holds_the_scores_of_exactly_this_model_and_valid_metadata(
     ids=["text", "chat"],
 )
 def test_the_card_says_how_to_use_a_model_of_its_kind(
-    kind: Kind, line: str, record: RunView, models: tuple[Source, ...]
+    kind: ModelKind, line: str, record: RunView, models: tuple[Source, ...]
 ) -> None:
-    text = card(subject(record, models, "aggregate", kind))
+    text = model_card(subject(record, models, "aggregate", kind))
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert line in code and compile(code, "card", "exec")
     assert "vllm serve me/aggregate" in text
@@ -159,9 +163,9 @@ def test_the_card_says_how_to_use_a_model_of_its_kind(
 
 def test_a_models_kind_is_read_from_its_files(family: Family, tmp_path: Path) -> None:
     model = Path(shutil.copytree(family.base_model, tmp_path / "model"))
-    assert Kind.of(Checkpoint.open(str(model))) == LLAMA
+    assert ModelKind.of(Checkpoint.open(str(model))) == LLAMA
     (model / "chat_template.jinja").write_text("{{ messages }}")
-    assert Kind.of(Checkpoint.open(str(model))).chats
+    assert ModelKind.of(Checkpoint.open(str(model))).chats
 
 
 def test_where_a_model_was_loaded_from_once_is_not_published(
@@ -172,7 +176,7 @@ def test_where_a_model_was_loaded_from_once_is_not_published(
         content = json.loads((tmp_path / "base" / name).read_text())
         content |= {key: "/home/me/base", "tokenizer_file": "/home/me/tokenizer.json"}
         (tmp_path / "base" / name).write_text(json.dumps(content))
-    folder = build(Genome.uniform(family), tmp_path / "built")
+    folder = build_model(Genome.uniform(family), tmp_path / "built")
     for path in folder.iterdir():
         assert b"/home/me" not in path.read_bytes(), path.name
     LlamaForCausalLM.from_pretrained(folder)
@@ -183,7 +187,7 @@ def test_a_card_without_scores_says_so(record: RunView, models: tuple[Source, ..
     scored = subject(record, models, "aggregate")
     genome = record.search.aggregate()
     unscored = replace(genome, weights=tuple(weight / 2 for weight in genome.weights))
-    text = card(replace(scored, model=replace(scored.model, genome=unscored)))
+    text = model_card(replace(scored, model=replace(scored.model, genome=unscored)))
     assert (
         "The aggregate of all archives itself was not evaluated." in text
         and "| uniform merge |" not in text
@@ -194,7 +198,7 @@ def test_a_card_without_scores_says_so(record: RunView, models: tuple[Source, ..
 def test_a_card_without_weights_names_no_library(
     record: RunView, models: tuple[Source, ...]
 ) -> None:
-    data = ModelCard(card(subject(record, models, "recipes"))).data
+    data = ModelCard(model_card(subject(record, models, "recipes"))).data
     assert data.library_name is None and data.pipeline_tag is None
 
 
@@ -223,22 +227,22 @@ def test_a_built_model_is_the_recipes_and_another_is_refused(
     record: RunView, models: tuple[Source, ...], tmp_path: Path
 ) -> None:
     genome = local_genome(publication_of(record, "red").genome, models)
-    folder = build(genome, tmp_path)
-    verify(folder, genome)
+    folder = build_model(genome, tmp_path)
+    verify_model(folder, genome)
     other = local_genome(publication_of(record, "aggregate").genome, models)
     with pytest.raises(HubError, match="of the built model is not the recipe's"):
-        verify(folder, other)
+        verify_model(folder, other)
     whole = (folder / "model.safetensors").read_bytes()
     tensors = load_file(folder / "model.safetensors")
     spoilt = tensors | {"model.norm.weight": torch.full((32,), float("nan"))}
     save_file(spoilt, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(HubError, match=r"norm\.weight of the built model has NaN"):
-        verify(folder, genome)
+        verify_model(folder, genome)
     del tensors["model.norm.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(HubError, match=r"the built model has \d+ numbers, its base"):
-        verify(folder, genome)
-    assert build(genome, tmp_path) == folder, "what is left of it is built anew"
+        verify_model(folder, genome)
+    assert build_model(genome, tmp_path) == folder, "what is left of it is built anew"
     assert (folder / "model.safetensors").read_bytes() == whole
 
 
@@ -253,7 +257,7 @@ def test_a_model_of_noise_or_of_its_own_directions_is_verified_too(
         record = open_run(make_run(tmp_path / mutation["kind"], family, change))
         last = record.told[max(record.told)].candidate.genome
         assert last.terms or last.lineage
-        verify(build(last, tmp_path / "built"), last)
+        verify_model(build_model(last, tmp_path / "built"), last)
 
 
 def test_a_folder_that_is_no_finished_run_is_one_line(

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, pipeline
 
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.hub.lineage_file import read
+from mergekit_cycleqd.hub.lineage_file import parse_lineage_file
 from tests.support import published_runs
 from tests.support.hub import server
 from tests.support.hub.server import Hub
@@ -39,7 +39,7 @@ def test_what_was_pushed_comes_back_whole_and_works_and_a_second_push_makes_no_c
         folder = Path(snapshot_download(f"me/tiny-{name}", local_dir=tmp_path / name))
         assert {path: (folder / path).read_bytes() for path in pushed} == pushed
         assert len(hub.api().list_repo_commits(f"me/tiny-{name}")) == 2, "one more than creation"
-        genome = read(pushed["lineage.json"])["model"]["genome"]
+        genome = parse_lineage_file(pushed["lineage.json"])["model"]["genome"]
         tags = [tag.name for tag in hub.api().list_repo_refs(f"me/tiny-{name}").tags]
         assert tags == ["children-12" if name == "recipes" else f"genome-{genome}"]
         assert ("model.safetensors" in pushed) == (name != "recipes")
@@ -135,7 +135,10 @@ def test_the_recipe_is_pinned_to_the_commits_that_the_run_used(
     pushed = hub.content("me/tiny-aggregate")
     recipe = yaml.safe_load(pushed["mergekit_config.yml"])
     assert recipe["models"][0]["model"] == f"lab/red@{used}"
-    assert Genome.from_mergekit(recipe).id == read(pushed["lineage.json"])["model"]["genome"]
+    assert (
+        Genome.from_mergekit(recipe).id
+        == parse_lineage_file(pushed["lineage.json"])["model"]["genome"]
+    )
 
 
 def test_a_model_that_is_no_longer_the_runs_is_refused(

@@ -13,7 +13,7 @@ from safetensors.torch import load
 
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.hub.rebuild import PublishedRecipe, published_recipe, rebuild
+from mergekit_cycleqd.hub.rebuild import PublishedRecipe, parse_reference, rebuild
 from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 from tests.support import published_runs
 from tests.support.hub import server
@@ -25,7 +25,7 @@ made, local_run, run = published_runs.made, published_runs.local_run, published_
 
 
 def merged(reference: str, out: Path) -> tuple[bytes, list[str]]:
-    recipe = published_recipe(reference)
+    recipe = parse_reference(reference)
     assert recipe is not None
     said: list[str] = []
     rebuild(recipe, out, MergeOptions(quiet=True), said.append)
@@ -111,7 +111,7 @@ def test_other_weights_than_the_published_ones_are_told(
     ],
 )
 def test_what_a_reference_means(reference: str, meaning: PublishedRecipe | None) -> None:
-    assert published_recipe(reference) == meaning
+    assert parse_reference(reference) == meaning
 
 
 def test_what_cannot_be_rebuilt_is_one_line(hub: Hub, tmp_path: Path, local_run: Path) -> None:

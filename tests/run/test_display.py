@@ -18,7 +18,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from mergekit_cycleqd.run.display import Display
-from mergekit_cycleqd.run.terminal_view import share
+from mergekit_cycleqd.run.terminal_view import percentage
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from tests.support.scored_runs import TASKS, formula, run_recipe
 
@@ -67,7 +67,7 @@ def test_the_row_of_an_archive_says_what_is_in_it(experts: int) -> None:
         elites = search.elites(task)
         best, coverage, qd_score, count, *improved = row(lines, task)
         assert float(best) == pytest.approx(elites[0].scores[task], abs=5e-4)
-        assert coverage == share(archive.coverage)
+        assert coverage == percentage(archive.coverage)
         assert float(qd_score) == pytest.approx(archive.qd_score, abs=5e-3)
         assert int(count) == len(elites)
         since = search.told_count - 1 - max(elite.index for elite in elites)

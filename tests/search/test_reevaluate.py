@@ -26,7 +26,7 @@ from mergekit_cycleqd.engines.hf.engine import HFEngine
 from mergekit_cycleqd.errors import JournalError, RecipeError, SearchError
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
 from mergekit_cycleqd.evaluators.open import harness_of, open_harness, repeat_faults
-from mergekit_cycleqd.evaluators.task_samples import blocks, ids_of
+from mergekit_cycleqd.evaluators.task_samples import evaluation_ids, repeat_blocks
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.lineage_file import ancestors
@@ -45,7 +45,7 @@ from mergekit_cycleqd.search.candidate import Candidate, Outcome, quality_task
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.reevaluate import Reevaluations
 from mergekit_cycleqd.search.scores import Scores
-from mergekit_cycleqd.workers.crew import _question, answer
+from mergekit_cycleqd.workers.crew import answer_message, job_message
 from mergekit_cycleqd.workers.pool import Job
 from tests.support.lm_eval_tasks import task
 from tests.support.recipes import RecipeMaker, write_run_recipe
@@ -282,18 +282,24 @@ def test_lines_say_what_is_evaluated_again_and_others_are_as_before() -> None:
 
 
 def test_repeats_take_blocks_that_share_no_sample() -> None:
-    found = blocks(list(range(100, 175)), 20)
+    found = repeat_blocks(list(range(100, 175)), 20)
     assert [(block[0], block[-1], len(block)) for block in found] == [
         (100, 119, 20),
         (120, 139, 20),
         (140, 159, 20),
     ]
     first = list(range(20))
-    assert ids_of(first, found, 0) == first
-    assert [ids_of(first, found, repeat)[0] for repeat in range(1, 6)] == [100, 120, 140, 100, 120]
-    assert ids_of(first, [], 3) == first
+    assert evaluation_ids(first, found, 0) == first
+    assert [evaluation_ids(first, found, repeat)[0] for repeat in range(1, 6)] == [
+        100,
+        120,
+        140,
+        100,
+        120,
+    ]
+    assert evaluation_ids(first, [], 3) == first
     with pytest.raises(ValueError, match=r"as many ids as search has \(20\), got 19"):
-        blocks(list(range(19)), 20)
+        repeat_blocks(list(range(19)), 20)
 
 
 # ---- with real models ----
@@ -518,8 +524,8 @@ def test_what_a_worker_is_sent_says_which_repeat_it_is() -> None:
             jobs.append(job)
             return Record(job.genome, job.split, dict.fromkeys(TASKS, 0.5), job.candidate)
 
-        sent = _question(Job(candidate.genome, "search", candidate))
-        back = json.loads(answer(evaluate, search.family, sent))
+        sent = job_message(Job(candidate.genome, "search", candidate))
+        back = json.loads(answer_message(evaluate, search.family, sent))
         assert jobs[0].repeat == candidate.repeat
         assert Record.from_json(back, search.family).candidate == candidate
     assert Job(candidates[0].genome, "search").repeat == 0

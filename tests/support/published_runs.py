@@ -13,12 +13,12 @@ from mergekit_cycleqd.cli.hf import main_hf
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.references import parts
-from mergekit_cycleqd.hub.card.pipelines import Kind
+from mergekit_cycleqd.hub.card.pipelines import ModelKind
 from mergekit_cycleqd.hub.card.subject import Subject
 from mergekit_cycleqd.hub.client import Hub as Client
 from mergekit_cycleqd.hub.licence import Licence
-from mergekit_cycleqd.hub.pins import Source, sources
-from mergekit_cycleqd.hub.publications import Publication, chosen, open_run
+from mergekit_cycleqd.hub.pins import Source, pin_sources
+from mergekit_cycleqd.hub.publications import Publication, choose_publications, open_run
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.journal import Journal
@@ -33,7 +33,7 @@ from tests.support.hub.server import Hub
 from tests.support.recipes import Change, write_run_recipe
 
 SEARCH, HOLDOUT = 24, 16
-LLAMA = Kind("LlamaForCausalLM")
+LLAMA = ModelKind("LlamaForCausalLM")
 
 
 def made_up_scores(genome: Genome, samples: int) -> dict[str, float]:
@@ -140,7 +140,7 @@ def record(made: Path) -> RunView:
 def models(record: RunView) -> tuple[Source, ...]:
     family = record.search.family
     experts = list(zip(COLOURS, family.experts, strict=True))
-    return sources(
+    return pin_sources(
         family.base_model, experts, record.header["fingerprints"], Client(), download=True
     )
 
@@ -148,13 +148,15 @@ def models(record: RunView) -> tuple[Source, ...]:
 def publication_of(record: RunView, name: str) -> Publication:
     (model,) = [
         each
-        for each in chosen(record, ("aggregate", "best", "elites", "recipes"))
+        for each in choose_publications(record, ("aggregate", "best", "elites", "recipes"))
         if each.name == name
     ]
     return model
 
 
-def subject(record: RunView, models: tuple[Source, ...], name: str, kind: Kind = LLAMA) -> Subject:
+def subject(
+    record: RunView, models: tuple[Source, ...], name: str, kind: ModelKind = LLAMA
+) -> Subject:
     model = publication_of(record, name)
     return Subject(
         record,

@@ -60,7 +60,7 @@ class TwoNodes:
 
 def _evaluates(process: psutil.Process) -> bool:
     try:
-        return "".join(process.cmdline()[:1]).startswith("ray::_Serving")
+        return "".join(process.cmdline()[:1]).startswith("ray::_ActorWorker")
     except psutil.NoSuchProcess:
         return False
 

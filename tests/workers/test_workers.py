@@ -21,7 +21,7 @@ from mergekit_cycleqd.run.run import Run
 from mergekit_cycleqd.workers import crew
 from mergekit_cycleqd.workers.crew import Crew
 from mergekit_cycleqd.workers.pool import Job, WorkerError
-from mergekit_cycleqd.workers.processes import Processes
+from mergekit_cycleqd.workers.processes import LocalProcesses
 from tests.support import worker_runs
 from tests.support.recipes import RecipeMaker
 from tests.support.runs import derived, main_ok
@@ -107,7 +107,7 @@ def test_models_that_cannot_be_loaded_end_the_run_with_one_line(
 ) -> None:
     prepared = prepare(make_recipe(with_workers(count=2)))
     lacking = prepared.recipe.model_copy(update={"base_model": str(tmp_path / "none")})
-    pool = Crew(lacking.family, Processes(lacking), print)
+    pool = Crew(lacking.family, LocalProcesses(lacking), print)
     try:
         with pytest.raises(ModelError, match="none"):
             while True:
@@ -120,7 +120,7 @@ def test_models_that_cannot_be_loaded_end_the_run_with_one_line(
 def two_at_work(make_recipe: RecipeMaker) -> Iterator[tuple[Crew, list[str]]]:
     recipe = prepare(make_recipe(with_workers(count=2))).recipe
     said: list[str] = []
-    pool = Crew(recipe.family, Processes(recipe), said.append)
+    pool = Crew(recipe.family, LocalProcesses(recipe), said.append)
     yield pool, said
     pool.close()
 

@@ -1,1 +1,1 @@
-"""All text of a model card."""
+"""The text and the figure of a model card. `card.py` puts the sections together."""

@@ -1,4 +1,4 @@
-"""The card of a published model: its README.md, with metadata that the Hub takes."""
+"""The card of a published model: the repo's README.md, with metadata for the Hub."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from huggingface_hub import ModelCardData
 from mergekit_cycleqd.hub.card import sections
 from mergekit_cycleqd.hub.card.pipelines import pipeline_tag
 from mergekit_cycleqd.hub.card.results import model_index
-from mergekit_cycleqd.hub.card.retention import kept
+from mergekit_cycleqd.hub.card.retention import retention_section
 from mergekit_cycleqd.hub.card.score_table import table
 from mergekit_cycleqd.hub.card.subject import Subject
 
 FIGURE = "figures/archives.svg"
 
 
-def card(subject: Subject) -> str:
-    """The text of README.md."""
+def model_card(subject: Subject) -> str:
+    """Write the text of README.md."""
     title = subject.repo_id.partition("/")[2]
     parts = [
         f"# {title}",
         sections.introduction(subject),
         sections.usage(subject),
         _scores(subject),
-        kept(subject.run, subject.model.scored, subject.model.genome),
-        sections.place(subject, FIGURE),
+        retention_section(subject.run, subject.model.scored, subject.model.genome),
+        sections.archives_section(subject, FIGURE),
         sections.recipe(subject),
         sections.making(subject),
         sections.licence(subject),
         sections.CITATION,
     ]
     body = "\n\n".join(part.strip() for part in parts if part.strip())
-    return f"---\n{metadata(subject).to_yaml()}\n---\n\n{body}\n"
+    return f"---\n{card_metadata(subject).to_yaml()}\n---\n\n{body}\n"
 
 
-def metadata(subject: Subject) -> ModelCardData:
-    """The metadata of a card.
+def card_metadata(subject: Subject) -> ModelCardData:
+    """Make the metadata of a card.
 
-    What has no weights names no library, so that nobody is told to load it.
+    A repo without weights names no library, so that the Hub offers no code to load it.
     """
     bases = list(dict.fromkeys(repo for source in subject.sources for repo in source.repos))
     weights = subject.model.weights

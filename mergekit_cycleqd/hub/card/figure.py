@@ -1,4 +1,4 @@
-"""Where a model sits in the archives, as an SVG: one panel per archive, one square per cell."""
+"""Draw a model's position in the archives as an SVG: a panel per archive, a square per cell."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from mergekit_cycleqd.search.cycleqd import CycleQD
 
 _PANEL = 230  # side of a panel's grid, in pixels
 _LEFT, _TOP, _BELOW, _RIGHT = 62, 40, 62, 26
-# Of viridis: dark is low, bright is high, and it prints and reads without colour too.
+# Five colours of viridis: dark is low, bright is high, and the order shows in grey print too.
 _COLOURS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 
 
 def archive_figure(search: CycleQD, title: str, scores: Mapping[str, float] | None) -> str:
-    """The archives with their elites' quality as colour, and the model as a star.
+    """Draw the archives with their elites' quality as colour, and the model as a star.
 
-    Of archives with more than two axes, the first two are shown, with the best elite of each cell.
+    An archive with more than two axes shows its first two, with the best elite of each cell.
 
     Args:
         search: The search.
         title: The model in words.
-        scores: The model's scores on search samples, which say where it sits; None if unknown.
+        scores: The model's scores on search samples, which place the star; None for no star.
+
+    Returns:
+        The text of the SVG.
     """
     panels = []
     width = _LEFT + _PANEL + _RIGHT

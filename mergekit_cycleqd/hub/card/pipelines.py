@@ -1,4 +1,4 @@
-"""What a published model is for, on the Hub and in code."""
+"""The kind of a published model: its architecture, and the Hub's tag for what it does."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _LABELLING = ("ForSemanticSegmentation", "ForUniversalSegmentation", "ForInstanc
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What a model is, as far as it is known here.
+class ModelKind:
+    """The kind of a model, as far as its files on this machine tell.
 
     Attributes:
-        architecture: Such as ``LlamaForCausalLM``; empty if not known.
+        architecture: Name of its class, such as ``LlamaForCausalLM``; empty if not known.
         chats: Whether its tokenizer has a chat template.
     """
 
@@ -28,11 +28,11 @@ class Kind:
     chats: bool = False
 
     @classmethod
-    def of(cls, model: Checkpoint) -> Kind:
-        """What a model's own files say.
+    def of(cls, model: Checkpoint) -> ModelKind:
+        """Read the kind from a model's files.
 
         Raises:
-            ModelError: If they cannot be read.
+            ModelError: If the files cannot be read.
         """
         tokenizer = model.folder / "tokenizer_config.json"
         chats = (model.folder / "chat_template.jinja").is_file() or (
@@ -42,7 +42,7 @@ class Kind:
 
 
 def pipeline_tag(architecture: str) -> str | None:
-    """The Hub's name for what a model does; None where the architecture does not tell."""
+    """Give the Hub's tag for what a model does; None if the architecture does not tell."""
     if architecture.endswith("ForCausalLM"):
         return "text-generation"
     if architecture.endswith(_LABELLING):
@@ -51,7 +51,7 @@ def pipeline_tag(architecture: str) -> str | None:
 
 
 def public_name(task: Task) -> str:
-    """A task's data or function without the folders that it lies in on its publisher's machine."""
+    """Name a task's data or function without the folders of its publisher's machine."""
     if task.scored_by.task != "name" and PurePath(task.task).is_absolute():
         return PurePath(task.task).name
     return task.task

@@ -1,4 +1,4 @@
-"""A model's scores in the Hub's own forms: `model-index` of the card, and `.eval_results/`."""
+"""Write a model's scores in the Hub's formats: the card's `model-index`, and `.eval_results/`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mergekit_cycleqd.run_folder.run_view import RunView
 
 
 def reported_split(run: RunView, genome: Genome) -> Split:
-    """Holdout where the model was scored on it, for search samples chose the model."""
+    """Choose the split to report: holdout if scored, since the search chose by search samples."""
     return "holdout" if run.scores(genome, "holdout") else "search"
 
 
 def model_index(run: RunView, genome: Genome, datasets: Mapping[str, str]) -> list[EvalResult]:
-    """An entry per task.
+    """Make the entries of a card's `model-index`, one per task.
 
     Args:
         run: The run.
         genome: The model.
-        datasets: Hub id of each task's dataset, where the publisher named it.
+        datasets: Hub id of the dataset, by task; only tasks whose dataset the publisher named.
     """
     split = reported_split(run, genome)
     scores = scores_of(run, genome, split)
@@ -47,7 +47,16 @@ def model_index(run: RunView, genome: Genome, datasets: Mapping[str, str]) -> li
 
 
 def result_files(run: RunView, genome: Genome, datasets: Mapping[str, str]) -> dict[str, str]:
-    """Files for `.eval_results/`, one per task whose dataset is on the Hub."""
+    """Write the files of `.eval_results/`, one per task in `datasets`.
+
+    Args:
+        run: The run.
+        genome: The model.
+        datasets: Hub id of the dataset, by task; only tasks whose dataset the publisher named.
+
+    Returns:
+        Text of each file, by its path in the repo.
+    """
     split = reported_split(run, genome)
     scores = scores_of(run, genome, split)
     files = {}
@@ -65,5 +74,5 @@ def result_files(run: RunView, genome: Genome, datasets: Mapping[str, str]) -> d
 
 
 def _note(run: RunView, split: Split, task: str) -> str:
-    metric = next(each.metric for each in run.recipe.tasks if each.name == task)
+    metric = next(entry.metric for entry in run.recipe.tasks if entry.name == task)
     return f"{metric} on {split} samples{count_note(run.counts[split].get(task))}"

@@ -1,4 +1,4 @@
-"""What a published model kept of the base: a section of its card."""
+"""The card's section on retention: scores on other tasks, compared with the base's."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.system.units import number
 
 
-def kept(run: RunView, title: str, genome: Genome) -> str:
-    """Scores on tasks that are not the run's own, beside the base's; empty without any.
+def retention_section(run: RunView, title: str, genome: Genome) -> str:
+    """Write the table of scores on tasks outside the run, next to the base's.
 
     Args:
         run: The run.
         title: The model's name in the table.
         genome: The model.
 
+    Returns:
+        The section's text; empty if the model has no such scores.
+
     Raises:
-        JournalError: If the run folder's scores are damaged.
+        JournalError: If the file of these scores in the run folder is damaged.
     """
     base = Genome.from_base(run.search.family).id
     scored = [column for column in columns(read(run.folder)) if genome.id in column.measured]

@@ -1,4 +1,4 @@
-"""The sections of a model's card."""
+"""The sections of a model card: introduction, use, archives, recipe, how it was made, licence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from huggingface_hub import constants
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.task_vectors import KINDS, PLAIN
 from mergekit_cycleqd.hub.card import pipelines
-from mergekit_cycleqd.hub.card.usage import usage as model_usage
+from mergekit_cycleqd.hub.card.usage import model_usage
 from mergekit_cycleqd.hub.pins import Source
 from mergekit_cycleqd.recipe.sample_ids import SPLITS
 from mergekit_cycleqd.run_folder.comparison import count_note
@@ -47,7 +47,7 @@ with mergekit ([arXiv:2403.13257](https://arxiv.org/abs/2403.13257)).
 
 
 def introduction(subject: Subject) -> str:
-    """What it is."""
+    """Write the introduction: what the model is, and how it was found."""
     base, *experts = subject.sources
     names = [f"{_linked(expert)} ({expert.task})" for expert in experts]
     search = subject.run.search
@@ -86,7 +86,7 @@ def introduction(subject: Subject) -> str:
 
 
 def usage(subject: Subject) -> str:
-    """How to use it."""
+    """Write how to use the model, or how to rebuild models from a repo without weights."""
     repo = subject.repo_id
     if not subject.model.weights:
         return f"""\
@@ -106,8 +106,13 @@ def _other_elite(subject: Subject) -> str:
     return f"\n$ mergekit-cycleqd merge hf://{subject.repo_id}/{path} {task}"
 
 
-def place(subject: Subject, figure: str) -> str:
-    """Where it sits in the archive."""
+def archives_section(subject: Subject, figure: str) -> str:
+    """Write the section with the figure of the archives.
+
+    Args:
+        subject: What the card is about.
+        figure: Path of the figure in the repo.
+    """
     run, model = subject.run, subject.model
     text = (
         "## In the archives\n\n"
@@ -122,13 +127,13 @@ def place(subject: Subject, figure: str) -> str:
     for task in tasks:
         for elite in run.search.elites(task)[:_SHOWN_ELITES]:
             link = f"[{elite.index}](elites/{task}/{elite.index:06d}.yaml)"
-            rows.append([task, link, *(f"{elite.scores[each]:.3f}" for each in tasks)])
+            rows.append([task, link, *(f"{elite.scores[scored]:.3f}" for scored in tasks)])
     best = markdown_table(["archive", "elite", *tasks], rows)
     return f"{text}\n\nThe best elites of each archive, on search samples:\n\n{best}"
 
 
 def recipe(subject: Subject) -> str:
-    """The recipe, and how to rebuild the model from it."""
+    """Write the recipe, and how to rebuild the model from it."""
     text = "## Recipe\n\n"
     if len(subject.recipe) <= _LONGEST_RECIPE:
         text += f"```yaml\n{subject.recipe.strip()}\n```\n\n"
@@ -149,7 +154,7 @@ def recipe(subject: Subject) -> str:
 
 
 def making(subject: Subject) -> str:
-    """How it was made, and which data selected it."""
+    """Write how the model was made, and which data selected it."""
     run = subject.run
     evolution = run.recipe.evolution
     settings = evolution.model_dump(mode="json", exclude={"children", "seed"})
@@ -191,7 +196,7 @@ def _numbering(recipe: Recipe) -> str:
 
 
 def licence(subject: Subject) -> str:
-    """The licence."""
+    """Write which licence holds, or why that is not settled."""
     if subject.licence.question:
         return (
             f"## Licence\n\nNot settled: {subject.licence.question} Until its publisher says so, "
@@ -220,7 +225,7 @@ def _linked(source: Source) -> str:
 
 
 def _origin(task: Task) -> str:
-    """Whose task it is, where lm-evaluation-harness does not bring it."""
+    """Name the origin of a task that lm-evaluation-harness does not bring; else nothing."""
     if task.include_path:
         return " (its publisher's own)"
     return " (of mergekit-cycleqd)" if task.scored_by.brings_tasks else ""
@@ -228,5 +233,5 @@ def _origin(task: Task) -> str:
 
 def _flat(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {each}" for key, each in value.items() if each is not None)
+        return ", ".join(f"{key} {entry}" for key, entry in value.items() if entry is not None)
     return str(value)

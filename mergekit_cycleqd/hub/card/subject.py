@@ -1,11 +1,11 @@
-"""What a card is about."""
+"""The model that a card describes, with all that its sections need to know."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mergekit_cycleqd.hub.card.pipelines import Kind
+from mergekit_cycleqd.hub.card.pipelines import ModelKind
 from mergekit_cycleqd.hub.licence import Licence
 from mergekit_cycleqd.hub.pins import Source
 from mergekit_cycleqd.hub.publications import Publication
@@ -14,17 +14,17 @@ from mergekit_cycleqd.run_folder.run_view import RunView
 
 @dataclass(frozen=True)
 class Subject:
-    """What a card is about.
+    """The model that a card describes.
 
     Attributes:
-        run: The run.
+        run: The run that found the model.
         model: The model.
-        repo_id: Where it is published.
+        repo_id: Id of the repo that it is published in.
         sources: Base and experts, as published.
-        licence: The merge's.
-        datasets: Hub id of each task's dataset, where it is known.
-        recipe: The published recipe's text.
-        kind: What the base is, and so the model.
+        licence: The licence of the merge.
+        datasets: Hub id of the dataset, by task; only tasks whose dataset is known.
+        recipe: Text of the published recipe.
+        kind: The kind of the base, which is also the model's.
     """
 
     run: RunView
@@ -34,4 +34,4 @@ class Subject:
     licence: Licence
     datasets: Mapping[str, str]
     recipe: str
-    kind: Kind
+    kind: ModelKind

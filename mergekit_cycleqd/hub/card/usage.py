@@ -1,16 +1,16 @@
-"""How to use a published model."""
+"""The card's section with code that uses the model."""
 
 from __future__ import annotations
 
-from mergekit_cycleqd.hub.card.pipelines import Kind, pipeline_tag
+from mergekit_cycleqd.hub.card.pipelines import ModelKind, pipeline_tag
 
 
-def usage(kind: Kind, repo: str) -> str:
-    """How to use a model, as a section of its card.
+def model_usage(kind: ModelKind, repo: str) -> str:
+    """Write code that uses a model, as a section of its card.
 
     Args:
-        kind: What it is.
-        repo: Its id.
+        kind: The kind of the model.
+        repo: Id of the model's repo.
     """
     architecture = kind.architecture
     tag = pipeline_tag(architecture)
