@@ -1,27 +1,30 @@
-"""What it costs to make one child, from its recipe to weights that can be evaluated.
+"""Measure what it costs to make one child, from its recipe to weights that can be evaluated.
 
     python benchmarks/child_creation.py [--layers N] [--terms 20] [--repeats 5]
     python benchmarks/child_creation.py --shape llama3-8b --device cuda
 
-The rows, each in a process of its own:
+Each row is measured in a separate process:
 
-- released procedure: what the code of the paper's authors is described to do. Load two parents'
-  checkpoints, take bfloat16 task vectors against the base in memory, sum them with normalised
-  weights, add ``U diag(s * w) V^T`` of one expert to every matrix from a full SVD that lies ready
-  in memory (float32), save a bfloat16 checkpoint. With `--device cuda` nothing is read or saved.
-- run_merge: mergekit makes the genome's checkpoint; singular directions are in the cache.
+- released procedure: the procedure that the paper's authors describe for their code. It loads the
+  checkpoints of two parents, computes bfloat16 task vectors, and sums them with normalised weights.
+  It adds ``U diag(s * w) V^T`` of one expert to every matrix, from a full SVD that is ready in
+  memory (float32). It saves a bfloat16 checkpoint. With `--device cuda` nothing is read or saved.
+- run_merge: mergekit makes the genome's checkpoint. Singular directions are in the cache.
 - resident: `ResidentModel.load`, with all directions, with the R largest, and without terms.
-- streamed, with `--device cuda`: the same where the GPU has room for the model alone, so that base,
+- streamed, with `--device cuda`: as resident, but the GPU has room for the model alone. Base,
   experts and directions come from main memory for every child.
 
-Genomes have terms on all three experts, all weights too, and one new term from child to child,
-as in the search. Memory is the growth of the process from before the models were loaded to its
-peak. The floor is the larger of two times: the floating-point operations of the method at the rate
-of a large matrix product in its dtype (float32; bfloat16 in the resident model, which is bfloat16),
-and the bytes that it must move at the rate of a large copy (those that come from main memory at
-that of one from there), all measured in the same run; a small
-product that stays in the processor's cache can be faster than the large one. Directions are random
-orthonormal columns, which take the same time.
+Genomes have weights and terms on all three experts, and each child has one new term, as in a
+search. Memory is the growth of the process from before the models were loaded to its peak.
+
+The floor is the larger of two times, from rates that are measured in the same run:
+
+- The method's floating-point operations at the rate of a large matrix product. The dtype is
+  float32, or bfloat16 for the resident model. A small product can be faster than the large one,
+  if it stays in the processor's cache.
+- The bytes that it must move at the rate of a large copy, or of a large copy from main memory.
+
+Directions are random orthonormal columns, which take the same time as real ones.
 """
 
 from __future__ import annotations
@@ -64,7 +67,7 @@ MODELS = ("base", *(f"expert-{k}" for k in range(EXPERTS)))
 
 
 class Job(NamedTuple):
-    """One row of the table, as sent to its process."""
+    """One row of the table, as it is sent to its process."""
 
     row: str
     shape: Shape
@@ -76,7 +79,7 @@ class Job(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """Seconds of every repeat, bytes of memory, bytes kept per elite."""
+    """Seconds of every repeat, bytes of memory, bytes stored per elite."""
 
     seconds: list[float]
     memory: int
@@ -84,7 +87,7 @@ class Cost(NamedTuple):
 
 
 def genome(job: Job, child: int) -> Genome:
-    """A genome of `job.terms` terms, one of which is new in each child."""
+    """Make a genome of `job.terms` terms, with one new term in each child."""
     family = Family(
         str(job.folder / "base"),
         tuple(str(job.folder / model) for model in MODELS[1:]),
@@ -96,7 +99,7 @@ def genome(job: Job, child: int) -> Genome:
 
 
 def svd(tau: Tensor, factors: DirectionCache) -> tuple[Tensor, Tensor, Tensor]:
-    """U, s and V^T from the ready directions."""
+    """Compute U, s and V^T from directions that are ready."""
     matrix = as_matrix(tau)
     if matrix.shape[0] < matrix.shape[1]:
         v, s, ut = svd(matrix.T, factors)
@@ -109,7 +112,7 @@ def svd(tau: Tensor, factors: DirectionCache) -> tuple[Tensor, Tensor, Tensor]:
 
 @torch.no_grad()
 def released(job: Job) -> Cost:
-    """The released procedure; the checkpoint is the elite."""
+    """Measure the released procedure, which stores each elite as a checkpoint."""
     on_disk = job.device == "cpu"
     ready = DirectionCache.default() if on_disk else RandomDirections(Path())
     file = job.folder / "child.safetensors"
@@ -151,8 +154,8 @@ def released(job: Job) -> Cost:
 
 
 def by_mergekit(job: Job) -> Cost:
-    """A genome to a folder, by mergekit."""
-    from mergekit.merge import run_merge  # here, since rows on a GPU do without
+    """Measure mergekit, which merges a genome into a folder."""
+    from mergekit.merge import run_merge  # imported here: rows on a GPU do not need it
     from mergekit.options import MergeOptions
 
     out = job.folder / "merged"
@@ -170,7 +173,7 @@ def by_mergekit(job: Job) -> Cost:
 
 
 def resident(job: Job) -> Cost:
-    """Ours, in place; the recipe is the elite."""
+    """Measure the resident model, whose elites are stored as recipes."""
     factors: DirectionCache
     with peak_memory(job.device) as growth:
         model = job.shape.model(job.device)
@@ -199,7 +202,7 @@ METHODS = {
 
 
 def floor(job: Job, machine: Rates) -> float:
-    """Seconds that the row needs at the measured rates; vectors are left out."""
+    """Compute the seconds that a row needs at the measured rates, ignoring vectors."""
     resident = job.row in ("resident", "streamed")
     flops_rate = machine.flops[torch.bfloat16 if resident else torch.float32]
     flops = moved = sent = 0
@@ -220,7 +223,7 @@ def floor(job: Job, machine: Rates) -> float:
 
 
 def prepare(folder: Path, shape: Shape) -> None:
-    """Save base and experts, and their directions in the cache."""
+    """Save base and experts, and put their singular directions into the cache."""
     factors = DirectionCache.default()
     base: dict[str, Tensor] = {}
     for k, name in enumerate(MODELS):

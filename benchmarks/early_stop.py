@@ -1,11 +1,11 @@
-"""What stopping early saves on the quickstart, with the same archives.
+"""Measure what early stopping saves on the quickstart, and that archives stay the same.
 
     python recipes/quickstart/make_models.py        # once: trains them
     python benchmarks/early_stop.py [--children 150] [--batch-size 64]
 
-Runs the search twice in one process, to the end and with `evolution.early_stop`. Generation is
-counted in sequences that the model was asked to continue for children (not experts and comparisons,
-which are never stopped).
+The search runs twice in one process: without and with `evolution.early_stop`. Generation is counted
+in sequences that the model continues for children. Experts and comparisons are never stopped, and
+do not count.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart.yaml"
 
 @contextmanager
 def counted() -> Iterator[list[int]]:
-    """Rows of every batch that is generated."""
+    """Count the rows of every batch that is generated while this context lasts."""
     rows: list[int] = []
     generate = HFLM._model_generate
 
@@ -49,7 +49,7 @@ def counted() -> Iterator[list[int]]:
 
 
 def search(prepared: Prepared, folder: Path) -> tuple[int, float, int, str]:
-    """One run: sequences generated, seconds of children, children stopped, its archives' digest."""
+    """Run once: sequences generated, seconds of children, stopped children, digest of archives."""
     with counted() as rows, Run(prepared, folder, Console(quiet=True)) as run:
         run.go()
     family = prepared.recipe.family
@@ -65,7 +65,7 @@ def search(prepared: Prepared, folder: Path) -> tuple[int, float, int, str]:
 
 
 def main() -> None:
-    """Run both, and print a table."""
+    """Run both searches, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--children", type=int, default=150)
     parser.add_argument("--batch-size", type=int, default=64)

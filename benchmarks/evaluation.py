@@ -1,15 +1,18 @@
-"""Where the time of an evaluation goes, on the quickstart's models and tasks.
+"""Measure where the time of an evaluation goes, on the quickstart's models and tasks.
 
     python recipes/quickstart/make_models.py        # once: trains them
     python benchmarks/evaluation.py [--children 10] [--repeats 3]
 
-Every child of a row has weights and terms of its own. The same children go through this package's
-engine and through lm-eval's own `HFLM` around the same model object, in turn; shown is the median
-of the repeats. Parts: generation is transformers' `generate`, less what it spends in our or
-lm-eval's stopping rule; tokens and text is the rest of `generate_until` (tokenising, padding,
-stopping, decoding); requests and metrics is the rest of lm-eval's `evaluate`. The last row is
-`lm_eval.simple_evaluate` called afresh with that `HFLM`, as a driver without an engine of its own
-would do it.
+All children have different weights and terms. The same children are evaluated by this package's
+engine and by lm-eval's `HFLM` around the same model object, in turns. The table shows the median of
+the repeats. Its parts are:
+
+- generation: `generate` of transformers, without the time in a stopping rule of ours or lm-eval.
+- tokens and text: the rest of `generate_until` (tokenising, padding, stopping, decoding).
+- requests and metrics: the rest of lm-eval's `evaluate`.
+
+The last row calls `lm_eval.simple_evaluate` with `HFLM` for one child, as a program without an
+engine would do for every child.
 """
 
 from __future__ import annotations
@@ -48,15 +51,14 @@ PARTS = ("generation", "tokens and text", "requests and metrics", "weights", "jo
 
 
 class Clock:
-    """Seconds by the name of a function, summed over its calls."""
+    """Sums the seconds of all calls by the name of the function."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
         self.spent: dict[str, float] = {}
 
     @contextmanager
     def over(self, place: Any, name: str) -> Iterator[None]:
-        """Time all calls of a function of an object or a class while this lasts."""
+        """Time all calls of a function of an object or a class while this context lasts."""
         call: Callable[..., Any] = getattr(place, name)
         own = name in vars(place)
 
@@ -75,7 +77,7 @@ class Clock:
             delattr(place, name)
 
     def parts(self) -> dict[str, float]:
-        """Seconds of each of `PARTS`."""
+        """Split the seconds into `PARTS`."""
         spent = self.spent
         generation = spent["generate"] - spent["__call__"]
         found = {
@@ -109,7 +111,7 @@ def main() -> None:
     plain.generate_until = partial(plain.generate_until, disable_tqdm=True)
     taken: dict[str, list[dict[str, float]]] = {"HFLM": [], "engine": []}
     afresh: list[float] = []
-    for repeat in range(-1, options.repeats):  # -1 also builds what is kept
+    for repeat in range(-1, options.repeats):  # repeat -1 fills the caches and does not count
         for name, lm in (("HFLM", plain), ("engine", engine.model)):
             first = (repeat + 1) * options.children
             genomes = [_genome(family, first + child) for child in range(options.children)]

@@ -1,9 +1,10 @@
-"""What an expert's singular directions cost: a full SVD against `factors.directions`.
+"""Measure what an expert's singular directions cost, against a full SVD.
 
     python benchmarks/factors.py [--shape llama3-8b --device cuda] [--layers N]
 
-Every matrix of one expert, in float32, with random weights. A full SVD keeps U, s and V^T. The
-last row is an adapter that changes every matrix: its directions come from its thin factors.
+All matrices of one expert are decomposed, in float32, with random weights. A full SVD keeps U, s
+and V^T; `merging.directions` keeps the singular vectors of the smaller side. The last row is a LoRA
+adapter that changes every matrix.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LORA_RANK = 16
 
 
 def adapter(tau: Tensor) -> LowRank:
-    """Factors of a task vector of the shape of `tau`."""
+    """Make a random task vector of low rank, of the shape of `tau`."""
     m, n = tau.shape
     return LowRank(tau.new_ones(m, LORA_RANK).normal_(), tau.new_ones(LORA_RANK, n).normal_(), 1.0)
 
@@ -39,7 +40,7 @@ METHODS: dict[str, Method] = {
 
 
 def cost(method: Method, matrices: list[Tensor]) -> tuple[float, int]:
-    """Seconds for all matrices together, and bytes of all results."""
+    """Measure the seconds for all matrices together, and the bytes of all results."""
     total, spent = 0, 0.0
     for tau in matrices:
         start = time.perf_counter()

@@ -1,9 +1,10 @@
-"""What `plan` says a run will take, against what it takes: a plan before, the run, a plan after.
+"""Compare the time that `plan` forecasts with the time of the run.
 
     python recipes/quickstart/make_models.py
     python benchmarks/forecast.py [--repeats 3] [--recipe recipes/quickstart.yaml]
 
-The machine's speed may change while a run lasts, as beside other programs: the two plans tell.
+There is one plan before the run and one after it. They differ if the speed of the machine changes
+meanwhile, for example because of other programs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ UNITS = {"h": 3600.0, "min": 60.0, "s": 1.0}
 
 
 def run(*args: str, folder: str) -> tuple[str, float]:
-    """Output of a command, and its wall time in seconds."""
+    """Run a command: its output, and its wall time in seconds."""
     environment = os.environ | {"COLUMNS": "200", "MERGEKIT_CYCLEQD_CACHE": f"{folder}/cache"}
     start = time.monotonic()
     done = subprocess.run(
@@ -32,7 +33,7 @@ def run(*args: str, folder: str) -> tuple[str, float]:
 
 
 def forecast(recipe: str, folder: str) -> float:
-    """Seconds that a plan says."""
+    """Make a plan, and give its forecast in seconds."""
     out, _ = run("plan", recipe, "--out", f"{folder}/run", folder=folder)
     (line,) = re.findall(r"│ time +│ ([^:]*):", out)
     return sum(float(n) * UNITS[unit] for n, unit in re.findall(r"([\d.]+) (h|min|s)", line))

@@ -1,4 +1,4 @@
-"""Clocks and gauges that the benchmarks share."""
+"""Time, memory and speed of the machine, as the benchmarks measure them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import torch
 
 
 def synchronize(device: str) -> None:
-    """Wait for the device."""
+    """Wait until the device has finished its work."""
     if device != "cpu":
         torch.cuda.synchronize()
 
 
 def timed(device: str, make: Callable[[int], object], repeats: int) -> list[float]:
-    """Seconds of each call after the first, which also makes what is kept."""
+    """Measure the seconds of each call after the first one, which fills caches."""
     make(0)
     seconds = []
     for child in range(1, repeats + 1):
@@ -34,7 +34,7 @@ def timed(device: str, make: Callable[[int], object], repeats: int) -> list[floa
 
 @contextmanager
 def peak_memory(device: str) -> Iterator[list[int]]:
-    """Yields a list that gets the peak's growth in bytes at the end."""
+    """Give a list to which the growth of peak memory, in bytes, is added at the end."""
     growth: list[int] = []
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
@@ -63,7 +63,7 @@ class Rates(NamedTuple):
     """What a machine can do in a second.
 
     Attributes:
-        flops: Operations, by dtype.
+        flops: Floating-point operations, by dtype.
         copied: Bytes read and written.
         sent: Bytes copied to the device from page-locked main memory.
     """
@@ -74,7 +74,7 @@ class Rates(NamedTuple):
 
 
 def rates(device: str) -> Rates:
-    """Rates of a large matrix product and of large copies, best of five."""
+    """Measure the rates of a large matrix product and of large copies, best of five."""
     side = 4096 if device == "cpu" else 16384
     flops = {}
     for dtype in (torch.float32, torch.bfloat16):
@@ -95,5 +95,5 @@ def _square(matrix: torch.Tensor, _: int) -> torch.Tensor:
 
 
 def size(count: int) -> str:
-    """Bytes for a reader."""
+    """Format a number of bytes."""
     return f"{count / 1e6:,.0f} MB" if count >= 1e6 else f"{count / 1e3:.1f} KB"

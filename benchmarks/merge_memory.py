@@ -1,10 +1,10 @@
-"""Peak memory of a merge as the model grows: a few tensors at a time, never whole models.
+"""Measure the peak memory of a merge as the model grows. A merge holds only a few tensors.
 
     python benchmarks/merge_memory.py [--layers 4 16 64]
 
-Linux only. Each row merges a random Llama (hidden 512) with two experts of its shape, mutation
-terms on both, in a process of its own, and gives that process's peak resident set above that of
-the imports; pages of the checkpoints' files that the kernel keeps mapped count in it.
+Linux only. Each row merges a random Llama (hidden 512) with two experts, with mutation terms on
+both, in a separate process. The result is the peak resident set of this process minus that of the
+imports. It includes pages of the checkpoint files that the kernel keeps mapped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from transformers.utils.logging import disable_progress_bar
 
 MERGE = """
 import re, sys
-from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge
+import mergekit_cycleqd.mergekit_plugin.merge_recipe  # imported before the first peak is read
+from mergekit_cycleqd.cli.merge import _with_mergekits_options
+merge = _with_mergekits_options()
 peak = lambda: re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]  # kB
 before = peak()
 merge.main(sys.argv[1:], standalone_mode=False)
@@ -31,7 +33,7 @@ print("peak", before, peak())
 
 
 def save_family(folder: Path, layers: int) -> int:
-    """A random base and two experts in float32; returns the bytes of one of them."""
+    """Save a random base and two experts in float32, and give the bytes of one model."""
     config = LlamaConfig(
         vocab_size=1000,
         hidden_size=512,
@@ -46,7 +48,7 @@ def save_family(folder: Path, layers: int) -> int:
 
 
 def peak_of_merge(folder: Path) -> tuple[float, float]:
-    """Peak resident set of the imports and of the merge, in MB."""
+    """Measure the peak resident set of the imports and of the merge, in MB."""
     recipe = {
         "merge_method": "cycleqd",
         "base_model": str(folder / "base"),

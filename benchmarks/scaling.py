@@ -1,12 +1,12 @@
-"""How busy the search keeps many workers, and that their number changes nothing.
+"""Measure how busy the search keeps many workers, and check that their number changes nothing.
 
     python benchmarks/scaling.py [--children 6400] [--figure benchmarks/scaling.svg]
 
-The search is the real one; workers and their clock are simulated. An evaluation takes a time drawn
-from [1, 4], so that the slowest takes four times the fastest. Utilisation is the share of the
-workers' time that is spent evaluating, from the first child to the last, and until the first worker
-finds nothing more to do. The same archives: every row of one lag must end with the same elites,
-down to the last bit of every genome. The figure shows the rows of equal lag.
+The search is real; workers and their clock are simulated. The time of an evaluation is drawn from
+[1, 4], so that the slowest takes four times as long as the fastest. Utilisation is the share of the
+workers' time that is spent on evaluations. It is given for all children, and until the first worker
+finds nothing more to do. All rows of one lag must end with the same elites, to the last bit of
+every genome. The figure shows the rows of equal lag.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _PARTS = 40
 
 @dataclass(frozen=True)
 class Simulated:
-    """What came of a simulated run.
+    """The result of a simulated run.
 
     Attributes:
-        utilisation: To the end.
-        before: The same, while there is work for all.
+        utilisation: Utilisation of the whole run.
+        before: Utilisation while there is work for all workers.
         archives: Digest of the elites.
         spans: Start and end of each child's evaluation, seconds.
     """
@@ -51,12 +51,12 @@ class Simulated:
 
 
 def seconds(candidate: Candidate) -> float:
-    """Simulated time of an evaluation: of the candidate alone, whoever does it."""
+    """Simulate the time of an evaluation, which depends on the candidate alone."""
     return random.Random(candidate.index).uniform(1.0, 4.0)
 
 
 def simulate(children: int, workers: int, lag: int) -> Simulated:
-    """The real search with simulated workers."""
+    """Run the real search with simulated workers."""
     run = recipe(children)
     run = run.model_copy(update={"evolution": run.evolution.model_copy(update={"lag": lag})})
     search = CycleQD(run)
@@ -66,7 +66,7 @@ def simulate(children: int, workers: int, lag: int) -> Simulated:
     while not search.done:
         while len(ending) < workers and search.ready:
             candidate = search.ask()
-            if not candidate.parents:  # the experts come first, and all wait for them
+            if not candidate.parents:  # the experts come first, and children wait for them
                 search.tell(candidate, scores(candidate))
                 continue
             spent = seconds(candidate)
@@ -85,21 +85,21 @@ def simulate(children: int, workers: int, lag: int) -> Simulated:
 
 
 def utilisation(spans: list[tuple[float, float]], workers: int) -> list[float]:
-    """The share of the workers' time that is spent evaluating, in equal parts of the run."""
+    """Compute the utilisation in each of several equal parts of the run."""
     whole = max(end for _, end in spans)
     edges = [whole * k / _PARTS for k in range(_PARTS + 1)]
     busy = [
         sum(max(0.0, min(end, last) - max(start, first)) for start, end in spans)
         for first, last in pairwise(edges)
     ]
-    return [each * _PARTS / whole / workers for each in busy]
+    return [spent * _PARTS / whole / workers for spent in busy]
 
 
 def draw(found: Mapping[int, Simulated], path: Path) -> None:
-    """Children over time, and utilisation over the course of the run, for each number of workers.
+    """Draw children over time and utilisation over the run, for each number of workers.
 
     Args:
-        found: Simulated runs, by their workers.
+        found: Simulated runs by number of workers.
         path: An svg or png file.
     """
     figure, (left, right) = new_figure(1, 2, (10.0, 3.8))

@@ -1,9 +1,9 @@
-"""What the search itself costs: time per child as the archives fill, and replay of a journal.
+"""Measure what the search costs: time per child as archives fill, and replay of a journal.
 
     python benchmarks/search_overhead.py [--children 100000] [--preset best]
 
-Scores come from a formula over the genome's weights, so that nothing but the search is measured:
-asking, telling, and a journal line per child (written without fsync, which measures the disk).
+Scores come from a formula over the genome's weights, so that only the search is measured: asking,
+telling, and one journal line per child. Lines are written without fsync, whose time is the disk's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TASKS = ("coding", "db", "os")
 
 
 def recipe(children: int, preset: str = "paper") -> Recipe:
-    """Three tasks, 15 bins an axis, the paper's settings or another preset's."""
+    """Make a recipe of three tasks with 15 bins per axis, with the settings of a preset."""
     return Recipe.model_validate(
         {
             "base_model": "base",
@@ -49,7 +49,7 @@ def recipe(children: int, preset: str = "paper") -> Recipe:
 
 
 def scores(candidate: Candidate) -> dict[str, float]:
-    """Each task is best near a weight of 0.8 for its expert, and mutation shakes it."""
+    """Score a candidate: each task is best near a weight of 0.8 for its expert, plus noise."""
     weights = candidate.genome.weights
     shake = random.Random(candidate.index)
     return {

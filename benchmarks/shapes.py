@@ -1,4 +1,4 @@
-"""Llama shapes for the benchmarks, with random weights and directions: values cost no time."""
+"""Llama shapes for the benchmarks, with random weights and directions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mergekit_cycleqd.merging.directions import SingularDirections
 
 
 class Shape(NamedTuple):
-    """Sizes of a Llama, as transformers names them."""
+    """Sizes of a Llama model, by their names in transformers."""
 
     hidden_size: int
     intermediate_size: int
@@ -28,7 +28,7 @@ class Shape(NamedTuple):
     tie_word_embeddings: bool
 
     def model(self, device: str = "cpu") -> LlamaForCausalLM:
-        """A bfloat16 model on `device`; every weight is still to be set."""
+        """Make a bfloat16 model on `device`, whose weights are not set."""
         config = LlamaConfig(**self._asdict(), architectures=["LlamaForCausalLM"])
         with torch.device("meta"):
             model = LlamaForCausalLM(config).bfloat16()
@@ -37,7 +37,7 @@ class Shape(NamedTuple):
         return model
 
     def matrices(self) -> Iterator[tuple[int, int]]:
-        """Sizes of all matrices, a tied head once."""
+        """List the sizes of all matrices, a tied head once."""
         for parameter in self.model("meta").parameters():
             if parameter.ndim > 1:
                 yield tuple(parameter.shape)
@@ -50,13 +50,13 @@ SHAPES = {
 
 
 def chosen(name: str, layers: int | None) -> Shape:
-    """The named shape, cut to `layers` layers if there is a number."""
+    """Give the named shape, cut to `layers` layers if a number is given."""
     shape = SHAPES[name]
     return shape._replace(num_hidden_layers=layers) if layers else shape
 
 
 def weights(shape: Shape, model: int, device: str = "cpu") -> dict[str, Tensor]:
-    """bfloat16 weights by name: of the base where `model` is 0, else of an expert near to it."""
+    """Make bfloat16 weights by name: of the base if `model` is 0, else of an expert near it."""
     base = torch.Generator(device).manual_seed(0)
     change = torch.Generator(device).manual_seed(model)
     tensors = {}
@@ -69,27 +69,27 @@ def weights(shape: Shape, model: int, device: str = "cpu") -> dict[str, Tensor]:
 
 
 class DeviceCheckpoint(Checkpoint):
-    """A checkpoint whose tensors are on the device, not in files."""
+    """A checkpoint whose tensors are on a device, not in files."""
 
     def __init__(self, name: str, tensors: dict[str, Tensor]) -> None:
-        """Hold `tensors`."""
+        """Take tensors by name."""
         super().__init__(name, Path(name))
         self._tensors = tensors
         self.headers = {n: TensorHeader(tuple(t.shape), "BF16", "") for n, t in tensors.items()}
 
     def tensor(self, name: str) -> Tensor:
-        """The tensor itself."""
+        """Give the tensor as it is."""
         return self._tensors[name]
 
 
 @cache
 def columns(side: int, device: torch.device) -> Tensor:
-    """Random orthonormal columns."""
+    """Make random orthonormal columns."""
     return torch.linalg.qr(torch.randn(side, side, device=device))[0].contiguous()
 
 
 def random_directions(tau: Tensor) -> SingularDirections:
-    """In place of `factors.directions`: a basis of the right size."""
+    """Make random directions of the right size, in place of `merging.directions.directions`."""
     side = min(tau.shape)
     return SingularDirections(
         columns(side, tau.device).clone(), torch.ones(side, dtype=torch.float64)
@@ -97,10 +97,10 @@ def random_directions(tau: Tensor) -> SingularDirections:
 
 
 class RandomDirections(DirectionCache):
-    """A cache that keeps nothing."""
+    """A cache of directions that stores nothing."""
 
     def directions(
         self, tau: Tensor, *, store: bool = True, path: Path | None = None
     ) -> SingularDirections:
-        """A random basis."""
+        """Make random directions."""
         return random_directions(tau)

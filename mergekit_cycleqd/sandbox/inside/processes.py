@@ -74,7 +74,7 @@ class BoxProcesses:
         return spoken
 
     def watch(self, until: float) -> None:
-        """Handle one event within a command. The box ends if the host sends something or left."""
+        """Handle one event within a command; end the box if the host sends something or is gone."""
         if self.wait_once(until):
             os._exit(0)
 

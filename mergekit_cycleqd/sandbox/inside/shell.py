@@ -70,7 +70,7 @@ class LoginShell:
         self.ended = False
 
     def run(self, commands: str, seconds: float, limit: int) -> Finished:
-        """Run commands to their end, and set `ended` if they or the time limit end the shell.
+        """Run commands until they are done; set `ended` if they or the time limit end the shell.
 
         Args:
             commands: Lines of bash.
