@@ -124,7 +124,7 @@ def _number(task: Task, results: Mapping[str, Any]) -> float:
 
 
 class _TaskLoader:
-    """Loads lm-eval tasks. Indices are built once, with lm-eval's own tasks only if one is named."""
+    """Loads lm-eval tasks. The indices are built once; lm-eval's own only if one is named."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         for name in ("lm_eval.tasks", "lm_eval.api.task", "lm_eval.evaluator"):

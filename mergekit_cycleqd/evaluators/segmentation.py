@@ -34,12 +34,12 @@ class _Truth:
     Attributes:
         bits: The mask, packed.
         shape: (height, width).
-        place: Coordinates of the prompt, from `prompt_coordinates`.
+        coordinates: Coordinates of the prompt, from `prompt_coordinates`.
     """
 
     bits: NDArray[np.uint8]
     shape: tuple[int, int]
-    prompt_coordinates: tuple[int, ...]
+    coordinates: tuple[int, ...]
 
     @classmethod
     def of(cls, mask: NDArray[np.bool_], prompt: Prompt) -> _Truth:
@@ -151,7 +151,7 @@ class SegmentationHarness(Harness):
         inputs = model.prepared(
             [data.image(number) for number in batch],
             self._options[task].prompt,
-            [truths[number].place for number in batch],
+            [truths[number].coordinates for number in batch],
         )
         size = sum(getattr(value, "nbytes", 0) for value in inputs.values())
         if size <= self._room:
