@@ -90,7 +90,9 @@ def factorize_experts(path: Path, device: str | None, prune: bool, console: Cons
         ModelError: If a model cannot be read.
     """
     recipe = load_recipe(path)
-    faults = [] if recipe.task_vectors.of_directions else _unneeded(recipe.evolution.mutation)
+    faults = (
+        [] if recipe.task_vectors.of_directions else _unused_directions(recipe.evolution.mutation)
+    )
     checkpoints = {} if faults else open_models(references(recipe), faults)
     faults += family_faults(checkpoints)
     wanted = device or recipe.engine.device
@@ -113,13 +115,13 @@ def factorize_experts(path: Path, device: str | None, prune: bool, console: Cons
                 file = cache.path(matrix)
                 spectra[k].add(cache.directions(matrix, path=file), family)
                 spectra[k].files.add(file)
-    console.print(_table(family, experts, spectra))
+    console.print(_spectra_table(family, experts, spectra))
     if prune:
         needed = set().union(*(spectrum.files for spectrum in spectra))
         console.print(f"pruned: {cache.prune(needed)} bytes freed", highlight=False)
 
 
-def _unneeded(mutation: Mutation) -> list[str]:
+def _unused_directions(mutation: Mutation) -> list[str]:
     """Say why a mutation uses no directions that can be computed ahead; empty if it does."""
     if not isinstance(mutation, SvdMutation):
         return [f"evolution.mutation: must be of kind svd to need directions, got {mutation.kind}"]
@@ -128,7 +130,7 @@ def _unneeded(mutation: Mutation) -> list[str]:
     return []
 
 
-def _table(
+def _spectra_table(
     family: Family, experts: Sequence[Checkpoint], spectra: Sequence[ExpertSpectrum]
 ) -> Table:
     limit = f"energy {family.energy}" if family.energy else f"rank {family.rank or 'all'}"

@@ -86,7 +86,7 @@ def similarity_warnings(found: Similarity, keys: Mapping[str, str]) -> list[str]
         if not norm
     ]
     for k, task in enumerate(found.tasks):
-        if found.norms[k] and _along(found, task) <= 0:
+        if found.norms[k] and _component_along(found, task) <= 0:
             lines.append(
                 f"{keys[task]}: the sum of all task vectors points away from this one, so an equal "
                 "merge takes away what this expert adds"
@@ -100,7 +100,7 @@ def similarity_warnings(found: Similarity, keys: Mapping[str, str]) -> list[str]
     return lines
 
 
-def _along(found: Similarity, task: str) -> float:
+def _component_along(found: Similarity, task: str) -> float:
     """Compute the component of the sum of all task vectors along one expert's task vector."""
     norms = dict(zip(found.tasks, found.norms, strict=True))
     total = norms[task]

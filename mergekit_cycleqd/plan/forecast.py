@@ -66,7 +66,7 @@ def forecast(
     held = harness.sizes("holdout")
     held_out = 2 * experts + 4 if held else 0
     child = found.swap + found.evaluation
-    later = found.swap + found.evaluation * _share(harness.sizes("search"), held)
+    later = found.swap + found.evaluation * _holdout_share(harness.sizes("search"), held)
     count = recipe.workers.count
     workers = None if count == "auto" else count
     once = start + found.load + factorizing + max(0.0, found.first_swap - found.swap)
@@ -78,7 +78,7 @@ def forecast(
     return Forecast(seconds, child, searched, held_out, workers, gpus * busy / 3600)
 
 
-def _share(searched: Mapping[str, int], held: Mapping[str, int]) -> float:
+def _holdout_share(searched: Mapping[str, int], held: Mapping[str, int]) -> float:
     """Ratio of the number of holdout samples to the number of search samples."""
     return sum(held.values()) / sum(searched.values())
 

@@ -66,28 +66,28 @@ def measure_times(
         prepared: Whether the directions that the run needs are in the cache. If not, the measured
             merge needs none.
     """
-    with _threads(recipe):
+    with _worker_threads(recipe):
         start = time.monotonic()
         engine = open_engine(recipe.engine, base, experts)
         load = time.monotonic() - start
         try:
-            return _measured(recipe, engine, harness, load, prepared)
+            return _measure_engine(recipe, engine, harness, load, prepared)
         finally:
             engine.close()
 
 
-def _measured(
+def _measure_engine(
     recipe: Recipe, engine: ModelEngine, harness: Harness, load: float, prepared: bool
 ) -> MeasuredTimes:
     full = harness.sizes("search")
     engine.load(Genome.from_base(recipe.family))
-    seconds, samples = _evaluation(recipe, engine, harness)
-    first = _swapped(engine, recipe, seed=1, prepared=prepared)
-    swap = _swapped(engine, recipe, seed=2, prepared=prepared)
+    seconds, samples = _evaluation_seconds(recipe, engine, harness)
+    first = _time_swap(engine, recipe, seed=1, prepared=prepared)
+    swap = _time_swap(engine, recipe, seed=2, prepared=prepared)
     return MeasuredTimes(load, first, swap, seconds, samples, sum(full.values()))
 
 
-def _evaluation(recipe: Recipe, engine: ModelEngine, harness: Harness) -> tuple[float, int]:
+def _evaluation_seconds(recipe: Recipe, engine: ModelEngine, harness: Harness) -> tuple[float, int]:
     """Estimate the seconds of an evaluation on all search samples, and count the measured ones.
 
     Beyond the last measurement, time grows as it did between the last two measurements. Earlier
@@ -96,15 +96,15 @@ def _evaluation(recipe: Recipe, engine: ModelEngine, harness: Harness) -> tuple[
     full = harness.sizes("search")
     share = min(1.0, max(FEW / count for count in full.values()))
     counts = _counts(full, share)
-    _timed(
+    _time_evaluation(
         recipe, engine, harness, counts
     )  # not kept: the first call also loads what is loaded once
-    seconds, before = _timed(recipe, engine, harness, counts), (0.0, 0.0)
+    seconds, before = _time_evaluation(recipe, engine, harness, counts), (0.0, 0.0)
     while share < 1 and seconds * GROWTH <= LONGEST_SECONDS:
         before = share, seconds
         share = min(1.0, share * GROWTH)
         counts = _counts(full, share)
-        seconds = _timed(recipe, engine, harness, counts)
+        seconds = _time_evaluation(recipe, engine, harness, counts)
     slope = max(0.0, (seconds - before[1]) / (share - before[0]))
     return seconds + slope * (1 - share), sum(counts.values())
 
@@ -113,17 +113,17 @@ def _counts(full: Mapping[str, int], share: float) -> dict[str, int]:
     return {task: min(count, math.ceil(share * count)) for task, count in full.items()}
 
 
-def _timed(
+def _time_evaluation(
     recipe: Recipe, engine: ModelEngine, harness: Harness, counts: Mapping[str, int]
 ) -> float:
     """Measure the seconds of an evaluation on a number of samples of each task."""
-    tasks = open_harness(_with_first(recipe, harness, counts))
+    tasks = open_harness(_with_first_samples(recipe, harness, counts))
     start = time.monotonic()
     tasks.evaluate(engine.model, "search")
     return time.monotonic() - start
 
 
-def _swapped(engine: ModelEngine, recipe: Recipe, seed: int, *, prepared: bool) -> float:
+def _time_swap(engine: ModelEngine, recipe: Recipe, seed: int, *, prepared: bool) -> float:
     """Measure the seconds of a swap to a merge, with mutation terms if the run has them."""
     family = recipe.families[-1] if prepared else recipe.family.plain
     experts = len(family.experts)
@@ -137,17 +137,17 @@ def _swapped(engine: ModelEngine, recipe: Recipe, seed: int, *, prepared: bool) 
     return time.monotonic() - start
 
 
-def _with_first(recipe: Recipe, harness: Harness, counts: Mapping[str, int]) -> Recipe:
+def _with_first_samples(recipe: Recipe, harness: Harness, counts: Mapping[str, int]) -> Recipe:
     """Cut a recipe to the first search samples of each task, as many as `counts` says."""
     tasks = []
     for task in recipe.tasks:
-        ids = task.samples.search.resolve(_end(task.samples.search, harness, task.name))
+        ids = task.samples.search.resolve(_document_count(task.samples.search, harness, task.name))
         few = SampleIds.parse(ids[: counts[task.name]])
         tasks.append(task.model_copy(update={"samples": Samples(search=few)}))
     return recipe.model_copy(update={"tasks": tuple(tasks)})
 
 
-def _end(ids: SampleIds, harness: Harness, task: str) -> int:
+def _document_count(ids: SampleIds, harness: Harness, task: str) -> int:
     """Give a number of documents that is above all of these ids. The last span may be open."""
     first = ids.spans[-1][0]
     ends = [last for _, last in ids.spans if last is not None]
@@ -155,7 +155,7 @@ def _end(ids: SampleIds, harness: Harness, task: str) -> int:
 
 
 @contextmanager
-def _threads(recipe: Recipe) -> Iterator[None]:
+def _worker_threads(recipe: Recipe) -> Iterator[None]:
     """Use as many threads as one of the recipe's workers has."""
     count = recipe.workers.count
     before = torch.get_num_threads()

@@ -15,7 +15,7 @@ def similarity_findings(found: Similarity, keys: Mapping[str, str]) -> list[Find
         found: The measured similarity.
         keys: The recipe's key of the expert, by task.
     """
-    lines = [Finding("ok", "similarity", _pair(pair)) for pair in found.pairs]
+    lines = [Finding("ok", "similarity", _pair_line(pair)) for pair in found.pairs]
     known = [pair for pair in found.pairs if pair.values is not None]
     if len(known) > 1:
         least = min(known, key=lambda pair: pair.values or 0.0)
@@ -27,7 +27,7 @@ def similarity_findings(found: Similarity, keys: Mapping[str, str]) -> list[Find
     return lines
 
 
-def _pair(pair: ExpertPair) -> str:
+def _pair_line(pair: ExpertPair) -> str:
     def shown(value: float | None, digits: int = 2) -> str:
         return "–" if value is None else f"{value:.{digits}f}"
 

@@ -68,13 +68,13 @@ def read_weights(
         try:
             base = family.base(name)
         except ModelError as error:
-            _keep(BASE, error, found, broken)
+            _keep_fault(BASE, error, found, broken)
             continue
         for k, key in enumerate(experts):
             try:
                 task_vector = family.task_vector(k, name, base)
             except ModelError as error:
-                _keep(key, error, found, broken)
+                _keep_fault(key, error, found, broken)
                 continue
             if task_vector is not None:
                 found.changed[key].add(name)
@@ -85,7 +85,7 @@ def read_weights(
     return found
 
 
-def _keep(key: str, error: ModelError, found: Weights, broken: set[str]) -> None:
+def _keep_fault(key: str, error: ModelError, found: Weights, broken: set[str]) -> None:
     """Keep one fault per model, that of its first faulty tensor."""
     if key not in broken:
         broken.add(key)

@@ -81,16 +81,16 @@ def rollout(lm: Any, requests: Sequence[EpisodeRequest]) -> list[str]:
         while waiting or live:
             while opened := _next_to_open(waiting, live):
                 live += opened
-                _each(pool, _Run.open, opened)
+                _run_in_threads(pool, _Run.open, opened)
                 settle()
             live.sort(key=lambda run: run.number)
             turns = [_Turn(lm, run) for run in live]
-            _each(pool, _Run.stop, [turn.run for turn in turns if turn.too_long])
+            _run_in_threads(pool, _Run.stop, [turn.run for turn in turns if turn.too_long])
             settle()
             turns = [turn for turn in turns if not turn.too_long]
             if turns:
                 replies = lm.generate_until([turn.request for turn in turns])
-                _each(pool, _Run.step, [turn.run for turn in turns], replies)
+                _run_in_threads(pool, _Run.step, [turn.run for turn in turns], replies)
                 settle()
     finally:
         pool.shutdown(cancel_futures=True)
@@ -99,7 +99,9 @@ def rollout(lm: Any, requests: Sequence[EpisodeRequest]) -> list[str]:
     return [texts[number] for number in range(len(requests))]
 
 
-def _each(pool: ThreadPoolExecutor, action: Callable[..., None], *lists: Iterable[Any]) -> None:
+def _run_in_threads(
+    pool: ThreadPoolExecutor, action: Callable[..., None], *lists: Iterable[Any]
+) -> None:
     for _ in pool.map(action, *lists):
         pass
 
@@ -237,8 +239,8 @@ class _Turn:
     def __init__(self, lm: Any, run: _Run) -> None:
         self.run = run
         settings: dict[str, Any] = copy.deepcopy(run.request.arguments[1])
-        prompt = run.text if run.text is not None else _render(lm, run)
-        self.too_long = _tokens(lm, prompt) > _room(lm, settings)
+        prompt = run.text if run.text is not None else _render_chat(lm, run)
+        self.too_long = _count_tokens(lm, prompt) > _prompt_limit(lm, settings)
         self.request = Instance(
             request_type="generate_until",
             doc=run.request.doc,
@@ -248,7 +250,7 @@ class _Turn:
         )
 
 
-def _render(lm: Any, run: _Run) -> Any:
+def _render_chat(lm: Any, run: _Run) -> Any:
     try:
         return lm.apply_chat_template(run.messages, add_generation_prompt=True)
     except Exception as error:
@@ -259,14 +261,14 @@ def _render(lm: Any, run: _Run) -> Any:
         ) from error
 
 
-def _tokens(lm: Any, prompt: Any) -> int:
+def _count_tokens(lm: Any, prompt: Any) -> int:
     """Count the tokens of a prompt; 0 if the model has no tokenizer to ask."""
     if not isinstance(prompt, str) or not hasattr(lm, "tok_encode"):
         return 0
     return len(lm.tok_encode(prompt))
 
 
-def _room(lm: Any, settings: dict[str, Any]) -> float:
+def _prompt_limit(lm: Any, settings: dict[str, Any]) -> float:
     """Compute the largest number of tokens that a prompt may have."""
     context = getattr(lm, "max_length", None)
     if not isinstance(context, int):

@@ -15,7 +15,7 @@ _DATA = {
 
 def needs_table() -> Table:
     """Make a table with a row per task: its data, its environment, and what is missing."""
-    server, box = _database(), _box()
+    server, box = _missing_database(), _box_backend()
     found = Table("task", "data (metadata)", "runs in", "here", box=None, padding=(0, 2))
     for task, data in _DATA.items():
         name, missing = ("a MariaDB server", server) if task == "agentbench_db" else box
@@ -23,7 +23,7 @@ def needs_table() -> Table:
     return found
 
 
-def _database() -> str | None:
+def _missing_database() -> str | None:
     """Say why a private database server cannot be started; None if it can."""
     try:
         from mergekit_cycleqd.tasks.agentbench_db.mariadb import find_programs
@@ -34,7 +34,7 @@ def _database() -> str | None:
     return None
 
 
-def _box() -> tuple[str, str | None]:
+def _box_backend() -> tuple[str, str | None]:
     """Name the sandbox backend that "auto" chooses, or say what each backend misses."""
     from mergekit_cycleqd.sandbox.open import backends
 

@@ -27,11 +27,11 @@ def retention_section(run: RunView, title: str, genome: Genome) -> str:
         return ""
     lines = [["task", "metric", "base", f"**{title}**", "of base"], ["---", "---", *["---:"] * 3]]
     for column in scored:
-        shown = [_score(column, base), _score(column, genome.id)]
-        ratio = _ratio(column.relative(genome.id, base))
+        shown = [_score_cell(column, base), _score_cell(column, genome.id)]
+        ratio = _ratio_cell(column.relative(genome.id, base))
         lines.append([column.title, f"`{column.metric}`", *shown, ratio])
     if len(comparable(scored, base)) > 1:
-        lines.append(["mean", "", "", "", _ratio(mean_relative(scored, genome.id, base))])
+        lines.append(["mean", "", "", "", _ratio_cell(mean_relative(scored, genome.id, base))])
     rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return (
         "## Retention\n\nOn tasks that the search did not select for, scored by "
@@ -41,9 +41,9 @@ def retention_section(run: RunView, title: str, genome: Genome) -> str:
     )
 
 
-def _score(column: Column, genome: str) -> str:
+def _score_cell(column: Column, genome: str) -> str:
     return str(column.measured[genome].score) if genome in column.measured else "–"
 
 
-def _ratio(value: float | None) -> str:
+def _ratio_cell(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"

@@ -144,11 +144,13 @@ def connect(endpoint: Endpoint, kind: type[C], database: str | None, seconds: fl
         write_timeout=seconds,
         defer_connect=True,
     )
-    connection.connect(_socket(endpoint))  # PyMySQL would leak its own socket if there is no server
+    connection.connect(
+        _open_socket(endpoint)
+    )  # PyMySQL would leak its own socket if there is no server
     return connection
 
 
-def _socket(endpoint: Endpoint) -> socket.socket:
+def _open_socket(endpoint: Endpoint) -> socket.socket:
     if endpoint.socket is None:
         found = socket.create_connection((endpoint.host, endpoint.port), timeout=10)
     else:

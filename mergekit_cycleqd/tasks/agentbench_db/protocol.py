@@ -103,10 +103,10 @@ def is_right(protocol: Protocol, answer: str, label: Sequence[str]) -> bool:
     compare: Callable[[list[Any], Sequence[str]], bool] = (
         _equal_leniently if protocol == "lenient" else _equal
     )
-    return compare(_values(answer), label)
+    return compare(_parse_values(answer), label)
 
 
-def _values(answer: str) -> list[Any]:
+def _parse_values(answer: str) -> list[Any]:
     """Parse an answer as a list: of a Python literal, or with the text as its only element."""
     if len(answer) > _LITERAL:
         return [answer]
@@ -130,8 +130,8 @@ def _equal(values: list[Any], label: Sequence[str]) -> bool:
 
 def _equal_leniently(values: list[Any], label: Sequence[str]) -> bool:
     """Compare as multisets, numbers to a hundredth (AgentBench's function-calling branch)."""
-    numbers, texts = _split(values)
-    label_numbers, label_texts = _split(label)
+    numbers, texts = _split_numbers(values)
+    label_numbers, label_texts = _split_numbers(label)
     return (
         texts == label_texts
         and len(numbers) == len(label_numbers)
@@ -141,7 +141,7 @@ def _equal_leniently(values: list[Any], label: Sequence[str]) -> bool:
     )
 
 
-def _split(values: Sequence[Any]) -> tuple[list[float], Counter[str]]:
+def _split_numbers(values: Sequence[Any]) -> tuple[list[float], Counter[str]]:
     """Split the elements of an answer into numbers and other texts."""
     numbers: list[float] = []
     texts: Counter[str] = Counter()

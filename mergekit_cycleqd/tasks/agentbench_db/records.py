@@ -74,7 +74,7 @@ def read_dbbench_records(files: Sequence[Path]) -> list[dict[str, Any]]:
     """
     documents: list[dict[str, Any]] = []
     for path in files:
-        for number, line in _lines(path):
+        for number, line in _numbered_lines(path):
             document = _document(line, f"{path}, line {number}") | {"id": len(documents)}
             if "skip" in document:
                 _log.warning(
@@ -88,7 +88,7 @@ def read_dbbench_records(files: Sequence[Path]) -> list[dict[str, Any]]:
     return documents
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeError) as error:

@@ -33,24 +33,24 @@ _LOOK_EVERY = 0.05  # seconds
 def main(job: dict[str, Any]) -> None:
     """Run the commands of a job until one fails, the last one ends, or the parent is gone."""
     owner = os.getppid()
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     folder = Path(job["folder"])
     try:
         if job["user"]:
             os.chown(folder, *job["user"])
         log = folder / "log"
         with log.open("wb") as output:
-            if any(_failed(command, job, output, owner) for command in job["commands"]):
+            if any(_command_failed(command, job, output, owner) for command in job["commands"]):
                 print(log.read_text(errors="replace")[-4000:])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _failed(command: list[str], job: dict[str, Any], output: BinaryIO, owner: int) -> bool:
+def _command_failed(command: list[str], job: dict[str, Any], output: BinaryIO, owner: int) -> bool:
     user: dict[str, Any] = {}
     if job["user"]:
         uid, gid = job["user"]

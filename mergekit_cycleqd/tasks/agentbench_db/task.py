@@ -200,6 +200,6 @@ class DBEpisode(Episode):
         return EpisodeOutcome(status, correct, {"answer": answer})
 
     def close(self) -> None:
-        """Drop the database."""
+        """Drop the database, if `open` made it."""
         if self._database is not None:
             self._database.close()

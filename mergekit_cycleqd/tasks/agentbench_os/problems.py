@@ -167,10 +167,10 @@ class _Reader:
         start = record.get("start")
         return Problem(
             name=name,
-            description=_text("description", record.get("description")),
+            description=_require_text("description", record.get("description")),
             init=() if init is None else self.scripts("create.init", init),
-            start=None if start is None else _text("start", start),
-            match=None if "match" not in evaluation else _match(evaluation["match"]),
+            start=None if start is None else _require_text("start", start),
+            match=None if "match" not in evaluation else _read_match(evaluation["match"]),
             check=() if "match" in evaluation else self.check(evaluation.get("check"), solution),
             example=solution,
         )
@@ -203,15 +203,15 @@ class _Reader:
         if language not in ("bash", "python"):
             raise _Fault(f"{key}.language: must be bash or python, got {language!r}")
         if "code" in value:
-            return Script(language, _text(f"{key}.code", value["code"]))
-        path = self.folder / _text(f"{key}.file", value["file"])
+            return Script(language, _require_text(f"{key}.code", value["code"]))
+        path = self.folder / _require_text(f"{key}.file", value["file"])
         try:
             return Script(language, path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise _Fault(f"{key}.file: cannot be read ({error})") from None
 
 
-def _match(value: Any) -> Match:
+def _read_match(value: Any) -> Match:
     if isinstance(value, str):
         return Match(value)
     if isinstance(value, Mapping) and isinstance(value.get("answer"), str):
@@ -225,7 +225,7 @@ def _match(value: Any) -> Match:
     raise _Fault("evaluation.match: must be a text, or a mapping with answer or regex")
 
 
-def _text(key: str, value: Any) -> str:
+def _require_text(key: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise _Fault(f"{key}: must be a text, got {value!r}")
     return value

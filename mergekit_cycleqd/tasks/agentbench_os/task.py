@@ -63,7 +63,7 @@ class AgentBenchOS(BoxTask):
     options: OSOptions
 
     def documents(self) -> Sequence[dict[str, Any]]:
-        """Read the problems."""
+        """Read the problems from the files that the options name."""
         named = self.options.data_files
         if self.options.agentbench_root is not None:
             files = standard_files(Path(self.options.agentbench_root))
@@ -146,7 +146,7 @@ class OSEpisode(Episode):
         return self._unanswered(status)
 
     def close(self) -> None:
-        """Close the box."""
+        """Close the box, if `open` opened it."""
         if self._box is not None:
             self._box.close()
 

@@ -82,7 +82,7 @@ def read_task_ids(path: Path) -> list[int]:
     try:
         text = path.read_text(encoding="utf-8")
         values = json.loads(text) if text.lstrip().startswith("[") else text.split()
-        return [_number(value) for value in values]
+        return [_parse_task_id(value) for value in values]
     except (OSError, ValueError) as error:
         raise ProblemError(
             f"task_ids: {path} must be a JSON list of task ids, or one a line ({error})"
@@ -104,7 +104,7 @@ def choose_problems(
     return [problem for problem in problems if problem.task_id in wanted]
 
 
-def _number(value: Any) -> int:
+def _parse_task_id(value: Any) -> int:
     match = re.fullmatch(r"(?:Mbpp/)?(\d+)", str(value))
     if match is None:
         raise ValueError(f"{value!r} is no task id")
@@ -132,7 +132,11 @@ def _read_record(record: Mapping[str, Any]) -> CodingProblem:
     if not tests:
         raise ValueError("test_list is empty")
     return CodingProblem(
-        _number(record["task_id"]), _unix(text), _unix(record["code"]), _unix(setup).strip(), tests
+        _parse_task_id(record["task_id"]),
+        _unix(text),
+        _unix(record["code"]),
+        _unix(setup).strip(),
+        tests,
     )
 
 

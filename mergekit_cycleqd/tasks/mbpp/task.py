@@ -91,7 +91,7 @@ class CodingTask(BoxTask):
     )
 
     def documents(self) -> Sequence[dict[str, Any]]:
-        """Read the problems."""
+        """Read the problems from the files or the data set that the options name."""
         named = self.options.data_files
         if named:
             files = [named] if isinstance(named, str) else named
