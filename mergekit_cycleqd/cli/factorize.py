@@ -27,11 +27,11 @@ def factorize(recipe: Path, device: str | None, prune: bool) -> None:
     They are kept in the cache. A table shows the share of each expert's energy that leading
     directions hold, by rank.
     """
-    from mergekit_cycleqd.experts.factorize import factorize as make
+    from mergekit_cycleqd.experts.factorize import factorize_experts
 
     console = Console()
     try:
-        make(recipe, device, prune, console)
+        factorize_experts(recipe, device, prune, console)
     except KeyboardInterrupt:
         console.print("\nstopped; what was made is kept: run the same command to go on")
         sys.exit(EXIT_INTERRUPTED)

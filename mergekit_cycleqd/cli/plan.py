@@ -31,11 +31,11 @@ def plan(recipe: Path, out: Path | None, download: bool) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TQDM_DISABLE", "1")
     began = time.monotonic()  # a run spends the time of these imports too
-    from mergekit_cycleqd.plan.plan import plan as made
+    from mergekit_cycleqd.plan.plan import plan_run
 
     out, console = out or Path("runs") / recipe.stem, Console()
     try:
-        works = made(recipe, out, download=download, console=console, began=began)
+        works = plan_run(recipe, out, download=download, console=console, began=began)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     if not works:

@@ -9,6 +9,6 @@ from rich.console import Console
 @click.command()
 def tasks() -> None:
     """List the agentic and coding tasks, what each needs, and whether this machine has it."""
-    from mergekit_cycleqd.tasks.needs import table
+    from mergekit_cycleqd.tasks.needs import needs_table
 
-    Console().print(table())
+    Console().print(needs_table())

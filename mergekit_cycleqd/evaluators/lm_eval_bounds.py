@@ -128,7 +128,7 @@ class Watch:
         self._bounds[task.name] = task.bounds
         for sample in task.samples():
             for request in sample.requests:
-                waiting = self._waiting.setdefault(_key(request.args), deque())
+                waiting = self._waiting.setdefault(_request_key(request.args), deque())
                 waiting.extend([(sample, request)] * request.repeats)
 
     def add_partial(self, kind: str, asked: Sequence[Any], answer: Any) -> None:
@@ -142,7 +142,7 @@ class Watch:
         Raises:
             CannotEnter: If the candidate cannot enter an archive, whatever it still answers.
         """
-        waiting = self._waiting.get(_key(asked))
+        waiting = self._waiting.get(_request_key(asked))
         if not waiting:  # it is a turn of an episode, or a copy that pads a batch
             return
         sample, request = waiting.popleft()
@@ -154,7 +154,7 @@ class Watch:
         self._thresholds.check(self._bounds)
 
 
-def _key(asked: Sequence[Any]) -> str:
+def _request_key(asked: Sequence[Any]) -> str:
     return json.dumps(asked, sort_keys=True, default=str)
 
 

@@ -86,7 +86,7 @@ class LMHarness(SampledHarness):
                 log_samples=False,
                 confirm_run_unsafe_code=True,  # `_prepare` has checked each task's own setting
             )["results"]
-        return {task.name: _number(task, results[task.name]) for task in tasks}
+        return {task.name: _task_score(task, results[task.name]) for task in tasks}
 
     def _ready(self, task: Task, model: Any, split: Split, ids: Sequence[int], repeat: int) -> Any:
         """Return a task object with all requests and no answers.
@@ -110,7 +110,7 @@ class LMHarness(SampledHarness):
         return loaded
 
 
-def _number(task: Task, results: Mapping[str, Any]) -> float:
+def _task_score(task: Task, results: Mapping[str, Any]) -> float:
     value = results.get(task.metric)
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise CycleQDError(f"task {task.name!r} reports {value!r} as {task.metric}")
@@ -123,7 +123,7 @@ class _TaskLoader:
     def __init__(self, tasks: Sequence[Task]) -> None:
         for name in ("lm_eval.tasks", "lm_eval.api.task", "lm_eval.evaluator"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        self._paths = sorted({path for task in tasks if (path := _folder(task))})
+        self._paths = sorted({path for task in tasks if (path := _task_folder(task))})
         self._managers: dict[tuple[bool, str], Any] = {}
 
     def _manager(self, task: Task, *, defaults: bool) -> Any:
@@ -145,7 +145,7 @@ class _TaskLoader:
         if task.task not in manager.all_subtasks and not task.scored_by.brings_tasks:
             manager = self._manager(task, defaults=True)
         if task.task not in manager.all_subtasks:
-            raise TaskFault(f"task: {_unknown(task, manager)}")
+            raise TaskFault(f"task: {_unknown_task(task, manager)}")
         try:
             (loaded,) = manager.load([task.task])["tasks"].values()
         except CycleQDError as error:  # this package's tasks report clear faults
@@ -168,7 +168,7 @@ class _TaskLoader:
         return loaded
 
 
-def _folder(task: Task) -> str | None:
+def _task_folder(task: Task) -> str | None:
     """Find the folder with a task's file; None for tasks that lm-eval brings."""
     if task.scored_by.brings_tasks:
         from mergekit_cycleqd.tasks.episode_task import evals_folder
@@ -177,7 +177,7 @@ def _folder(task: Task) -> str | None:
     return task.include_path
 
 
-def _unknown(task: Task, manager: Any) -> str:
+def _unknown_task(task: Task, manager: Any) -> str:
     name = task.task
     if task.scored_by.brings_tasks:
         return (

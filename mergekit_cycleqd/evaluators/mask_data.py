@@ -81,7 +81,7 @@ class MaskData:
         self._label = options.label
         folder = Path(source)
         if (folder / IMAGES).is_dir() or (folder / MASKS).is_dir():
-            self._rows = _paired(folder)
+            self._rows = _pair_files(folder)
             self._columns = (IMAGES, MASKS)
         elif folder.is_dir() and not any((folder / name).is_file() for name in _METADATA):
             raise TaskFault(
@@ -89,11 +89,11 @@ class MaskData:
                 f"of {', '.join(_METADATA)}"
             )
         else:
-            self._rows = _dataset(source, options)
+            self._rows = _load_rows(source, options)
             self._columns = (options.image_column, options.mask_column)
 
     def __len__(self) -> int:
-        """Number of pairs."""
+        """Count the pairs of image and mask."""
         return len(self._rows)
 
     def image(self, number: int) -> Image.Image:
@@ -151,7 +151,7 @@ class MaskData:
             ) from None
 
 
-def _paired(folder: Path) -> Any:
+def _pair_files(folder: Path) -> Any:
     """Pair the images of a folder with their masks, by name."""
     from datasets import Dataset  # seconds to import
     from datasets import Image as ImageFeature
@@ -172,12 +172,12 @@ def _paired(folder: Path) -> Any:
     if lone := sorted(images.keys() - masks.keys()):
         raise TaskFault(
             f"task: {folder / IMAGES}: {images[lone[0]].name} has no mask of its name in "
-            f"{folder / MASKS}{_more(lone)}"
+            f"{folder / MASKS}{_and_more(lone)}"
         )
     if lone := sorted(masks.keys() - images.keys()):
         raise TaskFault(
             f"task: {folder / MASKS}: {masks[lone[0]].name} has no image of its name in "
-            f"{folder / IMAGES}{_more(lone)}"
+            f"{folder / IMAGES}{_and_more(lone)}"
         )
     if not images:
         raise TaskFault(f"task: {folder / IMAGES} is empty")
@@ -193,11 +193,11 @@ def _paired(folder: Path) -> Any:
     return rows
 
 
-def _more(names: list[str]) -> str:
+def _and_more(names: list[str]) -> str:
     return f", nor have {len(names) - 1} more" if len(names) > 1 else ""
 
 
-def _dataset(source: str, options: MaskOptions) -> Any:
+def _load_rows(source: str, options: MaskOptions) -> Any:
     from datasets import Image as ImageFeature
     from datasets import disable_progress_bars, load_dataset
 

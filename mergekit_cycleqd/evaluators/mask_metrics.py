@@ -1,7 +1,7 @@
 """The field's metrics of masks, as PySODMetrics computes them, as means over images.
 
 Structure measure (Fan et al., ICCV 2017), E-measure (Fan et al., IJCAI 2018) and weighted F-measure
-(Margolin et al., CVPR 2014) use the probability of each pixel. IoU and Dice use the pixels with a
+(Margolin et al., CVPR 2014) use each pixel's probability. IoU and Dice use the pixels with a
 probability above one half. All lie between 0 and 1, and higher is better.
 """
 

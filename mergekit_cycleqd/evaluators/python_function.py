@@ -39,13 +39,13 @@ class PythonHarness(SampledHarness):
         prepare_all(tasks, self._prepare)
 
     def _prepare(self, task: Task) -> Iterator[str]:
-        yield from self._samples.add(task, _numbers)
+        yield from self._samples.add(task, _sample_numbers)
         if not task.confirm_run_unsafe_code:
             raise TaskFault(
                 f"confirm_run_unsafe_code: the run would call {task.task}, code of this machine; "
                 "look at it, and set it to true if you accept that"
             )
-        self._functions[task.name] = _function(task.task)
+        self._functions[task.name] = _import_function(task.task)
 
     def evaluate(
         self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
@@ -55,7 +55,7 @@ class PythonHarness(SampledHarness):
         The thresholds are not checked, since nothing bounds what a function will return.
         """
         return {
-            name: _score(
+            name: _call_function(
                 self._tasks[name],
                 self._functions[name],
                 model,
@@ -65,7 +65,7 @@ class PythonHarness(SampledHarness):
         }
 
 
-def _numbers(ids: SampleIds) -> list[int]:
+def _sample_numbers(ids: SampleIds) -> list[int]:
     ends = [last for _, last in ids.spans]
     if None in ends:
         raise ValueError(
@@ -75,7 +75,7 @@ def _numbers(ids: SampleIds) -> list[int]:
     return ids.resolve(1 + max(last for last in ends if last is not None))
 
 
-def _function(source: str) -> Function:
+def _import_function(source: str) -> Function:
     """Import the function that ``package.module:function`` or ``file.py:function`` names."""
     where, colon, name = source.rpartition(":")
     if not (colon and where and name.isidentifier()):
@@ -83,7 +83,9 @@ def _function(source: str) -> Function:
             f"task: must be package.module:function or file.py:function, got {source!r}"
         )
     try:
-        module = _file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+        module = (
+            _import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+        )
     except Exception as error:  # the user's code may raise anything
         raise TaskFault(
             f"task: {where} cannot be imported ({type(error).__name__}: {first_line(error)})"
@@ -95,7 +97,7 @@ def _function(source: str) -> Function:
     return found
 
 
-def _file(path: Path) -> Any:
+def _import_file(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"no such file, neither beside the recipe nor here: {path}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -105,7 +107,7 @@ def _file(path: Path) -> Any:
     return module
 
 
-def _score(task: Task, function: Function, model: Any, ids: Sequence[int]) -> float:
+def _call_function(task: Task, function: Function, model: Any, ids: Sequence[int]) -> float:
     scores = function(model, list(ids), **(task.metadata or {}))
     if not isinstance(scores, Mapping):
         raise CycleQDError(

@@ -1,6 +1,7 @@
-"""How alike experts are: the paper's measure, and two more that tell where a merge may fail.
+"""Work on a recipe's experts: compute their singular directions, and measure their similarity.
 
-In the paper's segmentation experiment a pair of experts merges the better, the more alike their
-task vectors' singular values are (correlation 0.83 of the mean score with the cosine between
-them, averaged over the layers).
+One measure of similarity is the paper's. In its segmentation experiment, pairs of experts merge
+better if the singular values of their task vectors are alike: the mean score correlates by 0.83
+with the cosine between them, averaged over the layers. Two more measures show where a merge may
+fail.
 """

@@ -1,4 +1,4 @@
-"""The directions of a run's experts, made before its first evaluation, where that can be seen."""
+"""Compute the singular directions of a run's experts before its first evaluation."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.recipe.recipe import Recipe
 
 
-def make_ahead(
+def compute_directions_ahead(
     recipe: Recipe,
     base: Checkpoint,
     experts: Sequence[Checkpoint],
     console: Console,
     say: Callable[[str], None],
 ) -> None:
-    """Make what a run needs of directions and the cache does not have, and say so while it lasts.
+    """Compute the singular directions that a run needs and the cache lacks, with a progress bar.
 
-    Its workers then find them there, instead of each making them between two evaluations. Nothing
-    happens where workers have caches or GPUs of their own that this process must leave alone.
+    The workers then find them in the cache, instead of each computing them between evaluations.
+    Nothing is done if the workers have caches of their own, or GPUs that this process must not use.
 
     Args:
-        recipe: Of the run.
+        recipe: The run.
         base: The base model.
         experts: The experts, in the order of a genome's weights.
-        console: Where progress is shown, if it is a terminal.
-        say: Takes a line that stays.
+        console: Console that shows the progress, if it is a terminal.
+        say: Prints a line that stays.
 
     Raises:
         ModelError: If a tensor is missing, or has NaN or infinite values.
@@ -49,14 +49,14 @@ def make_ahead(
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         total = len(experts) * len(reading.matrices)
         task = bar.add_task("singular directions", total=total)
-        for _, tau in reading.task_matrices(device, lambda: bar.advance(task)):
-            if isinstance(tau, LowRank) or (file := cache.path(tau)).exists():
+        for _, task_vector in reading.task_matrices(device, lambda: bar.advance(task)):
+            if isinstance(task_vector, LowRank) or (file := cache.path(task_vector)).exists():
                 continue
             if not said:
                 say(f"making the experts' singular directions, once; kept in {cache.folder}")
                 said = True
-            cache.directions(tau, path=file)
-            if not file.exists():  # a full disk: they are made when they are needed
+            cache.directions(task_vector, path=file)
+            if not file.exists():  # the disk is full: workers compute them when needed
                 return
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""`mergekit-cycleqd factorize`: the bases of a recipe's experts, made ahead of a run."""
+"""The work of `mergekit-cycleqd factorize`: compute the experts' directions ahead of a run."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ RANKS = (32, 64, 128, 256)
 
 
 @dataclass
-class Spectrum:
-    """What the singular values of one expert add up to.
+class ExpertSpectrum:
+    """Sums over the singular values of one expert's task vectors.
 
     Attributes:
-        files: Where its bases lie in the cache.
-        matrices: How many matrices it changes.
+        files: Files of its singular directions in the cache.
+        matrices: Number of matrices that the expert changes.
         total: Sum of all squared singular values.
-        kept: Sum of the squares that lead, by limit: a rank of `RANKS`, or 0 for the recipe's own.
-        leading: Sum of the directions that lead under the recipe's own limit.
+        kept: Sum of the leading squares, by limit: a rank of `RANKS`, or 0 for the recipe's limit.
+        leading: Number of directions that lead under the recipe's limit.
     """
 
     files: set[Path] = field(default_factory=set)
@@ -51,11 +51,11 @@ class Spectrum:
     kept: dict[int, float] = field(default_factory=lambda: dict.fromkeys((0, *RANKS), 0.0))
     leading: int = 0
 
-    def add(self, basis: SingularDirections, family: Family) -> None:
-        """Count one matrix."""
-        squares = basis.values.square()
-        side = len(basis.vectors)
-        lead = basis.leading(family.rank, family.energy)
+    def add(self, directions: SingularDirections, family: Family) -> None:
+        """Add the singular directions of one matrix."""
+        squares = directions.values.square()
+        side = len(directions.vectors)
+        lead = directions.leading(family.rank, family.energy)
         if family.task_vectors != PLAIN:
             lead = count_directions(family.task_vectors, side)
         self.matrices += 1
@@ -65,32 +65,34 @@ class Spectrum:
             self.kept[limit] += float(squares[: limit or lead].sum())
 
     def share(self, limit: int) -> str:
-        """The share of energy that a limit keeps."""
+        """Format the share of the energy that a limit keeps."""
         return f"{self.kept[limit] / self.total:.1%}" if self.total else "-"
 
     @property
     def size(self) -> int:
-        """Bytes in the cache."""
+        """Bytes of the files in the cache."""
         return sum(file.stat().st_size for file in self.files)
 
 
-def factorize(path: Path, device: str | None, prune: bool, console: Console) -> None:
-    """Make every basis that a run of a recipe can need, then print what is in them.
+def factorize_experts(path: Path, device: str | None, prune: bool, console: Console) -> None:
+    """Compute all singular directions that a run of a recipe can need, then print a table.
 
-    What is in the cache already is not made again. In memory is one tensor at a time.
+    Directions in the cache are not computed again. One tensor at a time is in memory.
 
     Args:
         path: The recipe of a run.
-        device: Where to compute; None for the recipe's own.
+        device: Device to compute on; None for the device of the recipe's engine.
         prune: Whether to remove from the cache all that the recipe does not need.
-        console: For progress and table.
+        console: Console for progress and table.
 
     Raises:
-        RecipeError: If the recipe or its models are not sound, or it does not use directions.
+        RecipeError: If the recipe or its models have faults, or the recipe uses no directions.
         ModelError: If a model cannot be read.
     """
     recipe = load_recipe(path)
-    faults = [] if recipe.task_vectors.of_directions else _unneeded(recipe.evolution.mutation)
+    faults = (
+        [] if recipe.task_vectors.of_directions else _unused_directions(recipe.evolution.mutation)
+    )
     checkpoints = {} if faults else open_models(references(recipe), faults)
     faults += family_faults(checkpoints)
     wanted = device or recipe.engine.device
@@ -102,25 +104,25 @@ def factorize(path: Path, device: str | None, prune: bool, console: Console) -> 
         raise RecipeError([f"{path}: {fault}" for fault in faults])
     experts, family = in_task_order(recipe, checkpoints), recipe.families[-1]
     cache = DirectionCache.default()
-    spectra = [Spectrum() for _ in experts]
+    spectra = [ExpertSpectrum() for _ in experts]
     reading = FamilyTensors(checkpoints[BASE], experts, recipe.engine.trust_remote_code)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("matrices", total=len(experts) * len(reading.matrices))
-        for k, tau in reading.task_matrices(torch.device(wanted), lambda: bar.advance(task)):
-            if isinstance(tau, LowRank):
-                spectra[k].add(tau.singular_directions(), family)
+        for k, matrix in reading.task_matrices(torch.device(wanted), lambda: bar.advance(task)):
+            if isinstance(matrix, LowRank):
+                spectra[k].add(matrix.singular_directions(), family)
             else:
-                file = cache.path(tau)
-                spectra[k].add(cache.directions(tau, path=file), family)
+                file = cache.path(matrix)
+                spectra[k].add(cache.directions(matrix, path=file), family)
                 spectra[k].files.add(file)
-    console.print(_table(family, experts, spectra))
+    console.print(_spectra_table(family, experts, spectra))
     if prune:
         needed = set().union(*(spectrum.files for spectrum in spectra))
         console.print(f"pruned: {cache.prune(needed)} bytes freed", highlight=False)
 
 
-def _unneeded(mutation: Mutation) -> list[str]:
-    """Why a mutation needs no directions that can be made ahead; empty if it does."""
+def _unused_directions(mutation: Mutation) -> list[str]:
+    """Say why a mutation uses no directions that can be computed ahead; empty if it does."""
     if not isinstance(mutation, SvdMutation):
         return [f"evolution.mutation: must be of kind svd to need directions, got {mutation.kind}"]
     if mutation.basis == "child":
@@ -128,20 +130,22 @@ def _unneeded(mutation: Mutation) -> list[str]:
     return []
 
 
-def _table(family: Family, experts: Sequence[Checkpoint], spectra: Sequence[Spectrum]) -> Table:
-    own = f"energy {family.energy}" if family.energy else f"rank {family.rank or 'all'}"
+def _spectra_table(
+    family: Family, experts: Sequence[Checkpoint], spectra: Sequence[ExpertSpectrum]
+) -> Table:
+    limit = f"energy {family.energy}" if family.energy else f"rank {family.rank or 'all'}"
     if (vectors := family.task_vectors) != PLAIN:
-        own = f"{vectors.kind} {vectors.share:.3g}"
+        limit = f"{vectors.kind} {vectors.share:.3g}"
     table = Table(title="share of each expert's energy in its leading directions")
     table.add_column("expert", overflow="fold")
-    columns = ("matrices", *map(str, RANKS), f"recipe: {own}", "directions", "bytes in cache")
+    columns = ("matrices", *map(str, RANKS), f"recipe: {limit}", "directions", "bytes in cache")
     for heading in columns:
         table.add_column(heading, justify="right")
     for expert, spectrum in zip(experts, spectra, strict=True):
         table.add_row(
             "+".join(Path(part).name for part in expert.name.split("+")),
             str(spectrum.matrices),
-            *(spectrum.share(limit) for limit in (*RANKS, 0)),
+            *(spectrum.share(rank) for rank in (*RANKS, 0)),
             f"{spectrum.leading / max(1, spectrum.matrices):.1f}",
             str(spectrum.size),
         )

@@ -13,7 +13,14 @@ from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.family_tensors import FamilyTensors
-from mergekit_cycleqd.experts.similarity import FILE, Pair, Similarity, keep, place, read
+from mergekit_cycleqd.experts.similarity import (
+    FILE,
+    ExpertPair,
+    Similarity,
+    read_similarity,
+    similarity_file,
+    write_similarity,
+)
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix
 from mergekit_cycleqd.merging.low_rank import LowRank
@@ -41,9 +48,9 @@ class _Sums:
         self.overlaps.append(float(shared.square().sum()) / lead)
         self.chances.append(lead / side)
 
-    def pair(self, first: str, second: str, norms: float) -> Pair:
+    def pair(self, first: str, second: str, norms: float) -> ExpertPair:
         """What the sums tell of two experts, whose task vectors' norms have this product."""
-        return Pair(
+        return ExpertPair(
             first,
             second,
             values=_mean(self.cosines),
@@ -172,15 +179,15 @@ def keep_for_run(
     Raises:
         ModelError: If a model cannot be read any more.
     """
-    if read(folder / FILE, tasks) is not None:
+    if read_similarity(folder / FILE, tasks) is not None:
         return
-    kept = place([model.fingerprint() for model in (base, *experts)])
-    found = read(kept, tasks)
+    kept = similarity_file([model.fingerprint() for model in (base, *experts)])
+    found = read_similarity(kept, tasks)
     if found is None:
         family = FamilyTensors(base, experts, trust)
         cpu = torch.device("cpu")
         found = measure(family, tasks, DirectionCache.default(), cpu, lacking="stop")
         if found is None:
             return
-        keep(found, kept)
-    keep(found, folder / FILE)
+        write_similarity(found, kept)
+    write_similarity(found, folder / FILE)

@@ -1,4 +1,4 @@
-"""How alike experts are, in three numbers per pair, and what follows from them."""
+"""The similarity of experts: three numbers per pair, the warnings from them, and their file."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _VERSION = 1
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two experts.
+class ExpertPair:
+    """The similarity of two experts.
 
     Attributes:
-        first: The task of one.
-        second: The task of the other.
+        first: Task of the first expert.
+        second: Task of the second expert.
         values: Mean over the matrices of the cosine between their task vectors' singular values;
-            the paper's measure. None where no matrix is changed by both.
-        vectors: Cosine between their whole task vectors. None where one of them is zero.
-        overlap: Mean over the matrices of the share of one's leading directions that lies in the
-            span of the other's: 1 for the same span, 0 for orthogonal ones.
+            the paper's measure. None if the experts change no matrix in common.
+        vectors: Cosine between their whole task vectors. None if one of them is zero.
+        overlap: Mean over the matrices of the share of one expert's leading directions that lies in
+            the span of the other's: 1 for equal spans, 0 for orthogonal spans.
         chance: The mean overlap of random spans of the same dimensions.
     """
 
@@ -44,41 +44,41 @@ class Pair:
 
 @dataclass(frozen=True)
 class Similarity:
-    """All pairs of a family's experts.
+    """The similarity of all pairs of a family's K experts.
 
     Attributes:
-        tasks: The experts by their tasks.
-        norms: The Euclidean norm of each task vector; 0 for an expert that is the base.
-        pairs: All K (K - 1) / 2, in the order of the tasks.
+        tasks: Task of each expert, (K,).
+        norms: Euclidean norm of each task vector, (K,); 0 for an expert that equals the base.
+        pairs: All K (K - 1) / 2 pairs, in the order of the tasks.
     """
 
     tasks: tuple[str, ...]
     norms: tuple[float, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ExpertPair, ...]
 
     def to_json(self) -> str:
-        """The text that `from_json` reads."""
+        """Write the text that `from_json` reads."""
         return json.dumps({"version": _VERSION, **asdict(self)}, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Similarity | None:
-        """Read what `to_json` wrote; None for anything else."""
+        """Read the text that `to_json` wrote; None for any other text."""
         try:
             content: Any = json.loads(text)
             if content["version"] != _VERSION:
                 return None
-            pairs = tuple(Pair(**pair) for pair in content["pairs"])
+            pairs = tuple(ExpertPair(**pair) for pair in content["pairs"])
             return cls(tuple(content["tasks"]), tuple(content["norms"]), pairs)
         except (ValueError, KeyError, TypeError):
             return None
 
 
-def doubts(found: Similarity, keys: Mapping[str, str]) -> list[str]:
-    """Where a merge is likely to fail, a line each: only what follows from the numbers as such.
+def similarity_warnings(found: Similarity, keys: Mapping[str, str]) -> list[str]:
+    """Warn of merges that are likely to fail, one line each, as far as the numbers prove it.
 
     Args:
-        found: The measures.
-        keys: What each task's expert is called.
+        found: The measured similarity.
+        keys: Name of the expert in the warning, by task.
     """
     lines = [
         f"{keys[task]}: does not differ from the base, so it adds nothing"
@@ -86,7 +86,7 @@ def doubts(found: Similarity, keys: Mapping[str, str]) -> list[str]:
         if not norm
     ]
     for k, task in enumerate(found.tasks):
-        if found.norms[k] and _along(found, task) <= 0:
+        if found.norms[k] and _component_along(found, task) <= 0:
             lines.append(
                 f"{keys[task]}: the sum of all task vectors points away from this one, so an equal "
                 "merge takes away what this expert adds"
@@ -100,8 +100,8 @@ def doubts(found: Similarity, keys: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _along(found: Similarity, task: str) -> float:
-    """The sum of all task vectors along that of one task's expert."""
+def _component_along(found: Similarity, task: str) -> float:
+    """Compute the component of the sum of all task vectors along one expert's task vector."""
     norms = dict(zip(found.tasks, found.norms, strict=True))
     total = norms[task]
     for pair in found.pairs:
@@ -111,11 +111,11 @@ def _along(found: Similarity, task: str) -> float:
     return total
 
 
-def place(fingerprints: Sequence[str]) -> Path:
-    """Where the similarity of experts is kept on this machine, beside their bases.
+def similarity_file(fingerprints: Sequence[str]) -> Path:
+    """Name the file of the experts' similarity on this machine, beside the cached directions.
 
     Args:
-        fingerprints: Of the base and the experts, in the order of the tasks.
+        fingerprints: Fingerprints of the base and the experts, in the order of the tasks.
     """
     from mergekit_cycleqd.merging.direction_cache import DirectionCache  # seconds to import
 
@@ -123,13 +123,13 @@ def place(fingerprints: Sequence[str]) -> Path:
     return DirectionCache.default().folder.parent / "similarity" / f"{key}.json"
 
 
-def keep(found: Similarity, path: Path) -> None:
-    """Write a similarity, whole or not at all."""
+def write_similarity(found: Similarity, path: Path) -> None:
+    """Write a similarity to a file, whole or not at all."""
     write_atomically(path, found.to_json())
 
 
-def read(path: Path, tasks: Sequence[str]) -> Similarity | None:
-    """The similarity that a file holds of experts of these tasks; None where it holds none."""
+def read_similarity(path: Path, tasks: Sequence[str]) -> Similarity | None:
+    """Read the similarity of the experts of these tasks from a file; None if it holds none."""
     try:
         found = Similarity.from_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeError):

@@ -29,7 +29,7 @@ def check_before_run(options: Publish, tasks: Sequence[str]) -> None:
     try:
         account = Hub(attempts=_ATTEMPTS).account()
         template = options.repo_id or f"{account.name}/{{task}}"
-        ids = repo_ids(template, _names(options.what, tasks))
+        ids = repo_ids(template, _repo_names(options.what, tasks))
         check_account(account, ids)
         for repo_id in ids:
             _check_id(repo_id)
@@ -40,7 +40,7 @@ def check_before_run(options: Publish, tasks: Sequence[str]) -> None:
         ) from error
 
 
-def _names(whats: Sequence[What], tasks: Sequence[str]) -> list[tuple[What, str]]:
+def _repo_names(whats: Sequence[What], tasks: Sequence[str]) -> list[tuple[What, str]]:
     several = ("best", "elites")
     return [(what, name) for what in whats for name in (tasks if what in several else (str(what),))]
 

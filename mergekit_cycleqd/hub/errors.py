@@ -78,10 +78,10 @@ def one_line(error: BaseException, target: str) -> str:
         error: The exception that huggingface_hub raised.
         target: The repo or the collection that the request was about.
     """
-    return without_tokens(" ".join(_line(error, target).split()))
+    return without_tokens(" ".join(_describe_error(error, target).split()))
 
 
-def _line(error: BaseException, target: str) -> str:
+def _describe_error(error: BaseException, target: str) -> str:
     status = status_of(error)
     if isinstance(error, LocalTokenNotFoundError):
         return (

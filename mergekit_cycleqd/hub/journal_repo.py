@@ -103,7 +103,7 @@ def journal_repo(
         "fingerprints": {names[key]: value for key, value in run.header["fingerprints"].items()},
     }
     texts = {
-        "README.md": _card(run, target, licence).encode(),
+        "README.md": _journal_card(run, target, licence).encode(),
         RECIPE: text.encode(),
         FILE: encode(header) + _public_lines(run.folder / FILE),
         **tasks,
@@ -111,7 +111,7 @@ def journal_repo(
     if (run.folder / SUMMARY).is_file():
         texts[SUMMARY] = (run.folder / SUMMARY).read_bytes()
     if (run.folder / RETENTION).is_file():
-        texts[RETENTION] = changed_settings(run.folder, lambda kept: _public(kept, paths))
+        texts[RETENTION] = changed_settings(run.folder, lambda kept: _public_settings(kept, paths))
     state = hub.state(target)
     if FILE in state.files:
         first = hub.read(target, FILE, state.head).split(b"\n", 1)[0] + b"\n"
@@ -139,7 +139,7 @@ def _public_lines(path: Path) -> bytes:
     return b"".join(lines)
 
 
-def _public(settings: Mapping[str, Any], paths: Placeholders) -> dict[str, Any]:
+def _public_settings(settings: Mapping[str, Any], paths: Placeholders) -> dict[str, Any]:
     """Remove paths of this machine from the settings of an evaluation on other tasks."""
     return {**settings, "metadata": paths.options(settings.get("metadata", {}))}
 
@@ -172,7 +172,7 @@ def _portable(
     return {**recipe, "base_model": base, "experts": experts, "tasks": tasks}
 
 
-def _card(run: RunView, target: Target, licence: Licence) -> str:
+def _journal_card(run: RunView, target: Target, licence: Licence) -> str:
     data = DatasetCardData(license=licence.id, tags=["mergekit", "merge", "cycleqd"])
     return f"""\
 ---

@@ -44,7 +44,7 @@ def licence_of(stated: str | None, models: Sequence[Source], hub: Hub) -> Licenc
     """
     if stated:
         return Licence(stated, stated=True)
-    found = {model.published: _stated(model, hub) for model in models}
+    found = {model.published: _stated_licence(model, hub) for model in models}
     return strictest_licence(found)
 
 
@@ -66,7 +66,7 @@ def strictest_licence(found: dict[str, str | None]) -> Licence:
     return Licence(others[0] if others else max(licences, key=_PERMISSIVE.index))
 
 
-def _stated(model: Source, hub: Hub) -> str | None:
+def _stated_licence(model: Source, hub: Hub) -> str | None:
     """Read the licence from a model's card. A base with an adapter must agree, else None."""
     licences = set()
     for pinned in model.pinned:

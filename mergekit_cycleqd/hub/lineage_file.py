@@ -50,7 +50,9 @@ def lineage_content(
             "index": model.index,
             "genome": model.genome.id,
             "parents": list(model.parents),
-            **_evaluations(() if model.index is None else _scores(run).get(model.index, ())),
+            **_evaluation_count(
+                () if model.index is None else _scores_by_candidate(run).get(model.index, ())
+            ),
             "scores": {split: run.scores(model.genome, split) for split in SPLITS},
             "samples": {split: run.counts[split] for split in SPLITS},
         },
@@ -101,12 +103,12 @@ def ancestors(run: RunView, index: int | None, parents: Sequence[int]) -> list[d
         if number not in known:
             known.add(number)
             waiting += run.told[number].candidate.parents
-    evaluated = _scores(run)
+    evaluated = _scores_by_candidate(run)
     found = []
     for number in sorted(known):
         candidate, scores = run.told[number].candidate, evaluated.get(number)
         inherited = set[int]().union(
-            *(_seeds(run.told[parent].candidate.genome) for parent in candidate.parents)
+            *(_all_seeds(run.told[parent].candidate.genome) for parent in candidate.parents)
         )
         found.append(
             {
@@ -115,25 +117,25 @@ def ancestors(run: RunView, index: int | None, parents: Sequence[int]) -> list[d
                 "genome": candidate.genome.id,
                 "parents": list(candidate.parents),
                 "weights": list(candidate.genome.weights),
-                "seeds": sorted(_seeds(candidate.genome) - inherited),
-                **_evaluations(scores or ()),
+                "seeds": sorted(_all_seeds(candidate.genome) - inherited),
+                **_evaluation_count(scores or ()),
                 "scores": mean_scores(scores) if scores else None,
             }
         )
     return found
 
 
-def _scores(run: RunView) -> dict[int, list[Scores]]:
+def _scores_by_candidate(run: RunView) -> dict[int, list[Scores]]:
     return scores_by_candidate(
         (told.candidate.index, told.candidate.again, told.scores) for told in run.told.values()
     )
 
 
-def _evaluations(found: Sequence[Scores]) -> dict[str, int]:
+def _evaluation_count(found: Sequence[Scores]) -> dict[str, int]:
     """Count the evaluations behind mean scores; empty for a single evaluation."""
     return {"evaluations": len(found)} if len(found) > 1 else {}
 
 
-def _seeds(genome: Genome) -> set[int]:
+def _all_seeds(genome: Genome) -> set[int]:
     seeds = {term.seed for term in genome.terms}
     return seeds | {mutation.seed for mutation in in_order(genome.lineage)}

@@ -127,7 +127,7 @@ def pin_sources(
     found = []
     for task, reference in named:
         fingerprint = fingerprints[reference]
-        commits = _commits(reference, fingerprint)
+        commits = _pinned_commits(reference, fingerprint)
         sure = commits is not None
         if commits is None:
             commits = [_commit_now(part, hub) for part in parts(reference)]
@@ -161,7 +161,7 @@ def local_genome(genome: Genome, models: Sequence[Source]) -> Genome:
     return replace(genome, family=family)
 
 
-def _commits(reference: str, fingerprint: str) -> list[str | None] | None:
+def _pinned_commits(reference: str, fingerprint: str) -> list[str | None] | None:
     """Find the commit of each part, None for a folder. None if no local snapshot matches."""
     named = parts(reference)
     stated = [part.partition("@")[2] for part in named]

@@ -61,7 +61,7 @@ def make_run_folder(
             place = folder / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(hub.read(target, path, state.head))
-        told = _adopt(folder, out, reference, paths)
+        told = _adopt_run(folder, out, reference, paths)
         if out.exists():
             out.rmdir()
         os.replace(folder, out)
@@ -71,7 +71,7 @@ def make_run_folder(
     say(f"to go on: mergekit-cycleqd {out / RECIPE} --out {out}")
 
 
-def _adopt(folder: Path, out: Path, reference: str, paths: Mapping[str, Path]) -> int:
+def _adopt_run(folder: Path, out: Path, reference: str, paths: Mapping[str, Path]) -> int:
     """Put paths of this machine into the run. Returns the number of evaluated candidates."""
     path = folder / FILE
     header = read_header(folder)

@@ -87,19 +87,19 @@ def _push_model(repo: ModelRepo, options: Publish, hub: Hub, folder: Path, say: 
     everything: dict[str, Content] = {**texts, **files}
     stale = set(repo.old_lineage.get("published", ())) - everything.keys() - listed.keys()
     title = f"{repo.model.title} of CycleQD run {repo.run.id}, genome {repo.model.genome.id}"
-    _publish(repo.target, repo.state, everything, stale, title, repo.tag, options, hub, say)
+    _commit_and_tag(repo.target, repo.state, everything, stale, title, repo.tag, options, hub, say)
     if out is not None:
         shutil.rmtree(out, ignore_errors=True)
 
 
 def _push_journal(repo: JournalRepo, options: Publish, hub: Hub, say: Say) -> None:
     title = f"journal of CycleQD run {repo.run.id}"
-    _publish(
+    _commit_and_tag(
         repo.target, repo.state, dict(repo.texts), repo.stale, title, repo.tag, options, hub, say
     )
 
 
-def _publish(
+def _commit_and_tag(
     target: Target,
     state: RepoState,
     files: Mapping[str, Content],

@@ -59,7 +59,7 @@ def make_plan(
     names = [(model.what, model.name) for model in models]
     if "journal" in options.what:
         names.append(("journal", "journal"))
-    ids = repo_ids(options.repo_id or _template(run, account), names)
+    ids = repo_ids(options.repo_id or _default_template(run, account), names)
     if account is not None:
         check_account(account, ids)
     family = run.search.family
@@ -71,7 +71,7 @@ def make_plan(
         download=download,
     )
     licence = licence_of(options.license, found, hub)
-    kind = _kind(found[0])
+    kind = _base_kind(found[0])
     targets = [Target(repo_id, "model", options.revision) for repo_id in ids[: len(models)]]
     repos = [
         model_repo(run, model, found, target, licence, options.datasets, kind, hub)
@@ -91,7 +91,7 @@ def make_plan(
     return Plan(tuple(repos), journal, found, tuple(warnings))
 
 
-def _template(run: RunView, account: Account | None) -> str:
+def _default_template(run: RunView, account: Account | None) -> str:
     assert account is not None  # `push_run` asks for it unless a template is given
     name = re.sub(r"[^\w.-]+", "-", run.folder.resolve().name)
     return f"{account.name}/{name}-{{task}}"
@@ -121,7 +121,7 @@ def check_account(account: Account, ids: Sequence[str]) -> None:
             )
 
 
-def _kind(base: Source) -> ModelKind:
+def _base_kind(base: Source) -> ModelKind:
     """Read the kind of the base; an empty kind if its files are not on this machine."""
     try:
         return ModelKind.of(Checkpoint.open(base.reference if base.folders else base.published))

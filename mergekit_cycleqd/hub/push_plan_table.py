@@ -24,7 +24,9 @@ def plan_table(plan: Plan, hub: Hub) -> str:
         files: dict[str, Content] = dict(repo.texts)
         lines = []
         if repo.must_build:
-            lines.append(("weights, config, tokenizer", _about(plan.sources[0], hub), "to build"))
+            lines.append(
+                ("weights, config, tokenizer", _estimate_size(plan.sources[0], hub), "to build")
+            )
             lines.append((LINEAGE, "", "to write"))
         else:
             files[LINEAGE] = repo.lineage(repo.reusable_files or {})
@@ -32,14 +34,14 @@ def plan_table(plan: Plan, hub: Hub) -> str:
                 (path, size(e["size"]), "is there")
                 for path, e in (repo.reusable_files or {}).items()
             ]
-        blocks.append(_block(repo.target, repo.state, files, lines))
+        blocks.append(_repo_block(repo.target, repo.state, files, lines))
     if plan.journal is not None:
         journal = plan.journal
-        blocks.append(_block(journal.target, journal.state, dict(journal.texts), []))
+        blocks.append(_repo_block(journal.target, journal.state, dict(journal.texts), []))
     return "\n\n".join([*blocks, *(f"note: {line}" for line in plan.warnings)])
 
 
-def _block(
+def _repo_block(
     target: Target,
     state: RepoState,
     files: Mapping[str, Content],
@@ -47,7 +49,7 @@ def _block(
 ) -> str:
     exists = f"exists, at {state.head[:8]}" if state.head else "new"
     rows = [
-        (path, size(size_of(content)), _fate(path, content, state))
+        (path, size(size_of(content)), _file_fate(path, content, state))
         for path, content in files.items()
     ]
     rows = [*rows, *lines]
@@ -56,13 +58,13 @@ def _block(
     return f"{target.repo_id} ({target.repo_type}, {target.branch}): {exists}\n{listed}"
 
 
-def _fate(path: str, content: Content, state: RepoState) -> str:
+def _file_fate(path: str, content: Content, state: RepoState) -> str:
     if path not in state.files:
         return "new"
     return "is there" if state.files[path].holds(content) else "changed"
 
 
-def _about(base: Source, hub: Hub) -> str:
+def _estimate_size(base: Source, hub: Hub) -> str:
     """Estimate the size of a merge: that of the base's weights."""
     if base.folders:
         sizes = [

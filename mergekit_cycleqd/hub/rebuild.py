@@ -83,7 +83,7 @@ def rebuild(
     with tempfile.TemporaryDirectory(prefix="cycleqd-") as scratch:
         local = Path(scratch) / "recipe.yaml"
         local.write_text(text, encoding="utf-8")
-        content = with_folders(read_yaml(local), _folder)
+        content = with_folders(read_yaml(local), _model_folder)
         local.write_text(yaml.safe_dump(content, sort_keys=False, width=2**31), encoding="utf-8")
         quiet = options.model_copy(update={"write_model_card": False})
         merge_recipe(local, out, quiet)
@@ -94,10 +94,10 @@ def rebuild(
         "files", {}
     )
     if weights := {path: file for path, file in told.items() if path.endswith(".safetensors")}:
-        say(f"{out}: {_compared(out, weights)}")
+        say(f"{out}: {_compare_weights(out, weights)}")
 
 
-def _folder(reference: str) -> str:
+def _model_folder(reference: str) -> str:
     """Find the folder of a model, at the revision in its reference.
 
     Raises:
@@ -114,7 +114,7 @@ def _folder(reference: str) -> str:
     return reference
 
 
-def _compared(out: Path, weights: Mapping[str, Mapping[str, Any]]) -> str:
+def _compare_weights(out: Path, weights: Mapping[str, Mapping[str, Any]]) -> str:
     same = all(
         (out / path).is_file() and content_hash(out / path, "sha256") == file["sha256"]
         for path, file in weights.items()

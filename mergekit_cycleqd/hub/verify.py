@@ -39,23 +39,23 @@ def verify_model(folder: Path, genome: Genome) -> None:
     built = Checkpoint(str(folder), folder)
     base = Checkpoint.open(genome.family.base_model)
     experts = [open_expert(expert) for expert in genome.family.experts]
-    if (ours := _numbers(built)) != (theirs := _numbers(base)):
+    if (ours := _count_weights(built)) != (theirs := _count_weights(base)):
         raise HubError(f"{folder}: the built model has {ours} numbers, its base {theirs}")
     for name in built.headers:
         if not torch.isfinite(built.tensor(name)).all():
             raise HubError(f"{folder}: tensor {name} of the built model has NaN or infinite values")
-    for name in _spread(built, base):
-        _compare(built, name, genome, base, experts)
+    for name in _spread_of_tensors(built, base):
+        _compare_tensor(built, name, genome, base, experts)
 
 
-def _numbers(model: Checkpoint) -> int:
+def _count_weights(model: Checkpoint) -> int:
     """Count the weights of a model. A copy of tied embeddings is not counted."""
     skipped = "lm_head.weight" if model.config.get("tie_word_embeddings") else ""
     sizes = {name: torch.Size(header.shape).numel() for name, header in model.headers.items()}
     return sum(size for name, size in sizes.items() if name != skipped)
 
 
-def _spread(built: Checkpoint, base: Checkpoint) -> list[str]:
+def _spread_of_tensors(built: Checkpoint, base: Checkpoint) -> list[str]:
     """Choose up to `SPREAD` tensors that both models have, evenly spread over their names."""
     names = sorted(
         name
@@ -66,7 +66,7 @@ def _spread(built: Checkpoint, base: Checkpoint) -> list[str]:
     return [names[i * (len(names) - 1) // max(1, count - 1)] for i in range(count)]
 
 
-def _compare(
+def _compare_tensor(
     built: Checkpoint, name: str, genome: Genome, base: Checkpoint, experts: list[Checkpoint]
 ) -> None:
     found, start = built.tensor(name), base.tensor(name)

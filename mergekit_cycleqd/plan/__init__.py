@@ -1,1 +1,4 @@
-"""What would fail in the third hour, found in the first minute: checks, and forecast of a run."""
+"""Check a recipe before its run, and forecast the run's time, GPU hours, memory and disk.
+
+`preflight.py` has the cheap checks, which every run does too. `plan.py` is the command `plan`.
+"""

@@ -1,4 +1,4 @@
-"""What a run needs besides models and tasks: devices, optional libraries, a cluster, an account."""
+"""Check a run's needs apart from models and tasks: device, libraries, cluster, Hub account."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from mergekit_cycleqd.recipe.recipe import Recipe
 _REACH_SECONDS = 3.0
 
 
-def device(recipe: Recipe) -> list[Finding]:
-    """Whether the engine can run here; a cluster's workers may be where it can."""
+def device_findings(recipe: Recipe) -> list[Finding]:
+    """Check that the engine can run here. Workers of a cluster may run on other machines."""
     engine = recipe.engine
     found = engine_faults(engine)
     module = engine.traits.module
     of_this_machine = module is None or find_spec(module) is None
     if found and recipe.workers.cluster is not None and of_this_machine:
-        elsewhere = "of no matter if the cluster's other machines have it"
+        elsewhere = "this does not matter if the cluster's other machines have it"
         return [Finding("warning", "device", f"{fault}: {elsewhere}") for fault in found]
     return checked("device", found, f"{engine.kind} on {engine.device}")
 
 
-def workers(recipe: Recipe) -> list[Finding]:
-    """Whether the workers can be had, without starting one."""
+def worker_findings(recipe: Recipe) -> list[Finding]:
+    """Check that workers can be started, without starting one."""
     wanted, cluster = recipe.workers, recipe.workers.cluster
     if cluster is None:
         many = f"{wanted.count} processes" if wanted.count != 1 else "this process"
@@ -51,8 +51,8 @@ def workers(recipe: Recipe) -> list[Finding]:
     return [Finding("ok", "workers", f"{cluster.title} at {wanted.address}, {wanted.count} actors")]
 
 
-def publishing(recipe: Recipe) -> list[Finding]:
-    """Whether `publish:` will find an account that may write, at the end of the run."""
+def publish_findings(recipe: Recipe) -> list[Finding]:
+    """Check that the account may publish at the end of the run, if the recipe asks for it."""
     wanted = recipe.publish
     if wanted is None:
         return []

@@ -1,4 +1,4 @@
-"""What checks find, and the table that shows it."""
+"""The findings of checks, and the table that shows them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Finding:
     """One line of a plan.
 
     Attributes:
-        level: A fault means that the run cannot work; a warning, that it may not do what is
-            wanted; skipped, that it was not looked at, and why.
-        part: What it is about, in a word or two.
-        text: What was found; of a fault, with the path to the recipe's key and how to mend it.
+        level: ``fault``: the run cannot work. ``warning``: the run may not do what the user wants.
+            ``skipped``: the part was not checked, and `text` says why.
+        part: The checked part, in a word or two.
+        text: What was found. For a fault, with the path to the recipe's key and how to mend it.
     """
 
     level: Level
@@ -40,25 +40,25 @@ class Finding:
 
 
 def faults(findings: Iterable[Finding]) -> list[str]:
-    """The texts of the faults."""
+    """Collect the texts of the faults."""
     return [finding.text for finding in findings if finding.level == "fault"]
 
 
 def checked(part: str, found: Sequence[str], otherwise: str) -> list[Finding]:
-    """Faults of one part, or that there is none.
+    """Make the findings of one checked part: its faults, or one line if there is none.
 
     Args:
-        part: What was looked at.
+        part: The checked part.
         found: The faults.
-        otherwise: What to say where there is none.
+        otherwise: The text if there is no fault.
     """
     if not found:
         return [Finding("ok", part, otherwise)]
     return [Finding("fault", part, text) for text in found]
 
 
-def table(title: str, findings: Iterable[Finding]) -> Table:
-    """All findings, green and red; what stands under one part is told once."""
+def findings_table(title: str, findings: Iterable[Finding]) -> Table:
+    """Show all findings in colours. The name of a part is shown once for findings in a row."""
     made = Table(title=title, title_justify="left", show_header=False, expand=False)
     made.add_column("", width=1)
     made.add_column("part", no_wrap=True)

@@ -1,4 +1,4 @@
-"""Time, GPU hours and disk of a whole run, from what was measured."""
+"""Forecast the time and the GPU hours of a run from a measurement on this machine."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.genome.task_vectors import PLAIN
 from mergekit_cycleqd.plan.findings import Finding
-from mergekit_cycleqd.plan.measure import Measured
+from mergekit_cycleqd.plan.measure import MeasuredTimes
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.system.units import duration
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run will take from its start to its summary.
+    """The cost of a run from its start to its summary.
 
     Attributes:
-        seconds: Wall time.
-        child: Seconds of one child on one worker.
-        searched: Evaluations on search samples.
-        held_out: Evaluations on holdout samples.
-        workers: How many; None where a cluster decides.
-        gpu_hours: Of all workers together; 0 on CPUs.
+        seconds: Wall time in seconds.
+        child: Seconds for one child on one worker.
+        searched: Number of evaluations on search samples.
+        held_out: Number of evaluations on holdout samples.
+        workers: Number of workers; None if the size of a cluster decides.
+        gpu_hours: GPU hours of all workers together; 0 on CPUs.
     """
 
     seconds: float
@@ -37,35 +37,36 @@ class Forecast:
 def forecast(
     recipe: Recipe,
     harness: Harness,
-    found: Measured,
+    found: MeasuredTimes,
     *,
     start: float,
     factorizing: float,
     cuda: bool,
 ) -> Forecast:
-    """Add up a run.
+    """Add up the evaluations of a run.
 
-    Evaluated are the base, the uniform merge, the experts and the children; then, on search and
-    holdout samples, whatever of base, experts, uniform merge, best elites and aggregate was not.
+    A run evaluates the base, the uniform merge, the experts and the children on search samples. At
+    its end it evaluates base, experts, uniform merge, best elites and aggregate on both splits,
+    except where that was done before.
 
     Args:
         recipe: The run.
-        harness: Its tasks.
+        harness: The run's tasks.
         found: The measurement.
         start: Seconds until the models are loaded: imports, checks and tasks.
-        factorizing: Seconds to make the bases that are not in the cache.
+        factorizing: Seconds to compute the singular directions that are not in the cache.
         cuda: Whether a worker has a GPU.
     """
     experts, children = len(recipe.experts), recipe.evolution.children
     searched = 2 + experts + children + 1
     if (
         recipe.family.task_vectors != PLAIN
-    ):  # and the experts themselves, of which the first candidates are parts
+    ):  # the first candidates are then only parts of the experts, which are compared too
         searched += experts
     held = harness.sizes("holdout")
     held_out = 2 * experts + 4 if held else 0
     child = found.swap + found.evaluation
-    later = found.swap + found.evaluation * _share(harness.sizes("search"), held)
+    later = found.swap + found.evaluation * _holdout_share(harness.sizes("search"), held)
     count = recipe.workers.count
     workers = None if count == "auto" else count
     once = start + found.load + factorizing + max(0.0, found.first_swap - found.swap)
@@ -77,13 +78,13 @@ def forecast(
     return Forecast(seconds, child, searched, held_out, workers, gpus * busy / 3600)
 
 
-def _share(searched: Mapping[str, int], held: Mapping[str, int]) -> float:
-    """Samples of an evaluation on holdout, against one on search samples."""
+def _holdout_share(searched: Mapping[str, int], held: Mapping[str, int]) -> float:
+    """Ratio of the number of holdout samples to the number of search samples."""
     return sum(held.values()) / sum(searched.values())
 
 
-def time_findings(recipe: Recipe, found: Measured, told: Forecast) -> list[Finding]:
-    """The forecast as lines of the plan."""
+def time_findings(recipe: Recipe, found: MeasuredTimes, told: Forecast) -> list[Finding]:
+    """Write the forecast as lines of the plan."""
     part = "all" if found.samples == found.of else f"{found.samples} of {found.of}"
     lines = [
         Finding(

@@ -1,4 +1,4 @@
-"""Models on the Hub, looked at without their weights."""
+"""Read models on the Hub without their weights: file sizes, configuration, tensor headers."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _WEIGHTS = "*.safetensors"
 
 
 @dataclass(frozen=True)
-class Repo:
-    """One repo that a recipe names.
+class HubRepo:
+    """A repo on the Hub that a recipe names.
 
     Attributes:
-        name: The reference, with a revision if it names one.
-        commit: What that is now.
-        sizes: Bytes of every file that a download takes, by path.
-        missing: Bytes that are not in the cache of this machine yet.
+        name: The reference in the recipe, with its revision if it has one.
+        commit: The commit that the reference means now.
+        sizes: Bytes of each file that would be downloaded, by path.
+        missing: Bytes of the files that are not in the cache of this machine.
     """
 
     name: str
@@ -39,11 +39,11 @@ class Repo:
     missing: int
 
     @classmethod
-    def find(cls, name: str) -> Repo:
-        """Ask the Hub.
+    def find(cls, name: str) -> HubRepo:
+        """Ask the Hub about a repo.
 
         Raises:
-            ModelError: If it does not give us the repo, as where it is gated, or nobody answers.
+            ModelError: If there is no such repo, it is gated, or the Hub does not answer.
         """
         repo, _, revision = name.partition("@")
         api = HfApi()
@@ -55,7 +55,7 @@ class Repo:
             if not is_from_the_hub(error):
                 raise
             raise ModelError(one_line(error, name)) from error
-        files = {each.rfilename: each.size or 0 for each in info.siblings or ()}
+        files = {file.rfilename: file.size or 0 for file in info.siblings or ()}
         sizes = {
             path: count
             for path, count in files.items()
@@ -70,10 +70,10 @@ class Repo:
         return cls(name, commit, sizes, missing)
 
     def texts(self) -> Path:
-        """The folder of its files without weights: kilobytes of configuration, and the tokenizer.
+        """Download configuration and tokenizer, without weights, and return their folder.
 
         Raises:
-            ModelError: If they cannot be had.
+            ModelError: If the files cannot be downloaded.
         """
         repo, _, _ = self.name.partition("@")
         try:
@@ -90,20 +90,20 @@ class Repo:
 
 
 class RemoteCheckpoint(Checkpoint):
-    """A model on the Hub whose configuration and tensor headers are known, and no weights."""
+    """A model on the Hub with known configuration and tensor headers, but without weights."""
 
-    def __init__(self, repo: Repo) -> None:
-        """Fetch what is small.
+    def __init__(self, repo: HubRepo) -> None:
+        """Download the configuration and the tokenizer.
 
         Raises:
-            ModelError: If it cannot be had.
+            ModelError: If the files cannot be downloaded.
         """
         super().__init__(repo.name, repo.texts())
         self._repo = repo
 
     @cached_property
     def headers(self) -> dict[str, TensorHeader]:
-        """Shape, dtype and file of every tensor, by name, from the first bytes of the files.
+        """Shape, dtype and file of each tensor, by name, read from the first bytes of the files.
 
         Raises:
             ModelError: If the repo has no safetensors weights.
@@ -126,15 +126,15 @@ class RemoteCheckpoint(Checkpoint):
                 metadata = HfApi().parse_safetensors_file_metadata(
                     name, file, revision=self._repo.commit
                 )
-                for tensor, each in metadata.tensors.items():
-                    found[tensor] = TensorHeader(tuple(each.shape), str(each.dtype), file)
+                for tensor, info in metadata.tensors.items():
+                    found[tensor] = TensorHeader(tuple(info.shape), str(info.dtype), file)
         except Exception as error:
             raise ModelError(one_line(error, self.name)) from error
         return found
 
 
-def adapter_faults(repo: Repo) -> list[str]:
-    """Why a repo is no adapter."""
+def adapter_faults(repo: HubRepo) -> list[str]:
+    """List the files that a repo lacks to be an adapter, one line each."""
     missing = [
         name
         for name in ("adapter_config.json", "adapter_model.safetensors")
@@ -144,7 +144,7 @@ def adapter_faults(repo: Repo) -> list[str]:
 
 
 def cached_model(reference: str) -> Checkpoint | None:
-    """A Hub model as the cache of this machine has it, without asking the Hub."""
+    """Open a Hub model from the cache of this machine, without asking the Hub; None if absent."""
     repo, _, revision = reference.partition("@")
     try:
         folder = snapshot_download(

@@ -1,4 +1,4 @@
-"""Seconds of a child: from one evaluation of the base, and swaps of weights, on a few samples."""
+"""Measure the seconds that a child costs: a swap of weights, and an evaluation on few samples."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 from mergekit_cycleqd.recipe.tasks import Samples
 
-FEW = 4  # samples per task of the first measurement
-GROWTH = 5  # of samples from one measurement to the next
-LONGEST_SECONDS = 60.0  # which none should exceed
+FEW = 4  # samples per task in the first measurement
+GROWTH = 5  # factor between the samples of one measurement and the next
+LONGEST_SECONDS = 60.0  # longest expected time of one measurement
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What was measured on this machine.
+class MeasuredTimes:
+    """Times that were measured on this machine.
 
     Attributes:
         load: Seconds until the engine holds the models.
         first_swap: Seconds of the first swap to a mutated genome, which prepares all directions.
-        swap: Seconds of another one.
-        evaluation: Seconds of one evaluation on all search samples, by scaling.
-        samples: How many samples of all tasks together the last measurement took.
-        of: How many search samples there are.
+        swap: Seconds of a later swap.
+        evaluation: Seconds of one evaluation on all search samples, extrapolated.
+        samples: Number of samples of all tasks in the last measurement.
+        of: Number of search samples of all tasks.
     """
 
     load: float
@@ -48,61 +48,63 @@ class Measured:
     of: int
 
 
-def measure(
+def measure_times(
     recipe: Recipe,
     base: Checkpoint,
     experts: Sequence[Checkpoint],
     harness: Harness,
     *,
     prepared: bool,
-) -> Measured:
-    """Load the engine as a worker does, evaluate the base, and swap to merges as the run has them.
+) -> MeasuredTimes:
+    """Load the engine as a worker does, evaluate the base, and swap to merges of the run's kind.
 
     Args:
         recipe: The run.
         base: The base model.
         experts: The experts in the order of a genome's weights.
         harness: The run's tasks.
-        prepared: Whether the directions that the run needs are in the cache; without them the merge
-            is one that needs none.
+        prepared: Whether the directions that the run needs are in the cache. If not, the measured
+            merge needs none.
     """
-    with _threads(recipe):
+    with _worker_threads(recipe):
         start = time.monotonic()
         engine = open_engine(recipe.engine, base, experts)
         load = time.monotonic() - start
         try:
-            return _measured(recipe, engine, harness, load, prepared)
+            return _measure_engine(recipe, engine, harness, load, prepared)
         finally:
             engine.close()
 
 
-def _measured(
+def _measure_engine(
     recipe: Recipe, engine: ModelEngine, harness: Harness, load: float, prepared: bool
-) -> Measured:
+) -> MeasuredTimes:
     full = harness.sizes("search")
     engine.load(Genome.from_base(recipe.family))
-    seconds, samples = _evaluation(recipe, engine, harness)
-    first = _swapped(engine, recipe, seed=1, prepared=prepared)
-    swap = _swapped(engine, recipe, seed=2, prepared=prepared)
-    return Measured(load, first, swap, seconds, samples, sum(full.values()))
+    seconds, samples = _evaluation_seconds(recipe, engine, harness)
+    first = _time_swap(engine, recipe, seed=1, prepared=prepared)
+    swap = _time_swap(engine, recipe, seed=2, prepared=prepared)
+    return MeasuredTimes(load, first, swap, seconds, samples, sum(full.values()))
 
 
-def _evaluation(recipe: Recipe, engine: ModelEngine, harness: Harness) -> tuple[float, int]:
-    """Seconds of an evaluation on all search samples, and on how many they were measured.
+def _evaluation_seconds(recipe: Recipe, engine: ModelEngine, harness: Harness) -> tuple[float, int]:
+    """Estimate the seconds of an evaluation on all search samples, and count the measured ones.
 
-    Beyond the last measurement the time grows by what the last samples added, since the first
-    also pay for what comes once per batch.
+    Beyond the last measurement, time grows as it did between the last two measurements. Earlier
+    ones would overestimate it, since the first samples also pay for costs per batch.
     """
     full = harness.sizes("search")
     share = min(1.0, max(FEW / count for count in full.values()))
     counts = _counts(full, share)
-    _timed(recipe, engine, harness, counts)  # the first loads what is loaded once
-    seconds, before = _timed(recipe, engine, harness, counts), (0.0, 0.0)
+    _time_evaluation(
+        recipe, engine, harness, counts
+    )  # not kept: the first call also loads what is loaded once
+    seconds, before = _time_evaluation(recipe, engine, harness, counts), (0.0, 0.0)
     while share < 1 and seconds * GROWTH <= LONGEST_SECONDS:
         before = share, seconds
         share = min(1.0, share * GROWTH)
         counts = _counts(full, share)
-        seconds = _timed(recipe, engine, harness, counts)
+        seconds = _time_evaluation(recipe, engine, harness, counts)
     slope = max(0.0, (seconds - before[1]) / (share - before[0]))
     return seconds + slope * (1 - share), sum(counts.values())
 
@@ -111,18 +113,18 @@ def _counts(full: Mapping[str, int], share: float) -> dict[str, int]:
     return {task: min(count, math.ceil(share * count)) for task, count in full.items()}
 
 
-def _timed(
+def _time_evaluation(
     recipe: Recipe, engine: ModelEngine, harness: Harness, counts: Mapping[str, int]
 ) -> float:
-    """Seconds of an evaluation on so many samples of each task."""
-    tasks = open_harness(_with_first(recipe, harness, counts))
+    """Measure the seconds of an evaluation on a number of samples of each task."""
+    tasks = open_harness(_with_first_samples(recipe, harness, counts))
     start = time.monotonic()
     tasks.evaluate(engine.model, "search")
     return time.monotonic() - start
 
 
-def _swapped(engine: ModelEngine, recipe: Recipe, seed: int, *, prepared: bool) -> float:
-    """Seconds of a swap to a merge, with a term of every expert where the run mutates them."""
+def _time_swap(engine: ModelEngine, recipe: Recipe, seed: int, *, prepared: bool) -> float:
+    """Measure the seconds of a swap to a merge, with mutation terms if the run has them."""
     family = recipe.families[-1] if prepared else recipe.family.plain
     experts = len(family.experts)
     mutated = prepared and recipe.mutates_experts
@@ -135,26 +137,26 @@ def _swapped(engine: ModelEngine, recipe: Recipe, seed: int, *, prepared: bool) 
     return time.monotonic() - start
 
 
-def _with_first(recipe: Recipe, harness: Harness, counts: Mapping[str, int]) -> Recipe:
-    """The recipe with so many of each task's search samples, and no others."""
+def _with_first_samples(recipe: Recipe, harness: Harness, counts: Mapping[str, int]) -> Recipe:
+    """Cut a recipe to the first search samples of each task, as many as `counts` says."""
     tasks = []
     for task in recipe.tasks:
-        ids = task.samples.search.resolve(_end(task.samples.search, harness, task.name))
+        ids = task.samples.search.resolve(_document_count(task.samples.search, harness, task.name))
         few = SampleIds.parse(ids[: counts[task.name]])
         tasks.append(task.model_copy(update={"samples": Samples(search=few)}))
     return recipe.model_copy(update={"tasks": tuple(tasks)})
 
 
-def _end(ids: SampleIds, harness: Harness, task: str) -> int:
-    """A number of documents that holds all of these ids, of which the last may be open."""
+def _document_count(ids: SampleIds, harness: Harness, task: str) -> int:
+    """Give a number of documents that is above all of these ids. The last span may be open."""
     first = ids.spans[-1][0]
     ends = [last for _, last in ids.spans if last is not None]
     return max([first + harness.sizes("search")[task], *(end + 1 for end in ends)])
 
 
 @contextmanager
-def _threads(recipe: Recipe) -> Iterator[None]:
-    """As many threads as one of the recipe's workers has."""
+def _worker_threads(recipe: Recipe) -> Iterator[None]:
+    """Use as many threads as one of the recipe's workers has."""
     count = recipe.workers.count
     before = torch.get_num_threads()
     if recipe.workers.cluster is None and count != "auto" and count > 1:

@@ -1,4 +1,4 @@
-"""Base and experts beside each other, before any weights are downloaded or read."""
+"""Compare base and experts by their headers, before weights are downloaded or read."""
 
 from __future__ import annotations
 
@@ -10,35 +10,40 @@ from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.references import is_adapted, is_hub_id, is_remote
 from mergekit_cycleqd.hub.errors import is_passing
 from mergekit_cycleqd.plan.findings import Finding, checked
-from mergekit_cycleqd.plan.hub_models import RemoteCheckpoint, Repo, adapter_faults, cached_model
+from mergekit_cycleqd.plan.hub_models import HubRepo, RemoteCheckpoint, adapter_faults, cached_model
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.system.units import size
 
 
 @dataclass
-class Models:
-    """The models of a recipe, as far as they can be known without a download.
+class RecipeModels:
+    """The models of a recipe, as far as they are known without a download of weights.
 
     Attributes:
-        here: By the recipe's key, those whose files are all on this machine.
-        described: By key, these and those on the Hub whose configuration and headers are known.
-        repos: By name, what is on the Hub.
+        here: Models whose files are all on this machine, by the recipe's key.
+        described: Models with known configuration and headers, here or on the Hub, by key.
+        repos: The repos on the Hub, by name.
     """
 
     here: dict[str, Checkpoint] = field(default_factory=dict)
     described: dict[str, Checkpoint] = field(default_factory=dict)
-    repos: dict[str, Repo] = field(default_factory=dict)
+    repos: dict[str, HubRepo] = field(default_factory=dict)
 
     @property
     def missing(self) -> int:
-        """Bytes to download."""
+        """Number of bytes to download."""
         return sum(repo.missing for repo in self.repos.values())
 
 
-def look_at_models(recipe: Recipe, findings: list[Finding]) -> Models:
-    """Open what is here, ask the Hub about the rest, and hold the experts against the base."""
+def look_at_models(recipe: Recipe, findings: list[Finding]) -> RecipeModels:
+    """Open local models, ask the Hub about the others, and compare the experts with the base.
+
+    Args:
+        recipe: The run.
+        findings: Gets the findings.
+    """
     named = references(recipe)
-    models, faults = Models(), list[str]()
+    models, faults = RecipeModels(), list[str]()
     models.here = open_models({k: m for k, m in named.items() if not is_remote(m)}, faults)
     models.described = dict(models.here)
     for key, reference in named.items():
@@ -57,13 +62,13 @@ def look_at_models(recipe: Recipe, findings: list[Finding]) -> Models:
 
 
 def _look_at_remote(
-    key: str, reference: str, models: Models, faults: list[str], findings: list[Finding]
+    key: str, reference: str, models: RecipeModels, faults: list[str], findings: list[Finding]
 ) -> None:
     parts = reference.split("+") if is_adapted(reference) else [reference]
-    repos: list[Repo] = []
+    repos: list[HubRepo] = []
     try:
         for part in filter(is_hub_id, parts):
-            models.repos[part] = models.repos.get(part) or Repo.find(part)
+            models.repos[part] = models.repos.get(part) or HubRepo.find(part)
             repos.append(models.repos[part])
         if len(parts) > 1 and is_hub_id(parts[1]):
             faults += [f"{key}: {fault}" for fault in adapter_faults(models.repos[parts[1]])]
@@ -86,8 +91,8 @@ def _look_at_remote(
         )
 
 
-def download_finding(models: Models) -> Finding:
-    """What a run will download."""
+def download_finding(models: RecipeModels) -> Finding:
+    """Say what a run will download."""
     if not models.repos:
         return Finding("ok", "download", "nothing: all models are folders here")
     missing = [repo for repo in models.repos.values() if repo.missing]

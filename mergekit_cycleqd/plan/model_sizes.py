@@ -1,4 +1,4 @@
-"""What a family of models takes in memory and on disk, from the headers of its tensors."""
+"""Add up what a family of models needs in memory and on disk, from its tensors' headers."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ _ENGINE = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes that an engine holds, besides what its forward passes need.
+    """Bytes that an engine holds, without those of its forward passes.
 
     Attributes:
         model: The resident model, in the engine's dtype.
-        base: The base beside it, as it is stored.
-        experts: The experts likewise, without tensors that are known to be the base's.
-        directions: The leading directions of all task vectors, with their images, and task
-            singular vectors.
-        factors: The bases of all task vectors on disk.
-        largest: What the decomposition of the largest matrix needs while it lasts.
+        base: The base, as it is stored.
+        experts: The experts, as they are stored, without tensors known to equal the base's.
+        directions: The leading singular directions of all task vectors, with their images, and the
+            task singular vectors.
+        on_disk: The singular directions of all task vectors in the cache, on disk.
+        largest: Temporary memory for the decomposition of the largest matrix.
     """
 
     model: int
     base: int
     experts: int
     directions: int
-    factors: int
+    on_disk: int
     largest: int
 
     @property
     def together(self) -> int:
-        """In memory, when every expert was mutated once."""
+        """Bytes in memory once every expert was mutated."""
         return self.model + self.base + self.experts + self.directions
 
 
-def sizes(
+def family_sizes(
     recipe: Recipe,
     base: Checkpoint,
     experts: Mapping[str, Checkpoint],
@@ -55,26 +55,27 @@ def sizes(
 
     Args:
         recipe: The run.
-        base: The base model; its headers suffice.
-        experts: By key, likewise.
-        changed: By key, the tensors in which an expert is not the base; all where it is unknown.
+        base: The base model; only its headers are read.
+        experts: The experts, by key; only their headers are read.
+        changed: Names of the tensors in which an expert differs from the base, by key; None if
+            unknown, which counts all tensors.
     """
     width = _ENGINE.get(recipe.engine.dtype)
     model = sum(math.prod(h.shape) * (width or _width(h)) for h in base.headers.values())
     stored = sum(math.prod(h.shape) * _width(h) for h in base.headers.values())
-    experts_stored = directions = factors = largest = 0
-    mutates, based = recipe.mutates_experts, recipe.uses_directions
+    experts_stored = directions = on_disk = largest = 0
+    mutates, uses_directions = recipe.mutates_experts, recipe.uses_directions
     families, vectors = recipe.families, recipe.task_vectors
     for key, expert in experts.items():
-        own = expert.changed_shapes() if isinstance(expert, LoRAExpert) else expert.headers
-        for name in own:
+        tensors = expert.changed_shapes() if isinstance(expert, LoRAExpert) else expert.headers
+        for name in tensors:
             header = base.headers.get(name)
             if header is None or (changed is not None and name not in changed.get(key, ())):
                 continue
             m, n = header.shape[0] if header.shape else 1, math.prod(header.shape[1:])
             if not isinstance(expert, LoRAExpert):
                 experts_stored += m * n * _width(header)
-            if not based or len(header.shape) < 2 or isinstance(expert, LoRAExpert):
+            if not uses_directions or len(header.shape) < 2 or isinstance(expert, LoRAExpert):
                 continue
             side, wide = min(m, n), (width or _width(header))
             lead = 0
@@ -83,15 +84,19 @@ def sizes(
                 lead += min(family.rank or left, left) if mutates else 0
                 lead += 0 if family.task_vectors == PLAIN else left
             directions += lead * (m + n) * (2 if wide == 2 else 4)
-            factors += basis_size(side)
+            on_disk += directions_size(side)
             left = 0 if vectors == PLAIN else count_directions(vectors, side)
             joined = len(experts) * left * (m + n)
             largest = max(largest, 8 * (m * n + 4 * side * side + 2 * joined))
-    return Sizes(model, stored, experts_stored, directions, factors, largest)
+    return Sizes(model, stored, experts_stored, directions, on_disk, largest)
 
 
-def basis_size(side: int) -> int:
-    """Bytes of one basis in the cache: float32 vectors and float64 values."""
+def directions_size(side: int) -> int:
+    """Bytes in the cache of one matrix's singular directions: float32 vectors, float64 values.
+
+    Args:
+        side: The smaller side of the matrix.
+    """
     return side * side * 4 + side * 8
 
 

@@ -1,4 +1,4 @@
-"""`mergekit-cycleqd plan`: cheap checks, then a reading of all weights, then a measurement."""
+"""The work of `mergekit-cycleqd plan`: cheap checks, then read all weights, then measure."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from mergekit_cycleqd.engines.open import engine_faults
 from mergekit_cycleqd.errors import CycleQDError, first_line
 from mergekit_cycleqd.experts.measure_similarity import Lacking
 from mergekit_cycleqd.experts.measure_similarity import measure as compare
-from mergekit_cycleqd.experts.similarity import keep, place, read
+from mergekit_cycleqd.experts.similarity import read_similarity, similarity_file, write_similarity
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
-from mergekit_cycleqd.plan.findings import Finding, checked, faults, table
+from mergekit_cycleqd.plan.findings import Finding, checked, faults, findings_table
 from mergekit_cycleqd.plan.forecast import forecast, time_findings
-from mergekit_cycleqd.plan.measure import measure
+from mergekit_cycleqd.plan.measure import measure_times
 from mergekit_cycleqd.plan.memory_and_disk import disk, memory
-from mergekit_cycleqd.plan.model_sizes import sizes
+from mergekit_cycleqd.plan.model_sizes import family_sizes
 from mergekit_cycleqd.plan.preflight import Preflight, preflight, writes
 from mergekit_cycleqd.plan.similarity import similarity_findings
 from mergekit_cycleqd.plan.weights import Weights, factorizing_seconds, read_weights
@@ -39,18 +39,22 @@ from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.system.units import duration, size
 
 COMPARED_WITHIN = 300.0
-"""Seconds of decomposing that a plan takes to compare the experts; a run needs the bases anyway."""
+"""Longest time, in seconds, that a plan spends on decompositions to compare the experts.
+
+The time is not lost: they stay in the cache, and a run that uses singular directions needs them.
+"""
 
 
-def plan(path: Path, out: Path, *, download: bool, console: Console, began: float) -> bool:
+def plan_run(path: Path, out: Path, *, download: bool, console: Console, began: float) -> bool:
     """Check a run, forecast it, and print both as one table.
 
     Args:
         path: The recipe of the run.
-        out: The folder that the run will have.
-        download: Whether to download models that are not here, so that they can be measured.
-        console: Where to print.
-        began: When the command began, on the monotonic clock: a run begins likewise.
+        out: The folder of the planned run.
+        download: Whether to download missing models, so that they can be measured.
+        console: Console to print on.
+        began: Start of the command, in seconds of the monotonic clock. A run also pays for the time
+            from then to the checks.
 
     Returns:
         Whether the run can work.
@@ -59,7 +63,7 @@ def plan(path: Path, out: Path, *, download: bool, console: Console, began: floa
         seen = preflight(path, out)
     if not seen.faults:
         _Plan(seen, out, console, monotonic() - began).go(download)
-    console.print(table(f"plan of {path}", seen.findings))
+    console.print(findings_table(f"plan of {path}", seen.findings))
     count = len(seen.faults)
     if count:
         verdict = f"[bold red]cannot work: {count} fault{'s' if count > 1 else ''}[/]"
@@ -70,7 +74,7 @@ def plan(path: Path, out: Path, *, download: bool, console: Console, began: floa
 
 
 class _Plan:
-    """What comes after the cheap checks; each step only when all before found no fault."""
+    """The steps after the cheap checks. A step is done only if no step before found a fault."""
 
     def __init__(self, seen: Preflight, out: Path, console: Console, start: float) -> None:
         assert seen.recipe is not None and seen.harness is not None  # no fault was found
@@ -83,12 +87,16 @@ class _Plan:
         self._device = device_of(self._recipe.engine) if self._engine_runs else torch.device("cpu")
 
     def go(self, download: bool) -> None:
-        """Read, compare and measure, as far as there are models and no faults."""
+        """Read the weights, compare the experts and measure, until models lack or a fault is found.
+
+        Args:
+            download: Whether to download missing models.
+        """
         models = self._models(download)
         if models is None:
             return
         base, experts = models[BASE], in_task_order(self._recipe, models)
-        by_key = {next(k for k, m in models.items() if m is each): each for each in experts}
+        by_key = {next(k for k, m in models.items() if m is expert): expert for expert in experts}
         family = FamilyTensors(base, experts, self._recipe.engine.trust_remote_code)
         with _bar(self._console, "reading weights", len(family.names)) as step:
             weights = read_weights(family, by_key, self._cache, step)
@@ -105,7 +113,7 @@ class _Plan:
         self._seen.findings += findings
 
     def _models(self, download: bool) -> dict[str, Checkpoint] | None:
-        """Base and experts by key; None where some are not here, or do not fit together."""
+        """Open base and experts, by key; None if some are missing or do not fit together."""
         here, named = self._seen.models.here, references(self._recipe)
         away = {key: model for key, model in named.items() if key not in here}
         if away and not download:
@@ -123,20 +131,20 @@ class _Plan:
         return models
 
     def _no_room(self, base: Checkpoint, experts: dict[str, Checkpoint], weights: Weights) -> bool:
-        """Look at memory and disk again, now that it is known what there is to be held."""
-        needs = sizes(self._recipe, base, experts, weights.changed)
+        """Check memory and disk again, with the tensors that the experts really change."""
+        needs = family_sizes(self._recipe, base, experts, weights.changed)
         lacking = weights.lacking_bytes if self._uses_bases else 0
         found = [
             *disk(writes(self._recipe, self._out, self._seen.models, lacking)),
             *memory(self._recipe, needs, exact=True),
         ]
-        parts = {each.part for each in found}
+        parts = {finding.part for finding in found}
         self._seen.findings[:] = [f for f in self._seen.findings if f.part not in parts]
         self._add(found)
         return bool(faults(found))
 
     def _factors(self, weights: Weights) -> float:
-        """Seconds to make the bases that are not in the cache; 0 where a run needs none."""
+        """Estimate the seconds to compute the singular directions that are not in the cache."""
         count = sum(weights.lacking.values())
         with _status(self._console, "measuring how fast directions are made"):
             seconds = factorizing_seconds(weights.lacking, self._device)
@@ -158,10 +166,10 @@ class _Plan:
         experts: dict[str, Checkpoint],
         lacking: float,
     ) -> bool:
-        """Compare the experts, unless that takes long; whether all bases are in the cache now."""
+        """Compare the experts, unless that takes too long. Returns whether it was done."""
         tasks = self._recipe.task_names
-        kept = place([model.fingerprint() for model in (base, *experts.values())])
-        found = read(kept, tasks) if not lacking else None
+        kept = similarity_file([model.fingerprint() for model in (base, *experts.values())])
+        found = read_similarity(kept, tasks) if not lacking else None
         if found is None and lacking > COMPARED_WITHIN:
             text = f"needs the directions first: mergekit-cycleqd factorize {self._seen.path}"
             self._add([Finding("skipped", "similarity", text)])
@@ -170,8 +178,8 @@ class _Plan:
             with _bar(self._console, "comparing experts", len(family.names)) as step:
                 mode: Lacking = "keep" if self._uses_bases else "forget"
                 found = compare(family, tasks, self._cache, self._device, lacking=mode, step=step)
-            assert found is not None  # it stops in neither mode
-            keep(found, kept)
+            assert found is not None  # only the mode "stop" gives None
+            write_similarity(found, kept)
         self._add(similarity_findings(found, dict(zip(tasks, experts, strict=True))))
         return True
 
@@ -182,7 +190,7 @@ class _Plan:
             return
         with _status(self._console, "measuring a swap of weights and an evaluation of the base"):
             try:
-                found = measure(
+                found = measure_times(
                     self._recipe,
                     base,
                     experts,

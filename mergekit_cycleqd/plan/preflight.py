@@ -13,11 +13,11 @@ from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.open import open_harness, repeat_faults
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
-from mergekit_cycleqd.plan.environment import device, publishing, workers
+from mergekit_cycleqd.plan.environment import device_findings, publish_findings, worker_findings
 from mergekit_cycleqd.plan.findings import Finding, checked, faults
 from mergekit_cycleqd.plan.memory_and_disk import Written, disk, memory
-from mergekit_cycleqd.plan.model_checks import Models, download_finding, look_at_models
-from mergekit_cycleqd.plan.model_sizes import Sizes, sizes
+from mergekit_cycleqd.plan.model_checks import RecipeModels, download_finding, look_at_models
+from mergekit_cycleqd.plan.model_sizes import Sizes, family_sizes
 from mergekit_cycleqd.plan.tokenizers import compare_tokenizers
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.recipe.recipe import Recipe
@@ -43,7 +43,7 @@ class Preflight:
     path: Path
     findings: list[Finding] = field(default_factory=list)
     recipe: Recipe | None = None
-    models: Models = field(default_factory=Models)
+    models: RecipeModels = field(default_factory=RecipeModels)
     harness: Harness | None = None
     needs: Sizes | None = None
 
@@ -78,9 +78,9 @@ def preflight(path: Path, out: Path) -> Preflight:
     seen.models = look_at_models(recipe, seen.findings)
     seen.findings += compare_tokenizers(recipe, seen.models.described)
     seen.findings += _tasks(recipe, seen)
-    seen.findings += device(recipe)
-    seen.findings += workers(recipe)
-    seen.findings += publishing(recipe)
+    seen.findings += device_findings(recipe)
+    seen.findings += worker_findings(recipe)
+    seen.findings += publish_findings(recipe)
     seen.findings.append(download_finding(seen.models))
     seen.findings += _room(recipe, seen, out)
     return seen
@@ -106,7 +106,7 @@ def _room(recipe: Recipe, seen: Preflight, out: Path) -> list[Finding]:
     if BASE in described and not family_faults(described):
         experts = {key: each for key, each in described.items() if key != BASE}
         try:
-            seen.needs = sizes(recipe, described[BASE], experts)
+            seen.needs = family_sizes(recipe, described[BASE], experts)
         except ModelError as error:
             return [Finding("fault", "memory", str(error))]
     if seen.needs is None:
@@ -116,14 +116,14 @@ def _room(recipe: Recipe, seen: Preflight, out: Path) -> list[Finding]:
         ]
     cache = DirectionCache.default().folder
     kept = sum(file.stat().st_size for file in cache.glob("??/*.safetensors"))
-    lacking = max(0, seen.needs.factors - kept)
+    lacking = max(0, seen.needs.on_disk - kept)
     return [
         *disk(writes(recipe, out, seen.models, lacking)),
         *memory(recipe, seen.needs, exact=False),
     ]
 
 
-def writes(recipe: Recipe, out: Path, models: Models, factors: int) -> list[Written]:
+def writes(recipe: Recipe, out: Path, models: RecipeModels, factors: int) -> list[Written]:
     """Where a run writes how much.
 
     Args:

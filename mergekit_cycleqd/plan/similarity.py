@@ -1,22 +1,22 @@
-"""Expert similarity as lines of a plan."""
+"""Show the similarity of experts as lines of a plan."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mergekit_cycleqd.experts.similarity import PAPER, Pair, Similarity, doubts
+from mergekit_cycleqd.experts.similarity import PAPER, ExpertPair, Similarity, similarity_warnings
 from mergekit_cycleqd.plan.findings import Finding
 from mergekit_cycleqd.system.units import number
 
 
 def similarity_findings(found: Similarity, keys: Mapping[str, str]) -> list[Finding]:
-    """Every pair, and a warning where experts cannot add to one another.
+    """Make a line for each pair of experts, and a warning if a merge will add nothing.
 
     Args:
-        found: The measures.
-        keys: The recipe's key of each task's expert.
+        found: The measured similarity.
+        keys: The recipe's key of the expert, by task.
     """
-    lines = [Finding("ok", "similarity", _pair(pair)) for pair in found.pairs]
+    lines = [Finding("ok", "similarity", _pair_line(pair)) for pair in found.pairs]
     known = [pair for pair in found.pairs if pair.values is not None]
     if len(known) > 1:
         least = min(known, key=lambda pair: pair.values or 0.0)
@@ -24,11 +24,11 @@ def similarity_findings(found: Similarity, keys: Mapping[str, str]) -> list[Find
     else:
         text = PAPER
     lines.append(Finding("ok", "similarity", text))
-    lines += [Finding("warning", "similarity", text) for text in doubts(found, keys)]
+    lines += [Finding("warning", "similarity", text) for text in similarity_warnings(found, keys)]
     return lines
 
 
-def _pair(pair: Pair) -> str:
+def _pair_line(pair: ExpertPair) -> str:
     vectors, overlap, chance = (
         number(value, ".2f") for value in (pair.vectors, pair.overlap, pair.chance)
     )

@@ -1,4 +1,4 @@
-"""Every weight of base and experts read once: whether it is a number, and what is in the cache."""
+"""Read all weights of base and experts once: are they finite, and which directions are cached?"""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.merging.directions import as_matrix, directions
 from mergekit_cycleqd.merging.low_rank import LowRank
-from mergekit_cycleqd.plan.model_sizes import basis_size
+from mergekit_cycleqd.plan.model_sizes import directions_size
 
 _PROBE = 1024  # smaller side of the largest matrix that is decomposed to measure the rate
 
 
 @dataclass
 class Weights:
-    """What a reading of all weights found.
+    """The result of reading all weights.
 
     Attributes:
-        faults: A line for each model with something that is no number, or that lacks a tensor.
-        changed: By expert's key, the tensors in which it is not the base.
-        lacking: Shapes of task vectors whose basis is not in the cache, with their number.
-        cached: How many bases are there.
-        seconds: Wall time of the reading.
+        faults: A line for each model with a value that is not finite, or without a tensor.
+        changed: Names of the tensors in which an expert differs from the base, by expert's key.
+        lacking: Number of matrices whose singular directions are not in the cache, by shape.
+        cached: Number of matrices whose singular directions are in the cache.
+        seconds: Wall time of the reading, in seconds.
     """
 
     faults: list[str] = field(default_factory=list)
@@ -42,8 +42,8 @@ class Weights:
 
     @property
     def lacking_bytes(self) -> int:
-        """What the lacking bases will take in the cache."""
-        return sum(count * basis_size(min(shape)) for shape, count in self.lacking.items())
+        """Bytes that the missing singular directions will take in the cache."""
+        return sum(count * directions_size(min(shape)) for shape, count in self.lacking.items())
 
 
 def read_weights(
@@ -52,12 +52,12 @@ def read_weights(
     cache: DirectionCache,
     step: Callable[[], None] = lambda: None,
 ) -> Weights:
-    """Read all weights, a tensor of base and experts at a time.
+    """Read all weights, one tensor of base and experts at a time.
 
     Args:
         family: Base and experts.
         experts: The experts by key, in the family's order.
-        cache: Where bases are looked for.
+        cache: The cache of singular directions.
         step: Called after each tensor.
     """
     start = time.monotonic()
@@ -68,34 +68,34 @@ def read_weights(
         try:
             base = family.base(name)
         except ModelError as error:
-            _keep(BASE, error, found, broken)
+            _keep_fault(BASE, error, found, broken)
             continue
         for k, key in enumerate(experts):
             try:
-                tau = family.task_vector(k, name, base)
+                task_vector = family.task_vector(k, name, base)
             except ModelError as error:
-                _keep(key, error, found, broken)
+                _keep_fault(key, error, found, broken)
                 continue
-            if tau is not None:
+            if task_vector is not None:
                 found.changed[key].add(name)
                 if name in matrices:
-                    _look_up(tau, cache, found)
+                    _look_up(task_vector, cache, found)
         step()
     found.seconds = time.monotonic() - start
     return found
 
 
-def _keep(key: str, error: ModelError, found: Weights, broken: set[str]) -> None:
-    """One line per model: the first tensor stands for the others."""
+def _keep_fault(key: str, error: ModelError, found: Weights, broken: set[str]) -> None:
+    """Keep one fault per model, that of its first faulty tensor."""
     if key not in broken:
         broken.add(key)
         found.faults.append(f"{key}: {error}")
 
 
-def _look_up(tau: Tensor | LowRank, cache: DirectionCache, found: Weights) -> None:
-    if isinstance(tau, LowRank):
+def _look_up(task_vector: Tensor | LowRank, cache: DirectionCache, found: Weights) -> None:
+    if isinstance(task_vector, LowRank):
         return
-    matrix = as_matrix(tau)
+    matrix = as_matrix(task_vector)
     if cache.path(matrix).exists():
         found.cached += 1
     else:
@@ -104,17 +104,21 @@ def _look_up(tau: Tensor | LowRank, cache: DirectionCache, found: Weights) -> No
 
 
 def factorizing_seconds(lacking: Mapping[tuple[int, int], int], device: torch.device) -> float:
-    """About how long it takes to make bases, from one decomposition of each shape.
+    """Estimate the seconds to compute singular directions, from one decomposition per shape.
 
-    Shapes whose smaller side is above `_PROBE` are shrunk to that, and the time grows with the
-    cube of the factor: so do the Gram matrix and its eigenvectors.
+    A shape whose smaller side is above `_PROBE` is shrunk to that size. Its time is multiplied by
+    the cube of the factor, since the Gram matrix and its eigenvectors grow so.
+
+    Args:
+        lacking: Number of matrices to decompose, by shape.
+        device: Device to compute on.
     """
     total = 0.0
     for (m, n), count in lacking.items():
         scale = max(1.0, min(m, n) / _PROBE)
         probe = torch.randn(max(1, round(m / scale)), max(1, round(n / scale)), device=device)
-        directions(probe)  # the first of a shape may load kernels
+        directions(probe)  # not timed: the first of a shape may load kernels
         start = time.monotonic()
-        directions(probe)  # its values come to the CPU, so that it ends when it is done
+        directions(probe)  # returns when done, since its values are copied to the CPU
         total += count * (time.monotonic() - start) * scale**3
     return total

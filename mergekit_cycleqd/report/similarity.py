@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from mergekit_cycleqd.experts.similarity import FILE, PAPER, Similarity, doubts, place, read
+from mergekit_cycleqd.experts.similarity import (
+    FILE,
+    PAPER,
+    Similarity,
+    read_similarity,
+    similarity_file,
+    similarity_warnings,
+)
 from mergekit_cycleqd.report.markup import Markup, element, table
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.system.units import number
@@ -22,12 +29,12 @@ MEASURES = {
 def similarity_of(run: RunView) -> Similarity | None:
     """What the run folder holds, or else the cache of this machine, where a plan left it."""
     tasks = run.search.tasks
-    found = read(run.folder / FILE, tasks)
+    found = read_similarity(run.folder / FILE, tasks)
     prints = run.header.get("fingerprints", {})
     family = run.search.family
     models = (family.base_model, *family.experts)
     if found is None and all(model in prints for model in models):
-        found = read(place([str(prints[model]) for model in models]), tasks)
+        found = read_similarity(similarity_file([str(prints[model]) for model in models]), tasks)
     return found
 
 
@@ -48,7 +55,7 @@ def similarity_parts(run: RunView, draw: Draw) -> list[Markup]:
         draw(f"similarity-{key}", _words(found, key), _heatmap(found, key)) for key in MEASURES
     ]
     names = {task: f"the expert of {task}" for task in found.tasks}
-    warnings = [element("li", line) for line in doubts(found, names)]
+    warnings = [element("li", line) for line in similarity_warnings(found, names)]
     return [
         element("p", PAPER),
         element("div", *pictures, class_="pictures"),

@@ -36,7 +36,7 @@ class Display:
         self._live = Live(console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Display:
-        """Start drawing."""
+        """Start drawing, if the console is a terminal."""
         if self._drawn:
             self._live.update(self._view(""))
             self._live.start(refresh=True)
@@ -48,7 +48,7 @@ class Display:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop drawing."""
+        """Stop drawing, and remove the picture."""
         self._live.stop()
 
     def say(self, message: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.experts.directions import make_ahead
+from mergekit_cycleqd.experts.directions import compute_directions_ahead
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run.display import Display
@@ -120,7 +120,7 @@ class Run:
         if not self.search.told_count:
             prepared = self._prepared
             with self._interrupts.welcome():
-                make_ahead(
+                compute_directions_ahead(
                     prepared.recipe, prepared.base, prepared.experts, self._console, self._say
                 )
 

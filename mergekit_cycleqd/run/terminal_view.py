@@ -138,11 +138,11 @@ def _side_by_side(
     pictures = [block_characters.picture(archive.rows, scale, coloured) for archive in archives]
     for i in range(max(map(len, pictures))):
         grid.add_row(*(lines[i] if i < len(lines) else Text() for lines in pictures))
-    grid.add_row(*(Text(_axes(archive, column), style="dim") for archive in archives))
+    grid.add_row(*(Text(_name_axes(archive, column), style="dim") for archive in archives))
     return grid
 
 
-def _axes(archive: ArchiveView, column: int) -> str:
+def _name_axes(archive: ArchiveView, column: int) -> str:
     """Name the axes. Names are cut if the column is too narrow for them."""
     text = "→{} ↑{}".format(*archive.axes)
     if len(text) <= column:

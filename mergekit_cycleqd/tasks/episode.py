@@ -1,6 +1,6 @@
-"""Conversations between a model and an environment: what a task with several turns is made of.
+"""Episodes: conversations of several turns between a model and an environment.
 
-`lockstep.rollout` runs many of them at a time.
+A task with several turns defines a subclass of `Episode`. `lockstep.rollout` runs many at a time.
 """
 
 from __future__ import annotations
@@ -17,27 +17,28 @@ from mergekit_cycleqd.errors import CycleQDError
 Message = Mapping[str, str]
 
 
-"""A turn of a chat: `role` and `content`."""
+"""A message of a chat: `role` and `content`."""
 
 
 Prompt = str | Sequence[Message]
 
 
-"""What a model is given first: a chat, or a text that is sent as it is, without a template."""
+"""The first input of a model: a chat, or a text that is sent without a chat template."""
 
 
 class EpisodeError(CycleQDError):
-    """An episode that could not be run: its machinery broke every time."""
+    """An episode could not be run, since its environment broke in every attempt."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an episode ended.
+class EpisodeOutcome:
+    """The end of an episode.
 
     Attributes:
-        status: "completed", or what stopped it: "limit", "invalid action", "context exceeded".
-        correct: Whether the model did what was asked.
-        details: What else a reader of the transcript wants to know; JSON values.
+        status: "completed", or the reason of the stop: "limit", "invalid action", "context
+            exceeded".
+        correct: Whether the model solved the problem.
+        details: More information for readers of the transcript; JSON values.
     """
 
     status: str
@@ -46,27 +47,32 @@ class Outcome:
 
 
 class Episode(ABC):
-    """One attempt at one problem. Exceptions mean broken machinery: the episode is run again.
+    """One attempt at one problem.
 
-    One thread at a time calls its methods, but not always the same one. Whatever a model says must
-    come out as an observation or an outcome, never as an exception.
+    An exception means that the environment broke: the episode is run again. Whatever a model
+    replies must give an observation or an outcome, never an exception. Only one thread at a time
+    calls the methods, but not always the same thread.
     """
 
     @abstractmethod
     def open(self) -> Prompt:
-        """Make the environment, and say what the model reads first."""
+        """Make the environment, and return the model's first input."""
 
     @abstractmethod
-    def step(self, reply: str) -> str | Outcome:
-        """Act on what the model said; the observation that it reads next, or the end."""
+    def step(self, reply: str) -> str | EpisodeOutcome:
+        """Act on the model's reply. Returns the observation that it reads next, or the outcome."""
 
     @abstractmethod
-    def stop(self, status: str) -> Outcome:
-        """End it from outside, where no further reply can be had: "context exceeded"."""
+    def stop(self, status: str) -> EpisodeOutcome:
+        """End the episode when the model cannot reply any more.
+
+        Args:
+            status: Status of the outcome, such as "context exceeded".
+        """
 
     @abstractmethod
     def close(self) -> None:
-        """Give the environment back; called once, whatever happened, also before `open` ended."""
+        """Release the environment. Always called once, even if `open` failed."""
 
 
 @dataclass
@@ -76,10 +82,10 @@ class EpisodeRequest(Instance):  # type: ignore[misc]
     `arguments` are a text that shows the first prompt, and the generation settings of every turn.
 
     Attributes:
-        make: Makes the episode; None for a document that cannot be run, whose result says
+        make: Makes the episode; None for a document that cannot be run, whose result has the status
             "skipped".
-        max_open: How many episodes of its task may be open at a time.
-        system_instruction: A system message from outside, put in front of the chat.
+        max_open: Number of episodes of the task that may be open at a time.
+        system_instruction: The user's system message, which is put before the chat.
     """
 
     make: Callable[[], Episode] | None = None
@@ -88,4 +94,4 @@ class EpisodeRequest(Instance):  # type: ignore[misc]
 
 
 class ProblemError(CycleQDError):
-    """Benchmark data that is missing or malformed: the line names the file and the record."""
+    """Benchmark data is missing or malformed. The message names the file and the record."""

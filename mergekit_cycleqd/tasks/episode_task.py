@@ -1,4 +1,4 @@
-"""Tasks of several turns as lm-eval tasks: what DBBench, OS interaction and coding share.
+"""The base class of lm-eval tasks whose documents are episodes: DBBench, OS interaction, coding.
 
 A task is a subclass of `EpisodeTask`, named by the `class` of its YAML file in `evals`.
 """
@@ -20,33 +20,33 @@ from lm_eval.config.task import TaskConfig
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 from mergekit_cycleqd.tasks.episode import Episode, EpisodeRequest, Prompt
-from mergekit_cycleqd.tasks.lockstep import install
+from mergekit_cycleqd.tasks.lockstep import install_rollout
 from mergekit_cycleqd.tasks.options import EpisodeOptions, read_options
 
 Aggregation = Callable[[Sequence[Any]], float]
-"""Makes one number of what `EpisodeTask.score` gave for every document."""
+"""Combines the values that `EpisodeTask.score` gave for all documents into one number."""
 
 
 class EpisodeTask(Task):  # type: ignore[misc]
-    """An lm-eval task whose every document is an episode.
+    """An lm-eval task whose documents are episodes.
 
-    A subclass sets `Options` to its own subclass of `EpisodeOptions`, may set `generation`, and
-    defines four methods: `documents`, `prompt`, `episode` and `metrics`; and `score`, where the
-    metrics are not plain means. All are called with `self.options` in place. `documents` is called
-    once, at construction, before any model is loaded: it is the place to find mistakes.
+    A subclass sets `Options` to its own subclass of `EpisodeOptions`, and may set `generation`. It
+    defines four methods: `documents`, `prompt`, `episode` and `metrics`. It also defines `score` if
+    its metrics are not plain means. All of them may use `self.options`. `documents` is called once,
+    at construction, before any model is loaded: mistakes of the user should be reported there.
 
     Options come from the `metadata` of the YAML file, of lm-eval's `--metadata`, or of
     `TaskManager(metadata=...)`.
 
     Attributes:
-        options: What the user chose.
+        options: The options that the user chose.
     """
 
     VERSION = 1
     OUTPUT_TYPE = "rollout"
     Options: ClassVar[type[EpisodeOptions]] = EpisodeOptions
     generation: ClassVar[Mapping[str, Any]] = {"max_gen_toks": 512}
-    """Generation settings of every turn; greedy, and without stop texts, where not said."""
+    """Generation settings of every turn. The default is greedy, without stop texts."""
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         """Read the options and the documents.
@@ -57,8 +57,8 @@ class EpisodeTask(Task):  # type: ignore[misc]
         Raises:
             CycleQDError: If an option is unknown or wrong, or the documents cannot be read.
         """
-        # lm-eval's own constructor downloads, and takes a mapping for a configuration
-        install()
+        # lm-eval's own constructor is not called: it downloads, and accepts no mapping
+        install_rollout()
         keys = {key: value for key, value in (config or {}).items() if key != "class"}
         metadata = dict(keys.get("metadata") or {})
         self.options = read_options(self.Options, str(keys.get("task")), metadata)
@@ -70,7 +70,7 @@ class EpisodeTask(Task):  # type: ignore[misc]
             **{
                 "num_fewshot": 0,
                 **keys,
-                # so named, lm-eval lets the settings be changed by --gen_kwargs
+                # with this name, lm-eval accepts --gen_kwargs for the task
                 "output_type": "generate_until",
                 "generation_kwargs": settings,
                 "repeats": self.options.repeats,
@@ -96,43 +96,46 @@ class EpisodeTask(Task):  # type: ignore[misc]
 
     @abstractmethod
     def documents(self) -> Sequence[dict[str, Any]]:
-        """All documents, in an order that never changes, as JSON values.
+        """Read all documents, as JSON values, in an order that never changes.
 
-        Each has its `id`, and a reason under `skip` where it cannot be run: it keeps its place, so
-        that the ids of the others stay, and is never scored.
+        Each document has an `id`. A document that cannot be run has the reason under `skip`. It
+        keeps its position, so that the ids of the others stay, and is never scored.
         """
 
     @abstractmethod
     def prompt(self, doc: dict[str, Any]) -> Prompt:
-        """What the model reads first; `Episode.open` returns the same."""
+        """Write the model's first input, which `Episode.open` returns too."""
 
     @abstractmethod
     def episode(self, doc: dict[str, Any]) -> Episode:
-        """A new attempt at a document."""
+        """Make a new attempt at a document."""
 
     @abstractmethod
     def metrics(self) -> Mapping[str, Aggregation]:
-        """The metrics, all better when higher; lm-eval gives its own `mean` a standard error."""
+        """List the metrics and their aggregations. Higher must be better for all of them.
+
+        lm-eval computes a standard error for its own `mean`.
+        """
 
     def score(self, doc: dict[str, Any], accuracy: float) -> dict[str, Any]:
-        """What each metric aggregates, for one document.
+        """Give the value of one document for each metric.
 
         Args:
             doc: The document.
-            accuracy: The share of its repeats that were right.
+            accuracy: The share of the document's repeats that were right.
         """
         return dict.fromkeys(self.metrics(), accuracy)
 
     def doc_to_text(self, doc: dict[str, Any]) -> str:
-        """The first prompt, as JSON."""
+        """Write the first prompt, as JSON."""
         return json.dumps(self.prompt(doc))
 
     def doc_to_target(self, doc: dict[str, Any]) -> str:
-        """Nothing: environments judge."""
+        """Return an empty text, since environments judge."""
         return ""
 
     def fewshot_context(self, doc: dict[str, Any], num_fewshot: int = 0, **settings: Any) -> str:
-        """The first prompt, as JSON.
+        """Write the first prompt, as JSON.
 
         Raises:
             CycleQDError: If examples, or a system message before a plain text, are asked for.
@@ -149,14 +152,14 @@ class EpisodeTask(Task):  # type: ignore[misc]
         return self.doc_to_text(doc)
 
     def build_all_requests(self, **settings: Any) -> None:
-        """Build every request anew: the key of lm-eval's cache knows nothing of our options."""
+        """Build all requests without lm-eval's cache, whose key ignores the task's options."""
         self._system_instruction = settings.get("system_instruction")
         super().build_all_requests(**settings | {"cache_requests": False})
 
     def construct_requests(
         self, doc: dict[str, Any], ctx: str, **settings: Any
     ) -> list[EpisodeRequest]:
-        """The one request of a document; lm-eval runs it `repeats` times."""
+        """Make the only request of a document. lm-eval runs it `repeats` times."""
         return [
             EpisodeRequest(
                 request_type=self.OUTPUT_TYPE,
@@ -171,45 +174,45 @@ class EpisodeTask(Task):  # type: ignore[misc]
         ]
 
     def process_results(self, doc: dict[str, Any], results: list[list[str]]) -> dict[str, Any]:
-        """The metrics of one document, from the JSON texts that `lockstep.rollout` gave."""
+        """Compute a document's value for each metric, from the texts of `lockstep.rollout`."""
         if doc.get("skip"):
             return {}
         correct = [bool(json.loads(text)["correct"]) for text in results[0]]
         return self.score(doc, sum(correct) / len(correct))
 
     def aggregation(self) -> dict[str, Aggregation]:
-        """As `metrics`."""
+        """List the metrics and their aggregations, as `metrics` does."""
         return dict(self.metrics())
 
     def higher_is_better(self) -> dict[str, bool]:
-        """Every metric is."""
+        """Say of each metric that higher is better."""
         return dict.fromkeys(self.metrics(), True)
 
     def download(self, *_: Any, **__: Any) -> None:
-        """Nothing: data is read from files that the user named."""
+        """Do nothing: data is read from files that the user named."""
 
     def has_training_docs(self) -> bool:
-        """None."""
+        """Say that there are no training documents."""
         return False
 
     def has_validation_docs(self) -> bool:
-        """None."""
+        """Say that there are no validation documents."""
         return False
 
     def has_test_docs(self) -> bool:
-        """All of them."""
+        """Say that all documents are test documents."""
         return True
 
     def test_docs(self) -> list[dict[str, Any]]:
-        """The documents."""
+        """Return all chosen documents."""
         return self._documents
 
 
 def evals_folder() -> Path:
-    """The folder with our task files, for lm-eval's `--include_path`.
+    """Find the folder with this package's task files, for lm-eval's `--include_path`.
 
     Raises:
-        CycleQDError: If this installation has none.
+        CycleQDError: If the installation lacks the folder.
     """
     package = Path(__file__).parents[1]
     for folder in (package / "evals", package.parent / "evals"):

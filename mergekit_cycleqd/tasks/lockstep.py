@@ -1,6 +1,6 @@
-"""The lockstep loop: many episodes at a time, the next turn of all of them in one batch.
+"""The lockstep loop: run many episodes at a time, with the next turn of all of them in one batch.
 
-lm-eval knows requests that ask a model once. Here a request is a whole episode. `install` makes
+A request of lm-eval asks a model once. Here a request is a whole episode. `install_rollout` makes
 "rollout" a request type of lm-eval's models, beside its own "generate_until".
 """
 
@@ -23,44 +23,44 @@ from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.tasks.episode import (
     Episode,
     EpisodeError,
+    EpisodeOutcome,
     EpisodeRequest,
     Message,
-    Outcome,
     Prompt,
 )
 
 ATTEMPTS = 3
-"""How often an episode is run before its broken machinery ends the evaluation."""
+"""Number of attempts at an episode whose environment breaks, before the evaluation ends."""
 
-_THREADS = 32  # environments wait for servers and boxes, not for our processor
+_THREADS = 32  # more than cores: environments mostly wait for servers and boxes
 
 _log = logging.getLogger(__name__)
 
 
-def install() -> None:
-    """Make "rollout" a request type of lm-eval's models; calling it again changes nothing.
+def install_rollout() -> None:
+    """Make "rollout" a request type of lm-eval's models. Calling it again changes nothing.
 
-    The caching model gets its own, so that `--use_cache` answers single turns from the cache.
+    The caching model gets the method too, so that `--use_cache` caches single turns.
     """
     LM.rollout = rollout
     CachingLM.rollout = rollout
 
 
 def rollout(lm: Any, requests: Sequence[EpisodeRequest]) -> list[str]:
-    """Run every request's episode to its end, all turns of a round in one batch of the model.
+    """Run the episodes of all requests to their ends, with all turns of a round in one batch.
 
-    An episode whose machinery breaks is closed and run again from its start.
+    An episode whose environment breaks is closed, and run again from its start.
 
     Args:
-        lm: An lm-eval model: `generate_until`, and `apply_chat_template` for chats.
-        requests: The episodes; as one ends the next of its task is opened.
+        lm: An lm-eval model, with `generate_until`, and with `apply_chat_template` for chats.
+        requests: The episodes. When one ends, the next episode of its task is opened.
 
     Returns:
-        One JSON text per request, in their order: `status`, `correct`, `turns` (replies of the
-        model), `transcript` (messages), `details`, and `attempts` where it took more than one.
+        One JSON text per request, in their order: `status`, `correct`, `turns` (number of replies),
+        `transcript` (messages), `details`, and `attempts` if there were several.
 
     Raises:
-        EpisodeError: If an episode's machinery broke `ATTEMPTS` times.
+        EpisodeError: If an episode's environment broke `ATTEMPTS` times.
         CycleQDError: If the model has no chat template, or no room for a reply.
     """
     texts: dict[int, str] = {}
@@ -69,7 +69,7 @@ def rollout(lm: Any, requests: Sequence[EpisodeRequest]) -> list[str]:
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="episode")
 
     def settle() -> None:
-        """Take what ended out of `live`: results are kept, broken episodes wait again."""
+        """Remove ended episodes from `live`. Results are kept, broken episodes wait again."""
         for run in [run for run in live if run.over]:
             live.remove(run)
             if run.fault is not None:
@@ -81,16 +81,16 @@ def rollout(lm: Any, requests: Sequence[EpisodeRequest]) -> list[str]:
         while waiting or live:
             while opened := _next_to_open(waiting, live):
                 live += opened
-                _each(pool, _Run.open, opened)
+                _run_in_threads(pool, _Run.open, opened)
                 settle()
             live.sort(key=lambda run: run.number)
             turns = [_Turn(lm, run) for run in live]
-            _each(pool, _Run.stop, [turn.run for turn in turns if turn.too_long])
+            _run_in_threads(pool, _Run.stop, [turn.run for turn in turns if turn.too_long])
             settle()
             turns = [turn for turn in turns if not turn.too_long]
             if turns:
                 replies = lm.generate_until([turn.request for turn in turns])
-                _each(pool, _Run.step, [turn.run for turn in turns], replies)
+                _run_in_threads(pool, _Run.step, [turn.run for turn in turns], replies)
                 settle()
     finally:
         pool.shutdown(cancel_futures=True)
@@ -99,13 +99,15 @@ def rollout(lm: Any, requests: Sequence[EpisodeRequest]) -> list[str]:
     return [texts[number] for number in range(len(requests))]
 
 
-def _each(pool: ThreadPoolExecutor, action: Callable[..., None], *lists: Iterable[Any]) -> None:
+def _run_in_threads(
+    pool: ThreadPoolExecutor, action: Callable[..., None], *lists: Iterable[Any]
+) -> None:
     for _ in pool.map(action, *lists):
         pass
 
 
 def _next_to_open(waiting: list[_Run], live: Sequence[_Run]) -> list[_Run]:
-    """Take from `waiting` as many of each task as may be opened besides `live`."""
+    """Take from `waiting` as many episodes of each task as may be opened in addition to `live`."""
     held = Counter(run.request.task_name for run in live)
     opened: list[_Run] = []
     for run in list(waiting):
@@ -117,18 +119,18 @@ def _next_to_open(waiting: list[_Run], live: Sequence[_Run]) -> list[_Run]:
 
 
 class _Run:
-    """One request's episode while it is run."""
+    """One attempt at the episode of a request, while it is run."""
 
     def __init__(self, number: int, request: EpisodeRequest, attempt: int = 1) -> None:
         self.number = number
         self.request = request
         self.fault: Exception | None = None
         self._attempt = attempt
-        self._outcome: Outcome | None = None
+        self._outcome: EpisodeOutcome | None = None
         self._episode: Episode | None = None
         self._messages: list[Message] = []
         self._turns = 0
-        self.text: str | None = None  # a prompt that is sent as it is
+        self.text: str | None = None  # a prompt that is sent without a chat template
 
     @property
     def over(self) -> bool:
@@ -144,7 +146,7 @@ class _Run:
 
     def open(self) -> None:
         if self.request.make is None:
-            self._outcome = Outcome("skipped", False)
+            self._outcome = EpisodeOutcome("skipped", False)
             return
         try:
             self._episode = self.request.make()
@@ -175,7 +177,7 @@ class _Run:
         except Exception as error:
             self._end(fault=error)
             return
-        if isinstance(answer, Outcome):
+        if isinstance(answer, EpisodeOutcome):
             self._end(outcome=answer)
         else:
             self._messages.append({"role": "user", "content": answer})
@@ -187,7 +189,7 @@ class _Run:
         except Exception as error:
             self._end(fault=error)
 
-    def _end(self, outcome: Outcome | None = None, fault: Exception | None = None) -> None:
+    def _end(self, outcome: EpisodeOutcome | None = None, fault: Exception | None = None) -> None:
         self._outcome, self.fault = outcome, fault
         self.close()
 
@@ -197,11 +199,11 @@ class _Run:
             return
         try:
             episode.close()
-        except Exception as error:  # what it gave back badly changes no result that is known
+        except Exception as error:  # the result is known already, and stays
             _log.warning("%s: closing its environment failed: %s", self.name, error)
 
     def again(self) -> _Run:
-        """The next attempt, from the start."""
+        """Make the next attempt, which starts from the beginning."""
         reason = f"{type(self.fault).__name__}: {self.fault}"
         if isinstance(self.fault, CycleQDError):
             reason = str(self.fault)
@@ -228,17 +230,17 @@ class _Run:
 
 
 class _Turn:
-    """What the model is asked for one episode in one round.
+    """The request to the model for one episode in one round.
 
-    lm-eval's models cut a prompt that is too long for them, from its beginning and in silence: an
-    episode that has outgrown the context must be ended instead.
+    lm-eval's models silently cut the beginning of a prompt that is too long. An episode that is
+    longer than the context must therefore be ended.
     """
 
     def __init__(self, lm: Any, run: _Run) -> None:
         self.run = run
         settings: dict[str, Any] = copy.deepcopy(run.request.arguments[1])
-        prompt = run.text if run.text is not None else _render(lm, run)
-        self.too_long = _tokens(lm, prompt) > _room(lm, settings)
+        prompt = run.text if run.text is not None else _render_chat(lm, run)
+        self.too_long = _count_tokens(lm, prompt) > _prompt_limit(lm, settings)
         self.request = Instance(
             request_type="generate_until",
             doc=run.request.doc,
@@ -248,7 +250,7 @@ class _Turn:
         )
 
 
-def _render(lm: Any, run: _Run) -> Any:
+def _render_chat(lm: Any, run: _Run) -> Any:
     try:
         return lm.apply_chat_template(run.messages, add_generation_prompt=True)
     except Exception as error:
@@ -259,15 +261,15 @@ def _render(lm: Any, run: _Run) -> Any:
         ) from error
 
 
-def _tokens(lm: Any, prompt: Any) -> int:
-    """The length of a prompt, 0 where the model's own tokens cannot be had."""
+def _count_tokens(lm: Any, prompt: Any) -> int:
+    """Count the tokens of a prompt; 0 if the model has no tokenizer to ask."""
     if not isinstance(prompt, str) or not hasattr(lm, "tok_encode"):
         return 0
     return len(lm.tok_encode(prompt))
 
 
-def _room(lm: Any, settings: dict[str, Any]) -> float:
-    """How many tokens a prompt may have."""
+def _prompt_limit(lm: Any, settings: dict[str, Any]) -> float:
+    """Compute the largest number of tokens that a prompt may have."""
     context = getattr(lm, "max_length", None)
     if not isinstance(context, int):
         return math.inf

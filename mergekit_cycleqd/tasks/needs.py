@@ -1,4 +1,4 @@
-"""What the agentic and coding tasks need on this machine, and whether it is there."""
+"""Check what the agentic and coding tasks need on this machine, for the command `tasks`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _DATA = {
 }
 
 
-def table() -> Table:
-    """One row per task: its data, what it runs in, and what is missing for that."""
-    server, box = _database(), _box()
+def needs_table() -> Table:
+    """Make a table with a row per task: its data, its environment, and what is missing."""
+    server, box = _missing_database(), _box_backend()
     found = Table("task", "data (metadata)", "runs in", "here", box=None, padding=(0, 2))
     for task, data in _DATA.items():
         name, missing = ("a MariaDB server", server) if task == "agentbench_db" else box
@@ -23,8 +23,8 @@ def table() -> Table:
     return found
 
 
-def _database() -> str | None:
-    """Why no private database server can be had, if so."""
+def _missing_database() -> str | None:
+    """Say why a private database server cannot be started; None if it can."""
     try:
         from mergekit_cycleqd.tasks.agentbench_db.mariadb import find_programs
 
@@ -34,8 +34,8 @@ def _database() -> str | None:
     return None
 
 
-def _box() -> tuple[str, str | None]:
-    """The backend that "auto" takes, and if there is none what each is missing."""
+def _box_backend() -> tuple[str, str | None]:
+    """Name the sandbox backend that "auto" chooses, or say what each backend misses."""
     from mergekit_cycleqd.sandbox.open import backends
 
     found = backends()

@@ -91,7 +91,7 @@ class Fleet(ABC):
 
 
 @dataclass(eq=False)
-class _Slot:
+class _WorkerSlot:
     """A place for one worker: the present worker, and the losses in this place.
 
     Attributes:
@@ -127,7 +127,7 @@ class Crew(Pool):
         self._family = family
         self._fleet = fleet
         self._say = say
-        self._slots: list[_Slot] = []
+        self._slots: list[_WorkerSlot] = []
         self._waiting: deque[Job] = deque()
         self._lost_workers: dict[str, int] = {}  # how often each job has lost its worker
         self._seconds: deque[float] = deque(maxlen=200)
@@ -186,7 +186,7 @@ class Crew(Pool):
         return records
 
     def close(self) -> None:
-        """End all workers."""
+        """End all workers, and release what they ran on."""
         for slot in self._slots:
             slot.remote.stop()
         self._fleet.close()
@@ -194,7 +194,7 @@ class Crew(Pool):
     def _grow(self) -> None:
         for _ in range(self._fleet.size() - self._dropped - len(self._slots)):
             self._numbers += 1
-            self._slots.append(_Slot(self._numbers, self._fleet.start(self._numbers)))
+            self._slots.append(_WorkerSlot(self._numbers, self._fleet.start(self._numbers)))
 
     def _hand_out(self) -> None:
         for slot in self._slots:
@@ -203,7 +203,7 @@ class Crew(Pool):
                 slot.since = time.monotonic()
                 slot.remote.send(job_message(slot.job))
 
-    def _take(self, slot: _Slot, answer: str) -> Record:
+    def _take(self, slot: _WorkerSlot, answer: str) -> Record:
         assert slot.job is not None
         self._lost_workers.pop(slot.job.name + slot.job.split, None)
         slot.job, slot.losses = None, 0
@@ -218,7 +218,7 @@ class Crew(Pool):
             return float("inf")
         return max(_LONGEST_SECONDS, _LONGEST_MEDIANS * statistics.median(self._seconds))
 
-    def _lose(self, slot: _Slot, what: str) -> list[Record]:
+    def _lose(self, slot: _WorkerSlot, what: str) -> list[Record]:
         """Replace or drop a worker. Its job goes to another worker, or fails for good."""
         slot.remote.stop()
         job, slot.job, slot.ready = slot.job, None, False

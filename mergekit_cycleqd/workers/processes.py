@@ -24,7 +24,7 @@ class _ProcessWorker(Remote):
         self.name = f"process {number}"
         self.line, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(
-            target=_serve,
+            target=_serve_pipe,
             args=(theirs, recipe, self.name, threads, devices),
             daemon=recipe.engine.gpus
             == 1,  # vLLM on several GPUs starts processes, which a daemon may not
@@ -64,7 +64,7 @@ class LocalProcesses(Fleet):
         self._visible = visible_devices(recipe.engine)
 
     def start(self, number: int) -> Remote:
-        """Start a process."""
+        """Start a process with its share of the cores and GPUs."""
         threads = max(1, (os.cpu_count() or 1) // self._count)
         devices = share_of_gpus(number, self._visible, self._recipe.engine.gpus)
         return _ProcessWorker(self._recipe, number, threads, devices)
@@ -125,7 +125,9 @@ def share_of_gpus(number: int, visible: Sequence[str], needed: int) -> str | Non
     return ",".join(visible[first : first + needed])
 
 
-def _serve(line: Connection, recipe: Recipe, name: str, threads: int, devices: str | None) -> None:
+def _serve_pipe(
+    line: Connection, recipe: Recipe, name: str, threads: int, devices: str | None
+) -> None:
     """Answer messages until the pipe closes, as it does when the main process ends."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN

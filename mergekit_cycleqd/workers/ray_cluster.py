@@ -77,9 +77,13 @@ class RayCluster(Fleet):
         workers = recipe.workers
         self._joined = not ray.is_initialized()
         if self._joined:
-            _join(workers.address)
+            _join_cluster(workers.address)
         self._cpus = workers.cpus_per_worker
-        self._gpus = _gpus(recipe) if workers.gpus_per_worker == "auto" else workers.gpus_per_worker
+        self._gpus = (
+            _gpus_per_worker(recipe)
+            if workers.gpus_per_worker == "auto"
+            else workers.gpus_per_worker
+        )
         self._size = 0
         self._looked = -math.inf
 
@@ -126,7 +130,7 @@ def _actor_end(error: RayError) -> str:
     return " ".join(line for line in str(error).splitlines() if not line.startswith("\t"))
 
 
-def _gpus(recipe: Recipe) -> float:
+def _gpus_per_worker(recipe: Recipe) -> float:
     """Count the GPUs of one worker. With `device: auto`, 0 if the cluster has no GPUs."""
     device = recipe.engine.device
     on_gpus = device.startswith("cuda")
@@ -135,7 +139,7 @@ def _gpus(recipe: Recipe) -> float:
     return float(recipe.engine.gpus) if on_gpus else 0.0
 
 
-def _join(address: str) -> None:
+def _join_cluster(address: str) -> None:
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         host, colon, port = address.removeprefix("ray://").rpartition(":")

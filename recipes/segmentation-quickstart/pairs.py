@@ -20,7 +20,7 @@ import yaml
 from rich.console import Console
 from scipy.stats import pearsonr
 
-from mergekit_cycleqd.experts.similarity import FILE, read
+from mergekit_cycleqd.experts.similarity import FILE, read_similarity
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.report import write_report
@@ -59,7 +59,7 @@ def shares(folder: Path) -> dict[str, dict[str, float]]:
 
 def similarity(folder: Path, tasks: Sequence[str]) -> float:
     """The mean cosine of two experts' singular values (paper, section 4.3), as the run keeps it."""
-    found = read(folder / FILE, tasks)
+    found = read_similarity(folder / FILE, tasks)
     assert found is not None
     (pair,) = found.pairs
     assert pair.values is not None

@@ -19,7 +19,13 @@ from mergekit_cycleqd.checkpoints.family_tensors import FamilyTensors
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.experts.measure_similarity import Lacking, keep_for_run, measure
-from mergekit_cycleqd.experts.similarity import FILE, Similarity, doubts, keep, read
+from mergekit_cycleqd.experts.similarity import (
+    FILE,
+    Similarity,
+    read_similarity,
+    similarity_warnings,
+    write_similarity,
+)
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.report import write_report
@@ -124,8 +130,8 @@ def changed(family: Family, folder: Path, factor: float) -> Family:
 def test_experts_that_cannot_add_to_one_another_are_doubted(
     factor: float, message: str, family: Family, cache: DirectionCache, tmp_path: Path
 ) -> None:
-    assert doubts(found(family, cache), NAMES) == []
-    (line,) = doubts(found(changed(family, tmp_path, factor), cache), NAMES)
+    assert similarity_warnings(found(family, cache), NAMES) == []
+    (line,) = similarity_warnings(found(changed(family, tmp_path, factor), cache), NAMES)
     assert line.startswith(message)
 
 
@@ -133,13 +139,13 @@ def test_what_was_written_reads_back_and_anything_else_is_none(
     family: Family, cache: DirectionCache, tmp_path: Path
 ) -> None:
     similarity, path = found(family, cache), tmp_path / FILE
-    keep(similarity, path)
-    assert read(path, COLOURS) == similarity
-    assert read(path, COLOURS[::-1]) is None
+    write_similarity(similarity, path)
+    assert read_similarity(path, COLOURS) == similarity
+    assert read_similarity(path, COLOURS[::-1]) is None
     for text in ("", "[]", "{}", '{"version": 1}', path.read_text()[:-9]):
         path.write_text(text)
-        assert read(path, COLOURS) is None
-    assert read(tmp_path / "none.json", COLOURS) is None
+        assert read_similarity(path, COLOURS) is None
+    assert read_similarity(tmp_path / "none.json", COLOURS) is None
 
 
 def test_a_run_keeps_it_if_all_bases_are_there_and_its_report_shows_it(
@@ -152,7 +158,7 @@ def test_a_run_keeps_it_if_all_bases_are_there_and_its_report_shows_it(
     with pytest.raises(SystemExit) as exit:
         main([str(write_run_recipe(tmp_path / "recipe.yaml", family)), "--out", str(run)])
     assert exit.value.code == 0
-    similarity = read(run / FILE, COLOURS)
+    similarity = read_similarity(run / FILE, COLOURS)
     assert similarity == found(family, cache)
     page = Page(write_report(run, None, ["html", "png", "svg", "csv"])[0])
     figure: dict[str, Any] = page.data["figures"]["similarity-values"]["data"][0]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mergekit_cycleqd.evaluators.open import open_harness
-from mergekit_cycleqd.experts.similarity import read
+from mergekit_cycleqd.experts.similarity import read_similarity
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.plan.forecast import forecast
-from mergekit_cycleqd.plan.measure import Measured
+from mergekit_cycleqd.plan.measure import MeasuredTimes
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.run.prepare import prepare
 from mergekit_cycleqd.system.units import duration, size
@@ -37,12 +37,12 @@ def test_a_plan_forecasts_compares_and_leaves_the_run_folder_alone(
     assert "measured on all search samples" in out and "none: the engine runs on the CPU" in out
     assert "red and green: cosine of singular values 0.9" in out
     (kept,) = (at.folder / "cache" / "similarity").iterdir()
-    assert read(kept, COLOURS) is not None
+    assert read_similarity(kept, COLOURS) is not None
     assert not at.out.exists()
     kept.write_text("{")
     code, again = plan(at, capsys)
     assert code == 0 and "45 matrices in the cache" in again and "to decompose" not in again
-    assert read(kept, COLOURS) is not None, "a broken file is made again"
+    assert read_similarity(kept, COLOURS) is not None, "a broken file is made again"
 
 
 def test_a_cluster_may_have_the_gpu_that_this_machine_has_not(
@@ -109,7 +109,7 @@ def test_a_forecast_adds_up_all_evaluations_of_all_workers(make_named_recipe: Re
 
     recipe = load_recipe(make_named_recipe(change))
     harness = open_harness(recipe)
-    found = Measured(load=10, first_swap=7, swap=1, evaluation=9, samples=12, of=72)
+    found = MeasuredTimes(load=10, first_swap=7, swap=1, evaluation=9, samples=12, of=72)
     told = forecast(recipe, harness, found, start=5, factorizing=20, cuda=True)
     searched, held_out = 2 + 3 + 100 + 1, 2 * 3 + 4
     once = 5 + 10 + 20 + 6

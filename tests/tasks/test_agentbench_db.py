@@ -23,7 +23,7 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.tasks.agentbench_db.mariadb import shared_server
 from mergekit_cycleqd.tasks.agentbench_db.model_statements import Reply
-from mergekit_cycleqd.tasks.agentbench_db.protocol import is_right, observation
+from mergekit_cycleqd.tasks.agentbench_db.protocol import is_right, sql_observation
 from mergekit_cycleqd.tasks.agentbench_db.task import DBBench
 from mergekit_cycleqd.tasks.episode import EpisodeError
 from mergekit_cycleqd.tasks.episode_task import evals_folder
@@ -400,12 +400,12 @@ def test_no_answer_breaks_the_comparison(answer: str) -> None:
 
 
 def test_an_observation_is_a_list_of_tuples_of_at_most_800_characters() -> None:
-    assert observation(Reply([("a", 1, None)])) == "[('a', 1, None)]"
-    assert observation(Reply([])) == "[]"
-    assert observation(Reply(error="1146 (42S02): no")) == "1146 (42S02): no"
+    assert sql_observation(Reply([("a", 1, None)])) == "[('a', 1, None)]"
+    assert sql_observation(Reply([])) == "[]"
+    assert sql_observation(Reply(error="1146 (42S02): no")) == "1146 (42S02): no"
     exact = Reply([("a" * (800 - 7),)])
-    assert observation(exact) == str(list(exact.rows))
-    assert observation(Reply([("a" * 794,)])) == str([("a" * 794,)])[:800] + "[TRUNCATED]"
+    assert sql_observation(exact) == str(list(exact.rows))
+    assert sql_observation(Reply([("a" * 794,)])) == str([("a" * 794,)])[:800] + "[TRUNCATED]"
 
 
 @needs_mariadb  # a task looks for its server when it is made

@@ -19,9 +19,9 @@ from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.recipe.tasks import Task
-from mergekit_cycleqd.tasks.episode import Episode, EpisodeError, Outcome, Prompt
+from mergekit_cycleqd.tasks.episode import Episode, EpisodeError, EpisodeOutcome, Prompt
 from mergekit_cycleqd.tasks.episode_task import Aggregation, EpisodeTask, evals_folder
-from mergekit_cycleqd.tasks.lockstep import install
+from mergekit_cycleqd.tasks.lockstep import install_rollout
 from tests.support.oracles import Chat, Oracle, ShortOracle, run_task
 
 
@@ -70,15 +70,15 @@ class Counting(Episode):
         REGISTER.fault(self.name, "open")
         return first(self.name, self.number)
 
-    def step(self, reply: str) -> str | Outcome:
+    def step(self, reply: str) -> str | EpisodeOutcome:
         REGISTER.fault(self.name, "step")
         if reply == "done":
-            return Outcome("completed", self.said == self.number, {"said": self.said})
+            return EpisodeOutcome("completed", self.said == self.number, {"said": self.said})
         self.said += 1
-        return f"{self.name} heard {reply}" if self.said < 40 else Outcome("limit", False)
+        return f"{self.name} heard {reply}" if self.said < 40 else EpisodeOutcome("limit", False)
 
-    def stop(self, status: str) -> Outcome:
-        return Outcome(status, False)
+    def stop(self, status: str) -> EpisodeOutcome:
+        return EpisodeOutcome(status, False)
 
     def close(self) -> None:
         with REGISTER.lock:
@@ -332,7 +332,7 @@ def test_a_second_use_of_the_cache_asks_the_model_nothing(tmp_path: Path) -> Non
 def test_installing_again_changes_nothing() -> None:
     make()
     before = (LM.rollout, CachingLM.rollout)
-    install()
+    install_rollout()
     assert (LM.rollout, CachingLM.rollout) == before
 
 

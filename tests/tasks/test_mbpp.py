@@ -10,7 +10,12 @@ from lm_eval.tasks import TaskManager
 
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.tasks.episode_task import evals_folder
-from mergekit_cycleqd.tasks.mbpp.problems import choose, load_dataset, load_file, read_task_ids
+from mergekit_cycleqd.tasks.mbpp.problems import (
+    choose_problems,
+    load_dataset,
+    load_file,
+    read_task_ids,
+)
 from mergekit_cycleqd.tasks.mbpp.task import find_program, make_prompt
 from tests.support.box_records import CODING, solve_coding, write_coding_problems
 from tests.support.oracles import Oracle, run_task
@@ -146,7 +151,7 @@ def test_samples_count_within_the_chosen_problems(
 
 def test_task_ids_that_no_problem_has_are_refused(file: Path, tmp_path: Path) -> None:
     with pytest.raises(CycleQDError, match="no problem has the task_id 4"):
-        choose(load_file(file), [2, 4])
+        choose_problems(load_file(file), [2, 4])
     path = tmp_path / "ids"
     path.write_text("two")
     with pytest.raises(CycleQDError, match=r"task_ids: .* must be a JSON list .*'two' is no task"):

@@ -7,7 +7,7 @@ import pytest
 
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.tasks.agentbench_os.problems import load_problems, standard_files
-from mergekit_cycleqd.tasks.agentbench_os.protocol import Action, observation, parse_action
+from mergekit_cycleqd.tasks.agentbench_os.protocol import Action, parse_action, shell_observation
 from tests.support.box_records import write_os_problem
 
 
@@ -55,7 +55,7 @@ def test_the_last_valid_act_is_the_action(reply: str, action: Action | None) -> 
     ],
 )
 def test_outputs_are_shown_plain_and_cut_where_long(output: str, text: str) -> None:
-    assert observation(output) == text
+    assert shell_observation(output) == text
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from mergekit_cycleqd.workers.processes import share_of_gpus, visible_devices
 from tests.support.recipes import RecipeMaker, use_function
 from tests.support.worker_runs import run_and
 
-SIZES = Sizes(model=100, base=80, experts=40, directions=20, factors=0, largest=0)
+SIZES = Sizes(model=100, base=80, experts=40, directions=20, on_disk=0, largest=0)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def model_card(subject: Subject) -> str:
         f"# {title}",
         sections.introduction(subject),
         sections.usage(subject),
-        _scores(subject),
+        _scores_section(subject),
         retention_section(subject.run, subject.model.scored, subject.model.genome),
         sections.archives_section(subject, FIGURE),
         sections.recipe(subject),
@@ -54,7 +54,7 @@ def card_metadata(subject: Subject) -> ModelCardData:
     )
 
 
-def _scores(subject: Subject) -> str:
+def _scores_section(subject: Subject) -> str:
     run, model = subject.run, subject.model
     holdout = table(run, model.scored, model.genome, "holdout")
     search = table(run, model.scored, model.genome, "search")

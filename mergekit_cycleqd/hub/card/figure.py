@@ -68,13 +68,13 @@ def _panel(archive: TaskArchive, scores: Mapping[str, float] | None) -> list[str
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{step_x:.1f}" height="{step_y:.1f}" '
             f'fill="{_colour(quality, low, high)}"/>'
         )
-    lines += _axes(archive)
+    lines += _axis_labels(archive)
     if scores is not None:
         lines.append(_star(archive, scores))
     return lines
 
 
-def _axes(archive: TaskArchive) -> list[str]:
+def _axis_labels(archive: TaskArchive) -> list[str]:
     bottom = _TOP + _PANEL
     low, high = archive.ranges[0]
     lines = [

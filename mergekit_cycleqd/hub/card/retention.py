@@ -29,7 +29,7 @@ def retention_section(run: RunView, title: str, genome: Genome) -> str:
         return ""
     rows = []
     for column in scored:
-        shown = [_score(column, base), _score(column, genome.id)]
+        shown = [_score_cell(column, base), _score_cell(column, genome.id)]
         ratio = number(column.relative(genome.id, base), ".2f")
         rows.append([column.title, f"`{column.metric}`", *shown, ratio])
     if len(comparable(scored, base)) > 1:
@@ -43,5 +43,5 @@ def retention_section(run: RunView, title: str, genome: Genome) -> str:
     )
 
 
-def _score(column: Column, genome: str) -> str:
+def _score_cell(column: Column, genome: str) -> str:
     return str(column.measured[genome].score) if genome in column.measured else "–"

@@ -170,7 +170,7 @@ def making(subject: Subject) -> str:
         rows.append([task.name, name + _origin(task), task.metric, *used])
     versions = ", ".join(f"{name} {version}" for name, version in run.header["versions"].items())
     told = "; ".join(
-        f"{key}: {_flat(value)}"
+        f"{key}: {_format_setting(value)}"
         for key, value in settings.items()
         if value is not None and value is not False
     )
@@ -231,7 +231,7 @@ def _origin(task: Task) -> str:
     return " (of mergekit-cycleqd)" if task.scored_by.brings_tasks else ""
 
 
-def _flat(value: object) -> str:
+def _format_setting(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {entry}" for key, entry in value.items() if entry is not None)
     return str(value)

@@ -1,1 +1,1 @@
-"""AgentBench's database task (DBBench)."""
+"""AgentBench's database task (DBBench): a model answers questions about a table in SQL."""

@@ -1,4 +1,4 @@
-"""The environment of a DBBench episode: a database with one table, and an account for it alone."""
+"""The environment of a DBBench episode: a database with one table, and an account for it only."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mergekit_cycleqd.tasks.agentbench_db.mysql_client import Endpoint, ServerEr
 Cell = str | int | float | None
 
 NAME = "dbbench"
-"""What a model sees as the name of its database and of its account. The real one is another every
-time, and a transcript must not be."""
+"""The name that a model sees for its database and its account. The real name differs each time,
+and transcripts must be equal."""
 
 _NAME = re.compile(rf"\b{NAME}\b")
 
@@ -27,12 +27,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as a record gives it: every column holds text.
+    """The table of a record. Every column holds text.
 
     Attributes:
-        name: Its name.
-        columns: Names of its columns.
-        rows: Their values.
+        name: Name of the table.
+        columns: Names of the columns.
+        rows: The values, by row and column.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Table:
 
     @property
     def fault(self) -> str | None:
-        """Why no server can make it, or None."""
+        """The reason why no server can make this table; None if one can."""
         names = [self.name, *self.columns]
         if not self.columns:
             return "it has no columns"
@@ -59,17 +59,21 @@ class Table:
 
 
 class EpisodeDatabase:
-    """A database that is made anew, and dropped by `close`."""
+    """A new database for one episode, which `close` drops."""
 
     def __init__(self, server: Server, table: Table) -> None:
         """Make the database, its account and its table.
 
+        Args:
+            server: The server.
+            table: The table.
+
         Raises:
-            ServerError: If the server cannot.
+            ServerError: If the server refuses, or cannot be reached.
         """
         self._server = server
         self._table = table
-        # no underscore: it is a wildcard in GRANT, and would reach into other episodes
+        # no underscore: in GRANT it is a wildcard, which would match other episodes' databases
         self._name = f"episode{secrets.token_hex(8)}"
         password = secrets.token_hex(16)
         admin = server.admin
@@ -92,7 +96,7 @@ class EpisodeDatabase:
         ]
         if self._table.rows:
             row = f"({', '.join(['%s'] * len(self._table.columns))})"
-            # PyMySQL puts values in by %, so that one in a name must be doubled
+            # PyMySQL formats values with %, so that a % in a name must be doubled
             into = f"INSERT INTO {table} VALUES ".replace("%", "%%")  # noqa: S608
             values = [_as_text(cell) for cells in self._table.rows for cell in cells]
             statements.append((into + ", ".join([row] * len(self._table.rows)), values))
@@ -102,7 +106,7 @@ class EpisodeDatabase:
         """Run one statement of the model.
 
         Raises:
-            ServerError: If the server broke: not for anything that the statement does.
+            ServerError: If the server broke; never for what the statement does.
         """
         reply = run_statement(self._account, self._name, _NAME.sub(self._name, sql))
         if reply.lost:
@@ -119,19 +123,19 @@ class EpisodeDatabase:
         try:
             administrate(self._server.admin, f"KILL {number}")
         except ServerError as error:
-            self._server.check()  # it had ended already, if the server is still there
+            self._server.check()  # if the server answers, the statement had ended already
             _log.debug("%s", error)
 
     def table_hash(self) -> str:
-        """AgentBench's hash of the table's content, in the form of its data: ``[('<hex>',)]``.
+        """Compute AgentBench's hash of the table's content, in its form ``[('<hex>',)]``.
 
-        Where the table cannot be read any more, this is what the server says of it.
+        If the table cannot be read any more, the server's error is returned.
 
         Raises:
             ServerError: If the server broke.
         """
         columns = ", ".join(map(_quoted, self._table.columns))
-        # as the model's account, for the model may have made the table a view of whatever it likes
+        # with the model's rights, since the model may have replaced the table by a view of others
         reply = self.execute(
             "SELECT MD5(GROUP_CONCAT(rowhash ORDER BY rowhash)) FROM "  # noqa: S608
             f"(SELECT SUBSTRING(MD5(CONCAT_WS(',', {columns})), 1, 5) AS rowhash "
@@ -143,7 +147,7 @@ class EpisodeDatabase:
         """Drop the database and the account.
 
         Raises:
-            ServerError: If the server cannot.
+            ServerError: If the server refuses, or cannot be reached.
         """
         if not self._server.gone:
             administrate(

@@ -1,8 +1,8 @@
-"""The database server of an evaluation: a private mariadbd, or one that the user names.
+"""The database server of an evaluation: a private mariadbd, or a server that the user names.
 
-The private one listens on a unix socket alone, keeps its data in memory where there is room, and
-is shared by all tasks of this process. It starts when it is first needed and ends with the process,
-also when that is killed (see `server_guard`).
+The private server listens on a unix socket only, and keeps its data in memory if there is room. All
+tasks of this process share it. It starts when it is first needed, and ends with the process, even
+if the process is killed (see `server_guard.py`).
 """
 
 from __future__ import annotations
@@ -29,55 +29,55 @@ from mergekit_cycleqd.tasks.agentbench_db.mysql_client import (
 )
 
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108
-_ROOM = 1 << 30  # bytes that must be free there
-_MEMORY = 3 << 30  # bytes that the server may hold; more is an error of the statement
-_FILE_SIZE = 256 << 20  # bytes that one file of the server may grow to
-_START = 60.0  # seconds until a server that does not answer is given up
+_ROOM = 1 << 30  # bytes that must be free in memory for the data folder
+_MEMORY = 3 << 30  # bytes of memory for the server; a statement that needs more gets an error
+_FILE_SIZE = 256 << 20  # largest size of one file of the server, in bytes
+_START = 60.0  # seconds to wait for the server's first answer
 _PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/usr/libexec")
 
 
 class Server:
-    """A server, and the account that makes databases on it.
+    """A database server, and an account that may make databases on it.
 
     Attributes:
         admin: The account.
-        database_options: What stands behind a name in CREATE DATABASE.
+        database_options: The text after the name in CREATE DATABASE.
     """
 
     database_options = "CHARACTER SET utf8mb4"
 
     def __init__(self, admin: Endpoint) -> None:
-        """Take the account; nothing is connected."""
+        """Keep the account; nothing is connected."""
         self.admin = admin
 
     @property
     def gone(self) -> bool:
-        """Whether it is known to have ended, with all databases."""
+        """Whether the server is known to have ended, with all its databases."""
         return False
 
     def check(self) -> None:
-        """See that it is there.
+        """Check that the server answers.
 
         Raises:
-            ServerError: If it is not.
+            ServerError: If it does not answer.
         """
         administrate(self.admin, "SELECT 1")
 
 
 class PrivateServer(Server):
-    """A mariadbd of our own, running from construction to `stop`."""
+    """A private mariadbd, which runs from construction to `stop`."""
 
-    database_options = ""  # its defaults are what databases need
+    database_options = ""  # the server's defaults are right already
 
     def __init__(self) -> None:
-        """Make a new data folder and start it; about a second.
+        """Make a new data folder, and start the server in it, which takes about a second.
 
         Raises:
             ServerError: If mariadbd is missing or does not start.
         """
         programs = find_programs()
         in_memory = os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > _ROOM
-        # a socket's path may have 107 characters: the shortest folder there is
+        # a socket's path may have at most 107 characters, so the folder's path must be short
         self._folder = tempfile.mkdtemp(prefix="cycleqd-", dir=_IN_MEMORY if in_memory else None)
         super().__init__(Endpoint("root", "", socket=f"{self._folder}/socket"))
         job = {
@@ -93,12 +93,12 @@ class PrivateServer(Server):
             [sys.executable, "-I", "-S", str(guard), json.dumps(job)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for us: episodes still give their databases back
+            start_new_session=True,  # not ended by Ctrl-C: episodes must still drop their databases
         )
         atexit.register(self.stop)
         try:
             self._wait()
-            # others who run as the server's user could open its socket
+            # without a password, other processes of the server's user could open its socket
             password = secrets.token_hex(16)
             administrate(self.admin, ("SET PASSWORD = PASSWORD(%s)", [password]))
             self.admin = Endpoint("root", password, socket=self.admin.socket)
@@ -124,11 +124,11 @@ class PrivateServer(Server):
 
     @property
     def gone(self) -> bool:
-        """Whether it ended, or is that of the process that this one was forked from."""
+        """Whether the server ended, or belongs to the process that this one was forked from."""
         return os.getpid() != self._owner or self._guard.poll() is not None
 
     def check(self) -> None:
-        """As `Server.check`; a server that ended is never the right one, whatever runs now.
+        """Check that the server runs and answers.
 
         Raises:
             ServerError: If it ended or does not answer.
@@ -138,7 +138,7 @@ class PrivateServer(Server):
         super().check()
 
     def stop(self) -> None:
-        """End it and remove its data."""
+        """End the server, and remove its data."""
         atexit.unregister(self.stop)
         if os.getpid() != self._owner:
             return
@@ -149,10 +149,10 @@ class PrivateServer(Server):
 
 
 def find_programs() -> tuple[str, str]:
-    """The paths of mariadb-install-db and mariadbd.
+    """Find the paths of mariadb-install-db and mariadbd.
 
     Raises:
-        ServerError: If one is not installed, with the ways to get it.
+        ServerError: If one of them is not installed. The message says how to get it.
     """
     path = os.pathsep.join((os.environ.get("PATH", ""), *_PLACES))
     found = [shutil.which(name, path=path) for name in ("mariadb-install-db", "mariadbd")]
@@ -171,10 +171,10 @@ _shared: list[PrivateServer] = []
 
 
 def shared_server() -> PrivateServer:
-    """This process's private server, started if none runs.
+    """Get the private server of this process. It is started if none runs.
 
     Raises:
-        ServerError: If it cannot be.
+        ServerError: If it cannot be started.
     """
     with _lock:
         if not _shared or _shared[0].gone:
@@ -185,7 +185,7 @@ def shared_server() -> PrivateServer:
 
 
 def _other_user() -> tuple[int, int] | None:
-    """Whom the server runs as where we are root: mariadbd is no program to run as root."""
+    """Choose a user for the server if this process is root, since mariadbd must not run as root."""
     if os.geteuid() != 0:
         return None
     for name in ("mysql", "nobody"):
@@ -200,7 +200,7 @@ def _other_user() -> tuple[int, int] | None:
 def _commands(programs: tuple[str, str], folder: Path) -> list[list[str]]:
     install, server = programs
     data = f"--datadir={folder / 'data'}"
-    # "loose": a version without such an option only warns
+    # "loose": a version without this option only prints a warning
     no_sync = "--loose-innodb-flush-method=nosync"
     return [
         [
@@ -224,7 +224,7 @@ def _commands(programs: tuple[str, str], folder: Path) -> list[list[str]]:
             "--skip-symbolic-links",
             "--skip-log-bin",
             "--character-set-server=utf8mb4",
-            # of MariaDB's the one that compares most as MySQL 8's default does
+            # the collation of MariaDB that is most like the default of MySQL 8
             "--collation-server=utf8mb4_unicode_520_nopad_ci",
             f"--sql-mode={SQL_MODE}",
             no_sync,
@@ -242,7 +242,7 @@ def _commands(programs: tuple[str, str], folder: Path) -> list[list[str]]:
             "--max-allowed-packet=1M",
             "--max-session-mem-used=64M",
             "--tmp-disk-table-size=64M",
-            "--group-concat-max-len=1024",  # MySQL's own
+            "--group-concat-max-len=1024",  # the default of MySQL
             f"--lock-wait-timeout={SECONDS}",
             f"--innodb-lock-wait-timeout={SECONDS}",
         ],

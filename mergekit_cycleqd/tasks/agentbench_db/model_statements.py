@@ -1,4 +1,4 @@
-"""Statements that a model wrote, with bounds on their time and on what comes back."""
+"""Run SQL statements that a model wrote, with limits on their time and on the size of results."""
 
 from __future__ import annotations
 
@@ -16,40 +16,42 @@ from mergekit_cycleqd.tasks.agentbench_db.mysql_client import (
     UnbufferedCursor,
     connect,
     error_parts,
-    refused,
+    server_error,
 )
 
 SECONDS = 5
-"""Wall time of one statement of a model; those of the benchmark take milliseconds."""
+"""Longest wall time of one statement, in seconds. The benchmark's own take milliseconds."""
 
-_GRACE = 10.0  # seconds that a server under load has to end a statement by itself, and say so
-_KEEP = 4000  # characters of a result that are kept at least; more than a model is shown
-_RECEIVE = 4 << 20  # bytes of a result that are received before its statement is killed
+_GRACE = 10.0  # seconds for a server under load to end a slow statement by itself
+_KEEP = 4000  # least number of characters of a result to keep; more than a model is shown
+_RECEIVE = 4 << 20  # bytes of a result to receive before its statement is killed
 
 _TOO_SLOW = (
     "3024 (HY000): Query execution was interrupted, maximum statement execution time exceeded"
 )
 _TOO_LARGE = "1153 (08S01): Got a packet bigger than 'max_allowed_packet' bytes"
 
-# access denied, no such database: a model can drop its database, or change its own password
+# access denied, no such database: caused by a model that dropped its database, or changed its
+# password
 _OWN_DOING = (1044, 1045, 1049, 1698)
-# shutting down, interrupted, killed: a model can kill its own connection, but a dying server
-# says the same
+# shutting down, interrupted, killed: sent if a model killed its own connection, and also by a
+# server that is ending
 _KILLED = (1053, 1077, 1078, 1079, 1317, 1927)
 
-# models' statements that run at the same time; some can make a server hold gigabytes
+# limits the statements that run at the same time, since some make a server hold gigabytes
 _turns = threading.BoundedSemaphore(4)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of one statement.
+    """The result of one statement.
 
     Attributes:
-        rows: The first rows of its (first) result; all of them where they are short.
-        error: What the server said instead, such as ``1146 (42S02): Table 'a.b' doesn't exist``.
-        lost: Whether the connection ended: by a statement that ends its own, or with the server.
-        running: The connection whose statement may still be running on the server.
+        rows: The first rows of the statement's first result; all rows if they are short.
+        error: The server's error, such as ``1146 (42S02): Table 'a.b' doesn't exist``; None without
+            one.
+        lost: Whether the connection ended: the statement ended it, or the server broke.
+        running: Number of the connection if its statement may still run on the server, else None.
     """
 
     rows: Sequence[tuple[Any, ...]] = ()
@@ -65,12 +67,12 @@ def run_statement(endpoint: Endpoint, database: str, sql: str) -> Reply:
     AgentBench.
 
     Args:
-        endpoint: An account that may use this database alone.
-        database: The database that it begins in.
+        endpoint: The server, and an account that may use this database only.
+        database: The database that the connection starts in.
         sql: The statement.
 
     Returns:
-        Its rows or its error: nothing that a statement does raises an exception.
+        The statement's rows or error. Nothing that a statement does raises an exception.
 
     Raises:
         ServerError: If there is no server to connect to.
@@ -84,12 +86,12 @@ def _run(endpoint: Endpoint, database: str, sql: str) -> Reply:
     kept = 0.0
     cursor: Any = None
     try:
-        connection = connect(endpoint, _Bounded, database, SECONDS + _GRACE)
+        connection = connect(endpoint, _BoundedConnection, database, SECONDS + _GRACE)
     except (MySQLError, OSError, RuntimeError) as failure:
         code, state, message = error_parts(failure)
         if code in _OWN_DOING:
             return Reply(error=f"{code} ({state}): {message}")
-        raise refused(endpoint, failure) from failure
+        raise server_error(endpoint, failure) from failure
     try:
         connection.bound()
         cursor = connection.cursor(UnbufferedCursor)
@@ -99,7 +101,7 @@ def _run(endpoint: Endpoint, database: str, sql: str) -> Reply:
                 rows.append(row)
                 kept += len(str(row))
         kept = math.inf
-        while cursor.nextset():  # of a compound statement: it runs to its end, nobody reads it
+        while cursor.nextset():  # results of a compound statement are read to its end, and dropped
             while cursor.fetchone() is not None:
                 pass
         return Reply(rows)
@@ -108,7 +110,7 @@ def _run(endpoint: Endpoint, database: str, sql: str) -> Reply:
         return Reply(rows, error, running=connection.number)
     except Exception as failure:
         code, state, message = error_parts(failure)
-        unanswered = 2000 <= code < 3000  # by the server: the client's own codes
+        unanswered = 2000 <= code < 3000  # codes of the client: the server did not answer
         if unanswered and connection.late:
             return Reply(error=_TOO_SLOW, running=connection.number)
         lost = unanswered or code in _KILLED
@@ -123,11 +125,11 @@ def _run(endpoint: Endpoint, database: str, sql: str) -> Reply:
 
 
 class _TooMuch(Exception):
-    """More came back than anybody will read."""
+    """A result is larger than `_RECEIVE` bytes."""
 
 
-class _Bounded(BaseConnection):
-    """A connection that receives so many bytes, in so much time, and no more."""
+class _BoundedConnection(BaseConnection):
+    """A connection with limits on the bytes that it receives, and on the time."""
 
     def __init__(self, **settings: Any) -> None:
         self._left = math.inf
@@ -135,7 +137,7 @@ class _Bounded(BaseConnection):
         super().__init__(**settings)
 
     def bound(self) -> None:
-        """From here on the bounds hold."""
+        """Start the limits on bytes and time."""
         self._left = _RECEIVE
         self._end = time.monotonic() + SECONDS + _GRACE
 
@@ -148,7 +150,7 @@ class _Bounded(BaseConnection):
         return time.monotonic() > self._end
 
     def _read_bytes(self, num_bytes: int) -> bytes:
-        # counted here, for one row alone can be larger than memory
+        # counted before a row is complete, since one row can be larger than memory
         self._left -= num_bytes
         if self._left < 0:
             raise _TooMuch
@@ -159,7 +161,7 @@ class _Bounded(BaseConnection):
 
 
 def _let_go(cursor: Any) -> None:
-    """Drop an unbuffered cursor. Its own `close` would first receive all that is left."""
+    """Drop an unbuffered cursor. Its own `close` would first receive the rest of the result."""
     if cursor is None:
         return
     if cursor._result is not None:

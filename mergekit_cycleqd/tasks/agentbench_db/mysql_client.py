@@ -1,4 +1,4 @@
-"""Connections to a MySQL or MariaDB server, and our own statements over them."""
+"""Connect to a MySQL or MariaDB server, and run this package's own statements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mergekit_cycleqd.errors import CycleQDError
 
 
 class ServerError(CycleQDError):
-    """No database server can be had, or it broke: the machinery's fault, never a wrong answer."""
+    """A database server is missing or broke. This is never counted as a wrong answer."""
 
 
 try:
@@ -25,7 +25,7 @@ except ImportError as missing:
     ) from missing
 
 if TYPE_CHECKING:
-    BaseConnection = Connection[Any]  # generic in its stubs alone
+    BaseConnection = Connection[Any]  # generic only in the type stubs
 else:
     BaseConnection = Connection
 
@@ -34,9 +34,9 @@ UnbufferedCursor = SSCursor
 
 C = TypeVar("C", bound=BaseConnection)
 
-_PATIENCE = 60  # seconds for our own: a table is dropped after what was done to it is undone
+_PATIENCE = 60  # seconds for our own statements; a DROP waits for the rollback of a model's changes
 
-# what MySQL 8 has by default, without STRICT_TRANS_TABLES
+# the default of MySQL 8, without STRICT_TRANS_TABLES
 SQL_MODE = (
     "ONLY_FULL_GROUP_BY,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
     "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
@@ -49,9 +49,9 @@ class Endpoint:
 
     Attributes:
         user: Name of the account.
-        password: Its password; in no text that shows an endpoint.
-        socket: Path of the server's unix socket, or None for `host` and `port`.
-        host: Name or address.
+        password: Password of the account; never shown in the endpoint's text.
+        socket: Path of the server's unix socket; None to use `host` and `port`.
+        host: Name or address of the server.
         port: TCP port.
     """
 
@@ -63,10 +63,10 @@ class Endpoint:
 
     @classmethod
     def parse(cls, dsn: str) -> Endpoint:
-        """Read ``mysql://user:password@host:port/``; special characters percent-encoded.
+        """Parse ``mysql://user:password@host:port/``, with special characters percent-encoded.
 
         Raises:
-            ServerError: If it is something else.
+            ServerError: If the text has another form.
         """
         try:
             parts = urlsplit(dsn)
@@ -84,12 +84,16 @@ class Endpoint:
 
     @property
     def place(self) -> str:
-        """The server, for messages."""
+        """The server's socket or address, for messages."""
         return self.socket or f"{self.host}:{self.port}"
 
 
 def administrate(endpoint: Endpoint, *statements: str | tuple[str, Sequence[Any]]) -> None:
-    """Run statements of our own in one connection, each alone or with its parameters.
+    """Run statements of this package in one connection.
+
+    Args:
+        endpoint: The server and the account.
+        statements: The statements, each as a text or with its parameters.
 
     Raises:
         ServerError: If the server refuses one, or cannot be reached.
@@ -108,7 +112,7 @@ def administrate(endpoint: Endpoint, *statements: str | tuple[str, Sequence[Any]
         finally:
             connection.close()
     except (MySQLError, OSError, RuntimeError) as error:
-        raise refused(endpoint, error) from error
+        raise server_error(endpoint, error) from error
 
 
 def connect(endpoint: Endpoint, kind: type[C], database: str | None, seconds: float) -> C:
@@ -117,13 +121,13 @@ def connect(endpoint: Endpoint, kind: type[C], database: str | None, seconds: fl
     Args:
         endpoint: The server and the account.
         kind: The class of the connection.
-        database: Which database to begin in.
-        seconds: How long to wait for each piece of an answer.
+        database: The database to start in; None for none.
+        seconds: Seconds to wait for each piece of an answer.
 
     Raises:
-        OSError: If it cannot be reached.
-        MySQLError: If it refuses.
-        RuntimeError: If PyMySQL lacks what the account's authentication needs.
+        OSError: If the server cannot be reached.
+        MySQLError: If the server refuses.
+        RuntimeError: If PyMySQL lacks a library that the account's authentication needs.
     """
     connection = kind(
         user=endpoint.user,
@@ -140,11 +144,13 @@ def connect(endpoint: Endpoint, kind: type[C], database: str | None, seconds: fl
         write_timeout=seconds,
         defer_connect=True,
     )
-    connection.connect(_socket(endpoint))  # its own is left open where there is no server
+    connection.connect(
+        _open_socket(endpoint)
+    )  # PyMySQL would leak its own socket if there is no server
     return connection
 
 
-def _socket(endpoint: Endpoint) -> socket.socket:
+def _open_socket(endpoint: Endpoint) -> socket.socket:
     if endpoint.socket is None:
         found = socket.create_connection((endpoint.host, endpoint.port), timeout=10)
     else:
@@ -159,8 +165,13 @@ def _socket(endpoint: Endpoint) -> socket.socket:
     return found
 
 
-def refused(endpoint: Endpoint, error: Exception) -> ServerError:
-    """The error for what `connect` or a statement of our own raised."""
+def server_error(endpoint: Endpoint, error: Exception) -> ServerError:
+    """Make the error to report for an exception of `connect` or of a statement.
+
+    Args:
+        endpoint: The server.
+        error: The exception.
+    """
     code, _, message = error_parts(error)
     if isinstance(error, OSError):
         return ServerError(f"no database server at {endpoint.place}: {error.strerror or error}")
@@ -168,7 +179,7 @@ def refused(endpoint: Endpoint, error: Exception) -> ServerError:
 
 
 def error_parts(error: Exception) -> tuple[int, str, str]:
-    """Number, SQL state and message of an error, of the server or in what it sent."""
+    """Split an error into number, SQL state and message. Other errors get number 2000."""
     if isinstance(error, MySQLError) and len(error.args) == 2:
         code, message = error.args
         return int(code), getattr(error, "sqlstate", None) or "HY000", str(message)

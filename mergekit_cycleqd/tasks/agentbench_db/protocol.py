@@ -1,4 +1,4 @@
-"""What DBBench's model reads and writes, and when an answer is right (AgentBench v0.2)."""
+"""DBBench's prompt, its actions and observations, and the judging of answers (AgentBench v0.2)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mergekit_cycleqd.tasks.episode import Message
 Protocol = Literal["v0.2", "released", "lenient"]
 
 MAX_ROUNDS: dict[str, int] = {"v0.2": 15, "released": 5, "lenient": 15}
-"""Statements that a model may run, per protocol."""
+"""Largest number of statements that a model may run, by protocol."""
 
 CHANGES = frozenset({"INSERT", "UPDATE", "DELETE"})
-"""The types of record that are judged by the table, not by the answer."""
+"""The types of records that are judged by the table's content, not by the answer."""
 
-# The benchmark's own words (AgentBench, Apache-2.0): with others, scores would not compare.
+# The benchmark's own words (AgentBench, Apache-2.0), so that scores can be compared.
 INSTRUCTIONS = """
 I will ask you a question, then you should help me operate a MySQL database with SQL to answer the \
 question.
@@ -50,12 +50,17 @@ Your input will be raw MySQL response, you have to deal with it by yourself.
 _ACTION = re.compile(r"Action: (.*?)\n")
 _SQL = re.compile(r"```sql\n([\s\S]*?)\n```")
 _ANSWER = re.compile(r"\nFinal Answer:(.*)")
-_SHOWN = 800  # characters of an observation
-_LITERAL = 20_000  # characters of an answer that are parsed; more is no answer of a benchmark
+_SHOWN = 800  # longest observation, in characters
+_LITERAL = 20_000  # longest answer to parse, in characters; real answers are far shorter
 
 
 def first_messages(description: str, add_description: str) -> list[Message]:
-    """The chat that an episode begins with."""
+    """Write the chat that an episode starts with.
+
+    Args:
+        description: The question.
+        add_description: The table's name and columns.
+    """
     return [
         {"role": "user", "content": INSTRUCTIONS},
         {"role": "assistant", "content": "Ok."},
@@ -64,39 +69,45 @@ def first_messages(description: str, add_description: str) -> list[Message]:
 
 
 def is_operation(reply: str) -> bool:
-    """Whether a model's turn asks for a statement to be run."""
+    """Whether a model's reply asks to run a statement."""
     action = _ACTION.search(reply)
     return action is not None and action[1] == "Operation"
 
 
 def sql_of(reply: str) -> str | None:
-    """The statement of a turn, in one line; None where it has no block of SQL."""
+    """Find the statement in a reply, as one line; None if the reply has no block of SQL."""
     block = _SQL.search(reply)
     return block[1].strip().replace("\n", " ") if block else None
 
 
 def answer_of(reply: str) -> str | None:
-    """The final answer of a turn, as it is written, or None."""
+    """Find the final answer in a reply, as it is written; None if it has none."""
     answer = _ANSWER.search(reply)
     return answer[1] if answer else None
 
 
-def observation(reply: Reply) -> str:
-    """What the model reads of a statement's result."""
+def sql_observation(reply: Reply) -> str:
+    """Write the result of a statement for the model: rows or error, cut if too long."""
     text = reply.error or str(list(reply.rows))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}[TRUNCATED]"
 
 
 def is_right(protocol: Protocol, answer: str, label: Sequence[str]) -> bool:
-    """Compare an answer to a question with the record's label."""
+    """Compare an answer with the record's label.
+
+    Args:
+        protocol: The rules of comparison.
+        answer: The answer as the model wrote it.
+        label: The right values.
+    """
     compare: Callable[[list[Any], Sequence[str]], bool] = (
         _equal_leniently if protocol == "lenient" else _equal
     )
-    return compare(_values(answer), label)
+    return compare(_parse_values(answer), label)
 
 
-def _values(answer: str) -> list[Any]:
-    """The answer as a list: that of a Python literal, or the text itself as its only element."""
+def _parse_values(answer: str) -> list[Any]:
+    """Parse an answer as a list: of a Python literal, or with the text as its only element."""
     if len(answer) > _LITERAL:
         return [answer]
     try:
@@ -113,14 +124,14 @@ def _equal(values: list[Any], label: Sequence[str]) -> bool:
             return bool(values[0] == label[0])
     try:
         return set(values) == set(label)
-    except TypeError:  # of a list within the list
+    except TypeError:  # a list within the list cannot be hashed
         return False
 
 
 def _equal_leniently(values: list[Any], label: Sequence[str]) -> bool:
-    """Equal as multisets, numbers to a hundredth (AgentBench's function-calling head)."""
-    numbers, texts = _split(values)
-    label_numbers, label_texts = _split(label)
+    """Compare as multisets, numbers to a hundredth (AgentBench's function-calling branch)."""
+    numbers, texts = _split_numbers(values)
+    label_numbers, label_texts = _split_numbers(label)
     return (
         texts == label_texts
         and len(numbers) == len(label_numbers)
@@ -130,8 +141,8 @@ def _equal_leniently(values: list[Any], label: Sequence[str]) -> bool:
     )
 
 
-def _split(values: Sequence[Any]) -> tuple[list[float], Counter[str]]:
-    """The numbers and the other texts among the elements of an answer."""
+def _split_numbers(values: Sequence[Any]) -> tuple[list[float], Counter[str]]:
+    """Split the elements of an answer into numbers and other texts."""
     numbers: list[float] = []
     texts: Counter[str] = Counter()
     for value in values:

@@ -1,4 +1,4 @@
-"""Reading DBBench's records from the files of an AgentBench clone, or from files like them."""
+"""Read DBBench's records from the files of an AgentBench clone, or from files of the same form."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mergekit_cycleqd.tasks.agentbench_db.database import Cell, Table
 from mergekit_cycleqd.tasks.agentbench_db.protocol import CHANGES
 
 FILES = ("standard.jsonl", "dev.jsonl")
-"""The files of the benchmark, in the order in which their records are numbered."""
+"""The files of the benchmark. Their records are numbered in this order."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class _Record(_Strict):
 
 
 def benchmark_files(root: str) -> list[Path]:
-    """The files in a clone of AgentBench, or in its data folder.
+    """Find the files in a clone of AgentBench, or in its data folder.
 
     Raises:
         CycleQDError: If they are not there.
@@ -62,19 +62,19 @@ def benchmark_files(root: str) -> list[Path]:
     )
 
 
-def read_records(files: Sequence[Path]) -> list[dict[str, Any]]:
-    """Read every record, as the plain mappings that lm-eval wants of documents.
+def read_dbbench_records(files: Sequence[Path]) -> list[dict[str, Any]]:
+    """Read all records, as plain mappings, which lm-eval uses as documents.
 
-    A record's `id` is its place, counted from 0 through all files: 0 to 299 are the benchmark's
-    standard.jsonl, 300 to 359 its dev.jsonl. A table that no server can make leaves its record in
-    place, with the reason under `skip`.
+    A record's `id` is its position, counted from 0 through all files: 0 to 299 are the benchmark's
+    standard.jsonl, 300 to 359 its dev.jsonl. A record whose table no server can make keeps its
+    position, and has the reason under `skip`.
 
     Raises:
-        CycleQDError: If a file cannot be read, or a record is not one.
+        CycleQDError: If a file cannot be read, or a line is not a record.
     """
     documents: list[dict[str, Any]] = []
     for path in files:
-        for number, line in _lines(path):
+        for number, line in _numbered_lines(path):
             document = _document(line, f"{path}, line {number}") | {"id": len(documents)}
             if "skip" in document:
                 _log.warning(
@@ -88,7 +88,7 @@ def read_records(files: Sequence[Path]) -> list[dict[str, Any]]:
     return documents
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeError) as error:
@@ -126,6 +126,6 @@ def _document(line: str, where: str) -> dict[str, Any]:
 
 
 def table_of(document: dict[str, Any]) -> Table:
-    """The table of a document."""
+    """Make the table of a document."""
     table = document["table"]
     return Table(table["name"], tuple(table["columns"]), table["rows"])

@@ -1,10 +1,14 @@
-"""Runs a server for another process and ends it with that process, whatever becomes of that one.
+"""A program that runs a server for another process, and ends it when that process ends.
 
-A program of its own, of the standard library alone: `python server_guard.py JOB`, where JOB is
-JSON with `folder`, `commands` (run one after the other, the last one being the server), `user`
-(uid and gid to run them as, or null), `memory` and `file_size` (bytes that a process may hold, and
-that any file may grow to). It ends, and removes the folder, when its standard input is closed or
-its parent is gone; when a command fails it prints the end of what the commands wrote.
+It uses the standard library only: `python server_guard.py JOB`. JOB is JSON with these keys:
+
+- `folder`: the server's folder, which is removed at the end.
+- `commands`: commands to run one after the other; the last is the server.
+- `user`: uid and gid to run them as, or null.
+- `memory`, `file_size`: limits of a process and of any file, in bytes.
+
+The program ends when its standard input is closed or its parent has ended. If a command fails, it
+prints the end of the commands' output.
 """
 
 from __future__ import annotations
@@ -27,26 +31,26 @@ _LOOK_EVERY = 0.05  # seconds
 
 
 def main(job: dict[str, Any]) -> None:
-    """Run the commands of a job until one fails, the last one ends or nobody needs it any more."""
+    """Run the commands of a job until one fails, the last one ends, or the parent is gone."""
     owner = os.getppid()
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     folder = Path(job["folder"])
     try:
         if job["user"]:
             os.chown(folder, *job["user"])
         log = folder / "log"
         with log.open("wb") as output:
-            if any(_failed(command, job, output, owner) for command in job["commands"]):
+            if any(_command_failed(command, job, output, owner) for command in job["commands"]):
                 print(log.read_text(errors="replace")[-4000:])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _failed(command: list[str], job: dict[str, Any], output: BinaryIO, owner: int) -> bool:
+def _command_failed(command: list[str], job: dict[str, Any], output: BinaryIO, owner: int) -> bool:
     user: dict[str, Any] = {}
     if job["user"]:
         uid, gid = job["user"]
@@ -54,7 +58,7 @@ def _failed(command: list[str], job: dict[str, Any], output: BinaryIO, owner: in
     libc = ctypes.CDLL(None)
 
     def prepare() -> None:
-        # the server must not outlive this process either, nor fill the machine's memory
+        # the server must not outlive this process, nor fill the machine's memory
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_size"], job["file_size"]))
         resource.setrlimit(resource.RLIMIT_DATA, (job["memory"], job["memory"]))
@@ -67,7 +71,7 @@ def _failed(command: list[str], job: dict[str, Any], output: BinaryIO, owner: in
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        restore_signals=False,  # a file at its limit must be an error, not the signal that kills
+        restore_signals=False,  # SIGXFSZ stays ignored, so that a file at its limit is an error
         preexec_fn=prepare,
         **user,
     )

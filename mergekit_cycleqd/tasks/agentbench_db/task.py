@@ -1,4 +1,4 @@
-"""AgentBench's DBBench as an lm-eval task: questions about a table, answered by writing SQL."""
+"""AgentBench's DBBench as an lm-eval task: a model answers questions about a table in SQL."""
 
 from __future__ import annotations
 
@@ -22,28 +22,32 @@ from mergekit_cycleqd.tasks.agentbench_db.protocol import (
     first_messages,
     is_operation,
     is_right,
-    observation,
+    sql_observation,
     sql_of,
 )
-from mergekit_cycleqd.tasks.agentbench_db.records import benchmark_files, read_records, table_of
-from mergekit_cycleqd.tasks.episode import Episode, Outcome, Prompt
+from mergekit_cycleqd.tasks.agentbench_db.records import (
+    benchmark_files,
+    read_dbbench_records,
+    table_of,
+)
+from mergekit_cycleqd.tasks.episode import Episode, EpisodeOutcome, Prompt
 from mergekit_cycleqd.tasks.episode_task import Aggregation, EpisodeTask
 from mergekit_cycleqd.tasks.options import EpisodeOptions
 
 SELECT = "SELECT"
-"""The category of all records that ask a question, whatever their type."""
+"""The category of all records that ask a question, of several types."""
 
 
 class DBBenchOptions(EpisodeOptions):
-    """Options of `agentbench_db`.
+    """Options of the task `agentbench_db`.
 
     Attributes:
         agentbench_root: A clone of AgentBench, or its data folder.
-        data_files: Files of records, numbered in this order, where there is no agentbench_root.
+        data_files: Files of records, numbered in this order; used without `agentbench_root`.
         protocol: "v0.2"; "released", with 5 statements instead of 15; or "lenient", which is v0.2
-            with the comparison of answers of AgentBench's function-calling head.
-        max_rounds: Statements that a model may run, instead of the protocol's number.
-        dsn: ``mysql://user:password@host:port/`` of a server to use instead of a private one; its
+            with the comparison of answers of AgentBench's function-calling branch.
+        max_rounds: Number of statements that a model may run; None for the protocol's number.
+        dsn: ``mysql://user:password@host:port/`` of a server to use instead of a private one. Its
             account must be allowed to make databases and accounts.
     """
 
@@ -55,10 +59,10 @@ class DBBenchOptions(EpisodeOptions):
 
 
 class DBBench(EpisodeTask):
-    """The task `agentbench_db`: its ids are the places of the records in their files.
+    """The task `agentbench_db`. The ids of its documents are the positions of the records.
 
-    Metrics: `acc`, the share of all records; `acc_SELECT`, `acc_INSERT`, `acc_UPDATE` and one more
-    for every type of record; and `acc_macro`, the mean of those three.
+    `acc` is the share of right records. `acc_SELECT`, `acc_INSERT` and `acc_UPDATE` are the shares
+    by category, `acc_macro` is their mean, and each other type of record has a metric too.
     """
 
     Options = DBBenchOptions
@@ -66,49 +70,49 @@ class DBBench(EpisodeTask):
     CATEGORIES: ClassVar[tuple[str, ...]] = (SELECT, "INSERT", "UPDATE")
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
-        """Read options and records, and see that there is a server.
+        """Read options and records, and check that there is a server.
 
         Raises:
-            CycleQDError: If anything of these is wrong or missing.
+            CycleQDError: If an option, a record or the server is wrong or missing.
         """
         super().__init__(config)
         self._server: Server | None = None
         if self.options.dsn is None:
-            find_programs()  # that one is missing is said before any model is loaded
+            find_programs()  # reports a missing program before any model is loaded
         else:
             self._server = Server(Endpoint.parse(self.options.dsn))
             self._server.check()
 
     def documents(self) -> list[dict[str, Any]]:
-        """The benchmark's standard records, then its dev records; or those of `data_files`.
+        """Read the benchmark's standard and dev records, or those of `data_files`.
 
         Raises:
-            CycleQDError: If they are not named or cannot be read.
+            CycleQDError: If no file is named, or a file cannot be read.
         """
         root, named = self.options.agentbench_root, self.options.data_files
         if root is not None:
-            return read_records(benchmark_files(root))
+            return read_dbbench_records(benchmark_files(root))
         if named is not None:
-            return read_records([Path(name) for name in _as_list(named)])
+            return read_dbbench_records([Path(name) for name in _as_list(named)])
         raise CycleQDError(
             f"{self.config.task}: needs agentbench_root, a clone of AgentBench, or data_files; "
             'with lm_eval: --metadata \'{"agentbench_root": "AgentBench"}\''
         )
 
     def prompt(self, doc: dict[str, Any]) -> Prompt:
-        """The instructions, and the question with the table's name and columns."""
+        """Write the instructions, and the question with the table's name and columns."""
         return first_messages(doc["description"], doc["add_description"])
 
     def episode(self, doc: dict[str, Any]) -> Episode:
-        """A new database with the document's table."""
+        """Make an episode with a new database for the document's table."""
         return DBEpisode(self._server or shared_server(), doc, self.prompt(doc), self.options)
 
     def doc_to_target(self, doc: dict[str, Any]) -> str:
-        """The label, or the statement that changes the table as it should be."""
+        """Give the record's label: the right answer, or the statement that changes the table."""
         return str(doc["label"])
 
     def metrics(self) -> dict[str, Aggregation]:
-        """As the class says."""
+        """List the metrics that the class names, with the aggregation of each."""
         types = dict.fromkeys([*self.CATEGORIES, *(doc["type"] for doc in self.eval_docs)])
         return {
             "acc": mean,
@@ -117,7 +121,7 @@ class DBBench(EpisodeTask):
         }
 
     def score(self, doc: dict[str, Any], accuracy: float) -> dict[str, Any]:
-        """The accuracy; for all metrics but `acc`, together with the record's type."""
+        """Give the accuracy for `acc`, and (type, accuracy) for the other metrics."""
         return dict.fromkeys(self.metrics(), (doc["type"], accuracy)) | {"acc": accuracy}
 
     def _macro(self, items: Sequence[tuple[str, float]]) -> float:
@@ -134,18 +138,25 @@ def _is_of(name: str, kind: str) -> bool:
 
 
 def _accuracy(name: str, items: Sequence[tuple[str, float]]) -> float:
-    """The mean of one type or category; not a number where none of it was run."""
+    """Compute the mean of one type or category; NaN if no record of it was run."""
     values = [accuracy for kind, accuracy in items if _is_of(name, kind)]
     return sum(values) / len(values) if values else float("nan")
 
 
 class DBEpisode(Episode):
-    """A model and one database."""
+    """One attempt at one record, with a database of its own."""
 
     def __init__(
         self, server: Server, doc: dict[str, Any], prompt: Prompt, options: DBBenchOptions
     ) -> None:
-        """Take what the episode is made of; `open` makes the database."""
+        """Prepare an attempt; `open` makes the database.
+
+        Args:
+            server: The database server.
+            doc: The record.
+            prompt: The first messages.
+            options: Options of the task.
+        """
         self._server = server
         self._doc = doc
         self._prompt = prompt
@@ -154,12 +165,12 @@ class DBEpisode(Episode):
         self._database: EpisodeDatabase | None = None
 
     def open(self) -> Prompt:
-        """Make the database."""
+        """Make the database, and return the prompt."""
         self._database = EpisodeDatabase(self._server, table_of(self._doc))
         return self._prompt
 
-    def step(self, reply: str) -> str | Outcome:
-        """Run the statement of an operation, or judge the answer.
+    def step(self, reply: str) -> str | EpisodeOutcome:
+        """Run the statement of the reply, or judge its answer.
 
         Raises:
             ServerError: If the server broke.
@@ -170,25 +181,25 @@ class DBEpisode(Episode):
             if sql is None:
                 return self.stop("invalid action")
             self._left -= 1
-            return observation(self._database.execute(sql))
+            return sql_observation(self._database.execute(sql))
         answer = answer_of(reply)
         if answer is None:
             return self.stop("limit" if is_operation(reply) else "invalid action")
         return self._judge("completed", answer)
 
-    def stop(self, status: str) -> Outcome:
-        """Judge what there is: a table may be right without a word."""
+    def stop(self, status: str) -> EpisodeOutcome:
+        """Judge the table, which may be right, and an empty answer."""
         return self._judge(status, "")
 
-    def _judge(self, status: str, answer: str) -> Outcome:
+    def _judge(self, status: str, answer: str) -> EpisodeOutcome:
         assert self._database is not None
         if self._doc["type"] in CHANGES:
             found = self._database.table_hash()
-            return Outcome(status, found == self._doc["answer_md5"], {"table_hash": found})
+            return EpisodeOutcome(status, found == self._doc["answer_md5"], {"table_hash": found})
         correct = is_right(self._protocol, answer, self._doc["label"])
-        return Outcome(status, correct, {"answer": answer})
+        return EpisodeOutcome(status, correct, {"answer": answer})
 
     def close(self) -> None:
-        """Drop the database."""
+        """Drop the database, if `open` made it."""
         if self._database is not None:
             self._database.close()

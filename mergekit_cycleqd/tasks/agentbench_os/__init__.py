@@ -1,1 +1,1 @@
-"""AgentBench's operating system task."""
+"""AgentBench's OS interaction task: a model works in the shell of a Linux box."""

@@ -1,4 +1,4 @@
-"""The problems of AgentBench's OS interaction task, read from its folders."""
+"""Read the problems of AgentBench's OS interaction task from its folders."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Script:
 
     Attributes:
         language: "bash" or "python".
-        code: Its text.
+        code: The script's text.
     """
 
     language: str
     code: str
 
     def argv(self, parameters: Sequence[str] = ()) -> list[str]:
-        """The command that runs it with parameters."""
+        """Build the command that runs the script with parameters."""
         if self.language == "bash":
             return ["bash", "-c", self.code, "bash", *parameters]
         return ["python3", "-c", self.code, *parameters]
@@ -33,12 +33,12 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What an answer must be.
+    """The rule that an answer must match.
 
     Attributes:
-        text: The answer itself, or a regular expression that is searched for in it.
-        regex: Which of the two.
-        strip: Whether white space around an answer does not count.
+        text: The right answer, or a regular expression to search for in the answer.
+        regex: Whether `text` is a regular expression.
+        strip: Whether white space around an answer is ignored.
     """
 
     text: str
@@ -57,13 +57,13 @@ class Problem:
     """One problem.
 
     Attributes:
-        name: AgentBench's own name of it, such as "std-001-stock-00000".
-        description: What the model is asked.
-        init: Scripts that prepare the box, each a process of its own.
-        start: Bash that the model's own shell runs first.
-        match: What the answer must be; None where `check` judges.
-        check: Scripts that judge: each is given the answer and the output of those before it.
-        example: The reference solution, where the record has one.
+        name: AgentBench's name of the problem, such as "std-001-stock-00000".
+        description: The task that the model is asked to do.
+        init: Scripts that prepare the box, each in a process of its own.
+        start: Bash code that the model's shell runs first; None without any.
+        match: The rule for the answer; None if `check` judges.
+        check: Scripts that judge. Each gets the answer and the outputs of the scripts before it.
+        example: The reference solution; None if the record has none.
     """
 
     name: str
@@ -76,16 +76,16 @@ class Problem:
 
 
 def standard_files(root: Path) -> list[Path]:
-    """The problem files of a clone of AgentBench or of its `data` folder, in our fixed order.
+    """List the problem files of AgentBench, in a fixed order.
 
-    Folders 1 to 7 by number and their files by name: the 144 problems of the standard set, which
-    so have the ids 0 to 143; then dev.json with its 26.
+    First come the folders 1 to 7 by number, with their files by name: the 144 problems of the
+    standard set, which get the ids 0 to 143. Then comes dev.json with its 26 problems.
 
     Args:
-        root: The clone, its `data` folder, or `os_interaction` itself.
+        root: A clone of AgentBench, its `data` folder, or the folder `os_interaction`.
 
     Raises:
-        ProblemError: If there is no such folder.
+        ProblemError: If the folder holds no problem files.
     """
     folders = [root / "data" / "os_interaction", root / "os_interaction", root]
     for folder in folders:
@@ -104,10 +104,10 @@ def standard_files(root: Path) -> list[Path]:
 
 
 def load_problems(files: Sequence[Path]) -> list[Problem]:
-    """Read problem files: each holds one record or a list of them.
+    """Read problem files. Each holds one record or a list of records.
 
-    Files that scripts name are looked up as in AgentBench: for `data/3/ac.json` in `scripts/3`,
-    for `data/dev.json` in `scripts/dev`; for other files in a folder `scripts` beside them.
+    Script files are looked up as in AgentBench: for `data/3/ac.json` in `scripts/3`, for
+    `data/dev.json` in `scripts/dev`, and for other files in a folder `scripts` beside them.
 
     Raises:
         ProblemError: If a file is missing or a record is malformed.
@@ -139,7 +139,7 @@ def _script_folder(path: Path) -> Path:
 
 
 class _Fault(Exception):
-    """A line about one record: the key within it, and what is wrong."""
+    """A fault of one record, as ``key: what is wrong``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class _Reader:
     """Reads the records of a file.
 
     Attributes:
-        folder: Where script files are looked up.
+        folder: Folder in which script files are looked up.
     """
 
     folder: Path
@@ -158,19 +158,19 @@ class _Reader:
         evaluation = record.get("evaluation")
         if not isinstance(evaluation, Mapping):
             raise _Fault(f"evaluation: must be a mapping, got {evaluation!r}")
-        # One record has a list of check scripts here, by a slip; AgentBench reads it as nothing.
+        # One record has a list of check scripts here by mistake; AgentBench ignores it.
         create = record.get("create")
         init = create.get("init") if isinstance(create, Mapping) else None
-        # Some records have it beside the evaluation.
+        # Some records have the example beside the evaluation.
         example = evaluation.get("example", record.get("example"))
         solution = None if example is None else self.script("evaluation.example", example)
         start = record.get("start")
         return Problem(
             name=name,
-            description=_text("description", record.get("description")),
+            description=_require_text("description", record.get("description")),
             init=() if init is None else self.scripts("create.init", init),
-            start=None if start is None else _text("start", start),
-            match=None if "match" not in evaluation else _match(evaluation["match"]),
+            start=None if start is None else _require_text("start", start),
+            match=None if "match" not in evaluation else _read_match(evaluation["match"]),
             check=() if "match" in evaluation else self.check(evaluation.get("check"), solution),
             example=solution,
         )
@@ -203,15 +203,15 @@ class _Reader:
         if language not in ("bash", "python"):
             raise _Fault(f"{key}.language: must be bash or python, got {language!r}")
         if "code" in value:
-            return Script(language, _text(f"{key}.code", value["code"]))
-        path = self.folder / _text(f"{key}.file", value["file"])
+            return Script(language, _require_text(f"{key}.code", value["code"]))
+        path = self.folder / _require_text(f"{key}.file", value["file"])
         try:
             return Script(language, path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise _Fault(f"{key}.file: cannot be read ({error})") from None
 
 
-def _match(value: Any) -> Match:
+def _read_match(value: Any) -> Match:
     if isinstance(value, str):
         return Match(value)
     if isinstance(value, Mapping) and isinstance(value.get("answer"), str):
@@ -225,7 +225,7 @@ def _match(value: Any) -> Match:
     raise _Fault("evaluation.match: must be a text, or a mapping with answer or regex")
 
 
-def _text(key: str, value: Any) -> str:
+def _require_text(key: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise _Fault(f"{key}: must be a text, got {value!r}")
     return value

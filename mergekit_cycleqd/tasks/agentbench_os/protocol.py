@@ -1,4 +1,4 @@
-"""What is said in AgentBench's OS interaction task: the prompt, the actions, the observations."""
+"""The prompt, the actions and the observations of AgentBench's OS interaction task."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Literal
 
 from mergekit_cycleqd.tasks.episode import Message
 
-# Instructions and one-shot are the benchmark's own words (AgentBench, Apache-2.0): with others,
-# scores would not compare.
+# Instructions and one-shot are the benchmark's own words (AgentBench, Apache-2.0), so that scores
+# can be compared.
 _INSTRUCTIONS = """\
 You are an assistant that will act like a person, I'will play the role of linux(ubuntu) operating \
 system. Your goal is to implement the operations required by me or answer to the question proposed \
@@ -80,19 +80,19 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What the model chose to do.
+    """The action that a model chose.
 
     Attributes:
         kind: "bash" runs `text`, "finish" ends without an answer, "answer" ends with `text`.
-        text: Bash, or the answer.
+        text: Bash code, or the answer.
     """
 
     kind: Literal["bash", "finish", "answer"]
     text: str = ""
 
 
-def prompt(description: str) -> list[Message]:
-    """The chat that an episode begins with: instructions, one solved problem, and the problem."""
+def first_chat(description: str) -> list[Message]:
+    """Write the chat that an episode starts with: instructions, a solved problem, the problem."""
     return [
         {"role": "user", "content": _INSTRUCTIONS},
         *({"role": role, "content": content} for role, content in _ONE_SHOT),
@@ -101,10 +101,10 @@ def prompt(description: str) -> list[Message]:
 
 
 def parse_action(reply: str) -> Action | None:
-    """The last valid action of a reply; None where it has none.
+    """Find the last valid action of a reply; None if it has none.
 
-    An answer is what stands between the first "(" and the last ")" of its line. Bash is all
-    ```` ```bash ```` blocks of the reply, joined by a blank line; without any it does nothing.
+    An answer is the text between the first "(" and the last ")" of its line. Bash code is the text
+    of all ```` ```bash ```` blocks, joined by blank lines. It is empty if there is no block.
     """
     for act in reversed(_ACT.findall(reply)):
         name = act.lower()
@@ -118,12 +118,12 @@ def parse_action(reply: str) -> Action | None:
     return None
 
 
-def observation(output: str, note: str = "") -> str:
-    """What the model reads of a command: its output without ANSI sequences, cut where long.
+def shell_observation(output: str, note: str = "") -> str:
+    """Write a command's output for the model, without ANSI sequences, and cut if too long.
 
     Args:
-        output: What the command wrote.
-        note: A line that is added whole, where there is more to say.
+        output: Output of the command.
+        note: A line to add, which is never cut; empty for none.
     """
     text = _ANSI.sub("", output).strip("\r\n")
     if len(text) > _CHARACTERS:

@@ -1,8 +1,8 @@
-"""AgentBench's OS interaction: the model works in the shell of a Linux box, where it is judged.
+"""AgentBench's OS interaction as an lm-eval task: a model works in the shell of a Linux box.
 
-Init and check scripts are processes of their own; `start` and the model's commands share one login
-shell, so that directory, variables and `su` persist. There is no network. An init script that
-fails, as the few that would install packages do, is noted in the details, and the episode goes on.
+Init and check scripts are processes of their own. `start` and the model's commands share one login
+shell, so that directory, variables and `su` persist. There is no network. Some init scripts fail
+because they install packages: the failure is noted in the details, and the episode continues.
 """
 
 from __future__ import annotations
@@ -18,28 +18,32 @@ from pydantic import Field
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.sandbox.base import Backend, Box, Result
 from mergekit_cycleqd.tasks.agentbench_os.problems import Problem, load_problems, standard_files
-from mergekit_cycleqd.tasks.agentbench_os.protocol import observation, parse_action, prompt
+from mergekit_cycleqd.tasks.agentbench_os.protocol import (
+    first_chat,
+    parse_action,
+    shell_observation,
+)
 from mergekit_cycleqd.tasks.box_task import BoxOptions, BoxTask
-from mergekit_cycleqd.tasks.episode import Episode, Outcome, Prompt
+from mergekit_cycleqd.tasks.episode import Episode, EpisodeOutcome, Prompt
 from mergekit_cycleqd.tasks.episode_task import Aggregation
 
-_ARGUMENT_BYTES = 128 << 10  # the final NUL included
+_ARGUMENT_BYTES = 128 << 10  # Linux's limit for one argument, with its final NUL
 
 Protocol = Literal["v0.2", "released"]
 
 ROUNDS: Mapping[Protocol, int] = {"v0.2": 8, "released": 5}
-"""How many replies a model has, where `max_rounds` says nothing else."""
+"""Number of replies that a model has, by protocol, if `max_rounds` is not set."""
 
 
 class OSOptions(BoxOptions):
-    """The options of the task, beside those of boxes.
+    """The options of the task, in addition to those of boxes.
 
     Attributes:
         agentbench_root: A clone of AgentBench, or its data folder.
-        data_files: Problem files, in order, where there is no agentbench_root.
+        data_files: Problem files, in order; used without `agentbench_root`.
         protocol: "v0.2": an invalid action or the last round ends with a wrong answer. "released":
-            both are judged as the answer "" is, as by the code that the paper's authors released.
-        max_rounds: How many replies a model has.
+            both are judged like an empty answer, as in the code that the paper's authors released.
+        max_rounds: Number of replies that a model has; None for the protocol's number.
     """
 
     agentbench_root: str | None = None
@@ -51,15 +55,15 @@ class OSOptions(BoxOptions):
 class AgentBenchOS(BoxTask):
     """The task `agentbench_os`.
 
-    With `agentbench_root` the documents 0 to 143 are the standard set, folder by folder, and 144 to
-    169 are dev.json; see `standard_files`.
+    With `agentbench_root`, the documents 0 to 143 are the standard set, folder by folder, and 144
+    to 169 are those of dev.json; see `standard_files`.
     """
 
     Options = OSOptions
     options: OSOptions
 
     def documents(self) -> Sequence[dict[str, Any]]:
-        """The problems, read."""
+        """Read the problems from the files that the options name."""
         named = self.options.data_files
         if self.options.agentbench_root is not None:
             files = standard_files(Path(self.options.agentbench_root))
@@ -75,11 +79,11 @@ class AgentBenchOS(BoxTask):
         return [{"id": problem.name, **asdict(problem)} for problem in problems]
 
     def prompt(self, doc: dict[str, Any]) -> Prompt:
-        """Instructions, one solved problem, and this one."""
-        return prompt(doc["description"])
+        """Write the instructions, one solved problem, and the document's problem."""
+        return first_chat(doc["description"])
 
     def episode(self, doc: dict[str, Any]) -> Episode:
-        """A new box for a problem."""
+        """Make an episode with a new box for the document's problem."""
         return OSEpisode(
             self._problems[doc["id"]],
             self.backend(),
@@ -88,7 +92,7 @@ class AgentBenchOS(BoxTask):
         )
 
     def metrics(self) -> Mapping[str, Aggregation]:
-        """The share of problems solved."""
+        """Name the metric: `acc`, the share of solved problems."""
         return {"acc": mean}
 
 
@@ -100,9 +104,9 @@ class OSEpisode(Episode):
 
         Args:
             problem: The problem.
-            backend: Gives the box.
-            protocol: How attempts end that give no answer.
-            rounds: How many replies the model has.
+            backend: Opens the box.
+            protocol: The rule for attempts without an answer.
+            rounds: Number of replies that the model has.
         """
         self._problem = problem
         self._backend = backend
@@ -112,7 +116,7 @@ class OSEpisode(Episode):
         self._init: list[str] = []
 
     def open(self) -> Prompt:
-        """Open the box, run the scripts that prepare it, and give the prompt."""
+        """Open the box, run the scripts that prepare it, and return the prompt."""
         self._box = self._backend.open()
         for i, script in enumerate(self._problem.init):
             result = self._box.run(script.argv())
@@ -120,10 +124,10 @@ class OSEpisode(Episode):
                 self._init.append(f"script {i} {_ending(result)}")
         if self._problem.start is not None:
             self._box.shell().run(self._problem.start)
-        return prompt(self._problem.description)
+        return first_chat(self._problem.description)
 
-    def step(self, reply: str) -> str | Outcome:
-        """Carry out the model's action: its bash in the shell, or the judgement of its answer."""
+    def step(self, reply: str) -> str | EpisodeOutcome:
+        """Carry out the model's action: run its bash code, or judge its answer."""
         assert self._box is not None
         action = parse_action(reply.encode(errors="replace").decode())  # no lone surrogates
         if action is None:
@@ -135,34 +139,39 @@ class OSEpisode(Episode):
         if self._rounds == 0:
             return self._unanswered("limit")
         note = "[stopped: it did not end in time]" if result.timed_out else ""
-        return observation(result.output, note)
+        return shell_observation(result.output, note)
 
-    def stop(self, status: str) -> Outcome:
-        """End it unanswered."""
+    def stop(self, status: str) -> EpisodeOutcome:
+        """End the episode without an answer."""
         return self._unanswered(status)
 
     def close(self) -> None:
-        """Close the box."""
+        """Close the box, if `open` opened it."""
         if self._box is not None:
             self._box.close()
 
-    def _unanswered(self, status: str) -> Outcome:
+    def _unanswered(self, status: str) -> EpisodeOutcome:
         if self._protocol == "released":
             return self._judged(status, "")
-        return Outcome(status, False, self._details())
+        return EpisodeOutcome(status, False, self._details())
 
-    def _judged(self, status: str, answer: str) -> Outcome:
+    def _judged(self, status: str, answer: str) -> EpisodeOutcome:
         assert self._box is not None
-        fault = judge(self._problem, self._box, answer)
+        fault = judge_answer(self._problem, self._box, answer)
         details = {"answer": answer} | ({} if fault is None else {"judge": fault})
-        return Outcome(status, fault is None, details | self._details())
+        return EpisodeOutcome(status, fault is None, details | self._details())
 
     def _details(self) -> dict[str, Any]:
         return {"init": self._init} if self._init else {}
 
 
-def judge(problem: Problem, box: Box, answer: str) -> str | None:
-    """Judge an answer, and what the model left in the box.
+def judge_answer(problem: Problem, box: Box, answer: str) -> str | None:
+    """Judge an answer, and the state of the box.
+
+    Args:
+        problem: The problem.
+        box: The box in which the model worked.
+        answer: The answer.
 
     Returns:
         What is wrong; None if the problem is solved.

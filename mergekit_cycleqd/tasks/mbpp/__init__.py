@@ -1,1 +1,1 @@
-"""MBPP, run in a sandbox."""
+"""MBPP: a model writes a program, and its tests run in a sandbox."""

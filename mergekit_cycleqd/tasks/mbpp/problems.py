@@ -1,4 +1,4 @@
-"""Programming problems in MBPP's form: from a file, or from the Hugging Face Hub."""
+"""Read programming problems in MBPP's form, from a file or from the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class CodingProblem:
     """One problem.
 
     Attributes:
-        task_id: MBPP's number of it.
-        text: What the program must do.
+        task_id: MBPP's number of the problem.
+        text: What the program must do, in words.
         code: The reference solution.
-        setup: Python that runs between a solution and the tests; often empty.
-        tests: Assertions; a program that passes all of them solves the problem.
+        setup: Python code that runs between a solution and the tests; often empty.
+        tests: Assertions. A program that passes all of them solves the problem.
     """
 
     task_id: int
@@ -35,10 +35,10 @@ class CodingProblem:
 
 
 def load_file(path: Path) -> list[CodingProblem]:
-    """Read a JSON lines file, MBPP's own or the sanitized one's form (also as one JSON list).
+    """Read a file of records in MBPP's original or sanitized form, as JSON lines or a JSON list.
 
     Raises:
-        ProblemError: If it is missing or a record is malformed.
+        ProblemError: If the file is missing, or a record is malformed.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -54,10 +54,10 @@ def load_file(path: Path) -> list[CodingProblem]:
 
 
 def load_dataset(name: str) -> list[CodingProblem]:
-    """Fetch MBPP from the Hub: all four splits, sorted by task_id, as in its one file.
+    """Download MBPP from the Hub: all four splits, sorted by task_id as in its original file.
 
     Raises:
-        ProblemError: If it cannot be had, as without a network.
+        ProblemError: If the data set cannot be downloaded.
     """
     import datasets
 
@@ -74,23 +74,25 @@ def load_dataset(name: str) -> list[CodingProblem]:
 
 
 def read_task_ids(path: Path) -> list[int]:
-    """Read a list of MBPP's numbers: a JSON list, or one a line; "Mbpp/2" means 2.
+    """Read a list of MBPP's numbers: a JSON list, or one per line. "Mbpp/2" means 2.
 
     Raises:
-        ProblemError: If it is none.
+        ProblemError: If the file holds no such list.
     """
     try:
         text = path.read_text(encoding="utf-8")
         values = json.loads(text) if text.lstrip().startswith("[") else text.split()
-        return [_number(value) for value in values]
+        return [_parse_task_id(value) for value in values]
     except (OSError, ValueError) as error:
         raise ProblemError(
             f"task_ids: {path} must be a JSON list of task ids, or one a line ({error})"
         ) from None
 
 
-def choose(problems: Sequence[CodingProblem], task_ids: Iterable[int]) -> list[CodingProblem]:
-    """The problems with these numbers, in the order of `problems`.
+def choose_problems(
+    problems: Sequence[CodingProblem], task_ids: Iterable[int]
+) -> list[CodingProblem]:
+    """Choose the problems with these numbers, in the order of `problems`.
 
     Raises:
         ProblemError: If one of the numbers is not among them.
@@ -102,7 +104,7 @@ def choose(problems: Sequence[CodingProblem], task_ids: Iterable[int]) -> list[C
     return [problem for problem in problems if problem.task_id in wanted]
 
 
-def _number(value: Any) -> int:
+def _parse_task_id(value: Any) -> int:
     match = re.fullmatch(r"(?:Mbpp/)?(\d+)", str(value))
     if match is None:
         raise ValueError(f"{value!r} is no task id")
@@ -122,18 +124,24 @@ def _read_records(records: Iterable[Any], source: str) -> list[CodingProblem]:
 
 
 def _read_record(record: Mapping[str, Any]) -> CodingProblem:
-    text = record["text"] if "text" in record else record["prompt"]  # as the sanitized one has it
+    text = (
+        record["text"] if "text" in record else record["prompt"]
+    )  # "prompt" in the sanitized form
     setup = "\n".join([*record.get("test_imports", ()), record.get("test_setup_code", "")])
     tests = tuple(_unix(test) for test in record["test_list"])
     if not tests:
         raise ValueError("test_list is empty")
     return CodingProblem(
-        _number(record["task_id"]), _unix(text), _unix(record["code"]), _unix(setup).strip(), tests
+        _parse_task_id(record["task_id"]),
+        _unix(text),
+        _unix(record["code"]),
+        _unix(setup).strip(),
+        tests,
     )
 
 
 def _unix(text: str) -> str:
-    """MBPP has Windows' line ends, which a model should not be shown."""
+    """Replace the Windows line ends of MBPP, which a model should not be shown."""
     if not isinstance(text, str):
         raise TypeError(f"{text!r} is no text")
     return text.replace("\r\n", "\n")

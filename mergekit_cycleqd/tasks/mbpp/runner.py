@@ -1,16 +1,18 @@
-"""The program that runs a generated program and its tests in a box; never run outside one.
+"""The program that runs a generated program and its tests inside a box. Never run it outside one.
 
-On stdin come a secret of 32 characters and then the parts of the program, a JSON list of pairs of
-name and code. The secret is printed if, and only if, every part ran to its end; otherwise what
-stopped it is.
+It reads from stdin a secret of 32 characters, and then the parts of the program, a JSON list of
+pairs of name and code. It prints the secret only if every part ran to its end. Otherwise it prints
+the error that stopped it.
 
-Generated code does not print the secret by mistake, nor by what models are known to write to please
-a grader. It stands on no command line, in no variable of the environment, file, local variable or
-constant; stdin, stdout and stderr are /dev/null before the code starts; and the process ends before
-atexit handlers, destructors and threads have their turn. The code runs as `nobody`, who may look
-into no process by /proc, not even this one. What is left is to dig for 32 unknown characters with
-ctypes, and to weaken the tests from within: an object that equals everything, a changed builtin. No
-runner that shares a process with the code stops that.
+Generated code does not print the secret by mistake, nor by tricks that models are known to try. The
+secret is on no command line, and in no environment variable, file, local variable or constant.
+Before the code starts, stdin, stdout and stderr become /dev/null. The process ends before atexit
+handlers, destructors and threads can run. The code runs as `nobody`, who may read no process in
+/proc, not even its own.
+
+Two ways remain: to search memory for 32 unknown characters with ctypes, and to weaken the tests by
+an object that equals everything or by a changed builtin. No runner that shares a process with the
+code can stop these.
 """
 
 import contextlib
@@ -24,7 +26,7 @@ MODULE = "solution"
 
 
 def read_secret() -> bytes:
-    """The first 32 bytes of stdin, read without a buffer that would hold them for others."""
+    """Read the first 32 bytes of stdin, without a buffer in which the code could find them."""
     secret = b""
     while len(secret) < 32:
         secret += os.read(0, 32 - len(secret)) or sys.exit("no secret came on stdin")
@@ -32,25 +34,25 @@ def read_secret() -> bytes:
 
 
 def shut_in() -> None:
-    """Take away what the code needs not: the standard streams, and the rights of root."""
+    """Take from the process what the code must not have: standard streams, and root's rights."""
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
-    os.chdir("/tmp")  # noqa: S108 - the box's own
-    with contextlib.suppress(OSError):  # a box whose root is no root has no other users either
+    os.chdir("/tmp")  # noqa: S108 - the folder is inside the box
+    with contextlib.suppress(OSError):  # fails in a box without real root, which has no other users
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
 
 
-def run(parts: list[tuple[str, str]]) -> bytes:
-    """Run the parts as one module; what stopped them, or nothing.
+def run_parts(parts: list[tuple[str, str]]) -> bytes:
+    """Run the parts as one module. Returns the error that stopped them, or empty bytes.
 
-    Each is compiled by itself, so that none swallows the next by an open string or block.
+    Each part is compiled by itself, so that an open string or block cannot swallow the next part.
     """
     module = types.ModuleType(MODULE)
-    sys.modules[MODULE] = module  # dataclasses, among others, look up the module of a class
-    execute = exec  # the code may change builtins, but not what is bound already
+    sys.modules[MODULE] = module  # dataclasses, for example, look up the module of a class
+    execute = exec  # a local name, since the code may change builtins
     part = ""
     try:
         program = {part: compile(code, part, "exec", dont_inherit=True) for part, code in parts}
@@ -62,19 +64,19 @@ def run(parts: list[tuple[str, str]]) -> bytes:
 
 
 def main() -> None:
-    """Read, run, report."""
+    """Read the secret and the parts, run the parts, and report the result."""
     report = os.dup(1)
     write, leave = os.write, os._exit
-    # While the code runs, the secret is on this frame's stack of values, where no name leads.
+    # While the code runs, the secret is on this frame's value stack, which no name refers to.
     write(report, (read_secret(), failure := run_shut_in())[failure != b""])
     leave(0)
 
 
 def run_shut_in() -> bytes:
-    """Read the parts, close the doors, run them."""
+    """Read the parts, drop streams and rights, and run the parts."""
     parts = json.loads(sys.stdin.buffer.read())
     shut_in()
-    return run(parts)
+    return run_parts(parts)
 
 
 if __name__ == "__main__":

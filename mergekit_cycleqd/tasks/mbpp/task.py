@@ -1,7 +1,7 @@
-"""Programming problems in MBPP's form: the model writes a program, its tests run in a box.
+"""MBPP as an lm-eval task: a model writes a program, and its tests run in a box.
 
-An episode of one turn. A program passes if all its tests do; a wrong answer, a syntax error, an
-endless loop and an early exit are failures alike. `runner` says what a program cannot fake.
+An episode has one turn. A program passes if all its tests pass. A wrong answer, a syntax error, an
+endless loop and an early exit all count as failures. `runner.py` says what a program cannot fake.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from lm_eval.api.metrics import mean
 
 from mergekit_cycleqd.sandbox.base import Backend, Limits
 from mergekit_cycleqd.tasks.box_task import BoxOptions, BoxTask
-from mergekit_cycleqd.tasks.episode import Episode, Outcome, Prompt
+from mergekit_cycleqd.tasks.episode import Episode, EpisodeOutcome, Prompt
 from mergekit_cycleqd.tasks.episode_task import Aggregation
 from mergekit_cycleqd.tasks.mbpp.problems import (
     DATASET,
     CodingProblem,
-    choose,
+    choose_problems,
     load_dataset,
     load_file,
     read_task_ids,
@@ -59,15 +59,15 @@ _BLOCK = re.compile(r"```(?:python|py|Python)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTAL
 
 
 class CodingOptions(BoxOptions):
-    """The options of the task, beside those of boxes.
+    """The options of the task, in addition to those of boxes.
 
     Attributes:
         data_files: One or more files of problems, such as MBPP's own mbpp.jsonl.
-        dataset: Where on the Hub they are, if no file is named.
-        task_ids: A file that lists the numbers of the problems to take, such as MBPP+'s 378: as a
-            JSON list, or one a line. The documents' ids then count within these.
-        prompt: "chat": in the model's own chat template. "magicoder": a plain text with Magicoder's
-            markers, that ends in an open code block; as by the code that the paper's authors
+        dataset: Data set on the Hub with the problems, if no file is named.
+        task_ids: A file that lists the numbers of the problems to use, such as MBPP+'s 378, as a
+            JSON list or one per line. The documents' ids are then positions among these.
+        prompt: "chat": the model's chat template. "magicoder": a plain text with Magicoder's
+            markers, which ends in an open code block, as in the code that the paper's authors
             released.
     """
 
@@ -78,7 +78,7 @@ class CodingOptions(BoxOptions):
 
 
 class CodingTask(BoxTask):
-    """The task `mbpp_sandboxed`: documents in the order of the file, which is by number."""
+    """The task `mbpp_sandboxed`. Its documents are in the order of the file, which is by number."""
 
     Options = CodingOptions
     options: CodingOptions
@@ -91,7 +91,7 @@ class CodingTask(BoxTask):
     )
 
     def documents(self) -> Sequence[dict[str, Any]]:
-        """The problems, read."""
+        """Read the problems from the files or the data set that the options name."""
         named = self.options.data_files
         if named:
             files = [named] if isinstance(named, str) else named
@@ -99,20 +99,20 @@ class CodingTask(BoxTask):
         else:
             problems = load_dataset(self.options.dataset)
         if self.options.task_ids is not None:
-            problems = choose(problems, read_task_ids(Path(self.options.task_ids)))
+            problems = choose_problems(problems, read_task_ids(Path(self.options.task_ids)))
         self._problems = {problem.task_id: problem for problem in problems}
         return [{"id": problem.task_id, **asdict(problem)} for problem in problems]
 
     def prompt(self, doc: dict[str, Any]) -> Prompt:
-        """The problem, with its first test."""
+        """Write the problem, with its first test."""
         return make_prompt(self._problems[doc["id"]], self.options.prompt)
 
     def episode(self, doc: dict[str, Any]) -> Episode:
-        """An attempt at a problem."""
+        """Make an attempt at the document's problem."""
         return CodingEpisode(self._problems[doc["id"]], self.backend(), self.options.prompt)
 
     def metrics(self) -> Mapping[str, Aggregation]:
-        """The share of problems solved by one program each."""
+        """Name the metric: `pass_at_1`, the share of problems solved by one program each."""
         return {"pass_at_1": mean}
 
 
@@ -124,33 +124,38 @@ class CodingEpisode(Episode):
 
         Args:
             problem: The problem.
-            backend: Gives the box.
-            style: Which prompt.
+            backend: Opens the box.
+            style: Style of the prompt.
         """
         self._problem = problem
         self._backend = backend
         self._style = style
 
     def open(self) -> Prompt:
-        """The prompt; the box is opened once there is a program."""
+        """Return the prompt. `step` opens the box."""
         return make_prompt(self._problem, self._style)
 
-    def step(self, reply: str) -> Outcome:
-        """Run the reply's program and the tests."""
+    def step(self, reply: str) -> EpisodeOutcome:
+        """Run the program in the reply, and its tests."""
         program = find_program(reply, self._style)
         fault = run_program(self._backend, self._problem, program)
-        return Outcome("completed", fault is None, {} if fault is None else {"fault": fault})
+        return EpisodeOutcome("completed", fault is None, {} if fault is None else {"fault": fault})
 
-    def stop(self, status: str) -> Outcome:
-        """End it: no program, no pass."""
-        return Outcome(status, False)
+    def stop(self, status: str) -> EpisodeOutcome:
+        """End the episode as failed, since there is no program."""
+        return EpisodeOutcome(status, False)
 
     def close(self) -> None:
-        """Nothing is open between turns."""
+        """Do nothing: `step` has closed its box."""
 
 
 def make_prompt(problem: CodingProblem, style: Style) -> Prompt:
-    """What the model reads: the problem and its first test."""
+    """Write the model's input: the problem and its first test.
+
+    Args:
+        problem: The problem.
+        style: Style of the prompt.
+    """
     text = problem.text.strip()
     if not text.endswith("."):
         text += "."
@@ -161,10 +166,14 @@ def make_prompt(problem: CodingProblem, style: Style) -> Prompt:
 
 
 def find_program(reply: str, style: Style) -> str:
-    """The program in a reply.
+    """Find the program in a reply.
 
-    "magicoder": all before the end of the code block that the prompt opened. "chat": the first code
-    block; the whole reply where there is none.
+    "magicoder": the text up to the end of the code block that the prompt opened. "chat": the first
+    code block, or the whole reply if it has none.
+
+    Args:
+        reply: The model's reply.
+        style: Style of the prompt.
     """
     if style == "magicoder":
         return reply.partition(_FENCE)[0]
@@ -175,11 +184,16 @@ def find_program(reply: str, style: Style) -> str:
 def run_program(backend: Backend, problem: CodingProblem, program: str) -> str | None:
     """Run a program with a problem's tests, in a box of its own.
 
+    Args:
+        backend: Opens the box.
+        problem: The problem.
+        program: Python code.
+
     Returns:
         What went wrong; None if all tests passed.
 
     Raises:
-        SandboxError: If no box could be had, or it broke.
+        SandboxError: If no box could be opened, or the box broke.
     """
     secret = secrets.token_hex(16)
     parts = [
