@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.comparison import Column, FindScores, model_table
-from mergekit_cycleqd.run_folder.markdown import markdown_table
 from mergekit_cycleqd.search.archive import Elite
 from mergekit_cycleqd.search.cycleqd import CycleQD
+from mergekit_cycleqd.system.markdown import markdown_table
 
 
 def _repeated(elites: Sequence[Elite]) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.run_folder.markdown import markdown_table
 from mergekit_cycleqd.run_folder.retention import Column, columns, comparable, mean_relative, read
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.system.markdown import markdown_table
 from mergekit_cycleqd.system.units import number
 
 

@@ -8,9 +8,9 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes, originals
 from mergekit_cycleqd.run_folder.comparison import Column, ModelTable, model_table
-from mergekit_cycleqd.run_folder.markdown import markdown_table
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.score import Score
+from mergekit_cycleqd.system.markdown import markdown_table
 
 
 def scores_of(run: RunView, genome: Genome, split: Split) -> Mapping[str, Score]:

@@ -13,7 +13,7 @@ from mergekit_cycleqd.hub.card.usage import model_usage
 from mergekit_cycleqd.hub.pins import Source
 from mergekit_cycleqd.recipe.sample_ids import SPLITS
 from mergekit_cycleqd.run_folder.comparison import count_note
-from mergekit_cycleqd.run_folder.markdown import markdown_table
+from mergekit_cycleqd.system.markdown import markdown_table
 
 if TYPE_CHECKING:
     from mergekit_cycleqd.hub.card.subject import Subject
