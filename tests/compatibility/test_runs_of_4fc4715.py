@@ -19,6 +19,7 @@ import yaml
 from mergekit_cycleqd import Genome
 from tests.compatibility.made_by_4fc4715 import steps
 from tests.compatibility.made_by_4fc4715.steps import HERE, INPUTS, JOURNAL, command
+from tests.support.costly import costly
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT's
 RUNS = ("paper", "best")
@@ -40,6 +41,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
+@costly
 def hub(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Give a local Hub that has base and experts, under the commits that kept recipes name."""
     server, client = steps.hub_module("server"), steps.hub_module("client")
