@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm/bin
 TORCH ?= torch==2.13.0
 
-.PHONY: install demo demo-segmentation test test-fast test-slow test-gpu check clean
+.PHONY: install demo picture demo-segmentation test test-fast test-slow test-gpu check clean
 .PHONY: faults test-versions test-lowest test-highest test-pythons test-vllm
 
 install: $(VENV)/installed
@@ -21,6 +21,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/python recipes/quickstart/make_models.py
 	$(BIN)/mergekit-cycleqd recipes/quickstart.yaml
+
+# The README's picture, of the demo's run.
+picture: install
+	$(BIN)/python -m benchmarks.readme_picture
 
 demo-segmentation: install
 	$(BIN)/python recipes/segmentation-quickstart/make_models.py
