@@ -17,12 +17,12 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
 from mergekit_cycleqd.cli.main import main
-from mergekit_cycleqd.engines import resident_model
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.operators import mutate
 from mergekit_cycleqd.genome.terms import Term
+from mergekit_cycleqd.merging import model_tensor
 from mergekit_cycleqd.merging.directions import directions
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.recipe.load import load_recipe
@@ -145,7 +145,7 @@ def test_what_an_adapter_leaves_alone_costs_nothing(
     def count(out: torch.Tensor, name: str, base: torch.Tensor, shares: Any, *_: Any) -> None:
         merged[name] = len(shares)
 
-    monkeypatch.setattr(resident_model, "merge_into", count)
+    monkeypatch.setattr(model_tensor, "merge_into", count)
     in_place(Genome.uniform(thin), tmp_path)
     assert merged["model.layers.0.self_attn.q_proj.weight"] == 3
     assert merged["model.layers.0.self_attn.v_proj.weight"] == 1
