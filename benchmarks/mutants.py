@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -26,7 +27,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -47,6 +48,7 @@ ROOT = Path(__file__).parents[1]
 SETTINGS = Path(__file__).with_suffix(".toml")
 RESULTS = ROOT / "build" / "mutants"
 OWN = {"__main__", "benchmarks", "mergekit_cycleqd", "tests"}
+BROKEN = 70  # exit code of a forked process that did not come to pytest
 SLOWEST = 5.0  # seconds of the processor: tests that need more try no mutant
 PYTEST = (
     *("-q", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--tb=no"),
@@ -190,8 +192,13 @@ def _operator(spec: MutationSpec) -> Any:
 # ---- trying ----
 
 
-def forked(call: Any, seconds: float) -> int | None:
-    """The exit code of a call in a forked process; None where it took longer than `seconds`."""
+def forked(call: Callable[[], int], seconds: float) -> int | None:
+    """The exit code of a call in a forked process; None where it does not end.
+
+    Args:
+        call: What to do there.
+        seconds: How much of the processor it may use; on a busy machine it has ten times as long.
+    """
     sys.stdout.flush()
     child = os.fork()
     if not child:
@@ -201,18 +208,22 @@ def forked(call: Any, seconds: float) -> int | None:
             os.dup2(quiet, 1)
             os.dup2(quiet, 2)
         os.dup2(quiet, 0)
-        code = 70
+        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 5))
+        code = BROKEN
         try:
             code = int(call())
         except BaseException:  # this process must not go on as the other does
             traceback.print_exc()
         os._exit(code)
-    end = time.monotonic() + seconds
+    end = time.monotonic() + 10 * seconds
     try:
         while True:
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
-                return os.waitstatus_to_exitcode(status)
+                code = os.waitstatus_to_exitcode(status)
+                if code == BROKEN:
+                    raise SystemExit("a forked process broke; see it with MUTANTS_SHOW=1")
+                return None if code == -signal.SIGXCPU else code
             if time.monotonic() > end:
                 return None
             time.sleep(0.02)
@@ -306,12 +317,12 @@ class Trial:
         """Run the tests once without a mutant.
 
         Raises:
-            SystemExit: If they fail, or do not end in 20 minutes.
+            SystemExit: If they fail, or do not end.
         """
         out = Path("reached.json").absolute()
         plugin = Reached([str(file) for file in files], out)
         self._tests = tests
-        if code := forked(lambda: run_tests(tests, plugin), 1200):
+        if code := forked(lambda: run_tests(tests, plugin), 600):
             raise SystemExit(f"the tests fail without a mutant: exit code {code}")
         seen = json.loads(out.read_text())
         self._seconds: dict[str, float] = seen["seconds"]
@@ -354,7 +365,7 @@ class Trial:
         try:
             with use_mutation(path, _operator(mutant.spec), mutant.spec.occurrence):
                 for tests in self._by_file(self.tests_of(mutant)):
-                    limit = 60 + 20 * sum(self._seconds[test] for test in tests)
+                    limit = 20 + 10 * sum(self._seconds[test] for test in tests)
                     code = forked(partial(run_tests, tests, Hasty()), limit)
                     how = "timeout" if code is None else "failed" if code else "survived"
                     if how != "survived":
@@ -420,6 +431,7 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="only what survived the last time")
     options = parser.parse_args()
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it forked ends too
     RESULTS.mkdir(parents=True, exist_ok=True)
     named = {(one["file"], one["before"], one["after"]) for one in settings.get("survivors", ())}
     scores: dict[str, list[Outcome]] = {}
@@ -464,9 +476,8 @@ def try_folder(folder: str, settings: dict[str, Any], options: argparse.Namespac
 
 def report(scores: dict[str, list[Outcome]], named: set[tuple[str, str, str]]) -> int:
     """Print the share of each folder, and the survivors that nobody named."""
-    print(
-        "\n| folder | mutants | noticed | share | survivors named |\n| --- | ---: | ---: | ---: | ---: |"
-    )
+    print("\n| folder | mutants | noticed | share | survivors named |")
+    print("| --- | ---: | ---: | ---: | ---: |")
     unnamed = []
     for folder, outcomes in scores.items():
         noticed = sum(outcome.noticed for outcome in outcomes)
