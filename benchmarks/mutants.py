@@ -7,7 +7,7 @@ the changed line, and prints the share noticed. Each mutant is tried in a proces
 that has imported torch and its like already, which else takes most of the time. All happens in
 a copy of the repository. `--again` tries only what survived the last time.
 
-A survivor that is named in `mutants.toml` has a reason to survive. Any other makes the exit code 1.
+A survivor that is named in `mutants.yaml` has a reason to survive. Any other makes the exit code 1.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import coverage
 import pytest
-import tomllib
-from cosmic_ray.commands.init import _all_work_items
+import yaml
+from cosmic_ray.ast import ast_nodes, get_ast_from_path
 from cosmic_ray.mutating import use_mutation
-from cosmic_ray.plugins import get_operator
-from cosmic_ray.work_item import MutationSpec
+from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = Path(__file__).with_suffix(".toml")
+SETTINGS = Path(__file__).with_suffix(".yaml")
 RESULTS = ROOT / "build" / "mutants"
 OWN = {"__main__", "benchmarks", "mergekit_cycleqd", "tests"}
 BROKEN = 70  # exit code of a forked process that did not come to pytest
@@ -57,6 +57,24 @@ PYTEST = (
 )
 
 
+class Place(NamedTuple):
+    """Where a file can be changed.
+
+    Attributes:
+        path: The file, from the root of the repository.
+        line: The line's number.
+        column: Of the line, from 0.
+        nth: How many places of the same column have the same line, above this one.
+        changes: Name of an operator of Cosmic Ray, and which of its occurrences in the file.
+    """
+
+    path: Path
+    line: int
+    column: int
+    nth: int
+    changes: tuple[tuple[str, int], ...]
+
+
 @dataclass(frozen=True)
 class Mutant:
     """One change of one line.
@@ -66,14 +84,14 @@ class Mutant:
         line: The line's number.
         before: The line, without indentation.
         after: The same changed; empty where the line is gone.
-        spec: How Cosmic Ray makes it.
+        change: As one of `Place.changes`.
     """
 
     path: str
     line: int
     before: str
     after: str
-    spec: MutationSpec
+    change: tuple[str, int]
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -110,28 +128,34 @@ class Outcome:
 # ---- choosing ----
 
 
-def mutants_of(path: Path, excluded: Sequence[str]) -> Iterator[tuple[tuple[int, int], list[Any]]]:
-    """The mutants of one file, by the place that they change; annotations are no places."""
-    tree = ast.parse(path.read_text())
+def places_of(path: Path, excluded: Sequence[str]) -> list[Place]:
+    """The places of one file; annotations, which nothing evaluates, are none."""
+    text = path.read_text()
     annotations = [
         ((node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0))
-        for node in _annotations(tree)
+        for node in _annotations(ast.parse(text))
     ]
-    pattern = re.compile("|".join(excluded))
-    places: dict[tuple[int, int], list[Any]] = {}
-    for item in _all_work_items([path], {}):
-        spec = item.mutations[0]
-        start = tuple(spec.start_pos)
-        if pattern.search(spec.operator_name):
+    changes: dict[tuple[int, int], list[tuple[str, int]]] = {}
+    nodes = list(ast_nodes(get_ast_from_path(path)))
+    for name in operator_names():
+        operator = get_operator(name)
+        if operator.arguments() or any(re.search(pattern, name) for pattern in excluded):
             continue
-        if any(first <= start < last for first, last in annotations):
-            continue
-        places.setdefault(start, []).append(spec)
-    yield from sorted(places.items())
+        starts = (start for node in nodes for start, _ in operator().mutation_positions(node))
+        for occurrence, start in enumerate(starts):
+            if not any(first <= start < last for first, last in annotations):
+                changes.setdefault(start, []).append((name, occurrence))
+    seen: Counter[tuple[str, int]] = Counter()
+    lines = text.splitlines()
+    places = []
+    for (line, column), known in sorted(changes.items()):
+        nth = seen[lines[line - 1], column]
+        seen[lines[line - 1], column] += 1
+        places.append(Place(path, line, column, nth, tuple(known)))
+    return places
 
 
 def _annotations(tree: ast.Module) -> Iterator[ast.expr]:
-    """Annotations, which nothing evaluates, and the right sides of aliases of types."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.returns:
             yield node.returns
@@ -140,53 +164,59 @@ def _annotations(tree: ast.Module) -> Iterator[ast.expr]:
 
 
 def choose(
-    folder: Sequence[Path], places: int | None, seed: int, excluded: Sequence[str]
+    files: Sequence[Path], count: int | None, seed: int, excluded: Sequence[str]
 ) -> list[Mutant]:
     """One mutant of each place, of so many places; a function of the files' text and the seed.
 
     Args:
-        folder: Files to mutate.
-        places: How many places; None for every mutant of every place.
+        files: What to mutate.
+        count: How many places; None for every mutant of every place.
         seed: Another seed chooses other mutants.
         excluded: Patterns of names of operators that are left out.
     """
-    found = []
-    for path in folder:
-        lines = path.read_text().splitlines()
-        for (line, column), specs in mutants_of(path, excluded):
-            text = lines[line - 1].strip()
-            if places is None:
-                found += [(b"", path, line, spec) for spec in specs]
-                continue
-            name = f"{seed} {path.name} {text} {column - lines[line - 1].find(text)} "
-            of_place = sorted((_hash(name + str(i)), i) for i in range(len(specs)))
-            found.append((_hash(name), path, line, specs[of_place[0][1]]))
-    found.sort(key=lambda one: one[0])
-    mutants = (_mutant(path, line, spec) for _, path, line, spec in found)
-    return list(islice((mutant for mutant in mutants if mutant), places))
+    places = [place for path in files for place in places_of(path, excluded)]
+    if count is None:
+        found = [_mutant(place, change) for place in places for change in place.changes]
+        return [mutant for mutant in found if mutant]
+    ranked = sorted((_hash(place, seed), place) for place in places)
+    chosen = (_mutant(place, place.changes[rank[-1] % len(place.changes)]) for rank, place in ranked)
+    return list(islice((mutant for mutant in chosen if mutant), count))
 
 
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+def _hash(place: Place, seed: int) -> bytes:
+    line = place.path.read_text().splitlines()[place.line - 1].strip()
+    name = f"{seed} {place.path.name} {line} {place.column} {place.nth}"
+    return hashlib.sha256(name.encode()).digest()
 
 
-def _mutant(path: Path, line: int, spec: MutationSpec) -> Mutant | None:
-    """A mutant with its text; None for those that Cosmic Ray finds and cannot make."""
+def _mutant(place: Place, change: tuple[str, int]) -> Mutant | None:
+    """A mutant with its text; None for one that Cosmic Ray finds and cannot make."""
     try:
-        with use_mutation(path, _operator(spec), spec.occurrence) as (before, after):
+        with _changed(place.path, change) as (before, after):
             pass
     except AttributeError:  # of `except struct.error`, whose name has a dot
         return None
     old, new = before.splitlines(), (after or before).splitlines()
-    changed = line - 1
-    if after and old[changed] == new[changed]:  # it is further down in a long expression
-        changed = next(i for i, (was, now) in enumerate(zip(old, new, strict=False)) if was != now)
-    kept = new[changed].strip() if len(old) == len(new) else ""
-    return Mutant(str(path), changed + 1, old[changed].strip(), kept, spec)
+    number = place.line - 1
+    if after and old[number] == new[number]:  # the change is further down in a long expression
+        number = next(i for i, (was, now) in enumerate(zip(old, new, strict=False)) if was != now)
+    kept = new[number].strip() if len(old) == len(new) else ""
+    return Mutant(str(place.path), number + 1, old[number].strip(), kept, change)
 
 
-def _operator(spec: MutationSpec) -> Any:
-    return get_operator(spec.operator_name)(**spec.operator_args)
+@contextmanager
+def _changed(path: Path, change: tuple[str, int]) -> Iterator[tuple[str, str | None]]:
+    """The file changed on disk for a while, with its text before and after.
+
+    Its times are put back too, so that what is compiled of it stays good.
+    """
+    name, occurrence = change
+    times = path.stat().st_mtime_ns
+    try:
+        with use_mutation(path, get_operator(name)(), occurrence) as texts:
+            yield texts
+    finally:
+        os.utime(path, ns=(times, times))
 
 
 # ---- trying ----
@@ -359,19 +389,14 @@ class Trial:
     def outcome(self, mutant: Mutant) -> Outcome:
         """Try one mutant."""
         start = time.monotonic()
-        path = Path(mutant.path)
-        times = path.stat().st_mtime_ns
         how = "unreached"
-        try:
-            with use_mutation(path, _operator(mutant.spec), mutant.spec.occurrence):
-                for tests in self._by_file(self.tests_of(mutant)):
-                    limit = 20 + 10 * sum(self._seconds[test] for test in tests)
-                    code = forked(partial(run_tests, tests, Hasty()), limit)
-                    how = "timeout" if code is None else "failed" if code else "survived"
-                    if how != "survived":
-                        break
-        finally:
-            os.utime(path, ns=(times, times))  # so that what is compiled of it stays good
+        with _changed(Path(mutant.path), mutant.change):
+            for tests in self._by_file(self.tests_of(mutant)):
+                limit = 20 + 10 * sum(self._seconds[test] for test in tests)
+                code = forked(partial(run_tests, tests, Hasty()), limit)
+                how = "timeout" if code is None else "failed" if code else "survived"
+                if how != "survived":
+                    break
         return Outcome(
             mutant.path,
             mutant.line,
@@ -420,9 +445,9 @@ def main() -> int:
     """Try the mutants of each folder.
 
     Returns:
-        1 if one survives that `mutants.toml` does not name.
+        1 if one survives that `mutants.yaml` does not name.
     """
-    settings = tomllib.loads(SETTINGS.read_text())
+    settings = yaml.safe_load(SETTINGS.read_text())
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="*", help=f"of {', '.join(settings['folders'])}")
     parser.add_argument("--places", type=int, default=100, help="changed places of each folder")

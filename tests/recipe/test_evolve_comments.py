@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,28 @@ def test_a_recipe_is_written_where_none_is(tmp_path: Path) -> None:
         write_new("other", tmp_path / "r.yaml")
     with pytest.raises(RecipeError, match="cannot be written: No such file"):
         write_new("other", tmp_path / "none" / "r.yaml")
+
+
+def test_comments_are_as_wide_as_they_may_be() -> None:
+    filters = [f"self_attn.{number}" for number in range(40)]
+    lines = converted({"filters": filters, "smooth": True}).splitlines()
+    comments = [line for line in lines if line.startswith("# -") or line.startswith("#  ")]
+    for line, following in pairwise(comments):
+        assert len(line) <= 98
+        if following.startswith("#  "):
+            assert len(line) + 1 + len(following.split()[1]) > 98, "the next word had no room"
+    exact = EvolveFile.model_validate(
+        {"genome": GENOME | {"tokenizer_source": "x" * 43}, "tasks": ["a", "b"]}
+    )
+    (line,) = [one for one in convert(exact, "f").splitlines() if "tokenizer_source" in one]
+    assert len(line) <= 98
+
+
+@pytest.mark.parametrize(
+    "name", ["1.5", "yes", "ü/é", "a: b", "x" * 300, "a b " * 60 + "c", "# no", "'q'", "..."]
+)
+def test_any_name_of_a_model_stays_the_text_that_it_was(name: str) -> None:
+    text = converted({"base_model": name})
+    assert yaml.safe_load(text)["base_model"] == name
+    line = next(one for one in text.splitlines() if one.startswith("base_model: "))
+    assert ("ü" in line) == ("ü" in name)

@@ -287,6 +287,16 @@ def test_a_recipe_cannot_be_changed_once_it_was_read() -> None:
         Evolution().seed = 3  # type: ignore[misc]
 
 
+def test_options_hold_what_a_journal_can_hold() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    for value in (float("nan"), "\ud800", object(), endless):
+        with pytest.raises(ValidationError, match="must hold text, finite numbers, lists and"):
+            task(gen_kwargs={"x": value})
+    kept = {"x": [1, {"y": None}], "é": 0.5}
+    assert task(gen_kwargs=kept).gen_kwargs == kept
+
+
 # ---- engines ----
 
 
