@@ -179,8 +179,9 @@ def choose(
         found = [_mutant(place, change) for place in places for change in place.changes]
         return [mutant for mutant in found if mutant]
     ranked = sorted((_hash(place, seed), place) for place in places)
-    chosen = (_mutant(place, place.changes[rank[-1] % len(place.changes)]) for rank, place in ranked)
-    return list(islice((mutant for mutant in chosen if mutant), count))
+    chosen = ((place, place.changes[rank[-1] % len(place.changes)]) for rank, place in ranked)
+    mutants = (_mutant(place, change) for place, change in chosen)
+    return list(islice((mutant for mutant in mutants if mutant), count))
 
 
 def _hash(place: Place, seed: int) -> bytes:
