@@ -16,6 +16,7 @@ from mergekit_cycleqd.genome.references import (
     parts,
     with_folders,
 )
+from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 
 
 @pytest.mark.parametrize(
@@ -26,10 +27,6 @@ from mergekit_cycleqd.genome.references import (
         {"rank": 10**9},
         {"energy": 1.0},
         {"energy": 1e-9},
-        {"tsv": 1.0},
-        {"tsv": 1e-9},
-        {"tsv": 0.5, "rank": 3},
-        {"tsv": 0.5, "energy": 0.5},
     ],
     ids=str,
 )
@@ -37,7 +34,7 @@ def test_limits_of_directions_that_can_be(limits: dict[str, Any]) -> None:
     assert MAX_RANK == 10**9
     family = Family("base", ("a",), **limits)
     assert {key: getattr(family, key) for key in limits} == limits
-    assert family.plain.tsv == 0
+    assert family.plain == family
 
 
 @pytest.mark.parametrize(
@@ -47,8 +44,6 @@ def test_limits_of_directions_that_can_be(limits: dict[str, Any]) -> None:
         ({"rank": 10**9 + 1}, "rank must be 0"),
         ({"energy": -0.01}, "energy must be"),
         ({"energy": 1.01}, "energy must be"),
-        ({"tsv": -0.01}, "tsv must be"),
-        ({"tsv": 1.01}, "tsv must be"),
         ({"rank": 1, "energy": 0.01}, "rank or energy, not both"),
     ],
     ids=str,
@@ -56,6 +51,30 @@ def test_limits_of_directions_that_can_be(limits: dict[str, Any]) -> None:
 def test_limits_of_directions_that_cannot_be(limits: dict[str, Any], message: str) -> None:
     with pytest.raises(GenomeError, match=message):
         Family("base", ("a",), **limits)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 1e-9])
+def test_a_share_of_directions_is_above_nothing_and_at_most_all(share: float) -> None:
+    vectors = TaskVectors("tsv", share)
+    assert TaskVectors.read({"tsv": share}) == vectors and vectors.written() == {"tsv": share}
+    assert vectors.of_directions and not PLAIN.of_directions
+    assert Family("base", ("a",), task_vectors=vectors).plain == Family("base", ("a",))
+
+
+@pytest.mark.parametrize("share", [0.0, -0.01, 1.01, float("nan")])
+def test_any_other_share_is_refused(share: float) -> None:
+    with pytest.raises(GenomeError, match="tsv must be above 0 and at most 1, or 0 for none"):
+        TaskVectors("tsv", share)
+
+
+def test_task_vectors_are_of_a_known_kind_and_plain_ones_have_no_share() -> None:
+    with pytest.raises(GenomeError, match="must be plain or tsv, got ties"):
+        TaskVectors("ties", 0.5)
+    with pytest.raises(GenomeError, match=r"plain task vectors have no share, got 0\.5"):
+        TaskVectors("plain", 0.5)
+    for content in ({}, {"tsv": 0}, {"tsv": None}, {"other": 3}):
+        assert TaskVectors.read(content) == PLAIN
+    assert PLAIN.written() == {} and PLAIN.packed() == b""
 
 
 def test_a_family_needs_experts_that_differ_from_each_other_and_from_the_base() -> None:

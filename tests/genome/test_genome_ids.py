@@ -10,17 +10,23 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.lineage import format_lineage
 from mergekit_cycleqd.genome.operators import mutate_own
+from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from mergekit_cycleqd.genome.terms import Term
 
 FAMILY = Family("base", ("a", "b"))
+SINGULAR = replace(FAMILY, task_vectors=TaskVectors("tsv", 0.5))
 WEIGHTS = (0.5, 0.25)
 PLAIN = Genome(FAMILY, WEIGHTS)
 GOLDEN = {
     "32726c4f322c3fa9": PLAIN,
     "3897ce336c8726e7": replace(PLAIN, family=replace(FAMILY, rank=3)),
     "4b1c1c14d35682c1": replace(PLAIN, family=replace(FAMILY, energy=0.95)),
-    "bf33abda09663f02": replace(PLAIN, family=replace(FAMILY, tsv=0.5)),
-    "4ce6690d4932695a": replace(PLAIN, family=replace(FAMILY, tsv=0.5, energy=0.95)),
+    "bf33abda09663f02": replace(
+        PLAIN, family=replace(FAMILY, task_vectors=TaskVectors("tsv", 0.5))
+    ),
+    "4ce6690d4932695a": replace(
+        PLAIN, family=replace(FAMILY, task_vectors=TaskVectors("tsv", 0.5), energy=0.95)
+    ),
     "48ec3e59318cf3af": replace(PLAIN, terms=(Term(None, 7, 0.1), Term(1, 8, 0.2))),
     "a9582029ed3c7089": mutate_own(PLAIN, 9, 0.3),
     "d741e3f1be2bd2af": mutate_own(mutate_own(PLAIN, 9, 0.3), 10, 0.2),

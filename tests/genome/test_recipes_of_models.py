@@ -11,6 +11,7 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.lineage import parse_lineage
 from mergekit_cycleqd.genome.operators import mutate, mutate_own
+from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from mergekit_cycleqd.genome.terms import Term, parse_terms
 
 FAMILY = Family("org/base", ("org/a", "org/b"))
@@ -18,7 +19,12 @@ FAMILY = Family("org/base", ("org/a", "org/b"))
 
 def test_a_recipe_holds_what_the_genome_says_and_no_more() -> None:
     family = Family(
-        "org/base", ("org/a", "org/b"), 3, tsv=0.5, dtype="float32", out_dtype="bfloat16"
+        "org/base",
+        ("org/a", "org/b"),
+        3,
+        task_vectors=TaskVectors("tsv", 0.5),
+        dtype="float32",
+        out_dtype="bfloat16",
     )
     genome = mutate(mutate(Genome(family, (0.5, 0.25)), Term(None, 7, 0.1)), Term(1, 8, 0.2))
     assert genome.to_recipe() == {

@@ -18,10 +18,11 @@ from mergekit_cycleqd.genome.operators import (
     mutate_own,
     shift,
 )
+from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from mergekit_cycleqd.genome.terms import Term
 
 FAMILY = Family("base", ("a", "b", "c"))
-SINGULAR = replace(FAMILY, tsv=0.5)
+SINGULAR = replace(FAMILY, task_vectors=TaskVectors("tsv", 0.5))
 
 
 def test_the_base_has_nothing_of_any_expert() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from mergekit_cycleqd.merging.directions import directions
 from mergekit_cycleqd.merging.low_rank import LowRank
-from mergekit_cycleqd.merging.singular_task_vectors import kept, singular_task_vectors
+from mergekit_cycleqd.merging.singular_task_vectors import kept_directions, singular_task_vectors
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from mergekit_cycleqd.merging.singular_task_vectors import kept, singular_task_v
 def test_a_share_of_directions_is_a_whole_number_of_them(
     share: float, side: int, count: int
 ) -> None:
-    assert kept(share, side) == count
+    assert kept_directions(share, side) == count
 
 
 def only(tau: torch.Tensor, share: float = 1.0) -> LowRank:

@@ -114,7 +114,7 @@ def test_products_in_sixteen_bits_and_in_full_are_added_up_side_by_side() -> Non
 
     def rounded() -> LeadingDirections:
         found = kernel.directions_of(base, own, 2, 0.0)
-        return found.each(lambda tensor: tensor.bfloat16())
+        return found.map_tensors(lambda tensor: tensor.bfloat16())
 
     exact = share(base, own, 0.5, 2, *TERMS)
     coarse = Share(0.5, TERMS, own, rounded)
@@ -144,7 +144,7 @@ def test_an_adapter_of_a_tensor_of_more_axes_is_shaped_like_it() -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_an_adapters_directions_are_those_of_its_dense_matrix(shape: tuple[int, int]) -> None:
     thin = LowRank(drawn(shape[0], 3, seed=2), drawn(3, shape[1], seed=3), -0.5)
-    found: SingularDirections = thin.basis()
+    found: SingularDirections = thin.singular_directions()
     tau = thin.product(torch.float64)
     assert thin.shape == shape and thin.ndim == 2
     assert torch.allclose(found.values, torch.linalg.svdvals(tau)[:3])

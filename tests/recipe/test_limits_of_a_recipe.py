@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.recipe.checks import MAX_CELLS, cross_checks
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.evolution import Evolution
@@ -326,10 +327,17 @@ def test_an_engine_that_can_be(given: dict[str, Any], gpus: int) -> None:
         ({"batch_size": 0}, "greater than or equal to 1"),
         ({"pipeline_parallel_size": 0}, "greater than or equal to 1"),
         ({"tensor_parallel_size": 0}, "greater than or equal to 1"),
-        ({"tensor_parallel_size": 2}, "are for kind: vllm"),
-        ({"options": {"x": 1}}, "are for kind: vllm"),
-        ({"kind": "vllm", "batching": "padded"}, "is for kind: hf; vLLM always"),
+        ({"tensor_parallel_size": 2}, "tensor_parallel_size: is for kind: vllm"),
+        ({"options": {"x": 1}}, "options: is for kind: vllm"),
+        (
+            {"kind": "vllm", "batching": "padded"},
+            "batching: is for kind: hf or vision; vLLM always",
+        ),
         ({"kind": "vision", "pipeline_parallel_size": 2}, "is for kind: hf or vllm"),
+        (
+            {"kind": "vision", "trust_remote_code": True},
+            "is for kind: hf or vllm; vision runs code",
+        ),
         ({"pipeline_parallel_size": 2, "device": "cuda:1"}, "needs device: auto or cuda"),
         ({"pipeline_parallel_size": 2, "batching": "continuous"}, "needs batching: auto or padded"),
     ],
@@ -440,14 +448,6 @@ def test_evaluators_fit_engines_of_text_or_of_images(
         assert len(found) == 3 and kind in found[0] and f"got engine.kind {engine}" in found[0]
 
 
-def test_an_engine_of_images_runs_no_code_of_strangers() -> None:
-    content = recipe(engine={"kind": "vision", "trust_remote_code": True})
-    content["tasks"] = [each | {"evaluator": "python"} for each in content["tasks"]]
-    (fault,) = faults(content)
-    assert fault.startswith("engine.trust_remote_code: engine kind vision")
-    assert faults(recipe(engine={"trust_remote_code": True})) == []
-
-
 def test_settings_of_lm_eval_are_refused_with_other_evaluators() -> None:
     with pytest.raises(ValidationError, match="include_path: evaluator agentbench has its own"):
         task(evaluator="agentbench", include_path="x")
@@ -510,12 +510,16 @@ def test_limits_of_directions_are_those_of_the_mutation() -> None:
 
 
 def test_task_vectors_make_one_family_or_two() -> None:
-    plain = meant()
-    assert [family.tsv for family in plain.families] == [0.0] and plain.tsv == 0
-    tsv = meant(evolution={"task_vectors": {"kind": "tsv", "share": 0.25}})
-    assert [family.tsv for family in tsv.families] == [0.25] and tsv.tsv == 0.25
+    plain, quarter, third = PLAIN, TaskVectors("tsv", 0.25), TaskVectors("tsv", 1 / 3)
     both = meant(evolution={"task_vectors": {"kind": "both"}, "founders": [0.5, 1.0]})
-    assert [family.tsv for family in both.families] == [0.0, 1 / 3] and both.tsv == 1 / 3
+    expected = (
+        (meant(), [plain]),
+        (meant(evolution={"task_vectors": {"kind": "tsv", "share": 0.25}}), [quarter]),
+        (both, [plain, third]),
+    )
+    for asked, kinds in expected:
+        assert [family.task_vectors for family in asked.families] == kinds
+        assert asked.task_vectors == kinds[-1]
     one, other = both.families
     assert both.founders == ((one, 0.5), (one, 1.0), (other, 0.5), (other, 1.0))
 

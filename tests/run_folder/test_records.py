@@ -14,6 +14,7 @@ from mergekit_cycleqd.errors import GenomeError, JournalError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.operators import mutate, mutate_own
+from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.run_folder.journal_lines import decode, encode, end_of_last_line, torn
 from mergekit_cycleqd.run_folder.record import Means, Record
@@ -50,7 +51,9 @@ def test_a_model_that_is_only_compared_is_no_candidate() -> None:
 def test_what_is_rare_stands_in_a_line_only_where_it_is() -> None:
     rare = {"again", "repeat", "tsv", "lineage", "bounds"}
     assert not rare & set(content())
-    own = mutate_own(Genome(replace(FAMILY, tsv=0.5), (0.5, 0.25)), 9, 0.3)
+    own = mutate_own(
+        Genome(replace(FAMILY, task_vectors=TaskVectors("tsv", 0.5)), (0.5, 0.25)), 9, 0.3
+    )
     again = Candidate(7, "a", own, (5,), 5, 1)
     record = Record(own, "search", None, again, bounds={"a": (0.0, 0.5), "b": (0.25, 1.0)})
     assert set(content(record)) >= rare

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.task_vectors import PLAIN
 from mergekit_cycleqd.run_folder import example_masks
 from mergekit_cycleqd.run_folder.compared_models import (
     compared_models,
@@ -56,7 +57,7 @@ def test_every_run_compares_the_same_models_in_one_order() -> None:
 
 def test_models_without_a_search_are_of_plain_task_vectors() -> None:
     search = searched(0, task_vectors={"kind": "tsv"}, mutation={"kind": "none"})
-    assert {genome.family.tsv for _, genome in originals(search)} == {0.0}
+    assert {genome.family.task_vectors for _, genome in originals(search)} == {PLAIN}
 
 
 def test_one_model_of_several_names_gets_them_all() -> None:
@@ -145,16 +146,21 @@ def test_a_row_has_the_mean_of_its_scores_and_an_interval_where_they_are_shares(
     run = RunView.read(tmp_path / "run")
     found = comparison(run)
     assert list(found) == ["search", "holdout"]
-    for split, rows in found.items():
-        aggregate = next(row for row in rows if row.model == "aggregate")
+    for split, table in found.items():
+        aggregate = next(row for row in table.rows if row.model == "aggregate")
         scores = run.scores(search.aggregate(), split)
         assert scores is not None
         assert {task: score.value for task, score in aggregate.scores.items()} == dict(scores)
-        assert aggregate.mean == pytest.approx(sum(scores.values()) / 3)
+        mean = aggregate.cells[-1]
+        assert mean is not None and mean.value == pytest.approx(sum(scores.values()) / 3)
+        assert mean.interval is None and table.columns[-1].title == "mean"
+        assert [column.title for column in table.columns[:-1]] == [
+            f"{task} (n=200)" for task in ("coding", "db", "os")
+        ]
         for task, score in aggregate.scores.items():
             assert score.samples == 200
             assert (score.interval is None) == (task == "db")
-    assert [row.model for row in found["holdout"]][-1] == "aggregate"
+    assert [row.model for row in found["holdout"].rows][-1] == "aggregate"
 
 
 def test_a_run_without_all_experts_compares_base_and_experts(tmp_path: Path) -> None:
@@ -169,7 +175,7 @@ def test_a_run_without_all_experts_compares_base_and_experts(tmp_path: Path) -> 
     ]
     found = comparison(run)
     assert list(found) == ["search"]
-    means = [row.mean is None for row in found["search"]]
+    means = [row.cells[-1] is None for row in found["search"].rows]
     assert means == [False, False, True, True]
 
 

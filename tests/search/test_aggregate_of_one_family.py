@@ -10,12 +10,18 @@ import pytest
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from mergekit_cycleqd.recipe.evolution import BestOfEach, Recombination
-from mergekit_cycleqd.search.aggregation import aggregate_model, all_rounders, best_first, parents
+from mergekit_cycleqd.search.aggregation import (
+    aggregate_model,
+    aggregated_elites,
+    all_rounders,
+    best_first,
+)
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 
 PLAIN = Family("base", ("a", "b"))
-SINGULAR = replace(PLAIN, tsv=0.5)
+SINGULAR = replace(PLAIN, task_vectors=TaskVectors("tsv", 0.5))
 
 
 def filled(*found: tuple[Family, float, float]) -> dict[str, TaskArchive]:
@@ -44,9 +50,9 @@ def test_the_family_is_that_of_the_best_all_round_elite_and_not_of_the_second() 
     archives = filled(*MIXED)
     assert [elite.index for elite in all_rounders(archives)][:2] == [1, 2]
     many = Recombination(kind="recombination", elites=4)
-    assert [elite.index for elite in parents(many, archives)] == [1, 3]
+    assert [elite.index for elite in aggregated_elites(many, archives)] == [1, 3]
     assert aggregate_model(many, archives).family == SINGULAR
-    assert [elite.index for elite in parents(BestOfEach(), archives)] == [3, 1]
+    assert [elite.index for elite in aggregated_elites(BestOfEach(), archives)] == [3, 1]
     assert aggregate_model(BestOfEach(), archives).family == SINGULAR
 
 
@@ -54,7 +60,7 @@ def test_no_more_elites_are_recombined_than_asked_for() -> None:
     archives = filled(*((PLAIN, 0.05 + i / 10, 0.95 - i / 12) for i in range(8)))
     for count in (2, 3):
         how = Recombination(kind="recombination", elites=count)
-        assert parents(how, archives) == all_rounders(archives)[:count]
+        assert aggregated_elites(how, archives) == all_rounders(archives)[:count]
 
 
 def test_the_best_of_each_are_weighted_by_their_score_at_their_own_task() -> None:
@@ -70,7 +76,7 @@ def test_recombined_elites_are_weighted_by_their_rank() -> None:
     how = Recombination(kind="recombination", elites=3)
     shares = [math.log(3.5), math.log(3.5) - math.log(2), math.log(3.5) - math.log(3)]
     expected = (shares[0] * 1 + shares[1] * 0 + shares[2] * 2) / sum(shares)
-    assert [elite.index for elite in parents(how, archives)] == [1, 0, 2]
+    assert [elite.index for elite in aggregated_elites(how, archives)] == [1, 0, 2]
     assert aggregate_model(how, archives).weights[0] == pytest.approx(expected)
 
 
@@ -84,6 +90,6 @@ def test_elites_are_ranked_by_task_then_by_all_tasks_then_by_age() -> None:
 def test_empty_archives_have_no_elites() -> None:
     for how in (BestOfEach(), Recombination(kind="recombination")):
         with pytest.raises(SearchError, match="no elites: the archives are empty"):
-            parents(how, filled())
+            aggregated_elites(how, filled())
         with pytest.raises(SearchError, match="no elites: the archives are empty"):
             aggregate_model(how, filled())

@@ -75,7 +75,7 @@ def test_the_chosen_proposal_becomes_the_child(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_without_screening_nothing_is_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screening, "_outcomes", None)
+    monkeypatch.setattr(screening, "_predict_scores", None)
     assert len(finish(CycleQD(recipe(children=5)))) == 8
 
 
@@ -92,7 +92,7 @@ def test_crossover_weights_are_drawn_again_where_they_cancel() -> None:
 
     run = recipe()
     one, two = (Genome.from_expert(run.family, k) for k in range(2))
-    child = breeding._between(one, two, run.evolution.crossover, Planned())  # type: ignore[arg-type]
+    child = breeding._crossover_child(one, two, run.evolution.crossover, Planned())  # type: ignore[arg-type]
     assert child.weights == (0.75, 0.25, 0.0)
 
 

@@ -11,7 +11,7 @@ import pytest
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.search.archive import Elite, TaskArchive, automatic_range
-from mergekit_cycleqd.search.cells import cells
+from mergekit_cycleqd.search.cells import cell_numbers
 from mergekit_cycleqd.search.early_stop import CannotEnter, EntryThreshold, EntryThresholds
 
 GENOME = Genome.uniform(Family("base", ("a", "b")))
@@ -64,7 +64,7 @@ def test_an_automatic_range_is_a_little_wider_than_the_experts(
 
 def test_a_measure_belongs_to_the_cell_whose_right_edge_it_reaches() -> None:
     measures = np.array([[-1.0], [0.0], [2.4999], [2.5], [2.51], [5.0], [7.5], [9.9], [99.0]])
-    found = cells(measures, np.array([0.0]), np.array([10.0]), np.array([4]))
+    found = cell_numbers(measures, np.array([0.0]), np.array([10.0]), np.array([4]))
     assert found[:, 0].tolist() == [0, 0, 0, 0, 1, 1, 2, 3, 3]
     assert found.dtype == np.int32
 
@@ -92,8 +92,8 @@ def test_a_candidate_cannot_enter_where_every_cell_holds_a_better_one(
     x: tuple[float, float], highest: float, reachable: bool
 ) -> None:
     bounds = {"q": (-10.0, highest), "x": x}
-    assert FILLED.floor.reachable(bounds) == reachable
-    floors = EntryThresholds((FILLED.floor,))
+    assert FILLED.entry_threshold.reachable(bounds) == reachable
+    floors = EntryThresholds((FILLED.entry_threshold,))
     if reachable:
         floors.check(bounds)
     else:
@@ -106,12 +106,12 @@ def test_one_archive_that_can_take_a_candidate_is_enough() -> None:
     full = archive(*(elite(i, 0.9, 0.1 + i / 4) for i in range(4)))
     bounds = {"q": (0.0, 0.5), "x": (0.9, 1.0)}
     with pytest.raises(CannotEnter):
-        EntryThresholds((full.floor, full.floor)).check(bounds)
-    EntryThresholds((full.floor, FILLED.floor)).check(bounds)
+        EntryThresholds((full.entry_threshold, full.entry_threshold)).check(bounds)
+    EntryThresholds((full.entry_threshold, FILLED.entry_threshold)).check(bounds)
 
 
 def test_thresholds_reach_another_process_whole() -> None:
-    floor = FILLED.floor
+    floor = FILLED.entry_threshold
     content = json.loads(json.dumps(EntryThresholds((floor,)).to_json()))
     assert content[0]["filled"] == {"0": 0.6, "1": 0.8, "2": 0.7}
     (again,) = EntryThresholds.from_json(content).archives
@@ -123,7 +123,7 @@ def test_thresholds_reach_another_process_whole() -> None:
 def test_thresholds_of_two_axes_are_laid_out_as_their_cells() -> None:
     made = TaskArchive("q", ["x", "y"], [2, 3], [(0.0, 1.0), (0.0, 1.0)])
     made.add(Elite(0, GENOME, {"q": 0.5, "x": 0.9, "y": 0.5}, ()))
-    floor = made.floor
+    floor = made.entry_threshold
     assert isinstance(floor, EntryThreshold) and floor.qualities.shape == (2, 3)
     assert floor.qualities[1, 1] == 0.5 and np.isfinite(floor.qualities).sum() == 1
     assert not floor.reachable({"q": (0, 0.5), "x": (0.8, 0.9), "y": (0.4, 0.6)})

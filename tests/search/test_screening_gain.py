@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.operators import mutate
+from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.search import screening
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
@@ -45,7 +46,7 @@ def chosen(
 ) -> int:
     """The choice, where each proposal will have one of these scores, as likely as each other."""
     drawn: NDArray[np.float64] = np.array(outcomes).transpose(1, 0, 2)
-    monkeypatch.setattr(screening, "_outcomes", lambda *_: drawn)
+    monkeypatch.setattr(screening, "_predict_scores", lambda *_: drawn)
     proposals = [model(k, k) for k in range(len(outcomes))]
     return most_promising(proposals, archives, all_round=all_round)
 
@@ -125,9 +126,9 @@ def test_where_there_are_many_elites_the_newest_are_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     archives = filled((0.1, 0.9), (0.35, 0.7), (0.6, 0.6), (0.9, 0.1))
-    assert [elite.index for elite in screening._elites(archives)] == [0, 1, 2, 3]
+    assert [elite.index for elite in screening._elites_of_all(archives)] == [0, 1, 2, 3]
     monkeypatch.setattr(screening, "MOST", 2)
-    assert [elite.index for elite in screening._elites(archives)] == [2, 3]
+    assert [elite.index for elite in screening._elites_of_all(archives)] == [2, 3]
 
 
 # ---- predictions ----
@@ -142,7 +143,7 @@ SCORES = np.array(
 
 
 def outcomes(*proposals: Genome) -> NDArray[np.float64]:
-    return screening._outcomes(KNOWN, SCORES, proposals)
+    return screening._predict_scores(KNOWN, SCORES, proposals)
 
 
 def test_predictions_are_near_what_is_known_and_wide_where_nothing_is() -> None:
@@ -177,9 +178,9 @@ def test_the_same_proposal_has_the_same_predictions_among_any_others() -> None:
 
 
 def test_models_of_the_other_kind_say_less_of_a_proposal() -> None:
-    singular = replace(FAMILY, tsv=0.5)
-    assert screening._place(model(0.5, 0.25)) == [0.5, 0.25, 0.0]
-    assert screening._place(Genome(singular, (0.5, 0.25))) == [0.5, 0.25, 1.0]
+    singular = replace(FAMILY, task_vectors=TaskVectors("tsv", 0.5))
+    assert screening._coordinates(model(0.5, 0.25)) == [0.5, 0.25, 0.0]
+    assert screening._coordinates(Genome(singular, (0.5, 0.25))) == [0.5, 0.25, 1.0]
     spread = outcomes(model(0.3, 0.1), Genome(singular, (0.3, 0.1))).std(axis=0)
     assert (spread[1] > 2 * spread[0]).all()
 

@@ -8,10 +8,10 @@ import pytest
 
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.recipe.section import LARGEST
-from mergekit_cycleqd.search.candidate import Candidate, Outcome, turn
+from mergekit_cycleqd.search.candidate import Candidate, Outcome, quality_task
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.population import Population
-from mergekit_cycleqd.search.scores import gathered, mean_scores
+from mergekit_cycleqd.search.scores import mean_scores, scores_by_candidate
 from tests.support.searches import TASKS, finish, history, recipe, scores
 
 
@@ -139,9 +139,9 @@ def test_only_what_was_asked_for_can_be_told_and_as_it_was() -> None:
 
 
 def test_the_turn_passes_from_task_to_task() -> None:
-    assert [turn(recipe(), index) for index in range(3, 10)] == ["a", "b", "c"] * 2 + ["a"]
-    assert [turn(recipe(cycle=2), index) for index in range(3, 9)] == list("aabbcc")
-    assert {turn(recipe(quality="c"), index) for index in range(3, 9)} == {"c"}
+    assert [quality_task(recipe(), index) for index in range(3, 10)] == ["a", "b", "c"] * 2 + ["a"]
+    assert [quality_task(recipe(cycle=2), index) for index in range(3, 9)] == list("aabbcc")
+    assert {quality_task(recipe(quality="c"), index) for index in range(3, 9)} == {"c"}
 
 
 def test_scores_of_all_evaluations_of_a_candidate_are_gathered() -> None:
@@ -152,7 +152,7 @@ def test_scores_of_all_evaluations_of_a_candidate_are_gathered() -> None:
         (3, 0, None),
         (4, 1, {"a": 7.0}),
     ]
-    assert gathered(lines) == {0: [{"a": 1.0}, {"a": 3.0}], 1: [{"a": 7.0}]}
+    assert scores_by_candidate(lines) == {0: [{"a": 1.0}, {"a": 3.0}], 1: [{"a": 7.0}]}
     assert mean_scores([{"a": 1.0, "b": 0.0}, {"a": 3.0, "b": 0.5}]) == {"a": 2.0, "b": 0.25}
 
 
@@ -186,7 +186,7 @@ def test_floors_are_those_of_all_archives() -> None:
     search = CycleQD(recipe(children=0))
     for candidate in [search.ask() for _ in range(3)]:
         search.tell(candidate, scores(candidate))
-    assert [floor.task for floor in search.floors.archives] == list(TASKS)
+    assert [floor.task for floor in search.entry_thresholds.archives] == list(TASKS)
 
 
 def test_an_unknown_task_has_no_elites() -> None:
