@@ -331,12 +331,12 @@ def test_an_engine_that_can_be(given: dict[str, Any], gpus: int) -> None:
         ({"options": {"x": 1}}, "options: is for kind: vllm"),
         (
             {"kind": "vllm", "batching": "padded"},
-            "batching: is for kind: hf or vision; vLLM always",
+            "batching: is for kind: hf or vision; vLLM",
         ),
         ({"kind": "vision", "pipeline_parallel_size": 2}, "is for kind: hf or vllm"),
         (
             {"kind": "vision", "trust_remote_code": True},
-            "is for kind: hf or vllm; vision runs code",
+            "is for kind: hf or vllm; vision runs",
         ),
         ({"pipeline_parallel_size": 2, "device": "cuda:1"}, "needs device: auto or cuda"),
         ({"pipeline_parallel_size": 2, "batching": "continuous"}, "needs batching: auto or padded"),
