@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.run_folder.markdown import markdown_table
 from mergekit_cycleqd.run_folder.sample_counts import SUMMARY, sample_counts
 from mergekit_cycleqd.run_folder.score import Score, wilson
 
@@ -59,6 +60,23 @@ def test_only_a_share_of_the_samples_has_an_interval(
 def test_a_score_is_written_with_three_digits() -> None:
     assert str(Score(0.81549, 200, (0.7561, 0.8634))) == "0.815 [0.756, 0.863]"
     assert str(Score(12.34567, None, None)) == "12.346"
+
+
+def test_a_share_of_two_samples_or_more_has_a_standard_error() -> None:
+    assert Score.of(0.5, 100).error == pytest.approx((0.25 / 99) ** 0.5)
+    assert Score.of(0.5, 2).error == pytest.approx(0.5)
+    assert Score.of(1.0, 1).error is None
+    assert Score.of(0.123, 10).error is None
+    assert Score.of(0.123, 400).error is None
+    assert Score(0.5, None, (0.4, 0.6)).error is None
+
+
+def test_numbers_of_a_table_stand_at_the_right_of_its_texts() -> None:
+    head, rows = ["model", "kind", "a"], [["x", "y", "1"], ["z", "w", "2"]]
+    assert markdown_table(head, rows, texts=2) == (
+        "| model | kind | a |\n| --- | --- | ---: |\n| x | y | 1 |\n| z | w | 2 |"
+    )
+    assert markdown_table(["m", "a", "b"], []).splitlines()[1] == "| --- | ---: | ---: |"
 
 
 def recipe(red: dict[str, str], green: dict[str, str]) -> Recipe:
