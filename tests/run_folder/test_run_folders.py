@@ -178,6 +178,25 @@ def test_a_place_that_is_no_folder_is_said(tmp_path: Path) -> None:
         Journal.open(tmp_path / "file" / "run", header(recipe()))
 
 
+def test_a_new_journal_and_its_name_are_on_disk_before_the_run_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    sync = os.fsync
+
+    def noted(handle: int) -> None:
+        synced.append(os.fstat(handle).st_ino)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    journal = Journal.open(tmp_path, header(recipe()))
+    assert {tmp_path.stat().st_ino, (tmp_path / FILE).stat().st_ino} <= set(synced)
+    synced.clear()
+    journal.append(Record(Genome.uniform(recipe().family), "search", {"a": 0.5}))
+    assert synced == [(tmp_path / FILE).stat().st_ino]
+    journal.close()
+
+
 # ---- going on ----
 
 
@@ -270,7 +289,11 @@ def test_derived_files_are_those_of_the_search_and_no_more(tmp_path: Path) -> No
 def test_archives_json_shows_every_archive(tmp_path: Path) -> None:
     search = run_in(tmp_path / "run", reevaluate=3)
     write_outputs(tmp_path, search, lambda *_: None, SIZES)
-    content = json.loads((tmp_path / "archives.json").read_text())
+    text = (tmp_path / "archives.json").read_text()
+    assert text.startswith('{\n "candidates": 15,\n "archives": {\n  "a": {') and text.endswith(
+        "}\n"
+    )
+    content = json.loads(text)
     assert content["candidates"] == 15
     assert list(content["archives"]) == ["a", "b", "c"]
     archive, shown = search.archives["b"], content["archives"]["b"]

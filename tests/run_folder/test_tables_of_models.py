@@ -230,6 +230,8 @@ def test_pictures_of_a_run_are_kept_once_with_an_index(tmp_path: Path) -> None:
         assert (kept.folder / entry["file"]).read_bytes() == genome.id.encode()
         assert entry["score"] == 0.75
     assert not list(kept.folder.glob(".*"))
+    index = (kept.folder / example_masks.INDEX).read_text()
+    assert index.startswith('{\n "version": 1,\n "models": {\n  "base": ') and index.endswith("}\n")
 
     def never(genome: Genome) -> Sequence[Example]:
         raise AssertionError("they are there already")
