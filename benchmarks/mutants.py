@@ -367,32 +367,32 @@ class Trial:
             raise SystemExit(f"the tests fail in a forked process: exit code {code}")
         assert not OWN & {name.split(".")[0] for name in sys.modules} - {"benchmarks", "__main__"}
 
-    def tests_of(self, mutant: Mutant) -> list[str]:
-        """The quick tests that reach its line, quickest first; see `_reaching`."""
+    def tests_of(self, mutant: Mutant) -> list[list[str]]:
+        """The quick tests to try, file by file, so that a file that notices spares the others.
+
+        They are those that reach the line. Where it runs on import, they are all; those come first
+        that reach the file.
+        """
         lines = self._lines.get(mutant.path, {})
         inside = _reaching(Path(mutant.path), mutant.line)
         contexts = {context for line in inside or lines for context in lines.get(str(line), ())}
-        reached = [
-            test
-            for test, seconds in self._seconds.items()
-            if seconds <= SLOWEST
-            and (contexts & {test, "*"} or any(test.startswith(f"{file}::") for file in contexts))
-        ]
-        return sorted(reached, key=lambda test: self._seconds[test])
-
-    def _by_file(self, tests: Sequence[str]) -> list[list[str]]:
-        """The same, file by file, so that a quick file that notices spares the others."""
-        files: dict[str, list[str]] = {}
-        for test in tests:
-            files.setdefault(test.split("::")[0], []).append(test)
-        return sorted(files.values(), key=lambda group: sum(self._seconds[test] for test in group))
+        groups: dict[tuple[bool, str], list[str]] = {}
+        for test, seconds in self._seconds.items():
+            file = test.split("::")[0]
+            reaches = bool(contexts & {test, file, "*"})
+            if seconds <= SLOWEST and (reaches or not inside):
+                groups.setdefault((not reaches, file), []).append(test)
+        used = {key: sum(self._seconds[test] for test in tests) for key, tests in groups.items()}
+        ranked = sorted(groups, key=lambda key: (key[0], used[key]))
+        return [sorted(groups[key], key=lambda test: self._seconds[test]) for key in ranked]
 
     def outcome(self, mutant: Mutant) -> Outcome:
         """Try one mutant."""
         start = time.monotonic()
         how = "unreached"
+        groups = self.tests_of(mutant)
         with _changed(Path(mutant.path), mutant.change):
-            for tests in self._by_file(self.tests_of(mutant)):
+            for tests in groups:
                 limit = 20 + 10 * sum(self._seconds[test] for test in tests)
                 code = forked(partial(run_tests, tests, Hasty()), limit)
                 how = "timeout" if code is None else "failed" if code else "survived"

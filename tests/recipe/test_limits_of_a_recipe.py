@@ -14,7 +14,7 @@ from mergekit_cycleqd.recipe.evolution import Evolution
 from mergekit_cycleqd.recipe.presets import PRESETS
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.section import LARGEST
-from mergekit_cycleqd.recipe.tasks import Samples, Task
+from mergekit_cycleqd.recipe.tasks import EVALUATORS, Samples, Task
 from mergekit_cycleqd.recipe.workers import Workers
 
 TASK: dict[str, Any] = {"name": "a", "task": "t", "metric": "acc", "samples": {"search": "0-9"}}
@@ -130,6 +130,8 @@ WITHIN: list[dict[str, Any]] = [
     {"crossover": {"std": 0}},
     {"crossover": {"mean": 0, "std": 0.1}},
     {"crossover": {"mean": -1.5}},
+    {"crossover": {"mean": -1.5, "std": 0}},
+    {"crossover": {"mean": 0.5, "std": 0}},
     {"crossover": {"kind": "iso_line", "iso": 0, "line": 0}},
     {"mutation": {"max_scale": 1e-9}},
     {"mutation": {"rank": MANY}},
@@ -456,6 +458,16 @@ def test_settings_of_lm_eval_are_refused_with_other_evaluators() -> None:
         with pytest.raises(ValidationError, match=f"{key}: is a setting of lm-eval; leave it out"):
             task(evaluator="python", **{key: value})
     task(evaluator="python", num_fewshot=None, metadata={"x": 1})
+
+
+def test_a_task_is_a_name_or_a_path_as_its_evaluator_has_it() -> None:
+    paths = {name: kind.path("dir/file.py:score") for name, kind in EVALUATORS.items()}
+    assert paths == {
+        "lm_eval": None,
+        "agentbench": None,
+        "segmentation": "dir/file.py:score",
+        "python": "dir/file.py",
+    }
 
 
 def test_a_password_is_not_kept() -> None:
