@@ -6,7 +6,7 @@ VLLM := .venv-vllm/bin
 TORCH ?= torch==2.13.0
 
 .PHONY: install demo picture demo-segmentation test test-fast test-slow test-gpu check clean
-.PHONY: faults test-versions test-lowest test-highest test-pythons test-vllm
+.PHONY: faults mutants test-versions test-lowest test-highest test-pythons test-vllm
 
 install: $(VENV)/installed
 
@@ -54,6 +54,17 @@ check: install
 # What a run survives, tried: writes benchmarks/FAULTS.md.
 faults: install
 	$(BIN)/python -m benchmarks.faults
+
+# Small changes of the code that no test notices (see benchmarks/MUTANTS.md): a sample of PLACES in each
+# folder, chosen by SEED; `make mutants MUTANTS=--all` tries every one, which takes many hours.
+# Needs Python 3.11 or newer.
+FOLDERS :=
+PLACES := 60
+SEED := 1
+MUTANTS := --places $(PLACES)
+mutants: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt cosmic-ray coverage
+	$(BIN)/python -m benchmarks.mutants $(FOLDERS) --seed $(SEED) $(MUTANTS)
 
 # The tests with the lowest and with the newest versions that pyproject.toml allows, each in an
 # environment of its own. TORCH stays as it is named, whose wheels depend on the machine; uv finds
