@@ -112,6 +112,7 @@ def published(hub: Any, repo: str) -> dict[str, bytes]:
 def without_built(lineage: bytes) -> dict[str, Any]:
     """Read a lineage.json without hashes of weights, of which a processor may change last bits."""
     content: dict[str, Any] = json.loads(lineage)
+    assert lineage.decode() == json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     files = content.pop("files")
     content["published"] = [path for path in content["published"] if path not in files]
     return content

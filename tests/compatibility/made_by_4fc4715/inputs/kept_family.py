@@ -19,6 +19,8 @@ UNIT = 2.0**-9
 HIDDEN, INNER, HEADS, HEAD, WORDS, LAYERS = 9, 10, 3, 4, 16, 2
 DIAGONAL = "model.layers.1.mlp.down_proj.weight"
 """Here the task vector of `db` has one number in each row, so its directions are the axes."""
+STEEP = "model.layers.1.self_attn.o_proj.weight"
+"""Here the task vector of `coding` has one large singular value, and others of a tenth and less."""
 ADAPTED = ("self_attn.q_proj", "mlp.down_proj")
 """Modules that the adapter of `shell` changes, in every layer."""
 ADAPTER_RANK, ADAPTER_ALPHA = 2, 4
@@ -87,6 +89,9 @@ def task_vector(task: str, name: str) -> Numbers:
         for row in range(HIDDEN):
             vector[row, (3 * row + 1) % INNER] = UNIT * (8 + 7 * (4 * row % HIDDEN))
         return vector
+    if task == "coding" and name == STEEP:
+        first = UNIT * whole(f"coding first {name}", (shape[0], 1), 60)
+        return np.hstack([first, UNIT * whole(f"coding rest {name}", (shape[0], shape[1] - 1), 2)])
     largest = 8 if len(shape) == 1 else 60
     return UNIT * whole(f"{task} {name}", shape, largest) * (4 if len(shape) == 1 else 1)
 
