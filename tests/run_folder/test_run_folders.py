@@ -249,6 +249,7 @@ def test_tasks_may_lie_in_a_folder_of_the_same_name_elsewhere() -> None:
 
     assert list(differences(at("/one/tasks"), at("/other/tasks"))) == []
     assert list(differences(at("/one/tasks"), at("/one/others"))) != []
+    assert list(differences(at("/one/others"), at("/one/tasks"))) != []
     assert list(differences(at(None), at("/one/tasks"))) != []
     assert list(differences(at("/one/tasks"), at(None))) != []
 

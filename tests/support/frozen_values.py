@@ -8,7 +8,7 @@ from importlib import import_module
 
 
 def dataclasses_in(folder: str) -> dict[str, type]:
-    """The dataclasses that the modules of a folder define, by name."""
+    """The dataclasses that the modules of a folder define, by module and name."""
     package = import_module(f"mergekit_cycleqd.{folder}")
     names = [info.name for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")]
     return {
