@@ -49,7 +49,7 @@ SETTINGS = Path(__file__).with_suffix(".yaml")
 RESULTS = ROOT / "build" / "mutants"
 OWN = {"__main__", "benchmarks", "mergekit_cycleqd", "tests"}
 BROKEN = 70  # exit code of a forked process that did not come to pytest
-SLOWEST = 5.0  # seconds of the processor: tests that need more try no mutant
+SLOWEST = 2.0  # seconds of the processor: tests that need more try no mutant
 PYTEST = (
     *("-q", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--tb=no"),
     *("-p", "_hypothesis_pytestplugin"),  # and no other one, which takes a tenth of a second each

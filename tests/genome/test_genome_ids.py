@@ -57,3 +57,10 @@ def test_equal_mutations_are_one_whoever_made_them() -> None:
     assert one is not other and one == other and hash(one) == hash(other)
     assert one != mutate_own(PLAIN, 9, 0.4).lineage[0][0]
     assert one != one.id
+
+
+def test_a_long_lineage_has_a_short_name_in_messages() -> None:
+    genome = PLAIN
+    for seed in range(12):
+        genome = mutate_own(genome, seed, 0.3)
+    assert len(repr(genome)) < 5000

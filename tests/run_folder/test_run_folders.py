@@ -148,6 +148,11 @@ def test_a_folder_in_use_names_who_uses_it_and_is_free_afterwards(tmp_path: Path
     Journal.open(tmp_path, header(recipe())).close()
 
 
+def test_a_run_folder_is_made_with_all_above_it(tmp_path: Path) -> None:
+    Journal.open(tmp_path / "many" / "runs" / "one", header(recipe())).close()
+    assert read_header(tmp_path / "many" / "runs" / "one")["kind"] == "header"
+
+
 def test_a_folder_with_other_files_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(JournalError, match="is not empty and holds no run"):
@@ -249,6 +254,7 @@ def test_tasks_may_lie_in_a_folder_of_the_same_name_elsewhere() -> None:
 
     assert list(differences(at("/one/tasks"), at("/other/tasks"))) == []
     assert list(differences(at("/one/tasks"), at("/one/others"))) != []
+    assert list(differences(at("/one/others"), at("/one/tasks"))) != []
     assert list(differences(at(None), at("/one/tasks"))) != []
     assert list(differences(at("/one/tasks"), at(None))) != []
 

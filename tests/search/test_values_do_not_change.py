@@ -10,4 +10,4 @@ def test_no_value_can_be_changed() -> None:
 
 
 def test_what_a_run_holds_many_of_is_small() -> None:
-    assert small_in("search") >= {"Candidate", "Elite", "Outcome"}
+    assert small_in("search") >= {"candidate.Candidate", "archive.Elite", "candidate.Outcome"}

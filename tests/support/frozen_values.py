@@ -5,29 +5,28 @@ from __future__ import annotations
 import pkgutil
 from dataclasses import is_dataclass
 from importlib import import_module
+from typing import Any
 
 
-def dataclasses_in(folder: str) -> dict[str, type]:
-    """The dataclasses that the modules of a folder define, by name."""
+def dataclasses_in(folder: str) -> dict[str, Any]:
+    """The dataclasses that the modules of a folder define, by ``module.name``."""
     package = import_module(f"mergekit_cycleqd.{folder}")
-    names = [info.name for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")]
-    return {
-        name: member
-        for module in map(import_module, names)
-        for name, member in vars(module).items()
-        if isinstance(member, type)
-        and is_dataclass(member)
-        and member.__module__ == module.__name__
-    }
+    found = {}
+    for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        for name, member in vars(import_module(info.name)).items():
+            if isinstance(member, type) and member.__module__ == info.name and is_dataclass(member):
+                found[f"{info.name.rpartition('.')[2]}.{name}"] = member
+    return found
 
 
 def frozen_in(folder: str) -> set[str]:
     """Those whose attributes cannot be set."""
     found = dataclasses_in(folder).items()
-    return {name for name, member in found if member.__dataclass_params__.frozen}  # type: ignore[attr-defined]
+    return {name for name, member in found if member.__dataclass_params__.frozen}
 
 
 def small_in(folder: str) -> set[str]:
-    """Those without a dictionary of their own, since a run holds many of them."""
-    found = dataclasses_in(folder).items()
-    return {name for name, member in found if "__dict__" not in dir(member)}
+    """Those without a dictionary for each value."""
+    return {
+        name for name, member in dataclasses_in(folder).items() if "__dict__" not in dir(member)
+    }
