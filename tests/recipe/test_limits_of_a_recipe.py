@@ -16,8 +16,7 @@ from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.section import LARGEST
 from mergekit_cycleqd.recipe.tasks import EVALUATORS, Samples, Task
 from mergekit_cycleqd.recipe.workers import Workers
-
-TASK: dict[str, Any] = {"name": "a", "task": "t", "metric": "acc", "samples": {"search": "0-9"}}
+from tests.support.recipes import TASK, recipe_content
 
 
 def evolution(**given: Any) -> Evolution:
@@ -26,15 +25,6 @@ def evolution(**given: Any) -> Evolution:
 
 def task(**given: Any) -> Task:
     return Task.model_validate(TASK | given)
-
-
-def recipe(names: str = "abc", **given: Any) -> dict[str, Any]:
-    content = {
-        "base_model": "base",
-        "experts": [{"model": f"expert-{name}", "task": name} for name in names],
-        "tasks": [TASK | {"name": name} for name in names],
-    }
-    return content | given
 
 
 def faults(content: dict[str, Any]) -> list[str]:
@@ -368,15 +358,15 @@ def test_samples_of_every_two_uses_must_be_disjoint() -> None:
 
 
 def test_a_recipe_of_two_tasks_is_enough_and_one_is_too_few() -> None:
-    assert faults(recipe("ab")) == []
-    assert faults(recipe("a")) == [
+    assert faults(recipe_content("ab")) == []
+    assert faults(recipe_content("a")) == [
         "tasks: needs two or more, got 1",
         "experts: needs two or more, got 1",
     ]
 
 
 def test_names_and_models_stand_once() -> None:
-    content = recipe("ab")
+    content = recipe_content("ab")
     content["tasks"].append(content["tasks"][1])
     content["experts"].append({"model": "expert-a", "task": "b"})
     assert faults(content) == [
@@ -388,11 +378,11 @@ def test_names_and_models_stand_once() -> None:
 
 def test_an_archive_has_at_most_a_million_cells() -> None:
     assert MAX_CELLS == 10**6
-    content = recipe("abc")
+    content = recipe_content("abc")
     for each in content["tasks"]:
         each["bins"] = 1000
     assert faults(content) == []
-    content = recipe("abcd")
+    content = recipe_content("abcd")
     for each, bins in zip(content["tasks"], (1, 100, 100, 100), strict=True):
         each["bins"] = bins
     assert faults(content) == []
@@ -402,14 +392,14 @@ def test_an_archive_has_at_most_a_million_cells() -> None:
 
 def test_an_unknown_number_of_workers_needs_a_lag() -> None:
     workers = {"kind": "ray", "count": "auto"}
-    (fault,) = faults(recipe(workers=workers))
+    (fault,) = faults(recipe_content(workers=workers))
     assert fault.startswith("evolution.lag: must be a number where workers.count is auto")
-    assert faults(recipe(workers=workers, evolution={"lag": 3})) == []
-    assert faults(recipe(workers={"count": 3})) == []
+    assert faults(recipe_content(workers=workers, evolution={"lag": 3})) == []
+    assert faults(recipe_content(workers={"count": 3})) == []
 
 
 def test_further_samples_are_for_elites_that_are_evaluated_again() -> None:
-    content = recipe()
+    content = recipe_content()
     content["tasks"][1] = content["tasks"][1] | {"samples": {"search": "0-9", "again": "10-19"}}
     (fault,) = faults(content)
     assert fault.startswith("tasks[1].samples.again: is for evolution.reevaluate")
@@ -417,8 +407,8 @@ def test_further_samples_are_for_elites_that_are_evaluated_again() -> None:
 
 
 def test_the_quality_is_a_task_or_cyclic() -> None:
-    assert faults(recipe(evolution={"quality": "b"})) == []
-    (fault,) = faults(recipe(evolution={"quality": "cyclical"}))
+    assert faults(recipe_content(evolution={"quality": "b"})) == []
+    (fault,) = faults(recipe_content(evolution={"quality": "cyclical"}))
     assert fault.endswith("got 'cyclical'; did you mean 'cyclic'?")
 
 
@@ -439,7 +429,7 @@ def test_the_quality_is_a_task_or_cyclic() -> None:
 def test_evaluators_fit_engines_of_text_or_of_images(
     evaluator: str, engine: str, fits: bool
 ) -> None:
-    content = recipe(engine={"kind": engine})
+    content = recipe_content(engine={"kind": engine})
     content["tasks"] = [each | {"evaluator": evaluator} for each in content["tasks"]]
     found = faults(content)
     assert (found == []) == fits
@@ -479,7 +469,7 @@ def test_a_password_is_not_kept() -> None:
 
 
 def meant(**given: Any) -> Recipe:
-    return Recipe.model_validate(recipe(**given))
+    return Recipe.model_validate(recipe_content(**given))
 
 
 def test_the_lag_is_one_or_twice_the_workers_unless_it_is_said() -> None:
@@ -509,7 +499,7 @@ def test_arithmetic_is_in_float32_and_models_come_out_as_the_engine_says() -> No
 
 
 def test_experts_stand_in_the_order_of_their_tasks() -> None:
-    content = recipe("abc")
+    content = recipe_content("abc")
     content["experts"].reverse()
     assert Recipe.model_validate(content).family.experts == ("expert-a", "expert-b", "expert-c")
 

@@ -11,7 +11,7 @@ from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.recipe import safe_yaml
 from mergekit_cycleqd.recipe.load import load_recipe, parse_recipe
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
-from tests.recipe.test_limits_of_a_recipe import recipe
+from tests.support.recipes import recipe_content
 
 
 def read(text: str | bytes, folder: Path) -> Any:
@@ -81,7 +81,7 @@ def faults(content: Any) -> list[str]:
 
 
 def test_at_most_fifty_faults_are_listed() -> None:
-    content = recipe()
+    content = recipe_content()
     content["experts"] = [{"model": "m"} for _ in range(50)]
     assert len(faults(content)) == 50 and "more" not in faults(content)[-1]
     content["experts"] = [{"model": "m"} for _ in range(53)]
@@ -117,13 +117,15 @@ def test_a_fault_is_named_with_its_key_and_what_was_given(
     change: dict[str, Any], line: str | None
 ) -> None:
     if line is None:
-        assert parse_recipe(recipe() | change, Path("r.yaml")).base_model == "x" * 200
+        assert parse_recipe(recipe_content() | change, Path("r.yaml")).base_model == "x" * 200
     else:
-        assert any(found.startswith(f"r.yaml: {line}") for found in faults(recipe() | change))
+        assert any(
+            found.startswith(f"r.yaml: {line}") for found in faults(recipe_content() | change)
+        )
 
 
 def test_a_key_in_a_list_is_named_with_its_place() -> None:
-    content = recipe()
+    content = recipe_content()
     content["tasks"][2] = content["tasks"][2] | {"samples": {"search": "0-9", "x": 1}}
     assert faults(content) == [
         "r.yaml: tasks[2].samples.x: unknown key; known: search, holdout, again"
@@ -148,7 +150,7 @@ def test_folders_and_files_beside_the_recipe_are_found_first(
     (beside / "score.py").write_text("")
     (here / "other.py").write_text("")
     monkeypatch.chdir(here)
-    content = recipe("abc", base_model="base")
+    content = recipe_content("abc", base_model="base")
     content["experts"][1]["model"] = "base+adapter"
     for k, given in enumerate(
         (
@@ -173,7 +175,7 @@ def test_folders_and_files_beside_the_recipe_are_found_first(
 
 def test_images_lie_in_a_folder_beside_the_recipe(tmp_path: Path) -> None:
     (tmp_path / "masks").mkdir()
-    content = recipe("ab", engine={"kind": "vision"})
+    content = recipe_content("ab", engine={"kind": "vision"})
     content["tasks"] = [
         each | {"evaluator": "segmentation", "task": "masks"} for each in content["tasks"]
     ]
@@ -183,7 +185,7 @@ def test_images_lie_in_a_folder_beside_the_recipe(tmp_path: Path) -> None:
 
 def test_a_folder_whose_name_has_a_plus_is_one_model(tmp_path: Path) -> None:
     (tmp_path / "one+two").mkdir()
-    content = recipe("ab", base_model="one+two")
+    content = recipe_content("ab", base_model="one+two")
     assert parse_recipe(content, tmp_path / "r.yaml").base_model == str(tmp_path / "one+two")
 
 
@@ -191,5 +193,5 @@ def test_a_recipe_is_read_by_its_path_as_text_too(tmp_path: Path) -> None:
     import yaml
 
     path = tmp_path / "r.yaml"
-    path.write_text(yaml.safe_dump(recipe()))
+    path.write_text(yaml.safe_dump(recipe_content()))
     assert load_recipe(str(path)) == load_recipe(path)

@@ -6,11 +6,11 @@ import math
 from pathlib import Path
 
 import pytest
-from mergekit_cycleqd.run_folder.markdown import markdown_table
 
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.sample_counts import SUMMARY, sample_counts
 from mergekit_cycleqd.run_folder.score import Score, wilson
+from mergekit_cycleqd.system.markdown import markdown_table
 
 
 @pytest.mark.parametrize(

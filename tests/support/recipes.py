@@ -57,3 +57,16 @@ def use_function(content: dict[str, Any], **change: Any) -> None:
         "confirm_run_unsafe_code": True,
         **change,
     }
+
+
+TASK: dict[str, Any] = {"name": "a", "task": "t", "metric": "acc", "samples": {"search": "0-9"}}
+"""The keys that a task needs, but for its place among others."""
+
+
+def recipe_content(names: str = "abc", **given: Any) -> dict[str, Any]:
+    content = {
+        "base_model": "base",
+        "experts": [{"model": f"expert-{name}", "task": name} for name in names],
+        "tasks": [TASK | {"name": name} for name in names],
+    }
+    return content | given
