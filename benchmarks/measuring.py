@@ -73,9 +73,14 @@ class Rates(NamedTuple):
     sent: float
 
 
-def rates(device: str) -> Rates:
-    """Measure the rates of a large matrix product and of large copies, best of five."""
-    side = 4096 if device == "cpu" else 16384
+def rates(device: str, side: int = 0) -> Rates:
+    """Measure the rates of a large matrix product and of large copies, best of five.
+
+    Args:
+        device: Where.
+        side: Rows and columns of the matrices; 0 for those that fill the device.
+    """
+    side = side or (4096 if device == "cpu" else 16384)
     flops = {}
     for dtype in (torch.float32, torch.bfloat16):
         a = torch.randn(side, side, device=device).to(dtype)
