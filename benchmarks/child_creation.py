@@ -45,7 +45,7 @@ from unittest import mock
 
 import torch
 import yaml
-from measuring import Rates, peak_memory, rates, size, timed
+from measuring import Rates, page_locked, peak_memory, rates, size, timed
 from safetensors.torch import load_file, save_file
 from shapes import (
     SHAPES,
@@ -88,11 +88,19 @@ class Job(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """Seconds of every repeat, bytes of memory, bytes stored per elite."""
+    """What a row costs.
+
+    Attributes:
+        seconds: Of every repeat.
+        memory: Bytes of memory at the peak.
+        stored: Bytes stored per elite.
+        aside: Bytes of page-locked main memory, for what a GPU has no room for.
+    """
 
     seconds: list[float]
     memory: int
     stored: int
+    aside: int = 0
 
 
 def genome(job: Job, child: int) -> Genome:
@@ -189,7 +197,7 @@ def resident(job: Job) -> Cost:
         kept = opened(job)
         seconds = timed(job.device, lambda i: kept.load(genome(job, i)), job.repeats)
     recipe = yaml.safe_dump(genome(job, 0).to_recipe(), sort_keys=False)
-    return Cost(seconds, growth[0], len(recipe.encode()))
+    return Cost(seconds, growth[0], len(recipe.encode()), page_locked(job.device))
 
 
 def opened(job: Job) -> ResidentModel:
@@ -216,7 +224,9 @@ def all_memory(device: torch.device) -> float:
 def gpu_memory(device: torch.device | str) -> float:
     """Count all bytes of a GPU; no limit on the CPU."""
     device = torch.device(device)
-    return float(torch.cuda.mem_get_info(device)[1]) if device.type == "cuda" else float("inf")
+    if device.type != "cuda":
+        return float("inf")
+    return float(torch.cuda.get_device_properties(device).total_memory)
 
 
 FOR_MERGES = 7e9

@@ -59,6 +59,13 @@ def peak_memory(device: str) -> Iterator[list[int]]:
     growth.append(peak[0] - before)
 
 
+def page_locked(device: str) -> int:
+    """Count the bytes of page-locked main memory of this process; none without a GPU."""
+    if device == "cpu":
+        return 0
+    return int(torch.cuda.host_memory_stats().get("allocated_bytes.current", 0))
+
+
 class Rates(NamedTuple):
     """What a machine can do in a second.
 

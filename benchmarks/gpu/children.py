@@ -47,10 +47,10 @@ def jobs(setting: Setting) -> Iterator[Job]:
         ("released procedure", fit, 0, 1),
         ("resident, all memory", whole, _RANK, _TERMS),
         ("resident, all memory", whole, 0, 0),
-        ("streamed", whole, _RANK, _TERMS),
-        ("streamed", whole, 0, 0),
         (by_files, few, 0, 1),
         ("resident", few, 0, _TERMS),
+        ("streamed", few, 0, 0),
+        ("streamed", whole, _RANK, _TERMS),  # page-locking so much memory takes long
     ]
     if fit < whole:
         rows.append(("resident, all memory", whole, 0, _TERMS))
@@ -124,5 +124,6 @@ def _row(job: Job, cost: Cost, machine: Rates) -> dict[str, object]:
         "of the bandwidth": moved / seconds / machine.copied,
         "of the floor": floor(job, machine) / seconds,
         "peak GB": cost.memory / 1e9,
+        "GB in main memory": cost.aside / 1e9,
         "all seconds": [round(each, 4) for each in cost.seconds],
     }

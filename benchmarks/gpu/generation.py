@@ -113,7 +113,7 @@ def over(base: str, experts: Any, setting: Setting, dtype: str = "bfloat16") -> 
                 for model, name in zip(experts, recipe.task_names, strict=True)
             ],
             "tasks": tasks,
-            "evolution": {"children": setting.few(24, 3)},
+            "evolution": {"children": setting.few(30, 3)},
             "engine": {"kind": "hf", "device": setting.device, "dtype": dtype, "batch_size": 100},
         }
     )

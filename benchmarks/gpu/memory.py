@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import psutil
 import torch
 from child_creation import MODELS, Job, genome, opened
-from measuring import synchronize
+from measuring import page_locked, synchronize
 from shapes import DeviceCheckpoint
 
 from benchmarks.gpu.children import SHAPE
@@ -100,7 +100,7 @@ def _taken(setting: Setting) -> Bytes:
         torch.cuda.reset_peak_memory_stats()
         found["device memory"] = float(torch.cuda.memory_allocated())
         # Page-locked memory is what the forecast calls memory; the process takes more besides.
-        found["memory"] = float(torch.cuda.host_memory_stats()["allocated_bytes.current"])
+        found["memory"] = float(page_locked(setting.device))
     return found
 
 

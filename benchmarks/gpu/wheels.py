@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 OURS = "mergekit-cycleqd"
-ALSO = ("hypothesis", "pytest")  # for the tests marked gpu
+ALSO = ("hypothesis", "PyMySQL", "pytest")  # for the tests marked gpu
 NEWEST = ("transformers",)
 """Packages whose pinned version is fetched in any case: continuous batching needs a new one."""
 
