@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 from typing import Any
@@ -57,6 +58,7 @@ def measure(setting: Setting) -> None:
                 failed += 1
                 row["failed"] = described(error)
             setting.results.add("generation", **row)
+            gc.collect()  # a model of lm-eval refers to itself
             if setting.device != "cpu":
                 torch.cuda.empty_cache()
     evaluation_shares(setting, _recipe(setting), "llama-135m")

@@ -1,4 +1,4 @@
-"""The tests marked `gpu`, each file by itself: one that cannot be imported stops no other."""
+"""The tests marked `gpu`. A file that cannot be imported stops no other."""
 
 from __future__ import annotations
 
@@ -29,24 +29,22 @@ def measure(setting: Setting) -> None:
     Raises:
         RuntimeError: If a test failed, after all have run.
     """
+    told = setting.folder / "tests.xml"
+    options = ["-q", "-m", "gpu", "-p", "no:cacheprovider", f"--junitxml={told}"]
+    options += ["-o", "filterwarnings=default"]  # packages may be newer than those pinned
+    options += ["--continue-on-collection-errors", *map(str, files())]
+    subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT)
     bad = 0
-    for file in files():
-        told = setting.folder / f"{file.stem}.xml"
-        options = ["-q", "-m", "gpu", "-p", "no:cacheprovider", f"--junitxml={told}"]
-        options += ["-o", "filterwarnings=default"]  # packages may be newer than those pinned
-        subprocess.run([sys.executable, "-m", "pytest", *options, str(file)], cwd=ROOT)
-        cases = list(ElementTree.parse(told).iter("testcase")) if told.exists() else []
-        bad += not cases
-        for case in cases:
-            outcome = next((e for e in case if e.tag in (*_BAD, "skipped")), None)
-            bad += outcome is not None and outcome.tag in _BAD
-            setting.results.add(
-                "tests marked gpu",
-                file=file.name,
-                test=case.get("name"),
-                outcome="passed" if outcome is None else outcome.tag,
-                seconds=float(case.get("time", 0)),
-                reason="" if outcome is None else str(outcome.get("message"))[:200],
-            )
+    for case in ElementTree.parse(told).iter("testcase"):
+        outcome = next((e for e in case if e.tag in (*_BAD, "skipped")), None)
+        bad += outcome is not None and outcome.tag in _BAD
+        setting.results.add(
+            "tests marked gpu",
+            file=case.get("classname"),
+            test=case.get("name"),
+            outcome="passed" if outcome is None else outcome.tag,
+            seconds=float(case.get("time", 0)),
+            reason="" if outcome is None else str(outcome.get("message"))[:200],
+        )
     if bad:
         raise RuntimeError(f"{bad} tests failed")
