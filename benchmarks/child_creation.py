@@ -14,6 +14,9 @@ Each row is measured in a separate process:
 - streamed, with `--device cuda`: as resident, but the GPU has room for the model alone. Base,
   experts and directions come from main memory for every child.
 
+`benchmarks/gpu` has two more rows. "released procedure, files" reads and saves on a GPU too.
+"resident, all memory" leaves a GPU little room for batches.
+
 Genomes have weights and terms on all three experts, and each child has one new term, as in a
 search. Memory is the growth of the process from before the models were loaded to its peak.
 
@@ -33,6 +36,7 @@ import argparse
 import os
 import statistics
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -41,7 +45,7 @@ from unittest import mock
 
 import torch
 import yaml
-from measuring import Rates, peak_memory, rates, size, timed
+from measuring import Rates, page_locked, peak_memory, rates, size, timed
 from safetensors.torch import load_file, save_file
 from shapes import (
     SHAPES,
@@ -55,6 +59,7 @@ from shapes import (
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.placement import FOR_BATCHES, room_beside_batches
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
@@ -67,7 +72,10 @@ MODELS = ("base", *(f"expert-{k}" for k in range(EXPERTS)))
 
 
 class Job(NamedTuple):
-    """One row of the table, as it is sent to its process."""
+    """One row of the table, as it is sent to its process.
+
+    Models are read from `folder` if `in_files`; else they are drawn on the device.
+    """
 
     row: str
     shape: Shape
@@ -76,14 +84,23 @@ class Job(NamedTuple):
     rank: int
     terms: int
     repeats: int
+    in_files: bool
 
 
 class Cost(NamedTuple):
-    """Seconds of every repeat, bytes of memory, bytes stored per elite."""
+    """What a row costs.
+
+    Attributes:
+        seconds: Of every repeat.
+        memory: Bytes of memory at the peak.
+        stored: Bytes stored per elite.
+        aside: Bytes of page-locked main memory, for what a GPU has no room for.
+    """
 
     seconds: list[float]
     memory: int
     stored: int
+    aside: int = 0
 
 
 def genome(job: Job, child: int) -> Genome:
@@ -113,13 +130,15 @@ def svd(tau: Tensor, factors: DirectionCache) -> tuple[Tensor, Tensor, Tensor]:
 @torch.no_grad()
 def released(job: Job) -> Cost:
     """Measure the released procedure, which stores each elite as a checkpoint."""
-    on_disk = job.device == "cpu"
-    ready = DirectionCache.default() if on_disk else RandomDirections(Path())
+    on_disk = job.in_files
+    ready: DirectionCache = RandomDirections(Path())
+    if on_disk and job.device == "cpu":
+        ready = DirectionCache.default()
     file = job.folder / "child.safetensors"
 
     def load(k: int) -> dict[str, Tensor]:
         if on_disk:
-            return load_file(job.folder / MODELS[k] / "model.safetensors")
+            return load_file(job.folder / MODELS[k] / "model.safetensors", device=job.device)
         return parents[k]
 
     with peak_memory(job.device) as growth:
@@ -174,42 +193,86 @@ def by_mergekit(job: Job) -> Cost:
 
 def resident(job: Job) -> Cost:
     """Measure the resident model, whose elites are stored as recipes."""
-    factors: DirectionCache
     with peak_memory(job.device) as growth:
-        model = job.shape.model(job.device)
-        if job.device == "cpu":
-            factors = DirectionCache.default()
-            base, *experts = (Checkpoint.open(str(job.folder / name)) for name in MODELS)
-        else:
-            factors = RandomDirections(Path())
-            base, *experts = (
-                DeviceCheckpoint(name, weights(job.shape, k, job.device))
-                for k, name in enumerate(MODELS)
-            )
-        room = {"room": lambda _: -1.0} if job.row == "streamed" else {}
-        kept = ResidentModel(model, base, experts, factors, **room)
+        kept = opened(job)
         seconds = timed(job.device, lambda i: kept.load(genome(job, i)), job.repeats)
     recipe = yaml.safe_dump(genome(job, 0).to_recipe(), sort_keys=False)
-    return Cost(seconds, growth[0], len(recipe.encode()))
+    return Cost(seconds, growth[0], len(recipe.encode()), page_locked(job.device))
+
+
+def opened(job: Job) -> ResidentModel:
+    """Make a resident model, of files or of drawn tensors."""
+    factors: DirectionCache
+    base: Checkpoint
+    if job.in_files:
+        factors = DirectionCache.default()
+        base, *experts = (Checkpoint.open(str(job.folder / name)) for name in MODELS)
+    else:
+        factors = RandomDirections(Path())
+        base, *experts = (
+            DeviceCheckpoint(name, job.shape, k, job.device) for k, name in enumerate(MODELS)
+        )
+    model = job.shape.model(job.device)
+    return ResidentModel(model, base, experts, factors, ROOMS.get(job.row, room_beside_batches))
+
+
+def all_memory(device: torch.device) -> float:
+    """Count the bytes of a GPU that decompositions and merges do not need."""
+    return room_beside_batches(device) + FOR_BATCHES * gpu_memory(device) - FOR_MERGES
+
+
+def gpu_memory(device: torch.device | str) -> float:
+    """Count all bytes of a GPU; no limit on the CPU."""
+    device = torch.device(device)
+    if device.type != "cuda":
+        return float("inf")
+    return float(torch.cuda.get_device_properties(device).total_memory)
+
+
+FOR_MERGES = 7e9
+"""Bytes for temporary copies of the largest matrix of Llama-3-8B, in float32."""
+
+ROOMS: dict[str, Callable[[torch.device], float]] = {
+    "streamed": lambda _: -1.0,
+    "resident, all memory": all_memory,
+}
 
 
 METHODS = {
     "released procedure": released,
+    "released procedure, files": released,
     "run_merge": by_mergekit,
     "resident": resident,
+    "resident, all memory": resident,
     "streamed": resident,
 }
 
 
-def floor(job: Job, machine: Rates) -> float:
-    """Compute the seconds that a row needs at the measured rates, ignoring vectors."""
-    resident = job.row in ("resident", "streamed")
-    flops_rate = machine.flops[torch.bfloat16 if resident else torch.float32]
+class Work(NamedTuple):
+    """What a row has to do, ignoring vectors.
+
+    Attributes:
+        dtype: Dtype of the matrix products.
+        flops: Floating-point operations of the matrix products.
+        moved: Bytes read and written.
+        sent: Bytes copied from main memory to the device.
+    """
+
+    dtype: torch.dtype
+    flops: float
+    moved: float
+    sent: float
+
+
+def work(job: Job) -> Work:
+    """Count what a row has to do."""
+    released = job.row.startswith("released")
+    resident = job.row.startswith(("resident", "streamed"))
     flops = moved = sent = 0
     for m, n in job.shape.matrices():
         side = min(m, n)
         lead = min(job.rank, side) or side
-        if job.row == "released procedure":
+        if released:
             flops += 2 * m * n * side
             moved += 2 * 4 * m * n + 4 * (m + n) * side  # base, two parents, child; U and V
             continue
@@ -219,7 +282,13 @@ def floor(job: Job, machine: Rates) -> float:
             kept += EXPERTS * 2 * (m + n) * lead
         moved += kept + 2 * m * n
         sent += kept if job.row == "streamed" else 0
-    return max(flops / flops_rate, moved / machine.copied, sent / machine.sent)
+    return Work(torch.bfloat16 if resident else torch.float32, flops, moved, sent)
+
+
+def floor(job: Job, machine: Rates) -> float:
+    """Compute the seconds that a row needs at the measured rates, ignoring vectors."""
+    dtype, flops, moved, sent = work(job)
+    return max(flops / machine.flops[dtype], moved / machine.copied, sent / machine.sent)
 
 
 def prepare(folder: Path, shape: Shape) -> None:
@@ -275,7 +344,8 @@ def main() -> None:
             rows = [row for row in rows if row[0] != "run_merge"]
             rows += [("streamed", 128, options.terms), ("streamed", 0, 0)]
         for row, rank, terms in rows:
-            job = Job(row, shape, options.device, folder, rank, terms, options.repeats)
+            in_files = options.device == "cpu"
+            job = Job(row, shape, options.device, folder, rank, terms, options.repeats, in_files)
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                 cost = cast(Cost, pool.submit(METHODS[row], job).result())
             seconds = statistics.median(cost.seconds)

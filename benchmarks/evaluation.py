@@ -43,6 +43,7 @@ from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.record import Record
 
@@ -96,9 +97,20 @@ def main() -> None:
     parser.add_argument("--children", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
+    taken, afresh = measured(load_recipe(RECIPE), options.children, options.repeats)
+    _print(taken, options.children, afresh)
+
+
+def measured(
+    recipe: Recipe, children: int, repeats: int
+) -> tuple[dict[str, list[dict[str, float]]], float]:
+    """Evaluate children of a recipe's family in turns.
+
+    Returns:
+        Seconds of `PARTS` for each repeat, by way; median seconds of `simple_evaluate`.
+    """
     for name in ("lm_eval.evaluator", "lm_eval.models.huggingface"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    recipe = load_recipe(RECIPE)
     family = recipe.family
     base, *experts = (Checkpoint.open(name) for name in (family.base_model, *family.experts))
     engine, harness = HFEngine(recipe.engine, base, experts), LMHarness(recipe.tasks)
@@ -111,16 +123,16 @@ def main() -> None:
     plain.generate_until = partial(plain.generate_until, disable_tqdm=True)
     taken: dict[str, list[dict[str, float]]] = {"HFLM": [], "engine": []}
     afresh: list[float] = []
-    for repeat in range(-1, options.repeats):  # repeat -1 fills the caches and does not count
+    for repeat in range(-1, repeats):  # repeat -1 fills the caches and does not count
         for name, lm in (("HFLM", plain), ("engine", engine.model)):
-            first = (repeat + 1) * options.children
-            genomes = [_genome(family, first + child) for child in range(options.children)]
+            first = (repeat + 1) * children
+            genomes = [_genome(family, first + child) for child in range(children)]
             parts = _evaluated(genomes, engine, lm, harness).parts()
             if repeat >= 0:
                 taken[name].append(parts)
         if repeat >= 0:
             afresh.append(_afresh(plain, recipe, harness))
-    _print(taken, options.children, statistics.median(afresh))
+    return taken, statistics.median(afresh)
 
 
 def _genome(family: Any, child: int) -> Genome:

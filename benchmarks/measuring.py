@@ -59,6 +59,13 @@ def peak_memory(device: str) -> Iterator[list[int]]:
     growth.append(peak[0] - before)
 
 
+def page_locked(device: str) -> int:
+    """Count the bytes of page-locked main memory of this process; none without a GPU."""
+    if device == "cpu":
+        return 0
+    return int(torch.cuda.host_memory_stats().get("allocated_bytes.current", 0))
+
+
 class Rates(NamedTuple):
     """What a machine can do in a second.
 
@@ -73,9 +80,14 @@ class Rates(NamedTuple):
     sent: float
 
 
-def rates(device: str) -> Rates:
-    """Measure the rates of a large matrix product and of large copies, best of five."""
-    side = 4096 if device == "cpu" else 16384
+def rates(device: str, side: int = 0) -> Rates:
+    """Measure the rates of a large matrix product and of large copies, best of five.
+
+    Args:
+        device: Where.
+        side: Rows and columns of the matrices; 0 for those that fill the device.
+    """
+    side = side or (4096 if device == "cpu" else 16384)
     flops = {}
     for dtype in (torch.float32, torch.bfloat16):
         a = torch.randn(side, side, device=device).to(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -44,7 +45,9 @@ class Shape(NamedTuple):
 
 
 SHAPES = {
+    "tiny": Shape(64, 128, 2, 4, 2, 512, False),
     "llama-135m": Shape(576, 1536, 30, 9, 3, 49152, True),
+    "llama-1b": Shape(2048, 8192, 16, 32, 8, 128256, False),
     "llama3-8b": Shape(4096, 14336, 32, 32, 8, 128256, False),
 }
 
@@ -55,31 +58,39 @@ def chosen(name: str, layers: int | None) -> Shape:
     return shape._replace(num_hidden_layers=layers) if layers else shape
 
 
+def draw(name: str, size: tuple[int, ...], model: int, device: str = "cpu") -> Tensor:
+    """Draw one bfloat16 tensor: of the base if `model` is 0, else of an expert near it."""
+    seed = zlib.crc32(name.encode())
+    base = torch.Generator(device).manual_seed(seed)
+    tensor = torch.empty(size, device=device).normal_(0, 0.02, generator=base)
+    if model:
+        change = torch.Generator(device).manual_seed(seed + model)
+        tensor += torch.empty_like(tensor).normal_(0, 0.002, generator=change)
+    return tensor.bfloat16()
+
+
+def sizes(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """List the sizes of all tensors by name, a tied head once."""
+    return {name: tuple(p.shape) for name, p in shape.model("meta").named_parameters()}
+
+
 def weights(shape: Shape, model: int, device: str = "cpu") -> dict[str, Tensor]:
-    """Make bfloat16 weights by name: of the base if `model` is 0, else of an expert near it."""
-    base = torch.Generator(device).manual_seed(0)
-    change = torch.Generator(device).manual_seed(model)
-    tensors = {}
-    for name, parameter in shape.model("meta").named_parameters():
-        tensor = torch.empty(parameter.shape, device=device).normal_(0, 0.02, generator=base)
-        if model:
-            tensor += torch.empty_like(tensor).normal_(0, 0.002, generator=change)
-        tensors[name] = tensor.bfloat16()
-    return tensors
+    """Draw all weights by name; see `draw`."""
+    return {name: draw(name, size, model, device) for name, size in sizes(shape).items()}
 
 
 class DeviceCheckpoint(Checkpoint):
-    """A checkpoint whose tensors are on a device, not in files."""
+    """A checkpoint whose tensors are drawn on a device when they are read, and not kept."""
 
-    def __init__(self, name: str, tensors: dict[str, Tensor]) -> None:
-        """Take tensors by name."""
+    def __init__(self, name: str, shape: Shape, model: int, device: str) -> None:
+        """Take what is needed for `draw`."""
         super().__init__(name, Path(name))
-        self._tensors = tensors
-        self.headers = {n: TensorHeader(tuple(t.shape), "BF16", "") for n, t in tensors.items()}
+        self._of = (model, device)
+        self.headers = {n: TensorHeader(size, "BF16", "") for n, size in sizes(shape).items()}
 
     def tensor(self, name: str) -> Tensor:
-        """Give the tensor as it is."""
-        return self._tensors[name]
+        """Draw the tensor, which is the same each time."""
+        return draw(name, self.headers[name].shape, *self._of)
 
 
 @cache
