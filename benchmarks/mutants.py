@@ -487,16 +487,16 @@ def try_folder(folder: str, settings: dict[str, Any], options: argparse.Namespac
         }
         chosen = [mutant for mutant in chosen if mutant.key in survived]
     trial = Trial(files, tests)
-    outcomes = []
-    for number, mutant in enumerate(chosen, 1):
-        outcome = trial.outcome(mutant)
-        outcomes.append(outcome)
-        print(
-            f"{folder} {number}/{len(chosen)} {outcome.how} {outcome.seconds} s "
-            f"{mutant.path}:{mutant.line}: {mutant.before} -> {mutant.after or 'gone'}",
-            flush=True,
-        )
-    kept.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
+    outcomes: list[Outcome] = []
+    try:
+        for number, mutant in enumerate(chosen, 1):
+            outcomes.append(trial.outcome(mutant))
+            how = f"{outcomes[-1].how} {outcomes[-1].seconds} s"
+            change = f"{mutant.before} -> {mutant.after or 'gone'}"
+            where = f"{mutant.path}:{mutant.line}"
+            print(f"{folder} {number}/{len(chosen)} {how} {where}: {change}", flush=True)
+    finally:  # of a run that is broken off too
+        kept.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
     return outcomes
 
 

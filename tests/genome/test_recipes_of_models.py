@@ -151,5 +151,10 @@ def test_a_malformed_lineage_is_refused_with_its_word(text: str, word: str, numb
     assert str(error.value).endswith(f"with 2 weights, got {word!r} as word {number}")
 
 
+def test_of_a_long_word_of_a_lineage_sixty_characters_are_shown() -> None:
+    with pytest.raises(GenomeError, match=rf"got '{'x' * 60}' as word 1"):
+        parse_lineage("x" * 61, 2)
+
+
 def test_no_lineage_is_an_empty_text() -> None:
     assert parse_lineage("", 2) == ()
