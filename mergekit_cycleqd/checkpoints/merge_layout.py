@@ -56,17 +56,19 @@ class MergeLayout:
             base: The base model.
             model: A model that transformers loaded, or laid out on the meta device.
         """
-        self.loaded = _floating_tensors(model, base)
         self._base = base
         self._loading = Loading(model)
+        self._stored = self._loading.sources(base.headers)
+        self.loaded = _floating_tensors(model, self._stored)
         self._others: Mapping[str, tuple[str, ...]] = {}
         self._loaded_name: dict[str, str] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self.units = self._units(getattr(model, "config", None))
 
     def _units(self, config: object) -> list[MergeUnit]:
-        stored = self._loading.sources(self._base.headers)
-        described = described_names(self._base, config)
+        stored, base = self._stored, self._base
+        known = (base.folder / "config.json").is_file()  # weights in memory have none
+        described = described_names(base.config.get("architectures") if known else None, config)
         if described is None:
             kind = getattr(config, "model_type", None)
             every = list(self._loading.model.state_dict())
@@ -211,15 +213,19 @@ class _StoredReader:
         raise ModelError(f"{self._checkpoint.name}: lacks the tensor {name}")
 
 
-def _floating_tensors(model: nn.Module, checkpoint: Checkpoint) -> dict[str, Tensor]:
+def _floating_tensors(model: nn.Module, stored: Mapping[str, object]) -> dict[str, Tensor]:
     """List the floating-point parameters and buffers of a model by name, tied ones once.
 
-    A tied tensor has the name that the checkpoint has for it.
+    A tied tensor has the first of its names that is stored, which is the embedding's.
+
+    Args:
+        model: The model.
+        stored: Has the loaded names of all stored tensors.
     """
     named: dict[int, tuple[str, Tensor]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if tensor.is_floating_point():
             known, _ = named.get(id(tensor), (None, None))
-            if known is None or (known not in checkpoint.headers and name in checkpoint.headers):
+            if known is None or (known not in stored and name in stored):
                 named[id(tensor)] = (name, tensor)
     return dict(named.values())

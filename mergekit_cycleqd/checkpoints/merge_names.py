@@ -15,32 +15,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.loading import Source
 
 _LAYER = re.compile(r"\.(\d+)\.")
 
 
-def described_names(base: Checkpoint, config: Any) -> dict[str, tuple[str, ...]] | None:
+def described_names(architectures: Any, config: Any) -> dict[str, tuple[str, ...]] | None:
     """List the tensors of an architecture that mergekit describes.
 
     Args:
-        base: The base model.
-        config: Its configuration in transformers.
+        architectures: `architectures` of the base's config.json.
+        config: The configuration in transformers.
 
     Returns:
         Other names under which mergekit looks for a tensor, by its name. None if mergekit does not
         describe the architecture.
     """
-    if not (base.folder / "config.json").is_file():
-        return None
-    named = base.config.get("architectures")
-    if config is None or not isinstance(named, list) or len(named) != 1:
+    if config is None or not isinstance(architectures, list) or len(architectures) != 1:
         return None
     from mergekit.architecture import arch_info_for_config
 
     described = copy.copy(config)
-    described.architectures = named
+    described.architectures = architectures
     try:
         with _quiet("mergekit.architecture"):
             architecture = arch_info_for_config(described)

@@ -16,6 +16,7 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.family_tensors import lay_out
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
 from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout, Reader
+from mergekit_cycleqd.checkpoints.tied_head import head_names, is_tied
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.merging.low_rank import LowRank
@@ -42,7 +43,9 @@ def verify_model(folder: Path, genome: Genome) -> None:
     built = Checkpoint(str(folder), folder)
     base = Checkpoint.open(genome.family.base_model)
     experts = [open_expert(expert) for expert in genome.family.experts]
-    if (ours := _count_weights(built)) != (theirs := _count_weights(base)):
+    skipped = head_names((*built.headers, *base.headers)) if is_tied(base) else set()
+    ours, theirs = _count_weights(built, skipped), _count_weights(base, skipped)
+    if ours != theirs:
         raise HubError(f"{folder}: the built model has {ours} numbers, its base {theirs}")
     for name in built.headers:
         if not torch.isfinite(built.tensor(name)).all():
@@ -68,11 +71,10 @@ def _by_stored_name(model: Checkpoint) -> Reader:
     return model.expert_tensor if isinstance(model, LoRAExpert) else model.tensor
 
 
-def _count_weights(model: Checkpoint) -> int:
-    """Count the weights of a model. A copy of tied embeddings is not counted."""
-    skipped = "lm_head.weight" if model.config.get("tie_word_embeddings") else ""
+def _count_weights(model: Checkpoint, skipped: set[str]) -> int:
+    """Count the weights of a model. Stored copies of a tied embedding are skipped."""
     sizes = {name: torch.Size(header.shape).numel() for name, header in model.headers.items()}
-    return sum(size for name, size in sizes.items() if name != skipped)
+    return sum(size for name, size in sizes.items() if name not in skipped)
 
 
 def _spread(names: list[str]) -> list[str]:

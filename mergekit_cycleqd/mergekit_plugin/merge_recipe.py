@@ -15,7 +15,8 @@ from mergekit.merge_methods.registry import registered_methods
 from mergekit.options import MergeOptions
 
 import mergekit_cycleqd.mergekit_plugin.method  # noqa: F401  (registers the method)
-from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, mismatches
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
 from mergekit_cycleqd.genome.mergekit_config import METHOD
 from mergekit_cycleqd.genome.references import is_hub_id, with_folders
