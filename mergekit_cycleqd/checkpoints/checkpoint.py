@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -164,38 +163,3 @@ def read_config(name: str, path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{name}: {path.name} must hold a mapping")
     return content
-
-
-def mismatches(base: Checkpoint, expert: Checkpoint) -> list[str]:
-    """List the reasons why an expert does not fit the base, one line each.
-
-    Raises:
-        ModelError: If a model cannot be read.
-    """
-    faults = []
-    for key in ("model_type", "architectures"):
-        ours, theirs = base.config.get(key), expert.config.get(key)
-        if ours != theirs:
-            return [f"must have the base's {key} {ours}, got {theirs} in {expert.name}"]
-    # With tied embeddings some tools store the head too, and some do not.
-    tied = all(model.config.get("tie_word_embeddings") for model in (base, expert))
-    ignored = {"lm_head.weight"} if tied else set()
-    missing = sorted(base.headers.keys() - expert.headers.keys() - ignored)
-    if missing:
-        faults.append(f"lacks {_first_names(missing)} of the base {base.name}")
-    extra = sorted(expert.headers.keys() - base.headers.keys() - ignored)
-    if extra:
-        faults.append(f"has {_first_names(extra)} that the base {base.name} lacks")
-    shapes = [
-        f"{name} {list(expert.headers[name].shape)} against {list(header.shape)}"
-        for name, header in base.headers.items()
-        if name in expert.headers and expert.headers[name].shape != header.shape
-    ]
-    if shapes:
-        faults.append(f"must have the base's shapes, got {_first_names(shapes)}")
-    return faults
-
-
-def _first_names(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return ", ".join(names[:2]) + rest

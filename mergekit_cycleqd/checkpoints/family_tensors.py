@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 import transformers
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.loaded_layout import (
-    LoadedLayout,
-    expert_tensor_reader,
-    floating_tensors,
-)
+from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
 from mergekit_cycleqd.merging.directions import as_matrix
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import compute_dtype
 
 
 class FamilyTensors:
-    """Reads the tensors of a family by their names in a loaded model.
+    """Reads the tensors of a family by the names under which they are merged.
 
     Attributes:
         names: All floating-point tensors of the model, tied ones once.
@@ -37,21 +33,11 @@ class FamilyTensors:
             experts: The experts.
             trust: transformers' `trust_remote_code`.
         """
-        config = AutoConfig.from_pretrained(base.folder, trust_remote_code=trust)
-        named = (base.config.get("architectures") or [""])[0]
-        kind: Any = getattr(transformers, str(named), None)
-        with torch.device("meta"):
-            if kind is None:  # the class is in the model's repository
-                model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
-            else:
-                model = kind(config)
-        tensors: Mapping[str, Tensor] = floating_tensors(model, base)
-        self.names = list(tensors)
-        self.matrices = [name for name, tensor in tensors.items() if tensor.ndim >= 2]
-        self._readers: list[Callable[[str], Tensor | LowRank | None]] = [
-            expert_tensor_reader(expert, model, tensors) for expert in experts
-        ]
-        self._base = LoadedLayout(base, model)
+        layout = MergeLayout(base, lay_out(base, trust))
+        self.names = layout.names
+        self.matrices = [name for name in self.names if len(layout.shapes[name]) >= 2]
+        self._readers = [layout.reader(expert) for expert in experts]
+        self._base = layout.reader(base)
 
     def base(self, name: str) -> Tensor:
         """Read the base's tensor, in the dtype of the arithmetic.
@@ -59,7 +45,8 @@ class FamilyTensors:
         Raises:
             ModelError: If the tensor is missing, or has NaN or infinite values.
         """
-        tensor = self._base.tensor(name)
+        tensor = self._base(name)
+        assert isinstance(tensor, Tensor)
         return tensor.to(compute_dtype(tensor.dtype))
 
     def task_vector(self, expert: int, name: str, base: Tensor) -> Tensor | LowRank | None:
@@ -101,3 +88,21 @@ class FamilyTensors:
                 if tau is not None:
                     yield k, (tau if isinstance(tau, LowRank) else as_matrix(tau)).to(device)
                 step()
+
+
+def lay_out(base: Checkpoint, trust: bool) -> nn.Module:
+    """Make the model of a checkpoint on the meta device, without weights.
+
+    Args:
+        base: The checkpoint; only its config.json is read.
+        trust: transformers' `trust_remote_code`.
+    """
+    config = AutoConfig.from_pretrained(base.folder, trust_remote_code=trust)
+    named = (base.config.get("architectures") or [""])[0]
+    kind: Any = getattr(transformers, str(named), None)
+    with torch.device("meta"):
+        if kind is None:  # the class is in the model's repository
+            model: nn.Module = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
+        else:
+            model = kind(config)
+    return model

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, read_config
+from mergekit_cycleqd.checkpoints.tied_head import EMBEDDINGS, UNTIE, is_tied
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.references import is_adapted
 from mergekit_cycleqd.merging.low_rank import LowRank
@@ -152,7 +153,9 @@ class LoRAExpert(Checkpoint):
         return shapes
 
     def _check_shapes(self) -> None:
-        tied = self.config.get("tie_word_embeddings")
+        vocabulary = {
+            header.shape for name, header in self.headers.items() if name.endswith(EMBEDDINGS)
+        }
         for name, shape in self.changed_shapes().items():
             header = self.headers.get(name)
             if header is not None and header.shape != shape:
@@ -160,8 +163,15 @@ class LoRAExpert(Checkpoint):
                     f"{self.name}: the adapter's {name} must have the shape of the base's, "
                     f"{list(header.shape)}, got {list(shape)}"
                 )
-            if tied and len(shape) == 2 and shape[0] == self.config.get("vocab_size"):
-                raise self._refusal(f"{name}, which is tied to another tensor")
+            head_or_embedding = name.endswith((*EMBEDDINGS, "lm_head.weight"))
+            if head_or_embedding and shape in vocabulary and is_tied(self):
+                if self.settings.get("ensure_weight_tying"):  # then the merged model is tied too
+                    raise self._refusal(f"{name}, which is tied to another tensor")
+                raise ModelError(
+                    f"{self.name}: the adapter changes {name}, which its base ties to another "
+                    f"tensor: save the base with {UNTIE}, and name that folder as the base, "
+                    "here too"
+                )
 
     def expert_tensor(self, name: str) -> LowRank | Tensor | None:
         """Read what the adapter holds for one tensor, onto the CPU.

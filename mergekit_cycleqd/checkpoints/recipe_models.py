@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, mismatches
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
+from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.recipe.recipe import Recipe
 

@@ -7,17 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 
 import torch
 from torch import Tensor, nn
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.loaded_layout import (
-    LoadedLayout,
-    expert_tensor_reader,
-    floating_tensors,
-)
+from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
 from mergekit_cycleqd.engines.fingerprint import row_sums
 from mergekit_cycleqd.engines.placement import TensorStore, prefetch, room_beside_batches
 from mergekit_cycleqd.genome.family import Family
@@ -37,11 +33,11 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class _Slot:
-    """One tensor of the resident model, with those of base and experts, on the device if they fit.
+    """One merged tensor: those of base and experts, on the device if they fit.
 
     Attributes:
-        name: Name of the tensor in the checkpoint.
-        parameter: The model's tensor.
+        name: The tensor's name in `MergeLayout`, which keys the draws.
+        dtype: Dtype of the model's tensor.
         device: Device of the merge.
         base: The base's tensor.
         experts: Each expert's tensor, its task vector as a `LowRank`, or None if it equals the
@@ -50,7 +46,7 @@ class _Slot:
     """
 
     name: str
-    parameter: Tensor
+    dtype: torch.dtype
     device: torch.device
     base: Tensor
     experts: tuple[Tensor | LowRank | None, ...]
@@ -97,7 +93,7 @@ class _Slot:
 
     def kept_dtype(self) -> torch.dtype:
         """The dtype of kept directions: bfloat16 for models of 16 bits, which cannot show more."""
-        narrow = self.parameter.dtype in (torch.bfloat16, torch.float16)
+        narrow = self.dtype in (torch.bfloat16, torch.float16)
         return torch.bfloat16 if narrow else compute_dtype(self.base.dtype)
 
 
@@ -147,38 +143,60 @@ class ResidentModel:
         self._home = TensorStore(room)
         self._leading = (0, 0.0)
         self._replays: defaultdict[Family, Replays] = defaultdict(Replays)
-        start = LoadedLayout(base, model)
-        tensors = floating_tensors(model, base)
-        changes = [expert_tensor_reader(expert, model, tensors) for expert in experts]
+        layout = MergeLayout(base, model)
+        self._units = layout.units
+        self._loaded = layout.loaded
+        start = layout.reader(base)
+        changes = [layout.reader(expert) for expert in experts]
         self._slots = []
-        for name, parameter in tensors.items():
-            original = start.tensor(name)
+        for unit in self._units:
+            parameter = self._loaded[unit.loaded[0]]
             place = device if parameter.is_meta else parameter.device
             keep = partial(self._home.keep, device=place)
-            found = (_unless_equal(change(name), original) for change in changes)
-            expert_tensors = tuple(
-                _map_expert_tensor(expert_tensor, keep) for expert_tensor in found
-            )
-            self._slots.append(_Slot(name, parameter, place, keep(original), expert_tensors))
+            for name in unit.names:
+                original = start(name)
+                assert isinstance(original, Tensor)
+                found = (_unless_equal(change(name), original) for change in changes)
+                expert_tensors = tuple(
+                    _map_expert_tensor(expert_tensor, keep) for expert_tensor in found
+                )
+                self._slots.append(
+                    _Slot(name, parameter.dtype, place, keep(original), expert_tensors)
+                )
         self._by_kind = {PLAIN: self._slots}
 
     @torch.no_grad()
     def load(self, genome: Genome) -> None:
         """Replace the weights by those of `genome`."""
-        for slot, merge in self._merging(genome):
-            merge(slot.parameter)
+        merging = self._merging(genome)
+        for unit in self._units:
+            if unit.assemble is None:
+                _, merge = next(merging)
+                merge(self._loaded[unit.loaded[0]])
+                continue
+            parts = dict(
+                _merge_new(slot, merge) for slot, merge in islice(merging, len(unit.names))
+            )
+            for name, tensor in unit.assemble(parts).items():
+                self._loaded[name].copy_(tensor)
 
     @torch.no_grad()
     def tensors(self, genome: Genome) -> Iterator[tuple[str, Tensor]]:
-        """Compute the tensors of a genome's model one after the other.
+        """Compute the merged tensors of a genome's model one after the other.
 
         Yields:
             Name, and a new tensor in the dtype of the model, on the device of the merge.
         """
         for slot, merge in self._merging(genome):
-            merged = torch.empty_like(slot.parameter, device=slot.device)
-            merge(merged)
-            yield slot.name, merged
+            yield _merge_new(slot, merge)
+
+    def filled(self, number: float) -> Iterator[tuple[str, Tensor]]:
+        """Make tensors of the same names and shapes as `tensors`, filled with one number."""
+        for slot in self._slots:
+            yield (
+                slot.name,
+                torch.full(slot.base.shape, number, dtype=slot.dtype, device=slot.device),
+            )
 
     def _merging(self, genome: Genome) -> Iterator[tuple[_Slot, Callable[[Tensor], None]]]:
         """Give each slot with a function that writes its merged tensor."""
@@ -223,8 +241,8 @@ class ResidentModel:
         Every weight is read once on its device, and one number per row is copied to the CPU.
         """
         digest = hashlib.blake2b(digest_size=8)
-        for slot in self._slots:
-            digest.update(row_sums(slot.parameter))
+        for tensor in self._loaded.values():
+            digest.update(row_sums(tensor))
         return digest.hexdigest()
 
     def _directions(
@@ -252,6 +270,13 @@ class ResidentModel:
             slot.directions[k] = found
             kept.directions[k] = found.map_tensors(partial(self._home.keep, device=kept.device))
         return slot.directions[k]
+
+
+def _merge_new(slot: _Slot, merge: Callable[[Tensor], None]) -> tuple[str, Tensor]:
+    """Merge into a new tensor, and give its name too."""
+    merged = torch.empty(slot.base.shape, dtype=slot.dtype, device=slot.device)
+    merge(merged)
+    return slot.name, merged
 
 
 def _map_expert_tensor(

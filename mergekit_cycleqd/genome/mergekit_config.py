@@ -6,16 +6,23 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mergekit_cycleqd.errors import GenomeError
+from mergekit_cycleqd.errors import GenomeError, nearest
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.lineage import Parts, format_lineage, parse_lineage
 from mergekit_cycleqd.genome.task_vectors import KINDS, PLAIN, TaskVectors
 from mergekit_cycleqd.genome.terms import Term, format_terms, parse_terms
 
 METHOD = "cycleqd"
-
-
 STOCK_METHOD = "task_arithmetic"
+
+SHARED_PARAMETERS = ("rank", "energy", *KINDS, "noise", "lineage")
+"""What the method reads under `parameters` of a recipe."""
+EXPERT_PARAMETERS = ("weight", "mutation")
+"""What the method reads under `parameters` of each model."""
+
+
+_AS_IT_IS = "; merge this recipe as it is"
+_MERGEKITS_OWN = ("slices", "modules", "tokenizer", "tokenizer_source", "chat_template")
 
 
 class Fields(NamedTuple):
@@ -96,8 +103,11 @@ def read_model_recipe(config: Mapping[str, Any]) -> Fields:
     if method not in (METHOD, STOCK_METHOD):
         raise GenomeError(f"merge_method: must be {METHOD} or {STOCK_METHOD}, got {method!r}")
     known = {"merge_method", "base_model", "models", "parameters", "dtype", "out_dtype"}
-    if extra := sorted(str(key) or "''" for key in set(config) - known):
-        raise GenomeError(f"{extra[0]}: a genome cannot hold it; merge this recipe as it is")
+    if extra := sorted(str(key) for key in set(config) - known):
+        key = extra[0]
+        hint = _AS_IT_IS if key in _MERGEKITS_OWN else nearest(key, sorted(known))
+        raise GenomeError(f"{key or repr('')}: a genome cannot hold it{hint}")
+    ours = method == METHOD
     shared = _mapping(config.get("parameters"), "parameters")
     weights: list[float] = []
     terms: list[Term] = []
@@ -108,12 +118,13 @@ def read_model_recipe(config: Mapping[str, Any]) -> Fields:
     for k, model in enumerate(models):
         entry = _mapping(model, f"models[{k}]")
         where = f"models[{k}].parameters"
-        parameters = _mapping(entry.get("parameters"), where)
-        experts.append(str(entry.get("model") or ""))
+        parameters = _mapping(entry.pop("parameters", None), where)
+        experts.append(str(entry.pop("model", None) or ""))
+        _refuse_rest(entry, f"models[{k}].", ("model", "parameters"))
         weights.append(_read_scalar(parameters.pop("weight", None), float, f"{where}.weight"))
         mutation = _read_scalar(parameters.pop("mutation", ""), str, f"{where}.mutation")
         terms += parse_terms(mutation, expert=k)
-        _refuse_rest(parameters, where)
+        _refuse_rest(parameters, f"{where}.", EXPERT_PARAMETERS if ours else ())
     rank = _read_scalar(shared.pop("rank", 0), int, "parameters.rank")
     energy = _read_scalar(shared.pop("energy", 0.0), float, "parameters.energy")
     shares = {
@@ -122,7 +133,7 @@ def read_model_recipe(config: Mapping[str, Any]) -> Fields:
     noise = _read_scalar(shared.pop("noise", ""), str, "parameters.noise")
     terms += parse_terms(noise, expert=None)
     lineage = _read_scalar(shared.pop("lineage", ""), str, "parameters.lineage")
-    _refuse_rest(shared, "parameters")
+    _refuse_rest(shared, "parameters.", SHARED_PARAMETERS if ours else ())
     family = Family(
         base_model=str(config.get("base_model") or ""),
         experts=tuple(experts),
@@ -154,6 +165,8 @@ def _read_scalar(value: Any, kind: type, where: str) -> Any:
     return kind(value)
 
 
-def _refuse_rest(parameters: Mapping[str, Any], where: str) -> None:
-    for key in parameters:
-        raise GenomeError(f"{where}.{key}: a genome cannot hold it; merge this recipe as it is")
+def _refuse_rest(rest: Mapping[str, Any], where: str, known: Sequence[str]) -> None:
+    """Refuse keys that are left, with the nearest known one, if the method is ours."""
+    for key in rest:
+        hint = nearest(str(key), known) if known else _AS_IT_IS
+        raise GenomeError(f"{where}{key}: a genome cannot hold it{hint}")

@@ -6,13 +6,17 @@ them are computed again by the search's own kernel, to which the scores belong, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.family_tensors import lay_out
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
+from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout, Reader
+from mergekit_cycleqd.checkpoints.tied_head import head_names, is_tied
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.merging.low_rank import LowRank
@@ -39,38 +43,52 @@ def verify_model(folder: Path, genome: Genome) -> None:
     built = Checkpoint(str(folder), folder)
     base = Checkpoint.open(genome.family.base_model)
     experts = [open_expert(expert) for expert in genome.family.experts]
-    if (ours := _count_weights(built)) != (theirs := _count_weights(base)):
+    skipped = head_names((*built.headers, *base.headers)) if is_tied(base) else set()
+    ours, theirs = _count_weights(built, skipped), _count_weights(base, skipped)
+    if ours != theirs:
         raise HubError(f"{folder}: the built model has {ours} numbers, its base {theirs}")
     for name in built.headers:
         if not torch.isfinite(built.tensor(name)).all():
             raise HubError(f"{folder}: tensor {name} of the built model has NaN or infinite values")
-    for name in _spread_of_tensors(built, base):
-        _compare_tensor(built, name, genome, base, experts)
+    names, readers = _readers(base, experts)
+    for name in _spread([name for name in names if name in built.headers]):
+        _compare_tensor(built, name, genome, readers)
 
 
-def _count_weights(model: Checkpoint) -> int:
-    """Count the weights of a model. A copy of tied embeddings is not counted."""
-    skipped = "lm_head.weight" if model.config.get("tie_word_embeddings") else ""
+def _readers(base: Checkpoint, experts: Sequence[Checkpoint]) -> tuple[list[str], list[Reader]]:
+    """Give the names of the merged tensors, and functions that read those of base and experts.
+
+    A model whose code is in its repository is read by the names of its files.
+    """
+    try:
+        layout = MergeLayout(base, lay_out(base, trust=False))
+    except (OSError, ValueError, ImportError):
+        return list(base.headers), [_by_stored_name(model) for model in (base, *experts)]
+    return layout.names, [layout.reader(model) for model in (base, *experts)]
+
+
+def _by_stored_name(model: Checkpoint) -> Reader:
+    return model.expert_tensor if isinstance(model, LoRAExpert) else model.tensor
+
+
+def _count_weights(model: Checkpoint, skipped: set[str]) -> int:
+    """Count the weights of a model. Stored copies of a tied embedding are skipped."""
     sizes = {name: torch.Size(header.shape).numel() for name, header in model.headers.items()}
-    return sum(size for name, size in sizes.items() if name != skipped)
+    return sum(size for name, size in sizes.items() if name not in skipped)
 
 
-def _spread_of_tensors(built: Checkpoint, base: Checkpoint) -> list[str]:
-    """Choose up to `SPREAD` tensors that both models have, evenly spread over their names."""
-    names = sorted(
-        name
-        for name, header in built.headers.items()
-        if name in base.headers and header.shape == base.headers[name].shape
-    )
+def _spread(names: list[str]) -> list[str]:
+    """Choose up to `SPREAD` names, evenly spread over their order."""
+    names = sorted(names)
     count = min(SPREAD, len(names))
     return [names[i * (len(names) - 1) // max(1, count - 1)] for i in range(count)]
 
 
-def _compare_tensor(
-    built: Checkpoint, name: str, genome: Genome, base: Checkpoint, experts: list[Checkpoint]
-) -> None:
-    found, start = built.tensor(name), base.tensor(name)
-    if not found.is_floating_point():
+def _compare_tensor(built: Checkpoint, name: str, genome: Genome, readers: list[Reader]) -> None:
+    found, (read, *experts) = built.tensor(name), readers
+    start = read(name)
+    assert isinstance(start, Tensor)
+    if not found.is_floating_point() or found.shape != start.shape:
         return
     expected = expected_tensor(name, genome, start, experts).to(found.dtype).double()
     change = torch.linalg.vector_norm(expected - start.double())
@@ -83,14 +101,14 @@ def _compare_tensor(
         )
 
 
-def expected_tensor(name: str, genome: Genome, start: Tensor, experts: list[Checkpoint]) -> Tensor:
+def expected_tensor(name: str, genome: Genome, start: Tensor, experts: Sequence[Reader]) -> Tensor:
     """Compute one tensor of a genome's model, as the search does.
 
     Args:
-        name: The tensor's name in the checkpoints.
+        name: The tensor's name in `MergeLayout`.
         genome: The model.
         start: The base's tensor.
-        experts: The experts, in the order of the genome's weights.
+        experts: Functions that read the experts, in the order of the genome's weights.
 
     Returns:
         The merged tensor, of the shape of `start` and in the family's dtype.
@@ -98,7 +116,7 @@ def expected_tensor(name: str, genome: Genome, start: Tensor, experts: list[Chec
     family = genome.family
     if family.dtype:
         start = start.to(getattr(torch, family.dtype))
-    expert_tensors = [_expert_tensor(expert, name, start) for expert in experts]
+    expert_tensors = [_in_dtype(read(name), start) for read in experts]
     out = torch.empty_like(start, memory_format=torch.contiguous_format)
     merge_tensor_once(
         out, name, start, expert_tensors, TensorNumbers.of(genome), family.task_vectors
@@ -106,11 +124,8 @@ def expected_tensor(name: str, genome: Genome, start: Tensor, experts: list[Chec
     return out
 
 
-def _expert_tensor(expert: Checkpoint, name: str, start: Tensor) -> Tensor | LowRank | None:
-    """Read an expert's tensor in the base's dtype, or a LoRA's change; None if it is the base's."""
-    found: Tensor | LowRank | None = (
-        expert.expert_tensor(name) if isinstance(expert, LoRAExpert) else expert.tensor(name)
-    )
+def _in_dtype(found: Tensor | LowRank | None, start: Tensor) -> Tensor | LowRank | None:
+    """Give an expert's tensor in the base's dtype, or a LoRA's change; None if it is the base's."""
     if isinstance(found, Tensor):
         found = found.to(start.dtype)
         return None if torch.equal(found, start) else found

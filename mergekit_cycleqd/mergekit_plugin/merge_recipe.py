@@ -15,10 +15,13 @@ from mergekit.merge_methods.registry import registered_methods
 from mergekit.options import MergeOptions
 
 import mergekit_cycleqd.mergekit_plugin.method  # noqa: F401  (registers the method)
-from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, mismatches
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
+from mergekit_cycleqd.genome.mergekit_config import METHOD
 from mergekit_cycleqd.genome.references import is_hub_id, with_folders
 from mergekit_cycleqd.mergekit_plugin.processor import copy_processor, without_tokenizer
+from mergekit_cycleqd.mergekit_plugin.recipe_keys import unread_keys
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 
 
@@ -34,6 +37,9 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
         RecipeError: If the recipe cannot be read or merged, or the folder is not empty.
     """
     content = read_yaml(recipe)
+    ours = isinstance(content, dict) and content.get("merge_method") == METHOD
+    if ours and (unread := list(unread_keys(content))):
+        raise RecipeError([f"{recipe}: {fault}" for fault in unread])
     try:
         config = MergeConfiguration.model_validate(with_folders(content, pinned_folder))
     except (ValueError, RuntimeError) as error:

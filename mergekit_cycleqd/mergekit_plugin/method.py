@@ -27,6 +27,7 @@ from mergekit_cycleqd.genome.lineage import parse_lineage
 from mergekit_cycleqd.genome.mergekit_config import METHOD
 from mergekit_cycleqd.genome.task_vectors import KINDS, TaskVectors
 from mergekit_cycleqd.genome.terms import parse_terms
+from mergekit_cycleqd.mergekit_plugin.tied_name import draw_name
 from mergekit_cycleqd.merging.model_tensor import TensorNumbers, merge_tensor_once
 
 
@@ -77,6 +78,7 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
         name = group.metadata.name
         if name is None:
             raise ModelError("cycleqd needs the name of each tensor, which keys its random draws")
+        name = draw_name(name, group)
         check_directions(parameters["rank"], parameters["energy"])
         weights = [parameters["weight"][entry.id] for entry in group.non_base]
         for entry, weight in zip(group.non_base, weights, strict=True):

@@ -156,6 +156,11 @@ def test_mutation_text_is_exact() -> None:
         ({"slices": []}, "slices: a genome cannot hold it"),
         ({"": 1}, "'': a genome cannot hold it"),
         ({"parameters": {"rank": 0, "lambda": 2}}, r"parameters.lambda: a genome cannot hold it"),
+        ({"parameters": {"noises": "1:2"}}, r"parameters.noises: .*; did you mean 'noise'"),
+        (
+            {"merge_method": "task_arithmetic", "parameters": {"normalize": True}},
+            r"parameters.normalize: a genome cannot hold it; merge this recipe as it is",
+        ),
         ({"parameters": {"rank": 1, "energy": 0.5}}, "give rank or energy, not both"),
         ({"parameters": {"rank": 1.5}}, "parameters.rank: a genome needs one int"),
         (

@@ -1,19 +1,25 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from safetensors.torch import load_file
 
+from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.mergekit_config import EXPERT_PARAMETERS, SHARED_PARAMETERS
 from mergekit_cycleqd.genome.operators import mutate
 from mergekit_cycleqd.genome.terms import Term
+from mergekit_cycleqd.mergekit_plugin.method import CycleQDMerge
+from mergekit_cycleqd.mergekit_plugin.recipe_keys import unread_keys
 from tests.support.runs import run_main
 
 
@@ -91,6 +97,57 @@ def test_a_bad_model_recipe_is_one_clear_line(
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
     assert str(path) in line and message in line
     assert sorted(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "value", "message"),
+    [
+        (("models", 0, "parameters"), "mutaton", "5:0.3", "did you mean 'mutation'?"),
+        (("models", 1, "parameters"), "rank", 5, "must stand under `parameters` of the whole"),
+        (("models", 0), "parameter", {}, "did you mean 'parameters'?"),
+        (("parameters",), "ranks", 5, "did you mean 'rank'?"),
+        ((), "out_dtypes", "float16", "did you mean 'out_dtype'?"),
+    ],
+)
+def test_a_key_that_nothing_reads_is_refused_with_the_nearest_one(
+    place: tuple[Any, ...],
+    key: str,
+    value: object,
+    message: str,
+    family: Family,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    content = Genome.uniform(family).to_recipe()
+    part: Any = content
+    for step in place:
+        part = part[step]
+    part[key] = value
+    path = tmp_path / "model.yaml"
+    path.write_text(yaml.safe_dump(content))
+    named = "".join(f"[{x}]" if isinstance(x, int) else f".{x}" for x in (*place, key))[1:]
+    assert run_main("merge", path, tmp_path / "out", "--quiet") == 2
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
+    assert f"{path}: {named}: " in line and message in line
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(GenomeError, match=re.escape(f"{named}: a genome cannot hold it; ")):
+        Genome.from_mergekit(content)
+
+
+def test_keys_of_slices_and_modules_are_checked_too() -> None:
+    source = {"model": "a", "layer_range": [0, 1], "parameters": {"weigth": 1}}
+    inner = {"slices": [{"sources": [source], "parameters": {"rank": 1, "weight": 1}}]}
+    recipe = {"merge_method": "cycleqd", "base_model": "b", "modules": {"text": inner}}
+    assert list(unread_keys(recipe)) == [
+        "modules.text.slices[0].sources[0].parameters.weigth: is not read; did you mean 'weight'?"
+    ]
+
+
+def test_the_names_that_recipes_may_have_are_those_that_the_method_reads() -> None:
+    assert {p.name for p in CycleQDMerge.spec.parameters} == {
+        *SHARED_PARAMETERS,
+        *EXPERT_PARAMETERS,
+    }
 
 
 def test_a_folder_that_is_taken_is_left_alone(

@@ -37,7 +37,7 @@ GENOMES = {
 def verified(genome: Genome) -> dict[str, Tensor]:
     """Every tensor of a genome's model as the check of a push computes it."""
     base = Checkpoint.open(genome.family.base_model)
-    experts = [Checkpoint.open(expert) for expert in genome.family.experts]
+    experts = [Checkpoint.open(expert).tensor for expert in genome.family.experts]
     return {
         name: expected_tensor(name, genome, base.tensor(name), experts) for name in base.headers
     }

@@ -18,7 +18,6 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.loaded_layout import floating_tensors
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.engines.fingerprint import tensor_digest
 from mergekit_cycleqd.engines.resident_model import ResidentModel
@@ -117,7 +116,6 @@ class GenomeTensors:
             self._layout = AutoModelForCausalLM.from_config(
                 config, dtype=getattr(torch, sent["dtype"]), trust_remote_code=trust
             )
-        self._device = device
         self._base = base
         cache = DirectionCache.default()
         self._merged = ResidentModel(self._layout, base, experts, cache, device=device)
@@ -129,9 +127,8 @@ class GenomeTensors:
 
     def filled(self) -> Iterator[tuple[str, Tensor]]:
         """Make the same tensors, filled with one number."""
-        for name, tensor in floating_tensors(self._layout, self._base).items():
-            full = torch.full_like(tensor, FILL, device=self._device)
-            yield from self._as_stored(name, full)
+        for name, tensor in self._merged.filled(FILL):
+            yield from self._as_stored(name, tensor)
 
     def _as_stored(self, name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Split a tensor that transformers has fused, as when it saves a model."""

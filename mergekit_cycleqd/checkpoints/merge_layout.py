@@ -1,0 +1,231 @@
+"""The tensors of a loaded model as they are merged: by the names that key a recipe's draws.
+
+A recipe means the same in memory and on disk. So each tensor has one name, the one that mergekit's
+merge method sees, and this is also the unit that is merged. transformers may load it under another
+name, or load several together as one tensor. Then they are merged one by one, and put together as
+transformers does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.loading import Loading, Source
+from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
+from mergekit_cycleqd.checkpoints.merge_names import described_names, inferred_names
+from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.merging.low_rank import LowRank
+
+Reader = Callable[[str], Tensor | LowRank | None]
+
+
+@dataclass(frozen=True)
+class MergeUnit:
+    """Merged tensors that transformers loads together. Most units are one tensor, loaded as it is.
+
+    Attributes:
+        names: Names of the merged tensors.
+        loaded: Names of the loaded tensors.
+        assemble: Makes the loaded tensors, by name, of the merged ones, by name. None for one
+            tensor that is loaded as it is.
+    """
+
+    names: tuple[str, ...]
+    loaded: tuple[str, ...]
+    assemble: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
+
+
+class MergeLayout:
+    """The tensors of a family as they are merged, and their places in a loaded model.
+
+    Attributes:
+        units: All floating-point tensors of the model, tied ones once.
+        loaded: The floating-point tensors of the model by loaded name, tied ones once.
+    """
+
+    def __init__(self, base: Checkpoint, model: nn.Module) -> None:
+        """Find the names, from the headers of the base.
+
+        Args:
+            base: The base model.
+            model: A model that transformers loaded, or laid out on the meta device.
+        """
+        self._base = base
+        self._loading = Loading(model)
+        self._stored = self._loading.sources(base.headers)
+        self.loaded = _floating_tensors(model, self._stored)
+        self._others: Mapping[str, tuple[str, ...]] = {}
+        self._loaded_name: dict[str, str] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self.units = self._units(getattr(model, "config", None))
+
+    def _units(self, config: object) -> list[MergeUnit]:
+        stored, base = self._stored, self._base
+        known = (base.folder / "config.json").is_file()  # weights in memory have none
+        described = described_names(base.config.get("architectures") if known else None, config)
+        if described is None:
+            kind = getattr(config, "model_type", None)
+            every = list(self._loading.model.state_dict())
+            described = dict.fromkeys(inferred_names(kind, self._base.headers, stored, every), ())
+        self._others = described
+        merged = self._loading.sources(described)
+        units: dict[str, MergeUnit] = {}
+        for rules in (merged, stored):
+            for name, sources in rules.items():
+                unit = self._unit(name, sources)
+                if unit is not None and not any(loaded in units for loaded in unit.loaded):
+                    units.update(dict.fromkeys(unit.loaded, unit))
+        found: dict[int, MergeUnit] = {}
+        for name in self.loaded:
+            unit = units.get(name) or MergeUnit((name,), (name,))
+            found[id(unit)] = unit
+        for unit in found.values():
+            self._note(unit)
+        return list(found.values())
+
+    def _unit(self, loaded: str, sources: tuple[Source, ...]) -> MergeUnit | None:
+        """Make the unit of one loaded tensor, or None if these are not what it is merged from."""
+        if sources[0].pattern is None:
+            return MergeUnit((sources[0].name,), (loaded,)) if loaded in self.loaded else None
+        headers = self._base.headers
+        if not all(source.name in headers for source in sources):
+            alone = len(sources) == 1 and sources[0].name == loaded and loaded in self.loaded
+            return MergeUnit((loaded,), (loaded,)) if alone else None
+
+        def assemble(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+            return self._loading.convert(loaded, sources, tensors.__getitem__)
+
+        shapes = {s.name: torch.empty(headers[s.name].shape, device="meta") for s in sources}
+        made = assemble(shapes)
+        if not all(name in self.loaded for name in made):
+            return None
+        return MergeUnit(tuple(shapes), tuple(made), assemble)
+
+    def _note(self, unit: MergeUnit) -> None:
+        if unit.assemble is None:
+            (name,), (loaded,) = unit.names, unit.loaded
+            self._loaded_name[name] = loaded
+            self._shapes[name] = tuple(self.loaded[loaded].shape)
+        else:
+            self._shapes.update((name, self._base.headers[name].shape) for name in unit.names)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all merged tensors."""
+        return list(self._shapes)
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of each merged tensor, by its name."""
+        return self._shapes
+
+    def reader(self, checkpoint: Checkpoint) -> Reader:
+        """Give the function that reads the tensors of the base or an expert by their names.
+
+        Args:
+            checkpoint: A whole checkpoint, or a base with an adapter.
+
+        Returns:
+            A function from the name to a tensor on the CPU, in its stored dtype. For an adapter it
+            gives the task vector as a `LowRank`, or None if the adapter does not change the tensor.
+
+        Raises:
+            ModelError: If an adapter changes tensors that the model does not have.
+        """
+        if isinstance(checkpoint, LoRAExpert):
+            return self._adapter_reader(checkpoint)
+        return _StoredReader(self, self._loading, checkpoint).tensor
+
+    def tensor(self, checkpoint: Checkpoint, name: str) -> Tensor:
+        """Read one tensor of a whole checkpoint, as `reader` does."""
+        found = self.reader(checkpoint)(name)
+        assert isinstance(found, Tensor)
+        return found
+
+    def _adapter_reader(self, expert: LoRAExpert) -> Reader:
+        changed = expert.changed_shapes()
+        by_name: dict[str, str] = {}
+        places = {
+            **{name: name for name in self._shapes},
+            **{loaded: name for name, loaded in self._loaded_name.items()},
+        }
+        for name, shape in changed.items():
+            merged = places.get(name)
+            if merged is None or self._shapes[merged] != shape:
+                has = list(self._shapes[merged]) if merged else "none"
+                raise ModelError(
+                    f"{expert.name}: the adapter's {name} {list(shape)} needs a tensor of that "
+                    f"name and shape in the model, which has {has}"
+                )
+            by_name[merged] = name
+        return lambda name: expert.expert_tensor(by_name[name]) if name in by_name else None
+
+    def loaded_name(self, name: str) -> str | None:
+        """The loaded name of a tensor that is loaded as it is; None for a part of another."""
+        return self._loaded_name.get(name)
+
+    def other_names(self, name: str) -> tuple[str, ...]:
+        """Other names under which mergekit looks for a tensor in a checkpoint."""
+        return self._others.get(name, ())
+
+
+class _StoredReader:
+    """Reads the tensors of one whole checkpoint."""
+
+    def __init__(self, layout: MergeLayout, loading: Loading, checkpoint: Checkpoint) -> None:
+        self._layout = layout
+        self._loading = loading
+        self._checkpoint = checkpoint
+
+    @cached_property
+    def _sources(self) -> dict[str, tuple[Source, ...]]:
+        return self._loading.sources(self._checkpoint.headers)
+
+    def tensor(self, name: str) -> Tensor:
+        """Read one tensor onto the CPU, in the dtype that it is stored in.
+
+        Raises:
+            ModelError: If the tensor is missing, has another shape, or has NaN or infinite values.
+        """
+        tensor, shape = self._read(name), self._layout.shapes[name]
+        if tuple(tensor.shape) != shape:
+            raise ModelError(
+                f"{self._checkpoint.name}: tensor {name} must have the shape "
+                f"{list(shape)}, got {list(tensor.shape)}"
+            )
+        if not torch.isfinite(tensor).all():
+            raise ModelError(f"{self._checkpoint.name}: tensor {name} has NaN or infinite values")
+        return tensor
+
+    def _read(self, name: str) -> Tensor:
+        for stored in (name, *self._layout.other_names(name)):
+            if stored in self._checkpoint.headers:
+                return self._checkpoint.tensor(stored)
+        loaded = self._layout.loaded_name(name)
+        if loaded is not None and (sources := self._sources.get(loaded)):
+            return self._loading.convert(loaded, sources, self._checkpoint.tensor)[loaded]
+        raise ModelError(f"{self._checkpoint.name}: lacks the tensor {name}")
+
+
+def _floating_tensors(model: nn.Module, stored: Mapping[str, object]) -> dict[str, Tensor]:
+    """List the floating-point parameters and buffers of a model by name, tied ones once.
+
+    A tied tensor has the first of its names that is stored, which is the embedding's.
+
+    Args:
+        model: The model.
+        stored: Has the loaded names of all stored tensors.
+    """
+    named: dict[int, tuple[str, Tensor]] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if tensor.is_floating_point():
+            known, _ = named.get(id(tensor), (None, None))
+            if known is None or (known not in stored and name in stored):
+                named[id(tensor)] = (name, tensor)
+    return dict(named.values())

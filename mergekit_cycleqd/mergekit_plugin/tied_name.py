@@ -1,0 +1,47 @@
+"""The name of a stored copy of a tied embedding: that of the embedding, so that both stay equal."""
+
+from __future__ import annotations
+
+import torch
+from mergekit.common import ModelReference
+from mergekit.io.tasks import LoaderCache
+from mergekit.merge_methods.base import TensorGroup
+from torch import Tensor
+
+from mergekit_cycleqd.checkpoints.merge_names import described_names
+from mergekit_cycleqd.checkpoints.tied_head import EMBEDDINGS, head_names, states_tied
+
+
+def draw_name(name: str, group: TensorGroup) -> str:
+    """Give the name that keys the draws of a tensor: its own, but for a copy of an embedding.
+
+    transformers ties a stored head to the embedding only if both are equal. With draws of its own
+    the head of a mutated model would not be.
+
+    Args:
+        name: The tensor's name.
+        group: The tensors of that name, of all models of the merge.
+    """
+    base = group.base.id if group.base is not None else None
+    if not head_names([name]) or not isinstance(base, ModelReference):
+        return name
+    config = base.config(trust_remote_code=LoaderCache().trust_remote_code)
+    if not states_tied(config.to_dict()):
+        return name
+    for embedding in LoaderCache().get(base).index.tensor_paths:
+        if embedding.endswith(EMBEDDINGS) and all(
+            _equals(entry.id, embedding, entry.tensor) for entry in group.entries
+        ):
+            described = described_names(config.architectures, config) or {}
+            same = (known for known, others in described.items() if embedding in others)
+            return embedding if embedding in described else next(same, embedding)
+    return name
+
+
+def _equals(model: ModelReference, name: str, tensor: Tensor) -> bool:
+    """Whether a model has a tensor of that name and content."""
+    loader = LoaderCache().get(model)
+    if name not in loader.index.tensor_paths:
+        return False
+    found = loader.get_tensor(name, device=str(tensor.device))
+    return torch.equal(found.to(tensor.dtype), tensor)
