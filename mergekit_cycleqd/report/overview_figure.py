@@ -61,7 +61,7 @@ def _scores(place: Any, rows: Sequence[Row], tasks: Sequence[str]) -> None:
     for y, row in enumerate(cells):
         for x, value in enumerate(row):
             ink = "black" if value > 0.5 else "white"
-            text = "–" if math.isnan(value) else f"{value:.2f}"
+            text = "–" if math.isnan(value) else f"{value:.3f}"
             place.text(x, y, text, ha="center", va="center", color=ink, fontsize="large")
     names = [row.model.replace("expert: ", "expert ").replace(_BEST, "best merge") for row in rows]
     place.set_xticks(range(len(tasks)), tasks)

@@ -370,7 +370,7 @@ def test_the_overview_shows_experts_and_best_merge_on_pages_of_either_colour(
         assert f"fill: {ink}" in text
     best = search.best_all_round().genome
     scores = view.scores(best, "holdout")
-    assert scores and all(f">{value:.2f}<" in light.read_text() for value in scores.values())
+    assert scores and all(f">{value:.3f}<" in light.read_text() for value in scores.values())
 
 
 def test_a_missing_library_is_said_in_one_line_before_anything_is_read(
