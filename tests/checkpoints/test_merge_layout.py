@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.family_tensors import lay_out
+from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.family import Family
@@ -22,6 +24,7 @@ from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.hub.verify import expected_tensor, verify_model
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
+from tests.support.families import shake
 from tests.support.renamed_models import RENAMED, stored_family
 from tests.support.runs import run_main
 
@@ -92,3 +95,32 @@ def test_draws_are_keyed_by_the_names_of_the_files(name: str, tmp_path: Path) ->
     layout = MergeLayout(base, lay_out(base, trust=False))
     floating = {key for key, tensor in load_file(tmp_path / "base" / "model.safetensors").items()}
     assert set(layout.names) == floating
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's, about transformers
+@pytest.mark.parametrize("name", ["gemma3", "mistral3", "afmoe"])
+def test_an_adapter_finds_its_tensors_under_either_name(name: str, tmp_path: Path) -> None:
+    kind, whole = stored_family(RENAMED[name], tmp_path)
+    model = kind.from_pretrained(whole.base_model)
+    start = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=r".*q_proj"))
+    shake(adapted, 0.2)
+    adapted.save_pretrained(tmp_path / "adapter")
+    expected = adapted.merge_and_unload().state_dict()
+    expert = f"{whole.base_model}+{tmp_path / 'adapter'}"
+    family = replace(whole, experts=(expert, whole.experts[1]))
+    base, *experts = map(open_expert, (family.base_model, *family.experts))
+    model = kind.from_pretrained(family.base_model)
+    resident = ResidentModel(model, base, experts, DirectionCache(tmp_path / "factors"))
+    resident.load(Genome(family, (1.0, 0.0)))
+    for key, tensor in model.state_dict().items():
+        assert torch.allclose(tensor, expected[key], atol=1e-6), key
+    genome = Genome(family, (0.6, 0.3), (Term(0, 5, 0.3), Term(1, 7, 0.2)))
+    resident.load(genome)
+    (tmp_path / "model.yaml").write_text(genome.to_yaml())
+    assert run_main("merge", tmp_path / "model.yaml", tmp_path / "out", "--quiet") == 0
+    verify_model(tmp_path / "out", genome)
+    merged = kind.from_pretrained(tmp_path / "out").state_dict()
+    for key, tensor in model.state_dict().items():
+        assert torch.allclose(tensor, merged[key], atol=1e-6), key
+    assert not torch.equal(merged["lm_head.weight"], start["lm_head.weight"])
