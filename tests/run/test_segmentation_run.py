@@ -47,7 +47,7 @@ append = Journal.append
 
 def told(journal, record):
     append(journal, record)
-    print("loaded:", [name for name in ("lm_eval", "mergekit") if name in sys.modules], flush=True)
+    print("loaded:", [name for name in ("lm_eval",) if name in sys.modules], flush=True)
 
 Journal.append = told
 main(sys.argv[1:])
