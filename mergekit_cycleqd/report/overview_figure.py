@@ -10,7 +10,7 @@ from typing import Any
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.report.libraries import load
 from mergekit_cycleqd.report.panels import Panel, panels, qualities
-from mergekit_cycleqd.report.still_figures import new_figure, save
+from mergekit_cycleqd.report.still_figures import draw_panel, new_figure, save
 from mergekit_cycleqd.run_folder.comparison import Row, comparison
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.archive import Elite
@@ -46,8 +46,13 @@ def draw_overview(
         left.set_title(f"Scores on {split} samples", fontsize="medium")
         archive = next(iter(run.search.archives.values()))
         low, high = qualities(archive)
-        image = _archive(right, panels(archive)[0], low, high if high > low else low + 1)
-        _mark(right, panels(archive)[0], run.search.best_all_round())
+        panel = panels(archive)[0]
+        image = draw_panel(right, panel, low, high if high > low else low + 1)
+        right.set_facecolor(_EMPTY)
+        right.set_xlabel(f"score on {panel.across.task}")
+        if panel.up:
+            right.set_ylabel(f"score on {panel.up.task}")
+        _mark(right, panel, run.search.best_all_round())
         children = run.search.children_told
         right.set_title(f"Archive of {archive.task}, {children:,} merges", fontsize="medium")
         figure.colorbar(image, ax=right, label=f"score on {archive.task}")
@@ -75,22 +80,6 @@ def _scores(place: Any, rows: Sequence[Row], tasks: Sequence[str]) -> None:
 
 def _value(scores: Mapping[str, Any], task: str) -> float:
     return float(scores[task].value) if task in scores else math.nan
-
-
-def _archive(place: Any, panel: Panel, low: float, high: float) -> Any:
-    rows = panel.up.bins if panel.up else 1
-    cells = [[math.nan] * panel.across.bins for _ in range(rows)]
-    for (column, row), elite in panel.best.items():
-        cells[row][column] = elite.scores[panel.task]
-    up = panel.up.edges if panel.up else [0.0, 1.0]
-    image = place.pcolormesh(panel.across.edges, up, cells, vmin=low, vmax=high, cmap="viridis")
-    place.set_facecolor(_EMPTY)
-    place.set_xlabel(f"score on {panel.across.task}")
-    if panel.up:
-        place.set_ylabel(f"score on {panel.up.task}")
-    else:
-        place.set_yticks([])
-    return image
 
 
 def _mark(place: Any, panel: Panel, best: Elite) -> None:

@@ -36,7 +36,7 @@ def draw_archive(archive: TaskArchive, stem: Path, kinds: Sequence[str]) -> list
     figure, places = new_figure(rows, columns, (4.4 * columns + 0.8, height))
     image = None
     for place, picture in zip(places, pictures, strict=False):
-        image = _draw(place, picture, low, high if high > low else low + 1)
+        image = draw_panel(place, picture, low, high if high > low else low + 1)
     for place in places[len(pictures) :]:
         place.set_visible(False)
     figure.colorbar(image, ax=places, label=f"score on {archive.task}")
@@ -44,7 +44,18 @@ def draw_archive(archive: TaskArchive, stem: Path, kinds: Sequence[str]) -> list
     return save(figure, stem, kinds)
 
 
-def _draw(place: Any, panel: Panel, low: float, high: float) -> Any:
+def draw_panel(place: Any, panel: Panel, low: float, high: float) -> Any:
+    """Draw one picture of an archive into a place of a figure.
+
+    Args:
+        place: Axes of matplotlib.
+        panel: The picture.
+        low: Score of the darkest colour.
+        high: Score of the brightest colour; above `low`.
+
+    Returns:
+        What a colour bar explains.
+    """
     rows = panel.up.bins if panel.up else 1
     cells = [[math.nan] * panel.across.bins for _ in range(rows)]
     for (column, row), elite in panel.best.items():
