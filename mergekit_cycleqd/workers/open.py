@@ -7,43 +7,26 @@ from collections.abc import Callable, Mapping, Sequence
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.workers.crew import Crew, Fleet
 from mergekit_cycleqd.workers.in_process import InProcess
 from mergekit_cycleqd.workers.pool import Pool
 from mergekit_cycleqd.workers.worker import Evaluator
 
-Opener = Callable[[Recipe, Checkpoint, Sequence[Checkpoint], Harness, Callable[[str], None]], Pool]
-"""Opens workers; the arguments are those of `open_pool`."""
 
-
-def _local(
-    recipe: Recipe,
-    base: Checkpoint,
-    experts: Sequence[Checkpoint],
-    harness: Harness,
-    say: Callable[[str], None],
-) -> Pool:
-    if recipe.workers.count == 1:
-        return InProcess(Evaluator(recipe, base, experts, harness))
-    from mergekit_cycleqd.workers.crew import Crew
+def _local(recipe: Recipe) -> Fleet:
     from mergekit_cycleqd.workers.processes import LocalProcesses
 
-    return Crew(recipe.family, LocalProcesses(recipe), say)
+    return LocalProcesses(recipe)
 
 
-def _ray(
-    recipe: Recipe,
-    base: Checkpoint,
-    experts: Sequence[Checkpoint],
-    harness: Harness,
-    say: Callable[[str], None],
-) -> Pool:
-    from mergekit_cycleqd.workers.crew import Crew
+def _ray(recipe: Recipe) -> Fleet:
     from mergekit_cycleqd.workers.ray_cluster import RayCluster
 
-    return Crew(recipe.family, RayCluster(recipe), say)
+    return RayCluster(recipe)
 
 
-OPENERS: Mapping[str, Opener] = {"local": _local, "ray": _ray}
+OPENERS: Mapping[str, Callable[[Recipe], Fleet]] = {"local": _local, "ray": _ray}
+"""What starts the workers of a kind, outside this process."""
 
 
 def open_pool(
@@ -53,7 +36,7 @@ def open_pool(
     harness: Harness,
     say: Callable[[str], None],
 ) -> Pool:
-    """Open a run's workers.
+    """Open a run's workers; one local worker is this process.
 
     Args:
         recipe: The run.
@@ -65,4 +48,6 @@ def open_pool(
     Raises:
         WorkerError: If none can be had.
     """
-    return OPENERS[recipe.workers.kind](recipe, base, experts, harness, say)
+    if recipe.workers.cluster is None and recipe.workers.count == 1:
+        return InProcess(Evaluator(recipe, base, experts, harness))
+    return Crew(recipe.family, OPENERS[recipe.workers.kind](recipe), say)
