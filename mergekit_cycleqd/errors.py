@@ -59,3 +59,9 @@ def first_line(error: BaseException, longest: int = 200) -> str:
     """
     lines = (line for line in str(error).splitlines() if line.strip())
     return next(lines, "")[:longest]
+
+
+def first_names(names: Sequence[str]) -> str:
+    """The first two names of a list, and how many more there are."""
+    rest = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return ", ".join(names[:2]) + rest

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.tied_head import UNTIE, head_names, is_tied
+from mergekit_cycleqd.errors import first_names
 
 
 def mismatches(base: Checkpoint, expert: Checkpoint) -> list[str]:
@@ -37,20 +36,15 @@ def mismatches(base: Checkpoint, expert: Checkpoint) -> list[str]:
     ignored = heads if any(tied) else set()
     missing = sorted(base.headers.keys() - expert.headers.keys() - ignored)
     if missing:
-        faults.append(f"lacks {_first_names(missing)} of the base {base.name}")
+        faults.append(f"lacks {first_names(missing)} of the base {base.name}")
     extra = sorted(expert.headers.keys() - base.headers.keys() - ignored)
     if extra:
-        faults.append(f"has {_first_names(extra)} that the base {base.name} lacks")
+        faults.append(f"has {first_names(extra)} that the base {base.name} lacks")
     shapes = [
         f"{name} {list(expert.headers[name].shape)} against {list(header.shape)}"
         for name, header in base.headers.items()
         if name in expert.headers and expert.headers[name].shape != header.shape
     ]
     if shapes:
-        faults.append(f"must have the base's shapes, got {_first_names(shapes)}")
+        faults.append(f"must have the base's shapes, got {first_names(shapes)}")
     return faults
-
-
-def _first_names(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return ", ".join(names[:2]) + rest

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.errors import ModelError, first_names
 
 Digests = Mapping[str, str]
 
@@ -97,10 +97,10 @@ class SwapCheck:
         changed = frozenset(_changed(self._last[0].fed, reports[0].fed))
         known = self._moved_by.get(changed, moved)
         if kept := known - moved:
-            return f"{_two_names(sorted(kept))} kept the weights of the last model"
+            return f"{first_names(sorted(kept))} kept the weights of the last model"
         if also := moved - known:
             return (
-                f"{_two_names(sorted(also))} changed, "
+                f"{first_names(sorted(also))} changed, "
                 "which did not when the same tensors did before"
             )
         self._moved_by[changed] = moved
@@ -123,10 +123,5 @@ def _joint_digest(digests: Digests) -> str:
 def _unfit(what: str, names: Sequence[str]) -> str:
     return (
         f"engine.kind: vllm cannot swap the weights of this architecture: {what} "
-        f"{_two_names(names)}; use kind: hf"
+        f"{first_names(names)}; use kind: hf"
     )
-
-
-def _two_names(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return ", ".join(names[:2]) + rest
