@@ -142,12 +142,6 @@ class MergeLayout:
             return self._adapter_reader(checkpoint)
         return _StoredReader(self, self._loading, checkpoint).tensor
 
-    def tensor(self, checkpoint: Checkpoint, name: str) -> Tensor:
-        """Read one tensor of a whole checkpoint, as `reader` does."""
-        found = self.reader(checkpoint)(name)
-        assert isinstance(found, Tensor)
-        return found
-
     def _adapter_reader(self, expert: LoRAExpert) -> Reader:
         changed = expert.changed_shapes()
         by_name: dict[str, str] = {}
