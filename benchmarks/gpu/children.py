@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
-from child_creation import EXPERTS, METHODS, MODELS, Cost, Job, floor, gpu_memory, work
+from child_ways import EXPERTS, METHODS, MODELS, Cost, Job, floor, gpu_memory, work
 from measuring import Rates, rates
 from safetensors.torch import save_file
 from shapes import Shape, weights

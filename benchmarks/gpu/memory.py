@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import psutil
 import torch
-from child_creation import MODELS, Job, genome, opened
+from child_ways import MODELS, Job, genome, opened
 from measuring import page_locked, synchronize
 from shapes import DeviceCheckpoint
 

@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 FRESH = get_context("forkserver")
 """Makes processes that have the modules, and have not used the GPU."""
 
-FRESH.set_forkserver_preload(["child_creation", "benchmarks.gpu.setting"])
+FRESH.set_forkserver_preload(["child_ways", "benchmarks.gpu.setting"])
 
 
 @dataclass(frozen=True)

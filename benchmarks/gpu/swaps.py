@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 
-from child_creation import Job, genome, opened, work
+from child_ways import Job, genome, opened, work
 from measuring import synchronize
 
 from benchmarks.gpu.children import SHAPE
