@@ -22,19 +22,17 @@ from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from mergekit_cycleqd.merging import kernel, random_draws
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from tests.support.families import make_family
-from tests.support.merges import by_mergekit, in_place, random_genome
+from tests.support.merges import by_mergekit, in_float64, in_place, random_genome
 
 
 def by_numpy(genome: Genome) -> dict[str, np.ndarray]:
     """The formula of `genome`, and of TSV-Merge (arXiv:2412.00081), to the letter, in float64."""
     family = genome.family
-    base = load_file(Path(family.base_model) / "model.safetensors")
-    experts = [load_file(Path(expert) / "model.safetensors") for expert in family.experts]
+    base, experts = in_float64(family)
     merged = {}
-    for name, tensor in base.items():
-        start = tensor.double().numpy()
+    for name, start in base.items():
         total = start.copy()
-        taus = [expert[name].double().numpy() - start for expert in experts]
+        taus = [expert[name] - start for expert in experts]
         if family.task_vectors.share:
             taus = singular_by_numpy(taus, family.task_vectors.share)
         for k, tau in enumerate(taus):

@@ -35,7 +35,7 @@ from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.tasks import Task
 from tests.support import agentbench
-from tests.support.agentbench import METRICS, RECORDS, REPLY
+from tests.support.agentbench import three_tasks
 from tests.support.databases import needs_mariadb
 from tests.support.families import COLOURS, adapted_family, make_family, mixture
 from tests.support.recipes import TASKS, write_run_recipe
@@ -420,22 +420,7 @@ def test_our_tasks_run_on_it(
     options: dict[str, dict[str, Any]],
 ) -> None:
     """Databases, operating systems and coding: episodes of many turns."""
-    tasks = [
-        Task.model_validate(
-            {
-                "name": task,
-                "evaluator": "agentbench",
-                "task": task,
-                "metric": metric,
-                "samples": {"search": f"0-{RECORDS - 1}"},
-                "metadata": options[task],
-                "gen_kwargs": REPLY,
-                "apply_chat_template": True,
-            }
-        )
-        for task, metric in METRICS.items()
-    ]
-    harness = LMHarness(tasks)
+    harness = LMHarness(three_tasks(options))
     scores = []
     for settings in ({"device": "cpu"}, {"kind": "vllm", "options": EAGER}):
         with opened(small, dtype="float32", **settings) as engine:

@@ -11,7 +11,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
@@ -32,7 +31,7 @@ from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.search.candidate import Candidate
 from mergekit_cycleqd.search.cycleqd import CycleQD
-from tests.support.merges import by_mergekit, in_place
+from tests.support.merges import by_mergekit, in_float64, in_place
 from tests.support.recipes import RecipeMaker
 
 FAMILY = Family("base", ("a", "b", "c"))
@@ -52,12 +51,10 @@ def bred(family: Family, seed: int, children: int = 5) -> Genome:
 def by_numpy(genome: Genome) -> dict[str, np.ndarray]:
     """What the paper says, to the letter, in float64: each ancestor made whole, then decomposed."""
     family = genome.family
-    base = load_file(Path(family.base_model) / "model.safetensors")
-    experts = [load_file(Path(expert) / "model.safetensors") for expert in family.experts]
+    base, experts = in_float64(family)
     merged = {}
-    for name, tensor in base.items():
-        start = tensor.double().numpy()
-        taus = [expert[name].double().numpy() - start for expert in experts]
+    for name, start in base.items():
+        taus = [expert[name] - start for expert in experts]
 
         def tau(
             weights: tuple[float, ...], parts: Parts, name: str = name, taus: Any = taus

@@ -33,6 +33,7 @@ from mergekit_cycleqd.run_folder.journal_reading import FILE
 from tests.support.costly import costly
 from tests.support.hub import server
 from tests.support.hub.server import Hub
+from tests.support.merges import in_float64
 from tests.support.published_runs import command, over, put_on_hub
 from tests.support.runs import derived, lines, wait_for
 from tests.support.vision_models import KINDS, make_sams, write_images, write_vision_recipe
@@ -89,14 +90,12 @@ def finished(run_once: Path, tmp_path: Path) -> Path:
 
 def by_numpy(genome: Genome) -> dict[str, np.ndarray]:
     """The design's section 1 in float64; tensors of more than two axes as ``[shape[0], -1]``."""
-    family = genome.family
-    base = load_file(Path(family.base_model) / "model.safetensors")
-    experts = [load_file(Path(expert) / "model.safetensors") for expert in family.experts]
+    base, experts = in_float64(genome.family)
     merged = {}
-    for name, tensor in base.items():
-        total = tensor.double().numpy().copy()
+    for name, start in base.items():
+        total = start.copy()
         for k, expert in enumerate(experts):
-            tau = expert[name].double().numpy() - tensor.double().numpy()
+            tau = expert[name] - start
             if tau.ndim < 2:
                 total += genome.weights[k] * tau
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from mergekit_cycleqd.recipe.tasks import Task
 from tests.support.box_records import CODING, write_coding_problems
 from tests.support.costly import costly
 from tests.support.databases import record, write_records
@@ -57,6 +59,25 @@ def smol(tmp_path_factory: pytest.TempPathFactory) -> str:
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(padding_side="left", **source).save_pretrained(folder)
     return str(folder)
+
+
+def three_tasks(options: Mapping[str, Mapping[str, Any]]) -> list[Task]:
+    """The tasks as sections of a recipe, with the options of each."""
+    return [
+        Task.model_validate(
+            {
+                "name": task,
+                "evaluator": "agentbench",
+                "task": task,
+                "metric": metric,
+                "samples": {"search": f"0-{RECORDS - 1}"},
+                "metadata": options[task],
+                "gen_kwargs": REPLY,
+                "apply_chat_template": True,
+            }
+        )
+        for task, metric in METRICS.items()
+    ]
 
 
 @pytest.fixture(scope="module")

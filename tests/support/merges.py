@@ -68,3 +68,13 @@ def in_place(genome: Genome, tmp_path: Path) -> Weights:
 def by_mergekit(config: MergeConfiguration, out: Path) -> Weights:
     run_merge(config, str(out), MergeOptions(quiet=True))
     return load_file(out / "model.safetensors")
+
+
+def in_float64(family: Family) -> tuple[dict[str, np.ndarray], list[dict[str, np.ndarray]]]:
+    """Tensors of the base and of the experts by their names, for formulas in numpy."""
+
+    def read(model: str) -> dict[str, np.ndarray]:
+        tensors = load_file(Path(model) / "model.safetensors")
+        return {name: tensor.double().numpy() for name, tensor in tensors.items()}
+
+    return read(family.base_model), [read(expert) for expert in family.experts]

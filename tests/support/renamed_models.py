@@ -11,7 +11,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from mergekit_cycleqd.genome.family import Family
-from tests.support.architectures import DECODER, EXPERTS, TINY
+from tests.support.architectures import DECODER, DECODERS, EXPERTS, TINY
 from tests.support.families import save_versions
 
 VISION: dict[str, Any] = {
@@ -115,21 +115,11 @@ def deepseek_v3() -> Any:
 
 
 def mixtral() -> Any:
-    config = transformers.MixtralConfig(**DECODER, num_local_experts=4)
-    return transformers.MixtralForCausalLM(config)
+    return transformers.MixtralForCausalLM(DECODERS["mixtral"]())
 
 
 def gpt2() -> Any:
-    config = transformers.GPT2Config(
-        n_embd=32,
-        n_layer=2,
-        n_head=4,
-        vocab_size=63,
-        n_positions=64,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    return transformers.GPT2LMHeadModel(config)
+    return transformers.GPT2LMHeadModel(DECODERS["gpt2 with Conv1D and tied embeddings"]())
 
 
 def bloom() -> Any:

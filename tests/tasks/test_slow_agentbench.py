@@ -14,10 +14,9 @@ import yaml
 from lm_eval.models.huggingface import HFLM
 
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
-from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.tasks.episode_task import evals_folder
 from tests.support import agentbench
-from tests.support.agentbench import METRICS, RECORDS, REPLY
+from tests.support.agentbench import METRICS, RECORDS, REPLY, three_tasks
 from tests.support.databases import needs_mariadb
 
 smol, options = agentbench.smol, agentbench.options
@@ -61,23 +60,8 @@ def test_a_real_model_gets_the_same_scores_by_command_and_by_driver(
     smol: str, options: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     expected, samples = by_command(smol, options, tmp_path)
-    tasks = [
-        Task.model_validate(
-            {
-                "name": task,
-                "evaluator": "agentbench",
-                "task": task,
-                "metric": metric,
-                "samples": {"search": f"0-{RECORDS - 1}"},
-                "metadata": options[task],
-                "gen_kwargs": REPLY,
-                "apply_chat_template": True,
-            }
-        )
-        for task, metric in METRICS.items()
-    ]
     lm = HFLM(pretrained=smol, device="cpu", dtype="float32", batch_size=BATCH)
-    assert LMHarness(tasks).evaluate(lm, "search") == pytest.approx(expected)
+    assert LMHarness(three_tasks(options)).evaluate(lm, "search") == pytest.approx(expected)
     assert sum(expected.values()) > 0, "or this shows nothing"
     outcomes = [json.loads(sample["resps"][0][0]) for sample in samples]
     assert len(outcomes) == 3 * RECORDS
