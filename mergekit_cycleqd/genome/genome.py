@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from mergekit.config import MergeConfiguration
 
 
-import yaml
-
 from mergekit_cycleqd.genome.terms import MAX_SEED, Term, canonical
 
 _TERM = struct.Struct("<qQd")
@@ -132,6 +130,8 @@ class Genome:
 
     def to_yaml(self) -> str:
         """Write the model recipe as YAML, with every number exact to the last bit."""
+        import yaml  # here, since every process that merges imports this package
+
         return yaml.safe_dump(self.to_recipe(), sort_keys=False, width=2**31, allow_unicode=True)
 
     def to_mergekit(self, *, stock: bool = False) -> MergeConfiguration:

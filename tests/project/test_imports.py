@@ -8,6 +8,7 @@ from __future__ import annotations
 import pkgutil
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -17,8 +18,8 @@ HEAVY = ("torch", "ray", "mergekit", "lm_eval", "transformers", "vllm")
 LIGHT = ("system", "genome", "recipe", "search", "run_folder")
 
 
-def imported_by(code: str) -> set[str]:
-    program = f"{code}\nimport sys\nprint(*({set(HEAVY)!r} & set(sys.modules)))"
+def imported_by(code: str, of: Sequence[str] = HEAVY) -> set[str]:
+    program = f"{code}\nimport sys\nprint(*({set(of)!r} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
@@ -34,6 +35,7 @@ def modules_of(folder: str) -> list[str]:
 
 def test_the_package_itself_is_light() -> None:
     assert imported_by("import mergekit_cycleqd") == set()
+    assert imported_by("import mergekit_cycleqd", ("yaml", "pydantic", "numpy")) == set()
 
 
 @pytest.mark.parametrize("folder", LIGHT)
