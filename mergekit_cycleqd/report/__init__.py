@@ -1,4 +1,4 @@
-"""`mergekit-cycleqd report`: a run to look at, as one HTML file, figures and tables."""
+"""The command `report`: show a run as one HTML page, still figures and tables."""
 
 from mergekit_cycleqd.report.write import FORMATS, Format, write_report
 

@@ -1,4 +1,4 @@
-"""How the archives filled: their measures over the children, by offering all of them again."""
+"""Measures of the archives over the children, computed by filling the archives again."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ POINTS = 500
 
 @dataclass(frozen=True)
 class Curves:
-    """Measures of every archive after so many children.
+    """Measures of every archive at P numbers of children, P at most `POINTS`.
 
     Attributes:
-        children: (P,) ascending, P at most `POINTS`; 0 is after the experts alone.
-        qd_score: (P,) per task, the sum of the elites' qualities.
-        coverage: (P,) per task, the share of cells that hold an elite.
-        best: (P,) per task, the highest quality.
+        children: (P,) numbers of children, ascending; 0 stands for the experts alone.
+        qd_score: (P,) values per task: the sum of the elites' qualities.
+        coverage: (P,) values per task: the share of cells that hold an elite.
+        best: (P,) values per task: the highest quality.
     """
 
     children: tuple[int, ...]
@@ -31,25 +31,25 @@ class Curves:
 
     @property
     def measures(self) -> dict[str, Mapping[str, list[float]]]:
-        """The three measures by their names."""
+        """All three measures, by the names that the report shows."""
         return {"QD score": self.qd_score, "Coverage": self.coverage, "Best score": self.best}
 
 
 def curves(run: RunView) -> Curves | None:
-    """The curves of a run; None before all its experts were told."""
+    """Compute the curves of a run; None before all its experts are evaluated."""
     search = run.search
     if not search.archives_ready:
         return None
-    told = run.candidates
-    shown = {len(search.tasks) + n for n in spaced(len(told) - len(search.tasks))}
-    unneeded = Genome.from_base(search.family)
-    found = Curves((), *({task: [] for task in search.tasks} for _ in range(3)))
+    evaluations = run.candidates
+    counts_shown = {len(search.tasks) + n for n in spaced(len(evaluations) - len(search.tasks))}
+    placeholder = Genome.from_base(search.family)
+    measured = Curves((), *({task: [] for task in search.tasks} for _ in range(3)))
     children: list[int] = []
     experts: list[Elite] = []
     population = Population(run.recipe)
-    for count, evaluation in enumerate(told, start=1):
+    for count, evaluation in enumerate(evaluations, start=1):
         if evaluation.scores is not None and evaluation.index is not None:
-            elite = Elite(evaluation.index, unneeded, evaluation.scores, evaluation.parents)
+            elite = Elite(evaluation.index, placeholder, evaluation.scores, evaluation.parents)
             if count <= len(search.tasks):
                 experts.append(elite)
                 population = Population(run.recipe, experts)
@@ -57,16 +57,16 @@ def curves(run: RunView) -> Curves | None:
                 population.offer(elite)
             else:
                 population.add_evaluation(evaluation.again, evaluation.scores)
-        if count in shown:
+        if count in counts_shown:
             children.append(count - len(search.tasks))
             for task, archive in population.archives.items():
-                found.qd_score[task].append(archive.qd_score)
-                found.coverage[task].append(archive.coverage)
-                found.best[task].append(archive.best)
-    return Curves(tuple(children), found.qd_score, found.coverage, found.best)
+                measured.qd_score[task].append(archive.qd_score)
+                measured.coverage[task].append(archive.coverage)
+                measured.best[task].append(archive.best)
+    return Curves(tuple(children), measured.qd_score, measured.coverage, measured.best)
 
 
 def spaced(last: int, points: int = POINTS) -> list[int]:
-    """At most `points` whole numbers from 0 to `last`, both included, evenly spaced."""
+    """List at most `points` whole numbers, evenly spaced, from 0 to `last` inclusive."""
     steps = min(last, points - 1)
     return [round(i * last / steps) for i in range(steps + 1)] if steps else [0]

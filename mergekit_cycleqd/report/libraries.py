@@ -1,4 +1,4 @@
-"""The libraries of the optional part `report`, loaded when they are needed."""
+"""Load the libraries of the extra `report` when they are needed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from mergekit_cycleqd.errors import CycleQDError
 
 
 class ReportError(CycleQDError):
-    """A report that cannot be written."""
+    """A report cannot be written."""
 
 
 def load(module: str) -> ModuleType:
-    """A module of plotly, matplotlib or pyarrow.
+    """Import a module of plotly, matplotlib or pyarrow.
 
     Raises:
-        ReportError: If it is not installed.
+        ReportError: If the library is not installed.
     """
     try:
         return importlib.import_module(module)

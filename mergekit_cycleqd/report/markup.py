@@ -1,4 +1,4 @@
-"""HTML of parts: whatever is not markup already is escaped."""
+"""Build HTML from elements: text that is not `Markup` is escaped."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from html import escape
 
 
 class Markup(str):
-    """Text that is HTML."""
+    """Text that is HTML already and is not escaped again."""
 
     __slots__ = ()
 
 
 def element(name: str, *children: str, **attributes: str) -> Markup:
-    """An element.
+    """Make an element.
 
     Args:
-        name: Of the element.
-        children: What is inside; text that is no `Markup` is escaped.
-        attributes: ``data_id="x"`` becomes ``data-id="x"``, and ``class_`` becomes ``class``.
+        name: Name of the element.
+        children: Content of the element; text that is not `Markup` is escaped.
+        attributes: Attributes of the element.
+            ``data_id="x"`` becomes ``data-id="x"``, and ``class_`` becomes ``class``.
     """
     given = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
@@ -28,19 +29,19 @@ def element(name: str, *children: str, **attributes: str) -> Markup:
 
 
 def inside(children: Iterable[str]) -> Markup:
-    """Children side by side, escaped where they are no `Markup`."""
+    """Join children into one text, and escape those that are not `Markup`."""
     return Markup("".join(c if isinstance(c, Markup) else escape(c) for c in children))
 
 
 def with_notes(text: str, *notes: str) -> Markup:
-    """A text with small notes after it; empty notes are left out."""
+    """Put small notes after a text; empty notes are left out."""
     small = [element("small", note) for note in notes if note]
     return Markup(" ".join([element("span", text), *small]))
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
-    """A table that scrolls by itself where the screen is narrow; the first column names rows."""
-    heads = element("tr", *(element("th", cell, scope="col") for cell in head))
+    """Make a table that scrolls on a narrow screen; the first column names the rows."""
+    head_row = element("tr", *(element("th", cell, scope="col") for cell in head))
     body = [
         element(
             "tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:])
@@ -48,6 +49,6 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> M
         for row in rows
     ]
     whole = element(
-        "table", element("caption", caption), element("thead", heads), element("tbody", *body)
+        "table", element("caption", caption), element("thead", head_row), element("tbody", *body)
     )
     return element("div", whole, class_="scroll", role="region", aria_label=caption, tabindex="0")

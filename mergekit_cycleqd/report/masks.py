@@ -1,4 +1,4 @@
-"""The part of the page that shows what models find in images."""
+"""The section of the page that shows the masks that models draw."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from mergekit_cycleqd.system.units import number
 
 
 def masks(run: RunView) -> list[Markup]:
-    """Tables of pictures, and of scores in units of the experts'; empty for a run of text."""
+    """Make tables of pictures and of relative scores; empty for a run without images."""
     pictures = Pictures.read(run.folder)
     if pictures is None:
         return []
-    parts = [_relative(run)]
+    parts = [_relative_scores(run)]
     for task, metric in ((task.name, task.metric) for task in run.recipe.tasks):
-        samples = [each for each in pictures.samples if each["task"] == task]
+        samples = [sample for sample in pictures.samples if sample["task"] == task]
         if not samples:
             continue
         head = ["sample", "image", "truth", *pictures.models]
         rows = []
-        for each in samples:
-            what = f"of sample {each['sample']} of {task}"
+        for sample in samples:
+            described = f"of sample {sample['sample']} of {task}"
             row = [
-                str(each["sample"]),
-                _picture(pictures.folder / each["image"], f"Image {what}"),
-                _picture(pictures.folder / each["truth"], f"True mask {what}"),
+                str(sample["sample"]),
+                _picture(pictures.folder / sample["image"], f"Image {described}"),
+                _picture(pictures.folder / sample["truth"], f"True mask {described}"),
             ]
             for model in pictures.models:
-                found = each["found"][model]
-                drawn = _picture(pictures.folder / found["file"], f"Mask {what} by {model}")
+                found = sample["found"][model]
+                drawn = _picture(pictures.folder / found["file"], f"Mask {described} by {model}")
                 row.append(inside([drawn, element("small", f"{found['score']:.3f}")]))
             rows.append(row)
         caption = (
@@ -49,16 +49,16 @@ def masks(run: RunView) -> list[Markup]:
     return parts
 
 
-def _picture(path: Path, words: str) -> Markup:
+def _picture(path: Path, alt_text: str) -> Markup:
     try:
         data = base64.b64encode(path.read_bytes()).decode()
     except OSError:
         return element("span", "–")
-    return Markup(f'<img src="data:image/png;base64,{data}" alt="{escape(words)}">')
+    return Markup(f'<img src="data:image/png;base64,{data}" alt="{escape(alt_text)}">')
 
 
-def _relative(run: RunView) -> Markup:
-    """Scores as shares of each task's own expert's, on holdout samples where there are any."""
+def _relative_scores(run: RunView) -> Markup:
+    """Make the table of relative scores, on holdout samples if there are any."""
     found = comparison(run)
     split: Split = "holdout" if "holdout" in found else "search"
     rows = found[split].rows if split in found else ()
@@ -69,23 +69,25 @@ def _relative(run: RunView) -> Markup:
         for row in rows
         if row.model == f"expert: {task}" and task in row.scores
     }
-    body = [[row.model, *_shares(row, experts, tasks)] for row in rows]
+    body = [[row.model, *_share_cells(row, experts, tasks)] for row in rows]
     caption = f"Share of the experts' scores on {split} samples (each task's expert is 100 %)"
     return table(caption, ["model", *tasks, "mean"], body)
 
 
-def _shares(row: Row, experts: Scores, tasks: tuple[str, ...]) -> list[str]:
+def _share_cells(row: Row, experts: Scores, tasks: tuple[str, ...]) -> list[str]:
     shares = relative({task: score.value for task, score in row.scores.items()}, experts)
     mean = fmean(shares.values()) if len(shares) == len(tasks) else None
     return [number(value, ".1%") for value in (*map(shares.get, tasks), mean)]
 
 
 def relative(scores: Scores, experts: Scores) -> Mapping[str, float]:
-    """Scores in units of the experts' (paper, section 4.3); tasks without either are left out.
+    """Divide scores by those of the experts (paper, section 4.3).
+
+    A task is left out where the model has no score, or its expert no score above 0.
 
     Args:
-        scores: Of a model, by task.
-        experts: Each task's expert's on that task.
+        scores: Scores of a model, by task.
+        experts: Score of each task's expert on its own task.
     """
     return {
         task: scores[task] / experts[task]

@@ -1,4 +1,4 @@
-"""A run in one picture: what each expert can do, and the archive of merges beside it."""
+"""The overview figure: scores of the experts and the best merge beside the first archive."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _BEST = "best all-round elite"
 def draw_overview(
     run: RunView, stem: Path, kinds: Sequence[str], *, dark: bool = False
 ) -> list[Path]:
-    """Left the scores of experts and best merge, right the archive of the first task.
+    """Draw the scores of experts and best merge at the left, the first task's archive at the right.
 
-    Scores are those on holdout samples, where there are any.
+    Scores on holdout samples are taken if there are any.
 
     Args:
-        run: A run whose experts were all told.
-        stem: The file without its ending.
-        kinds: Endings, of png and svg.
-        dark: Whether it is for a dark page; the background is transparent either way.
+        run: A run whose experts are all evaluated.
+        stem: Path of the file without its ending.
+        kinds: Endings of the files to write: png, svg or both.
+        dark: Whether the page is dark; the background is transparent either way.
     """
     ink = _DARK_INK if dark else _LIGHT_INK
     keys = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor")
@@ -42,7 +42,7 @@ def draw_overview(
         tables = comparison(run)
         split: Split = "holdout" if "holdout" in tables else "search"
         rows = [row for row in tables[split].rows if row.model.startswith(("expert: ", _BEST))]
-        _scores(left, rows, run.search.tasks)
+        _draw_scores(left, rows, run.search.tasks)
         left.set_title(f"Scores on {split} samples", fontsize="medium")
         archive = next(iter(run.search.archives.values()))
         low, high = qualities(archive)
@@ -52,45 +52,45 @@ def draw_overview(
         right.set_xlabel(f"score on {panel.across.task}")
         if panel.up:
             right.set_ylabel(f"score on {panel.up.task}")
-        _mark(right, panel, run.search.best_all_round())
+        _mark_best_merge(right, panel, run.search.best_all_round())
         children = run.search.children_told
         right.set_title(f"Archive of {archive.task}, {children:,} merges", fontsize="medium")
         figure.colorbar(image, ax=right, label=f"score on {archive.task}")
         return save(figure, stem, kinds)
 
 
-def _scores(place: Any, rows: Sequence[Row], tasks: Sequence[str]) -> None:
-    """A square per model and task, with its score in it and as its colour."""
-    cells = [[_value(row.scores, task) for task in tasks] for row in rows]
-    place.imshow(cells, vmin=0.0, vmax=max(1.0, *map(max, cells)), cmap="viridis", aspect="auto")
+def _draw_scores(axes: Any, rows: Sequence[Row], tasks: Sequence[str]) -> None:
+    """Draw a square per model and task: its text and its colour are the score."""
+    cells = [[_score_or_nan(row.scores, task) for task in tasks] for row in rows]
+    axes.imshow(cells, vmin=0.0, vmax=max(1.0, *map(max, cells)), cmap="viridis", aspect="auto")
     for y, row in enumerate(cells):
         for x, value in enumerate(row):
             ink = "black" if value > 0.5 else "white"
             text = "–" if math.isnan(value) else f"{value:.3f}"
-            place.text(x, y, text, ha="center", va="center", color=ink, fontsize="large")
+            axes.text(x, y, text, ha="center", va="center", color=ink, fontsize="large")
     names = [row.model.replace("expert: ", "expert ").replace(_BEST, "best merge") for row in rows]
-    place.set_xticks(range(len(tasks)), tasks)
-    place.set_yticks(range(len(rows)), names)
-    place.get_yticklabels()[-1].set_fontweight("bold")
-    place.tick_params(length=0)
-    place.hlines(len(rows) - 1.5, -0.5, len(tasks) - 0.5, color=_STAR, linewidth=2)
-    for side in place.spines.values():
+    axes.set_xticks(range(len(tasks)), tasks)
+    axes.set_yticks(range(len(rows)), names)
+    axes.get_yticklabels()[-1].set_fontweight("bold")
+    axes.tick_params(length=0)
+    axes.hlines(len(rows) - 1.5, -0.5, len(tasks) - 0.5, color=_STAR, linewidth=2)
+    for side in axes.spines.values():
         side.set_visible(False)
 
 
-def _value(scores: Mapping[str, Any], task: str) -> float:
+def _score_or_nan(scores: Mapping[str, Any], task: str) -> float:
     return float(scores[task].value) if task in scores else math.nan
 
 
-def _mark(place: Any, panel: Panel, best: Elite) -> None:
-    """A star where the best all-round elite is; one beyond an axis is at its edge."""
-    x = _inside(best.scores[panel.across.task], panel.across.range)
-    y = _inside(best.scores[panel.up.task], panel.up.range) if panel.up else 0.5
+def _mark_best_merge(axes: Any, panel: Panel, best: Elite) -> None:
+    """Draw a star at the best all-round elite; beyond the range of an axis, at its edge."""
+    x = _within_margin(best.scores[panel.across.task], panel.across.range)
+    y = _within_margin(best.scores[panel.up.task], panel.up.range) if panel.up else 0.5
     right = x > sum(panel.across.range) / 2
-    place.plot(
+    axes.plot(
         [x], [y], marker="*", markersize=19, color=_STAR, markeredgecolor="white", clip_on=False
     )
-    place.annotate(
+    axes.annotate(
         "best merge",
         (x, y),
         xytext=(-13 if right else 13, 0),
@@ -103,8 +103,8 @@ def _mark(place: Any, panel: Panel, best: Elite) -> None:
     )
 
 
-def _inside(value: float, bounds: tuple[float, float]) -> float:
-    """A value moved off the outermost edge, so that a mark on it is seen whole."""
+def _within_margin(value: float, bounds: tuple[float, float]) -> float:
+    """Move a value inside the bounds by a margin, so that a mark there is seen whole."""
     low, high = bounds
     margin = 0.02 * (high - low)
     return min(high - margin, max(low + margin, value))

@@ -1,4 +1,4 @@
-"""The page: one HTML file with its style, its script and plotly.js, that opens from disk."""
+"""The page of a report: one HTML file that opens from disk and fetches nothing."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _SCRIPTS = ("start.js", "plots.js", "panel.js")
 
 
 def page(run: RunView, found: Curves | None) -> str:
-    """The report as HTML.
+    """Make the page of a report as HTML.
 
-    Whatever the run says is text, never markup: elements are made by `markup.element`, and the
-    script sets text alone. A policy lets nothing be fetched, and no script run but the two whose
-    digests it names.
+    Texts of the run never become markup: `markup.element` escapes them, and the script only sets
+    text. The page's policy forbids all fetching. It allows only the two scripts whose digests it
+    names.
 
     Args:
         run: The run.
-        found: Its curves.
+        found: The run's curves; None before all experts are evaluated.
 
     Raises:
         ReportError: If plotly is not installed.
@@ -48,9 +48,9 @@ def page(run: RunView, found: Curves | None) -> str:
         made_by=element("p", f"mergekit-cycleqd {version('mergekit-cycleqd')}"),
         style=_asset("page.css"),
         body=body,
-        data=script_json({**_population(run), "figures": figures}),
-        recipes=_packed(json.dumps(_recipes(run), ensure_ascii=False)),
-        plotly=_packed(plotly),
+        data=script_json({**_elites_and_ancestors(run), "figures": figures}),
+        recipes=_compressed(json.dumps(_recipes(run), ensure_ascii=False)),
+        plotly=_compressed(plotly),
         script=script,
     )
 
@@ -72,9 +72,9 @@ def _policy(scripts: Sequence[str]) -> str:
     )
 
 
-def _population(run: RunView) -> dict[str, Any]:
-    """The elites, and every candidate that is one or an ancestor of one."""
-    told: Mapping[int | None, Evaluation] = {e.index: e for e in run.candidates}
+def _elites_and_ancestors(run: RunView) -> dict[str, Any]:
+    """Collect the elites and all their ancestors, with scores and parents."""
+    evaluations: Mapping[int | None, Evaluation] = {e.index: e for e in run.candidates}
     tasks, means = run.search.tasks, run.told_scores
     elites = {task: [elite.index for elite in run.search.elites(task)] for task in tasks}
     candidates: dict[int, Any] = {}
@@ -82,25 +82,25 @@ def _population(run: RunView) -> dict[str, Any]:
     while waiting:
         index = waiting.pop()
         if index not in candidates:
-            each = told[index]
+            evaluation = evaluations[index]
             values = [round(means[index][task], 6) for task in tasks]
-            candidates[index] = [tasks.index(each.task), each.parents, values]
-            waiting += each.parents
+            candidates[index] = [tasks.index(evaluation.task), evaluation.parents, values]
+            waiting += evaluation.parents
     return {"tasks": tasks, "elites": elites, "candidates": dict(sorted(candidates.items()))}
 
 
 def _recipes(run: RunView) -> dict[int, str]:
-    """The recipe of each elite; near ones, which share parents, side by side."""
+    """Collect each elite's recipe, by index: neighbours share parents and compress well."""
     elites = {e.index: e for archive in run.search.archives.values() for e in archive.elites}
     return {index: elites[index].genome.to_yaml() for index in sorted(elites)}
 
 
 def script_json(content: Any) -> str:
-    """JSON that ends no script element, whatever its strings hold."""
+    """Encode as JSON in which no string can end the script element around it."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
 
 
-def _packed(text: str) -> str:
-    """Compressed, since thousands of recipes and plotly.js are most of the file."""
+def _compressed(text: str) -> str:
+    """Compress a text: thousands of recipes and plotly.js are most of the file."""
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()

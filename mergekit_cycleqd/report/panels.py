@@ -1,4 +1,4 @@
-"""Archives as flat pictures: one per pair of axes, a strip where there is but one axis."""
+"""Archives as flat pictures: one per pair of axes, or a strip for a single axis."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Axis:
     """One axis of a picture.
 
     Attributes:
-        task: Whose score it is.
-        bins: Cells along it.
-        range: Lowest and highest value; what lies outside is in the outermost cells.
+        task: The task whose score the axis shows.
+        bins: Number of cells along the axis.
+        range: Lowest and highest value; values outside lie in the outermost cells.
     """
 
     task: str
@@ -25,7 +25,7 @@ class Axis:
 
     @property
     def edges(self) -> list[float]:
-        """(bins + 1,) where cells begin and end."""
+        """Limits of the cells, (bins + 1,) values."""
         low, high = self.range
         return [low + (high - low) * i / self.bins for i in range(self.bins + 1)]
 
@@ -35,10 +35,10 @@ class Panel:
     """One picture of an archive.
 
     Attributes:
-        task: Whose score is the quality.
+        task: The task whose score is the quality.
         across: The horizontal axis.
-        up: The vertical one; None for a strip.
-        best: The best elite of each cell that holds one, by its number across and up.
+        up: The vertical axis; None for a strip.
+        best: The best elite of each filled cell, by the cell's column and row.
     """
 
     task: str
@@ -48,19 +48,19 @@ class Panel:
 
 
 def panels(archive: TaskArchive) -> list[Panel]:
-    """The pictures of an archive: all pairs of its axes, or its one axis."""
+    """Make the pictures of an archive: one per pair of axes, or a strip for a single axis."""
     axes = [Axis(*axis) for axis in zip(archive.axes, archive.bins, archive.ranges, strict=True)]
-    placed = [(archive.cell_of(elite), elite) for elite in archive.elites]  # best first
+    cells_of_elites = [(archive.cell_of(elite), elite) for elite in archive.elites]  # best first
     found = []
     for x, y in combinations(range(len(axes)), 2) if len(axes) > 1 else [(0, None)]:
         best: dict[tuple[int, int], Elite] = {}
-        for cell, elite in placed:
+        for cell, elite in cells_of_elites:
             best.setdefault((cell[x], 0 if y is None else cell[y]), elite)
         found.append(Panel(archive.task, axes[x], None if y is None else axes[y], best))
     return found
 
 
 def qualities(archive: TaskArchive) -> tuple[float, float]:
-    """Lowest and highest quality of an archive's elites; [0, 1] of an empty one."""
+    """Find the lowest and highest quality of an archive's elites; (0, 1) if it is empty."""
     found = [elite.scores[archive.task] for elite in archive.elites]
     return min(found, default=0.0), max(found, default=1.0)

@@ -1,4 +1,4 @@
-"""The figures of the page, as plotly's own mappings of `data` and `layout`."""
+"""The figures of the page, as mappings of `data` and `layout` for plotly."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 from mergekit_cycleqd.report.curves import Curves
 from mergekit_cycleqd.report.panels import Axis, Panel
 
-# Okabe and Ito's colours that show on white and on black; dashes tell lines apart without colour.
+# Okabe and Ito's colours that show on white and on black. Dashes tell lines apart without colour.
 COLOURS = ("#0a84c6", "#e07b00", "#0a9e73", "#cc5fa0", "#d1495b", "#7a6fd0", "#a08a00")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 CELL_PIXELS = 260
 
 
 def heatmap(panel: Panel, low: float, high: float) -> dict[str, Any]:
-    """A picture of an archive; `customdata` holds the candidates' numbers.
+    """Make the heat map of an archive; `customdata` holds the candidates' numbers.
 
     Args:
-        panel: What is shown.
+        panel: The picture to draw.
         low: Quality of the darkest colour.
-        high: Quality of the brightest.
+        high: Quality of the brightest colour.
     """
     rows = panel.up.bins if panel.up else 1
     quality: list[list[float | None]] = [[None] * panel.across.bins for _ in range(rows)]
@@ -30,8 +30,8 @@ def heatmap(panel: Panel, low: float, high: float) -> dict[str, Any]:
         index[row][column] = elite.index
     cells = {
         "type": "heatmap",
-        "x": _edges(panel.across),
-        "y": _edges(panel.up) if panel.up else [0, 1],
+        "x": _rounded_edges(panel.across),
+        "y": _rounded_edges(panel.up) if panel.up else [0, 1],
         "z": quality,
         "customdata": index,
         "zmin": low,
@@ -45,12 +45,12 @@ def heatmap(panel: Panel, low: float, high: float) -> dict[str, Any]:
     }
     up: dict[str, Any] = {"visible": False, "fixedrange": True}
     if panel.up:
-        up = _axis(panel.up.task, panel.up.range)
+        up = _axis_layout(panel.up.task, panel.up.range)
     layout = {
         "height": CELL_PIXELS + 60 if panel.up else 150,
         "margin": {"l": 56 if panel.up else 16, "r": 12, "t": 8, "b": 48},
         "dragmode": False,
-        "xaxis": _axis(panel.across.task, panel.across.range),
+        "xaxis": _axis_layout(panel.across.task, panel.across.range),
         "yaxis": up,
     }
     return {"data": [cells], "layout": layout}
@@ -59,13 +59,13 @@ def heatmap(panel: Panel, low: float, high: float) -> dict[str, Any]:
 def lines(
     x: Sequence[int], series: Mapping[str, Sequence[float]], y_title: str, *, share: bool = False
 ) -> dict[str, Any]:
-    """Lines over the children.
+    """Draw one line per name over the number of children.
 
     Args:
         x: (P,) numbers of children.
         series: (P,) values per name.
-        y_title: What the values are.
-        share: Whether they are shares, to be shown in per cent.
+        y_title: Title of the vertical axis.
+        share: Whether the values are shares, shown in per cent.
     """
     data = [
         {
@@ -95,18 +95,18 @@ def lines(
 
 
 def curve_figures(found: Curves) -> dict[str, dict[str, Any]]:
-    """A figure per measure of the archives."""
+    """Make a figure per measure of the archives, by its name."""
     return {
         name: lines(found.children, series, name, share=name == "Coverage")
         for name, series in found.measures.items()
     }
 
 
-def _edges(axis: Axis) -> list[float]:
+def _rounded_edges(axis: Axis) -> list[float]:
     return [round(edge, 9) for edge in axis.edges]
 
 
-def _axis(title: str, bounds: tuple[float, float]) -> dict[str, Any]:
+def _axis_layout(title: str, bounds: tuple[float, float]) -> dict[str, Any]:
     return {
         "title": {"text": title, "standoff": 8},
         "range": list(bounds),

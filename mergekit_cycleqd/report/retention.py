@@ -1,4 +1,4 @@
-"""What a run's models kept of the base: their scores on other tasks, relative to it."""
+"""Retention: scores of a run's models on other tasks, relative to the base."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Others:
     """Scores on tasks that are not the run's own.
 
     Attributes:
-        columns: One per task.
-        models: Those with a score on any of them.
+        columns: One column per task.
+        models: The models with a score on at least one task.
         base: Id of the base's genome.
     """
 
@@ -33,25 +33,25 @@ def others(run: RunView) -> Others:
     """Read the scores that `mergekit-cycleqd eval` left in the run folder.
 
     Raises:
-        JournalError: If a line of them is damaged.
+        JournalError: If a line of the file is damaged.
     """
     found = columns(read(run.folder))
     scored = {genome for column in found for genome in column.measured}
-    more: NamedGenomes = []
+    elites: NamedGenomes = []
     if scored and run.search.archives_ready:
-        more = more_elites(run.search, lambda _, elite: elite.genome.id in scored)
-    models = distinct([*known_models(run), *more])
+        elites = more_elites(run.search, lambda _, elite: elite.genome.id in scored)
+    models = distinct([*known_models(run), *elites])
     base = Genome.from_base(run.search.family).id
     return Others(found, [named for named in models if named[1].id in scored], base)
 
 
 def others_table(found: Others) -> Markup:
-    """A row per model: score, interval and share of the base's score on every task."""
+    """Make a row per model: score, interval and share of the base's score on every task."""
     head = ["model", *(column.title for column in found.columns), "mean, of base"]
     rows = [
         [
             name,
-            *(_cell(column, genome.id, found.base) for column in found.columns),
+            *(_score_cell(column, genome.id, found.base) for column in found.columns),
             number(mean_relative(found.columns, genome.id, found.base), ".2f"),
         ]
         for name, genome in found.models
@@ -59,7 +59,7 @@ def others_table(found: Others) -> Markup:
     return table("Scores on other tasks", head, rows)
 
 
-def _cell(column: Column, genome: str, base: str) -> str:
+def _score_cell(column: Column, genome: str, base: str) -> str:
     if genome not in column.measured:
         return "–"
     score = column.measured[genome].score

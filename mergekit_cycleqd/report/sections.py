@@ -1,4 +1,4 @@
-"""The parts of the page, in the order of reading."""
+"""The sections of the page, from top to bottom."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ Figures = dict[str, dict[str, Any]]
 
 
 def sections(run: RunView, found: Curves | None, figures: Figures) -> Markup:
-    """The body of the page.
+    """Make the body of the page.
 
     Args:
         run: The run.
-        found: Its curves.
-        figures: Gets every figure by the id of the element that it is drawn in.
+        found: The run's curves; None before all experts are evaluated.
+        figures: Every figure is added here, by the id of its element.
     """
     return inside(
         [
             _overview(run),
-            _compared(run),
-            _others(run),
+            _compared_models(run),
+            _retention(run),
             _similarity(run, figures),
             _masks(run),
             _archives(run, figures),
             _curves(found, figures),
             _time(run, figures),
             _failures(run),
-            _started_with(run.header),
+            _recipe_and_versions(run.header),
         ]
     )
 
@@ -58,8 +58,8 @@ def _section(name: str, title: str, *children: str) -> Markup:
     return element("section", heading, *children, id=name, aria_labelledby=f"{name}-title")
 
 
-def _side(tables: list[Markup]) -> Markup:
-    """Tables side by side, where there is room."""
+def _side_by_side(tables: list[Markup]) -> Markup:
+    """Put tables side by side where there is room."""
     return element("div", *tables, class_="side")
 
 
@@ -100,11 +100,11 @@ def _overview(run: RunView) -> Markup:
     )
 
 
-def _compared(run: RunView) -> Markup:
+def _compared_models(run: RunView) -> Markup:
     parts = []
     for split, found in comparison(run).items():
         head = ["model", *(column.title for column in found.columns)]
-        rows = [[row.model, *map(_cell, found.columns, row.cells)] for row in found.rows]
+        rows = [[row.model, *map(_score_cell, found.columns, row.cells)] for row in found.rows]
         parts.append(table(f"Scores on {split} samples", head, rows))
     note = (
         "Elites are chosen on search samples, so their scores there are optimistic; holdout "
@@ -113,11 +113,14 @@ def _compared(run: RunView) -> Markup:
     )
     missing = element("p", "No model was compared yet.")
     return _section(
-        "scores", "Models compared", *([_side(parts)] if parts else [missing]), element("p", note)
+        "scores",
+        "Models compared",
+        *([_side_by_side(parts)] if parts else [missing]),
+        element("p", note),
     )
 
 
-def _others(run: RunView) -> Markup:
+def _retention(run: RunView) -> Markup:
     found = others(run)
     if not found.columns:
         return Markup("")
@@ -131,7 +134,7 @@ def _others(run: RunView) -> Markup:
     return _section("others", "Retention", others_table(found), element("p", note))
 
 
-def _cell(column: Column, score: Score | None) -> str:
+def _score_cell(column: Column, score: Score | None) -> str:
     if score is None or column.of_all:
         return column.number(score)
     return with_notes(column.number(score), score.bounds)
@@ -159,21 +162,24 @@ def _archives(run: RunView, figures: Figures) -> Markup:
         "picture, to see a model's scores, parents and recipe. What lies beyond an axis is in its "
         "outermost cells."
     )
-    few = "few" if len(run.search.tasks) <= 3 else "many"  # one picture for each archive, or more
-    return _section("archives", "Archives", element("p", words), element("div", *parts, class_=few))
+    # "few" is one picture per archive.
+    picture_class = "few" if len(run.search.tasks) <= 3 else "many"
+    return _section(
+        "archives", "Archives", element("p", words), element("div", *parts, class_=picture_class)
+    )
 
 
 def _archive(number: int, archive: TaskArchive, figures: Figures) -> Markup:
     low, high = qualities(archive)
     pictures = []
-    for place, panel in enumerate(panels(archive)):
+    for panel_number, panel in enumerate(panels(archive)):
         axes = panel.across.task + (f" and {panel.up.task}" if panel.up else "")
         cells = math.prod((panel.across.bins, panel.up.bins if panel.up else 1))
         words = (
             f"Best score on {archive.task} by score on {axes}: {len(panel.best)} of {cells} cells "
             f"filled, from {low:.3f} to {high:.3f}"
         )
-        key = f"archive-{number}-{place}"
+        key = f"archive-{number}-{panel_number}"
         pictures.append(_figure(key, words, heatmap(panel, low, high), figures))
     scale = element(
         "p",
@@ -205,22 +211,24 @@ def _curves(found: Curves | None, figures: Figures) -> Markup:
     parts = []
     for number, (name, figure) in enumerate(curve_figures(found).items()):
         series = found.measures[name]
-        last = ", ".join(f"{task} {_shown(name, values[-1])}" for task, values in series.items())
+        last = ", ".join(
+            f"{task} {_measure_text(name, values[-1])}" for task, values in series.items()
+        )
         words = f"{name} of each archive over the children; at the end: {last}"
         parts.append(_figure(f"curve-{number}", words, figure, figures))
     return _section("curves", "Over the children", element("div", *parts, class_="pictures wide"))
 
 
-def _shown(name: str, value: float) -> str:
+def _measure_text(name: str, value: float) -> str:
     return f"{value:.1%}" if name == "Coverage" else f"{value:.3f}"
 
 
 def _time(run: RunView, figures: Figures) -> Markup:
-    by = [
-        _spent("Time by part", "part", by_part(run)),
-        _spent("Time by worker", "worker", by_worker(run)),
+    time_tables = [
+        _time_table("Time by part", "part", by_part(run)),
+        _time_table("Time by worker", "worker", by_worker(run)),
     ]
-    parts = [_side(by)]
+    parts = [_side_by_side(time_tables)]
     ends, means = pace(run)
     if ends:
         words = f"Mean seconds per child over the run, at the end {means[-1]:.2f}"
@@ -231,18 +239,18 @@ def _time(run: RunView, figures: Figures) -> Markup:
     return _section("time", "Time spent", element("p", note), *parts)
 
 
-def _spent(caption: str, first: str, found: list[Spent]) -> Markup:
+def _time_table(caption: str, first: str, found: list[Spent]) -> Markup:
     head = [first, "evaluations", "failed", "time", "mean, s", "median, s"]
     rows = [
         [
-            each.name,
-            f"{each.evaluations:,}",
-            f"{each.failed:,}",
-            duration(each.seconds),
-            f"{each.mean:.2f}",
-            f"{each.middle:.2f}",
+            spent.name,
+            f"{spent.evaluations:,}",
+            f"{spent.failed:,}",
+            duration(spent.seconds),
+            f"{spent.mean:.2f}",
+            f"{spent.middle:.2f}",
         ]
-        for each in found
+        for spent in found
     ]
     return table(caption, head, rows)
 
@@ -263,7 +271,7 @@ def _failures(run: RunView) -> Markup:
     )
 
 
-def _started_with(header: Mapping[str, Any]) -> Markup:
+def _recipe_and_versions(header: Mapping[str, Any]) -> Markup:
     text = yaml.safe_dump(header["recipe"], sort_keys=False, allow_unicode=True)
     recipe = element(
         "details",
@@ -271,11 +279,11 @@ def _started_with(header: Mapping[str, Any]) -> Markup:
         element("pre", element("code", text), tabindex="0"),
     )
     versions = [[name, str(value)] for name, value in header.get("versions", {}).items()]
-    prints = [[name, str(value)] for name, value in header.get("fingerprints", {}).items()]
+    fingerprints = [[name, str(value)] for name, value in header.get("fingerprints", {}).items()]
     return _section(
         "recipe",
         "Recipe and versions",
         recipe,
         table("Versions at the start", ["package", "version"], versions),
-        table("Models", ["model", "fingerprint"], prints),
+        table("Models", ["model", "fingerprint"], fingerprints),
     )

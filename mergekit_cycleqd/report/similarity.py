@@ -1,4 +1,4 @@
-"""How alike the experts are, as matrices of all pairs and a table of them."""
+"""The similarity of the experts, as matrices and a table of all pairs."""
 
 from __future__ import annotations
 
@@ -27,23 +27,25 @@ MEASURES = {
 
 
 def similarity_of(run: RunView) -> Similarity | None:
-    """What the run folder holds, or else the cache of this machine, where a plan left it."""
+    """Read the similarity from the run folder, or else from this machine's cache of plans."""
     tasks = run.search.tasks
     found = read_similarity(run.folder / FILE, tasks)
-    prints = run.header.get("fingerprints", {})
+    fingerprints = run.header.get("fingerprints", {})
     family = run.search.family
     models = (family.base_model, *family.experts)
-    if found is None and all(model in prints for model in models):
-        found = read_similarity(similarity_file([str(prints[model]) for model in models]), tasks)
+    if found is None and all(model in fingerprints for model in models):
+        found = read_similarity(
+            similarity_file([str(fingerprints[model]) for model in models]), tasks
+        )
     return found
 
 
 def similarity_parts(run: RunView, draw: Draw) -> list[Markup]:
-    """What the page says about the experts.
+    """Make the section of the page about the experts' similarity.
 
     Args:
         run: The run.
-        draw: Makes a figure of its id, its words and its content.
+        draw: Makes a figure from an id, a caption and the content.
     """
     found = similarity_of(run)
     if found is None:
@@ -52,7 +54,7 @@ def similarity_parts(run: RunView, draw: Draw) -> list[Markup]:
         )
         return [element("p", words)]
     pictures = [
-        draw(f"similarity-{key}", _words(found, key), _heatmap(found, key)) for key in MEASURES
+        draw(f"similarity-{key}", _caption(found, key), _heatmap(found, key)) for key in MEASURES
     ]
     names = {task: f"the expert of {task}" for task in found.tasks}
     warnings = [element("li", line) for line in similarity_warnings(found, names)]
@@ -60,36 +62,38 @@ def similarity_parts(run: RunView, draw: Draw) -> list[Markup]:
         element("p", PAPER),
         element("div", *pictures, class_="pictures"),
         *([element("ul", *warnings)] if warnings else []),
-        _table(found),
+        _pair_table(found),
     ]
 
 
 def similarity_rows(run: RunView) -> list[dict[str, Any]]:
-    """One row per pair of experts, for CSV and Parquet."""
+    """Make one row per pair of experts, for CSV and Parquet."""
     found = similarity_of(run)
     return [asdict(pair) for pair in found.pairs] if found else []
 
 
 def matrix(found: Similarity, key: str) -> list[list[float | None]]:
-    """A measure of all pairs, shape (K, K), in the order of the tasks; None where it is unknown.
+    """Make the matrix of a measure, shape (K, K), in the order of the tasks.
+
+    An unknown value is None.
 
     Args:
         found: The measures of K experts.
-        key: Which of `MEASURES`.
+        key: A key of `MEASURES`.
     """
     count = len(found.tasks)
-    place_of = {task: k for k, task in enumerate(found.tasks)}
-    z: list[list[float | None]] = [[None] * count for _ in range(count)]
+    index_of = {task: k for k, task in enumerate(found.tasks)}
+    cells: list[list[float | None]] = [[None] * count for _ in range(count)]
     for k in range(count):
-        z[k][k] = 1.0
-    for first, second, value in _values(found, key):
-        a, b = place_of[first], place_of[second]
-        z[a][b] = z[b][a] = None if value is None else round(value, 4)
-    return z
+        cells[k][k] = 1.0
+    for first, second, value in _values_of_pairs(found, key):
+        a, b = index_of[first], index_of[second]
+        cells[a][b] = cells[b][a] = None if value is None else round(value, 4)
+    return cells
 
 
 def signed(key: str) -> bool:
-    """Whether a measure may be below 0."""
+    """Whether a measure can be below 0."""
     return key == "vectors"
 
 
@@ -120,16 +124,16 @@ def _heatmap(found: Similarity, key: str) -> dict[str, Any]:
     return {"data": [cells], "layout": layout}
 
 
-def _words(found: Similarity, key: str) -> str:
-    known = [(a, b, value) for a, b, value in _values(found, key) if value is not None]
+def _caption(found: Similarity, key: str) -> str:
+    known = [(a, b, value) for a, b, value in _values_of_pairs(found, key) if value is not None]
     if not known:
         return f"{MEASURES[key]}: unknown of all pairs"
-    least, most = (order(known, key=lambda each: each[2]) for order in (min, max))
+    least, most = (order(known, key=lambda value_of_pair: value_of_pair[2]) for order in (min, max))
     text = f"{MEASURES[key]}: from {least[2]:.2f} ({least[0]} and {least[1]})"
     return f"{text} to {most[2]:.2f} ({most[0]} and {most[1]})"
 
 
-def _values(found: Similarity, key: str) -> Iterator[tuple[str, str, float | None]]:
+def _values_of_pairs(found: Similarity, key: str) -> Iterator[tuple[str, str, float | None]]:
     for pair in found.pairs:
         fields: Mapping[str, float | None] = {
             "values": pair.values,
@@ -139,7 +143,7 @@ def _values(found: Similarity, key: str) -> Iterator[tuple[str, str, float | Non
         yield pair.first, pair.second, fields[key]
 
 
-def _table(found: Similarity) -> Markup:
+def _pair_table(found: Similarity) -> Markup:
     head = ["experts", "singular values", "task vectors", "directions", "by chance"]
     rows = [
         [

@@ -20,27 +20,29 @@ Rows = list[dict[str, Any]]
 
 
 def tables(run: RunView, found: Curves | None) -> dict[str, Rows]:
-    """Every table by its name; one of other tasks only where some were evaluated.
+    """Make every table, by its name.
+
+    Tables of other tasks and of similarity are left out where nothing was measured.
 
     Args:
         run: The run.
-        found: Its curves.
+        found: The run's curves; None before all experts are evaluated.
     """
-    alike = similarity_rows(run)
-    kept = _others(run)
+    similarity = similarity_rows(run)
+    retention = _retention_rows(run)
     return {
-        "comparison": _comparison(run),
-        **({"others": kept} if kept else {}),
-        "elites": _elites(run),
-        "curves": _curves(found) if found else [],
-        "evaluations": _evaluations(run),
-        "time": _time(run),
-        **({"similarity": alike} if alike else {}),
+        "comparison": _score_rows(run),
+        **({"others": retention} if retention else {}),
+        "elites": _elite_rows(run),
+        "curves": _curve_rows(found) if found else [],
+        "evaluations": _evaluation_rows(run),
+        "time": _time_rows(run),
+        **({"similarity": similarity} if similarity else {}),
     }
 
 
 def write_csv(rows: Rows, path: Path) -> None:
-    """Write a table as CSV; an empty one is an empty file."""
+    """Write a table as CSV; a table without rows becomes an empty file."""
     text = io.StringIO(newline="")
     if rows:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -54,8 +56,8 @@ def write_parquet(rows: Rows, path: Path) -> None:
     load("pyarrow.parquet").write_table(load("pyarrow").Table.from_pylist(rows), path)
 
 
-def _comparison(run: RunView) -> Rows:
-    """A row per score; what is computed of all of a model's scores stands in each of its rows."""
+def _score_rows(run: RunView) -> Rows:
+    """Make a row per score; each repeats the values that combine all scores of its model."""
     facts = []
     for split, found in comparison(run).items():
         table = found.standing_alone()
@@ -82,7 +84,7 @@ def _comparison(run: RunView) -> Rows:
     return facts
 
 
-def _others(run: RunView) -> Rows:
+def _retention_rows(run: RunView) -> Rows:
     found = others(run)
     rows = []
     for column in found.columns:
@@ -106,7 +108,7 @@ def _others(run: RunView) -> Rows:
     return rows
 
 
-def _elites(run: RunView) -> Rows:
+def _elite_rows(run: RunView) -> Rows:
     return [
         {
             "archive": task,
@@ -122,7 +124,7 @@ def _elites(run: RunView) -> Rows:
     ]
 
 
-def _curves(found: Curves) -> Rows:
+def _curve_rows(found: Curves) -> Rows:
     return [
         {
             "children": children,
@@ -136,25 +138,25 @@ def _curves(found: Curves) -> Rows:
     ]
 
 
-def _evaluations(run: RunView) -> Rows:
+def _evaluation_rows(run: RunView) -> Rows:
     return [
         {
-            "index": each.index,
-            "task": each.task,
-            "parents": " ".join(map(str, each.parents)),
-            "again": each.again,
-            "split": each.split,
-            "status": each.status,
-            "seconds": each.seconds,
-            "worker": each.worker,
-            "error": each.error,
-            **{f"score_{name}": (each.scores or {}).get(name) for name in run.search.tasks},
+            "index": evaluation.index,
+            "task": evaluation.task,
+            "parents": " ".join(map(str, evaluation.parents)),
+            "again": evaluation.again,
+            "split": evaluation.split,
+            "status": evaluation.status,
+            "seconds": evaluation.seconds,
+            "worker": evaluation.worker,
+            "error": evaluation.error,
+            **{f"score_{name}": (evaluation.scores or {}).get(name) for name in run.search.tasks},
         }
-        for each in run.evaluations
+        for evaluation in run.evaluations
     ]
 
 
-def _time(run: RunView) -> Rows:
+def _time_rows(run: RunView) -> Rows:
     return [
         {
             "by": by,

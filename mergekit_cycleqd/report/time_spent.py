@@ -1,4 +1,4 @@
-"""Where the time of a run went, as far as its journal knows: the evaluations."""
+"""Time that a run spent on evaluations, from its journal."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _PARTS = (
 
 @dataclass(frozen=True)
 class Spent:
-    """The time of some evaluations.
+    """Time spent on a group of evaluations.
 
     Attributes:
-        name: What they have in common.
-        evaluations: How many they are.
-        failed: How many of them failed.
-        seconds: Their wall time in all.
-        middle: Seconds of the median evaluation.
+        name: Name of the group.
+        evaluations: Number of evaluations.
+        failed: Number of failed evaluations.
+        seconds: Sum of their wall times.
+        middle: Median seconds of an evaluation.
     """
 
     name: str
@@ -39,28 +39,28 @@ class Spent:
 
     @property
     def mean(self) -> float:
-        """Seconds of the mean evaluation."""
+        """Mean seconds of an evaluation."""
         return self.seconds / self.evaluations
 
 
 def by_part(run: RunView) -> list[Spent]:
-    """The time by what was evaluated."""
-    found = _grouped((_part(evaluation), evaluation) for evaluation in run.evaluations)
+    """Sum up the time by what was evaluated: experts, children or compared models."""
+    found = _by_name((_part(evaluation), evaluation) for evaluation in run.evaluations)
     return sorted(found, key=lambda spent: _PARTS.index(spent.name))
 
 
 def by_worker(run: RunView) -> list[Spent]:
-    """The time by who evaluated."""
-    found = _grouped((evaluation.worker, evaluation) for evaluation in run.evaluations)
+    """Sum up the time by the worker that evaluated."""
+    found = _by_name((evaluation.worker, evaluation) for evaluation in run.evaluations)
     return sorted(found, key=lambda spent: spent.name)
 
 
 def pace(run: RunView, points: int = 200) -> tuple[list[int], list[float]]:
-    """Mean seconds per child over the run.
+    """Compute the mean seconds per child over the run, in stretches of about equal length.
 
     Returns:
         (P,) the number of the last child of each stretch, and (P,) its mean seconds; P is at most
-        `points`, and stretches are about equally long.
+        `points`.
     """
     children = [e for e in run.evaluations if e.index is not None and e.parents]
     children.sort(key=lambda e: e.index or 0)
@@ -77,14 +77,14 @@ def _part(evaluation: Evaluation) -> str:
     return children if evaluation.parents else experts
 
 
-def _grouped(pairs: Iterable[tuple[str, Evaluation]]) -> list[Spent]:
+def _by_name(pairs: Iterable[tuple[str, Evaluation]]) -> list[Spent]:
     groups: dict[str, list[Evaluation]] = {}
     for name, evaluation in pairs:
         groups.setdefault(name, []).append(evaluation)
-    return [_spent(name, group) for name, group in groups.items()]
+    return [_sum_up(name, group) for name, group in groups.items()]
 
 
-def _spent(name: str, group: list[Evaluation]) -> Spent:
+def _sum_up(name: str, group: list[Evaluation]) -> Spent:
     seconds = [evaluation.seconds for evaluation in group]
     failed = sum(evaluation.status == "failed" for evaluation in group)
     return Spent(name, len(group), failed, math.fsum(seconds), median(seconds))

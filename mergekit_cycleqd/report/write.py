@@ -1,4 +1,4 @@
-"""`mergekit-cycleqd report`: a run folder in, a folder of files to look at out."""
+"""Write a report: read a run folder, and write the page, figures and tables."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _LIBRARIES: dict[Format, str] = {
 def write_report(
     run: Path, out: Path | None = None, formats: Sequence[Format] = FORMATS
 ) -> list[Path]:
-    """Write the report of a run; the run may be going on, and is neither touched nor locked.
+    """Write the report of a run. The run may be in progress; its files are only read.
 
     Args:
         run: The run folder.
-        out: Where the files go; the folder ``report`` in the run folder if None.
-        formats: Which files: the page, still figures as PNG or SVG, tables as CSV or Parquet.
+        out: Folder of the report; ``report`` in the run folder if None.
+        formats: Kinds of files: the page, still figures as PNG or SVG, tables as CSV or Parquet.
 
     Returns:
-        The files, the page first.
+        Paths of the files, the page first.
 
     Raises:
-        ReportError: If a library of the optional part `report` is missing.
-        JournalError: If there is no run, or its journal is damaged.
+        ReportError: If a library of the extra `report` is missing.
+        JournalError: If the folder holds no run, or the journal is damaged.
     """
-    for kind in formats:  # before the first slow step
+    for kind in formats:  # fails before the first slow step
         if kind in _LIBRARIES:
             load(_LIBRARIES[kind])
     view = RunView.read(run)
@@ -48,20 +48,24 @@ def write_report(
     out.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
     if "html" in formats:
-        files.append(_page(view, found, out))
-    files += _figures(view, found, out, [kind for kind in ("png", "svg") if kind in formats])
-    files += _tables(view, found, out, [kind for kind in ("csv", "parquet") if kind in formats])
+        files.append(_write_page(view, found, out))
+    files += _write_figures(view, found, out, [kind for kind in ("png", "svg") if kind in formats])
+    files += _write_tables(
+        view, found, out, [kind for kind in ("csv", "parquet") if kind in formats]
+    )
     return files
 
 
-def _page(view: RunView, found: Curves | None, out: Path) -> Path:
+def _write_page(view: RunView, found: Curves | None, out: Path) -> Path:
     from mergekit_cycleqd.report.page import page
 
     write_atomically(out / PAGE, page(view, found))
     return out / PAGE
 
 
-def _figures(view: RunView, found: Curves | None, out: Path, kinds: Sequence[str]) -> list[Path]:
+def _write_figures(
+    view: RunView, found: Curves | None, out: Path, kinds: Sequence[str]
+) -> list[Path]:
     if not kinds:
         return []
     from mergekit_cycleqd.report.overview_figure import draw_overview
@@ -74,8 +78,8 @@ def _figures(view: RunView, found: Curves | None, out: Path, kinds: Sequence[str
     )
     from mergekit_cycleqd.report.time_spent import pace
 
-    alike = similarity_of(view)
-    files = draw_similarity(alike, out / "similarity", kinds) if alike else []
+    similarity = similarity_of(view)
+    files = draw_similarity(similarity, out / "similarity", kinds) if similarity else []
     if found is None:
         return files
     files += draw_overview(view, out / "overview", kinds)
@@ -85,7 +89,9 @@ def _figures(view: RunView, found: Curves | None, out: Path, kinds: Sequence[str
     return files + draw_pace(*pace(view), out / "time", kinds)
 
 
-def _tables(view: RunView, found: Curves | None, out: Path, kinds: Sequence[str]) -> list[Path]:
+def _write_tables(
+    view: RunView, found: Curves | None, out: Path, kinds: Sequence[str]
+) -> list[Path]:
     if not kinds:
         return []
     from mergekit_cycleqd.report.tables import tables, write_csv, write_parquet
