@@ -151,12 +151,15 @@ class MergeLayout:
 
     def _adapter_reader(self, expert: LoRAExpert) -> Reader:
         changed = expert.changed_shapes()
+        counters = {n for n, t in self.model.state_dict().items() if not t.is_floating_point()}
         by_name: dict[str, str] = {}
         places = {
             **{name: name for name in self._shapes},
             **{loaded: name for name, loaded in self._loaded_name.items()},
         }
         for name, shape in changed.items():
+            if name in counters:
+                continue
             merged = places.get(name)
             if merged is None or self._shapes[merged] != shape:
                 has = list(self._shapes[merged]) if merged else "none"

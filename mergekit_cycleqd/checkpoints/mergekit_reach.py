@@ -22,13 +22,15 @@ def beyond_mergekit(layout: MergeLayout, experts: Sequence[Checkpoint]) -> list[
 
     Args:
         layout: The tensors of the base.
-        experts: The experts. Adapters are stored as the base is.
+        experts: The experts.
 
     Returns:
         Names of tensors. Empty if mergekit merges the whole model.
     """
     base, config = layout.base, getattr(layout.model, "config", None)
     weights = described_weights(base.config.get("architectures"), config)
+    if weights is None and any(isinstance(expert, LoRAExpert) for expert in experts):
+        return layout.names  # mergekit looks into the files of all models, before it adapts them
     if weights is None:
         names = _inferred_names(layout, config)
         weights = [DescribedWeight(name, (), required=False) for name in names]
