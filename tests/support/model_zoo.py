@@ -52,6 +52,33 @@ ROUTED = {
     "first_k_dense_replace": 1,
 }
 
+SAM: dict[str, Any] = {
+    "vision_config": {
+        "hidden_size": 32,
+        "output_channels": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": 32,
+        "patch_size": 8,
+        "mlp_dim": 48,
+        "global_attn_indexes": [1],
+        "window_size": 2,
+    },
+    "prompt_encoder_config": {
+        "hidden_size": 16,
+        "image_size": 32,
+        "patch_size": 8,
+        "mask_input_channels": 8,
+    },
+    "mask_decoder_config": {
+        "hidden_size": 16,
+        "mlp_dim": 32,
+        "num_attention_heads": 2,
+        "iou_head_hidden_dim": 16,
+        "num_hidden_layers": 2,
+    },
+}
+
 
 def _made(kind: str, config: str, **settings: Any) -> Maker:
     """Give a function that makes a model, from the names of its class and configuration."""
@@ -289,6 +316,7 @@ OTHERS: dict[str, Maker] = {
         mlp_ratios=[2, 2],
         decoder_hidden_size=16,
     ),
+    "SAM": _made("SamModel", "SamConfig", **SAM),
     "ResNet": _made(
         "ResNetForImageClassification",
         "ResNetConfig",
@@ -354,3 +382,31 @@ OTHERS: dict[str, Maker] = {
     ),
 }
 ZOO = CAUSAL | OTHERS
+RENAMED_ON_LOADING = (
+    "Qwen3-Next",
+    "Phi-3.5 MoE",
+    "GPT-NeoX",
+    "OLMoE",
+    "Mixtral",
+    "Qwen2-MoE",
+    "Qwen3-MoE",
+    "DeepSeek-V2",
+    "DeepSeek-V3",
+    "AFMoE",
+    "GraniteMoE",
+    "GraniteMoE hybrid",
+    "GLM-4 MoE",
+    "Jamba",
+    "MiniMax",
+    "ViT",
+    "DINOv2",
+    "SegFormer",
+    "Swin",
+    "Gemma 3",
+    "Qwen2.5-VL",
+    "Mistral 3",
+    "LLaVA",
+    "PaliGemma",
+    "InternVL",
+)
+"""Models whose tensors have other names in files than in memory, or are stored in parts."""
