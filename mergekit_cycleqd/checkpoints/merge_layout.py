@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.loading import Loading, Source
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
-from mergekit_cycleqd.checkpoints.merge_names import described_names, inferred_names
+from mergekit_cycleqd.checkpoints.merge_names import described_weights, inferred_names
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.merging.low_rank import LowRank
 
@@ -45,8 +45,11 @@ class MergeLayout:
     """The tensors of a family as they are merged, and their places in a loaded model.
 
     Attributes:
+        base: The base model.
+        model: The loaded model, or its layout on the meta device.
         units: All floating-point tensors of the model, tied ones once.
         loaded: The floating-point tensors of the model by loaded name, tied ones once.
+        inferred: Names that mergekit finds out for a model that it does not describe.
     """
 
     def __init__(self, base: Checkpoint, model: nn.Module) -> None:
@@ -56,25 +59,29 @@ class MergeLayout:
             base: The base model.
             model: A model that transformers loaded, or laid out on the meta device.
         """
-        self._base = base
+        self.base = base
+        self.model = model
         self._loading = Loading(model)
         self._stored = self._loading.sources(base.headers)
         self.loaded = _floating_tensors(model, self._stored)
         self._others: Mapping[str, tuple[str, ...]] = {}
+        self.inferred: set[str] = set()
         self._loaded_name: dict[str, str] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self.units = self._units(getattr(model, "config", None))
 
     def _units(self, config: object) -> list[MergeUnit]:
-        stored, base = self._stored, self._base
+        stored, base = self._stored, self.base
         known = (base.folder / "config.json").is_file()  # weights in memory have none
-        described = described_names(base.config.get("architectures") if known else None, config)
-        if described is None:
+        weights = described_weights(base.config.get("architectures") if known else None, config)
+        if weights is None:
             kind = getattr(config, "model_type", None)
-            every = list(self._loading.model.state_dict())
-            described = dict.fromkeys(inferred_names(kind, self._base.headers, stored, every), ())
-        self._others = described
-        merged = self._loading.sources(described)
+            every = list(self.model.state_dict())
+            self.inferred = inferred_names(kind, base.headers, stored, every)
+            self._others = dict.fromkeys(self.inferred, ())
+        else:
+            self._others = {weight.name: weight.others for weight in weights}
+        merged = self._loading.sources(self._others)
         units: dict[str, MergeUnit] = {}
         for rules in (merged, stored):
             for name, sources in rules.items():
@@ -93,7 +100,7 @@ class MergeLayout:
         """Make the unit of one loaded tensor, or None if these are not what it is merged from."""
         if sources[0].pattern is None:
             return MergeUnit((sources[0].name,), (loaded,)) if loaded in self.loaded else None
-        headers = self._base.headers
+        headers = self.base.headers
         if not all(source.name in headers for source in sources):
             alone = len(sources) == 1 and sources[0].name == loaded and loaded in self.loaded
             return MergeUnit((loaded,), (loaded,)) if alone else None
@@ -113,7 +120,7 @@ class MergeLayout:
             self._loaded_name[name] = loaded
             self._shapes[name] = tuple(self.loaded[loaded].shape)
         else:
-            self._shapes.update((name, self._base.headers[name].shape) for name in unit.names)
+            self._shapes.update((name, self.base.headers[name].shape) for name in unit.names)
 
     @property
     def names(self) -> list[str]:
@@ -144,12 +151,15 @@ class MergeLayout:
 
     def _adapter_reader(self, expert: LoRAExpert) -> Reader:
         changed = expert.changed_shapes()
+        counters = {n for n, t in self.model.state_dict().items() if not t.is_floating_point()}
         by_name: dict[str, str] = {}
         places = {
             **{name: name for name in self._shapes},
             **{loaded: name for name, loaded in self._loaded_name.items()},
         }
         for name, shape in changed.items():
+            if name in counters:
+                continue
             merged = places.get(name)
             if merged is None or self._shapes[merged] != shape:
                 has = list(self._shapes[merged]) if merged else "none"
@@ -159,6 +169,43 @@ class MergeLayout:
                 )
             by_name[merged] = name
         return lambda name: expert.expert_tensor(by_name[name]) if name in by_name else None
+
+    def sources(self, checkpoint: Checkpoint) -> Mapping[str, tuple[Source, ...]]:
+        """The tensors of a checkpoint of which each loaded tensor is made, by loaded name."""
+        return self._loading.sources(checkpoint.headers)
+
+    def missing(self, checkpoint: Checkpoint) -> list[str]:
+        """List the names of the merged tensors that a whole checkpoint does not hold."""
+        reader = _StoredReader(self, self._loading, checkpoint)
+        return [name for name in self.names if not reader.holds(name)]
+
+    def stored_names(self) -> dict[str, str]:
+        """Map each merged tensor to the name under which the base stores it.
+
+        A tensor that the base stores in parts is mapped to its loaded name.
+        """
+        found = {}
+        for name in self.names:
+            known = (name, *self.other_names(name))
+            stored = next((other for other in known if other in self.base.headers), None)
+            if stored is None:
+                sources = self._stored.get(self._loaded_name[name], ())
+                alone = len(sources) == 1 and sources[0].pattern is None
+                stored = sources[0].name if alone else self._loaded_name[name]
+            found[name] = stored
+        return found
+
+    def unmerged_names(self) -> list[str]:
+        """List the stored tensors of the base that no merge changes, such as integer buffers.
+
+        Copies of tied tensors are left out, because they change with the tensor.
+        """
+        kinds = self.model.state_dict()
+        tied = {n for n, tensor in kinds.items() if tensor.is_floating_point()} - set(self.loaded)
+        changed = set(self.stored_names().values())
+        for loaded in (*tied, *(name for unit in self.units for name in unit.loaded)):
+            changed.update(source.name for source in self._stored.get(loaded, ()))
+        return [name for name in self.base.headers if name not in changed]
 
     def loaded_name(self, name: str) -> str | None:
         """The loaded name of a tensor that is loaded as it is; None for a part of another."""
@@ -198,13 +245,22 @@ class _StoredReader:
         return tensor
 
     def _read(self, name: str) -> Tensor:
-        for stored in (name, *self._layout.other_names(name)):
-            if stored in self._checkpoint.headers:
-                return self._checkpoint.tensor(stored)
+        if (stored := self._stored_name(name)) is not None:
+            return self._checkpoint.tensor(stored)
         loaded = self._layout.loaded_name(name)
         if loaded is not None and (sources := self._sources.get(loaded)):
             return self._loading.convert(loaded, sources, self._checkpoint.tensor)[loaded]
         raise ModelError(f"{self._checkpoint.name}: lacks the tensor {name}")
+
+    def holds(self, name: str) -> bool:
+        """Whether the checkpoint holds a tensor, under any name or in parts."""
+        return self._stored_name(name) is not None or (
+            self._layout.loaded_name(name) in self._sources
+        )
+
+    def _stored_name(self, name: str) -> str | None:
+        known = (name, *self._layout.other_names(name))
+        return next((other for other in known if other in self._checkpoint.headers), None)
 
 
 def _floating_tensors(model: nn.Module, stored: Mapping[str, object]) -> dict[str, Tensor]:

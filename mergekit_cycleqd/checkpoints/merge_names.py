@@ -13,14 +13,28 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from mergekit_cycleqd.checkpoints.loading import Source
 
 _LAYER = re.compile(r"\.(\d+)\.")
 
 
-def described_names(architectures: Any, config: Any) -> dict[str, tuple[str, ...]] | None:
+class DescribedWeight(NamedTuple):
+    """A tensor in mergekit's description of an architecture.
+
+    Attributes:
+        name: Its name.
+        others: Other names under which mergekit looks for it in a checkpoint.
+        required: Whether mergekit refuses a checkpoint without it.
+    """
+
+    name: str
+    others: tuple[str, ...]
+    required: bool
+
+
+def described_weights(architectures: Any, config: Any) -> list[DescribedWeight] | None:
     """List the tensors of an architecture that mergekit describes.
 
     Args:
@@ -28,8 +42,7 @@ def described_names(architectures: Any, config: Any) -> dict[str, tuple[str, ...
         config: The configuration in transformers.
 
     Returns:
-        Other names under which mergekit looks for a tensor, by its name. None if mergekit does not
-        describe the architecture.
+        The tensors; None if mergekit does not describe the architecture.
     """
     if config is None or not isinstance(architectures, list) or len(architectures) != 1:
         return None
@@ -45,7 +58,12 @@ def described_names(architectures: Any, config: Any) -> dict[str, tuple[str, ...
         return None
     if weights is None:
         return None
-    return {w.name: (*(w.aliases or ()), *(w.tied_names or ())) for w in weights}
+    return [
+        DescribedWeight(
+            weight.name, (*(weight.aliases or ()), *(weight.tied_names or ())), not weight.optional
+        )
+        for weight in weights
+    ]
 
 
 def inferred_names(

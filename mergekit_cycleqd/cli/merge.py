@@ -35,7 +35,7 @@ def _with_mergekits_options() -> click.Command:
         merge_options.apply_global_options()
         published = parse_reference(recipe)
         if published is None:
-            merge_recipe(Path(recipe), out_path, merge_options)
+            merge_recipe(Path(recipe), out_path, merge_options, click.echo)
         else:
             rebuild(published, out_path, merge_options, click.echo)
 

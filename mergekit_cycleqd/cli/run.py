@@ -48,7 +48,7 @@ def _merge(recipe: Path, out: Path) -> None:
 
     from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 
-    merge_recipe(recipe, out, MergeOptions())
+    merge_recipe(recipe, out, MergeOptions(), click.echo)
 
 
 def _search(recipe: Path, out: Path, tracker: str) -> None:

@@ -86,7 +86,7 @@ def rebuild(
         content = with_folders(read_yaml(local), _model_folder)
         local.write_text(yaml.safe_dump(content, sort_keys=False, width=2**31), encoding="utf-8")
         quiet = options.model_copy(update={"write_model_card": False})
-        merge_recipe(local, out, quiet)
+        merge_recipe(local, out, quiet, say)
     write_atomically(out / RECIPE, text)
     if recipe.path != RECIPE or lineage_file.FILE not in state.files:
         return

@@ -1,7 +1,7 @@
 """Verify that a model on disk is the one that its recipe describes.
 
-mergekit wrote the model. Its tensors must be finite and have as many numbers as the base's. Some of
-them are computed again by the search's own kernel, to which the scores belong, and compared.
+The model must hold every tensor of the base, and its tensors must be finite. Some of them are
+computed again by the search's own kernel, to which the scores belong, and compared.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.family_tensors import lay_out
+from mergekit_cycleqd.checkpoints.genome_tensors import genome_tensor
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
 from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout, Reader
-from mergekit_cycleqd.checkpoints.tied_head import head_names, is_tied
+from mergekit_cycleqd.errors import first_names
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError
-from mergekit_cycleqd.merging.low_rank import LowRank
-from mergekit_cycleqd.merging.model_tensor import TensorNumbers, merge_tensor_once
 
 SPREAD = 12  # number of tensors that are computed again
 _OF_CHANGE = 0.02  # tolerance as a share of the change; LoRA products and rounding differ by less
@@ -43,38 +42,37 @@ def verify_model(folder: Path, genome: Genome) -> None:
     built = Checkpoint(str(folder), folder)
     base = Checkpoint.open(genome.family.base_model)
     experts = [open_expert(expert) for expert in genome.family.experts]
-    skipped = head_names((*built.headers, *base.headers)) if is_tied(base) else set()
-    ours, theirs = _count_weights(built, skipped), _count_weights(base, skipped)
-    if ours != theirs:
-        raise HubError(f"{folder}: the built model has {ours} numbers, its base {theirs}")
+    tensors = _tensors_of(base)
+    if missing := tensors.missing(built):
+        raise HubError(f"{folder}: the built model lacks {first_names(missing)} of its base")
     for name in built.headers:
         if not torch.isfinite(built.tensor(name)).all():
             raise HubError(f"{folder}: tensor {name} of the built model has NaN or infinite values")
-    names, readers = _readers(base, experts)
-    for name in _spread([name for name in names if name in built.headers]):
-        _compare_tensor(built, name, genome, readers)
+    found, *readers = (tensors.reader(model) for model in (built, base, *experts))
+    for name in _spread(tensors.names):
+        _compare_tensor(str(folder), name, genome, found, readers)
 
 
-def _readers(base: Checkpoint, experts: Sequence[Checkpoint]) -> tuple[list[str], list[Reader]]:
-    """Give the names of the merged tensors, and functions that read those of base and experts.
-
-    A model whose code is in its repository is read by the names of its files.
-    """
+def _tensors_of(base: Checkpoint) -> MergeLayout | _StoredTensors:
     try:
-        layout = MergeLayout(base, lay_out(base, trust=False))
+        return MergeLayout(base, lay_out(base, trust=False))
     except (OSError, ValueError, ImportError):
-        return list(base.headers), [_by_stored_name(model) for model in (base, *experts)]
-    return layout.names, [layout.reader(model) for model in (base, *experts)]
+        return _StoredTensors(base)
 
 
-def _by_stored_name(model: Checkpoint) -> Reader:
-    return model.expert_tensor if isinstance(model, LoRAExpert) else model.tensor
+class _StoredTensors:
+    """The tensors of a model whose code is in its repository, by the names in its files."""
 
+    def __init__(self, base: Checkpoint) -> None:
+        self.names = list(base.headers)
 
-def _count_weights(model: Checkpoint, skipped: set[str]) -> int:
-    """Count the weights of a model. Stored copies of a tied embedding are skipped."""
-    sizes = {name: torch.Size(header.shape).numel() for name, header in model.headers.items()}
-    return sum(size for name, size in sizes.items() if name not in skipped)
+    def missing(self, model: Checkpoint) -> list[str]:
+        """List the names that a model lacks."""
+        return [name for name in self.names if name not in model.headers]
+
+    def reader(self, model: Checkpoint) -> Reader:
+        """Give the function that reads the tensors of a model."""
+        return model.expert_tensor if isinstance(model, LoRAExpert) else model.tensor
 
 
 def _spread(names: list[str]) -> list[str]:
@@ -84,49 +82,20 @@ def _spread(names: list[str]) -> list[str]:
     return [names[i * (len(names) - 1) // max(1, count - 1)] for i in range(count)]
 
 
-def _compare_tensor(built: Checkpoint, name: str, genome: Genome, readers: list[Reader]) -> None:
-    found, (read, *experts) = built.tensor(name), readers
-    start = read(name)
-    assert isinstance(start, Tensor)
+def _compare_tensor(
+    built: str, name: str, genome: Genome, read_built: Reader, readers: Sequence[Reader]
+) -> None:
+    read, *experts = readers
+    found, start = read_built(name), read(name)
+    assert isinstance(start, Tensor) and isinstance(found, Tensor)
     if not found.is_floating_point() or found.shape != start.shape:
         return
-    expected = expected_tensor(name, genome, start, experts).to(found.dtype).double()
+    expected = genome_tensor(name, genome, start, experts).to(found.dtype).double()
     change = torch.linalg.vector_norm(expected - start.double())
     tolerance = _OF_BASE.get(found.dtype, _OF_BASE_SHORT) * torch.linalg.vector_norm(start.double())
     difference = torch.linalg.vector_norm(found.double() - expected)
     if difference > _OF_CHANGE * change + tolerance:
         raise HubError(
-            f"{built.folder}: tensor {name} of the built model is not the recipe's: apart by "
+            f"{built}: tensor {name} of the built model is not the recipe's: apart by "
             f"{float(difference):.3g}, of a change of {float(change):.3g}"
         )
-
-
-def expected_tensor(name: str, genome: Genome, start: Tensor, experts: Sequence[Reader]) -> Tensor:
-    """Compute one tensor of a genome's model, as the search does.
-
-    Args:
-        name: The tensor's name in `MergeLayout`.
-        genome: The model.
-        start: The base's tensor.
-        experts: Functions that read the experts, in the order of the genome's weights.
-
-    Returns:
-        The merged tensor, of the shape of `start` and in the family's dtype.
-    """
-    family = genome.family
-    if family.dtype:
-        start = start.to(getattr(torch, family.dtype))
-    expert_tensors = [_in_dtype(read(name), start) for read in experts]
-    out = torch.empty_like(start, memory_format=torch.contiguous_format)
-    merge_tensor_once(
-        out, name, start, expert_tensors, TensorNumbers.of(genome), family.task_vectors
-    )
-    return out
-
-
-def _in_dtype(found: Tensor | LowRank | None, start: Tensor) -> Tensor | LowRank | None:
-    """Give an expert's tensor in the base's dtype, or a LoRA's change; None if it is the base's."""
-    if isinstance(found, Tensor):
-        found = found.to(start.dtype)
-        return None if torch.equal(found, start) else found
-    return found

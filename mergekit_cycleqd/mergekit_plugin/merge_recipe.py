@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mergekit.card import generate_card
 from mergekit.common import ModelReference
 from mergekit.config import MergeConfiguration
 from mergekit.io.tasks import LoaderCache
@@ -22,16 +23,22 @@ from mergekit_cycleqd.genome.mergekit_config import METHOD
 from mergekit_cycleqd.genome.references import is_hub_id, with_folders
 from mergekit_cycleqd.mergekit_plugin.processor import copy_processor, without_tokenizer
 from mergekit_cycleqd.mergekit_plugin.recipe_keys import unread_keys
+from mergekit_cycleqd.mergekit_plugin.whole_model import WholeModel
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 
 
-def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
+def merge_recipe(
+    recipe: Path, out: Path, options: MergeOptions, say: Callable[[str], None] = lambda _: None
+) -> None:
     """Merge a model recipe into a folder, which appears only when the model is complete.
+
+    mergekit merges it, unless it would leave out tensors of the model.
 
     Args:
         recipe: Any mergekit configuration.
         out: The folder, which must not exist or must be empty.
         options: mergekit's options.
+        say: Prints a line.
 
     Raises:
         RecipeError: If the recipe cannot be read or merged, or the folder is not empty.
@@ -57,10 +64,19 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
     shutil.rmtree(partial.parent, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        config, options = _for_adapters(config, options, partial.parent / "adapted")
-        options = without_tokenizer(config, options)
-        run_merge(config, str(partial), options, config_source=recipe.read_text(encoding="utf-8"))
-        copy_processor(config, partial, options)
+        text = recipe.read_text(encoding="utf-8")
+        whole = WholeModel.of(config, options)
+        if whole and whole.beyond:
+            say(f"{whole.note}; mergekit-cycleqd writes the model itself")
+            whole.write(content, partial, options)
+            _write_card(config, partial, options, text)
+        else:
+            config, options = _for_adapters(config, options, partial.parent / "adapted")
+            options = without_tokenizer(config, options)
+            run_merge(config, str(partial), options, config_source=text)
+            copy_processor(config, partial, options)
+            if whole:
+                whole.check(partial)
         if out.exists():
             out.rmdir()
         os.replace(partial, out)
@@ -70,7 +86,7 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
         reason = " ".join(str(error).split())
         raise RecipeError([f"{recipe}: {type(error).__name__}: {reason}"]) from error
     finally:
-        for model in _adapted(config):  # mergekit would look for the model in this folder again
+        for model in config.referenced_models():  # their files may change before the next merge
             LoaderCache().loaders.pop(model, None)
         shutil.rmtree(partial.parent, ignore_errors=True)
 
@@ -95,6 +111,14 @@ def _for_adapters(
         out_dtype = str(stored).removeprefix("torch.") if stored else None
         config = config.model_copy(update={"out_dtype": out_dtype})
     return config, options
+
+
+def _write_card(config: MergeConfiguration, out: Path, options: MergeOptions, recipe: str) -> None:
+    """Write the files about the merge that mergekit writes beside a model."""
+    if options.write_model_card:
+        card = generate_card(config=config, config_yaml=recipe, name=out.name)
+        (out / "README.md").write_text(card, encoding="utf-8")
+        (out / "mergekit_config.yml").write_text(recipe, encoding="utf-8")
 
 
 def _adapted(config: MergeConfiguration) -> list[ModelReference]:

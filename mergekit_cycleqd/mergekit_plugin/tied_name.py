@@ -8,7 +8,7 @@ from mergekit.io.tasks import LoaderCache
 from mergekit.merge_methods.base import TensorGroup
 from torch import Tensor
 
-from mergekit_cycleqd.checkpoints.merge_names import described_names
+from mergekit_cycleqd.checkpoints.merge_names import described_weights
 from mergekit_cycleqd.checkpoints.tied_head import EMBEDDINGS, head_names, states_tied
 
 
@@ -28,13 +28,15 @@ def draw_name(name: str, group: TensorGroup) -> str:
     config = base.config(trust_remote_code=LoaderCache().trust_remote_code)
     if not states_tied(config.to_dict()):
         return name
-    for embedding in LoaderCache().get(base).index.tensor_paths:
+    for embedding in map(str, LoaderCache().get(base).index.tensor_paths):
         if embedding.endswith(EMBEDDINGS) and all(
             _equals(entry.id, embedding, entry.tensor) for entry in group.entries
         ):
-            described = described_names(config.architectures, config) or {}
-            same = (known for known, others in described.items() if embedding in others)
-            return embedding if embedding in described else next(same, embedding)
+            weights = described_weights(config.architectures, config) or []
+            if any(weight.name == embedding for weight in weights):
+                return embedding
+            same = (weight.name for weight in weights if embedding in weight.others)
+            return next(same, embedding)
     return name
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.genome_tensors import genome_tensor
 from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome import task_vectors as known
 from mergekit_cycleqd.genome.family import Family
@@ -19,7 +20,6 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.operators import mutate_own
 from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.genome.terms import Term
-from mergekit_cycleqd.hub.verify import expected_tensor
 from mergekit_cycleqd.merging import task_vectors as made
 from mergekit_cycleqd.run_folder.record import Record
 from tests.support.merges import bred, by_mergekit, in_place
@@ -38,9 +38,7 @@ def verified(genome: Genome) -> dict[str, Tensor]:
     """Every tensor of a genome's model as the check of a push computes it."""
     base = Checkpoint.open(genome.family.base_model)
     experts = [Checkpoint.open(expert).tensor for expert in genome.family.experts]
-    return {
-        name: expected_tensor(name, genome, base.tensor(name), experts) for name in base.headers
-    }
+    return {name: genome_tensor(name, genome, base.tensor(name), experts) for name in base.headers}
 
 
 @pytest.mark.parametrize("kind", GENOMES)

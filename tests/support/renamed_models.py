@@ -32,12 +32,10 @@ class StoredModel(NamedTuple):
     Attributes:
         make: Makes the model with random weights.
         stored_name: Gives a repository's name from the name that `save_pretrained` writes.
-        mergeable: Whether mergekit can merge all of it.
     """
 
     make: Callable[[], Any]
     stored_name: Callable[[str], str] = str
-    mergeable: bool = True
 
 
 def gemma3() -> Any:
@@ -151,12 +149,12 @@ RENAMED = {
     "gemma3": StoredModel(gemma3, with_whole_tower),
     "qwen2.5-vl": StoredModel(qwen2_5_vl),
     "mistral3": StoredModel(mistral3),
-    "llava": StoredModel(llava, with_whole_tower, mergeable=False),
+    "llava": StoredModel(llava, with_whole_tower),
     "mixtral": StoredModel(mixtral),
     "afmoe": StoredModel(afmoe),
-    "deepseek-v3": StoredModel(deepseek_v3, mergeable=False),
+    "deepseek-v3": StoredModel(deepseek_v3),
     "gpt2 without its prefix": StoredModel(gpt2, without_prefix),
-    "bloom without its prefix": StoredModel(bloom, without_prefix, mergeable=False),
+    "bloom without its prefix": StoredModel(bloom, without_prefix),
     "bert with tensorflow's names": StoredModel(bert, of_tensorflow),
 }
 

@@ -1,0 +1,46 @@
+"""Compute single tensors of a genome's model from checkpoints, without a loaded model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mergekit_cycleqd.checkpoints.merge_layout import Reader
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.merging.low_rank import LowRank
+from mergekit_cycleqd.merging.model_tensor import TensorNumbers, merge_tensor_once
+
+
+def genome_tensor(name: str, genome: Genome, start: Tensor, experts: Sequence[Reader]) -> Tensor:
+    """Compute one tensor of a genome's model, as the search does.
+
+    Args:
+        name: The tensor's name in `MergeLayout`.
+        genome: The model.
+        start: The base's tensor, on the device of the arithmetic.
+        experts: Functions that read the experts, in the order of the genome's weights.
+
+    Returns:
+        The merged tensor, of the shape of `start` and in the family's dtype.
+    """
+    family = genome.family
+    if family.dtype:
+        start = start.to(getattr(torch, family.dtype))
+    expert_tensors = [_in_dtype(read(name), start) for read in experts]
+    out = torch.empty_like(start, memory_format=torch.contiguous_format)
+    merge_tensor_once(
+        out, name, start, expert_tensors, TensorNumbers.of(genome), family.task_vectors
+    )
+    return out
+
+
+def _in_dtype(found: Tensor | LowRank | None, start: Tensor) -> Tensor | LowRank | None:
+    """Give an expert's tensor in the base's dtype, or a LoRA's change; None if it is the base's."""
+    if isinstance(found, LowRank):
+        return found.to(start.device)
+    if found is not None:
+        found = found.to(start)
+        return None if torch.equal(found, start) else found
+    return None

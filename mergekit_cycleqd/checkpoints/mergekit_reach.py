@@ -1,0 +1,82 @@
+"""Find the tensors of a family that mergekit does not merge, by the headers, before it runs.
+
+mergekit merges the tensors in its list of an architecture. It leaves out all others without a word,
+and stops at a tensor in the list that a checkpoint lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
+from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.merge_names import DescribedWeight, described_weights
+
+
+def beyond_mergekit(layout: MergeLayout, experts: Sequence[Checkpoint]) -> list[str]:
+    """List the tensors that mergekit leaves out, or that it looks for in vain.
+
+    Args:
+        layout: The tensors of the base.
+        experts: The experts.
+
+    Returns:
+        Names of tensors. Empty if mergekit merges the whole model.
+    """
+    base, config = layout.base, getattr(layout.model, "config", None)
+    weights = described_weights(base.config.get("architectures"), config)
+    if weights is None and any(isinstance(expert, LoRAExpert) for expert in experts):
+        return layout.names  # mergekit looks into the files of all models, before it adapts them
+    if weights is None:
+        names = _inferred_names(layout, config)
+        weights = [DescribedWeight(name, (), required=False) for name in names]
+    whole = [base, *(expert for expert in experts if not isinstance(expert, LoRAExpert))]
+    unread = _unread(layout, weights, whole)
+    merged = {weight.name for weight in weights} - {weight.name for weight in unread}
+    left_out = [name for name in layout.names if name not in merged]
+    return left_out + [w.name for w in unread if w.required and w.name not in left_out]
+
+
+def _unread(
+    layout: MergeLayout, weights: Sequence[DescribedWeight], models: Sequence[Checkpoint]
+) -> list[DescribedWeight]:
+    """List the tensors that mergekit does not find in all models, by name or by a conversion."""
+    from mergekit.architecture.conversion import can_convert_checkpoint_keys
+
+    sources = [layout.sources(model) for model in models]
+
+    def reads(k: int, weight: DescribedWeight) -> bool:
+        known = (weight.name, *weight.others)
+        if any(name in models[k].headers for name in known):
+            return True
+        loaded = layout.loaded_name(weight.name) or weight.name
+        parts = {source.name for source in sources[k].get(loaded, ())}
+        kind = models[k].config.get("model_type")
+        return bool(parts) and any(can_convert_checkpoint_keys(kind, parts, name) for name in known)
+
+    return [w for w in weights if not all(reads(k, w) for k in range(len(models)))]
+
+
+def _inferred_names(layout: MergeLayout, config: Any) -> Iterable[str]:
+    """Names that mergekit finds out for a model that it does not describe.
+
+    It lays the model out by an auto class. If that fails it takes the names of the files. It then
+    asks the model for its embeddings, and stops if there are none.
+    """
+    from mergekit.architecture.auto import infer_vocabulary_axes
+    from mergekit.common import get_auto_cls
+
+    try:
+        with torch.device("meta"):
+            model = get_auto_cls(config.architectures[0]).from_config(config)
+    except Exception:  # whatever the class makes of another's configuration
+        return layout.base.headers
+    try:
+        infer_vocabulary_axes(model)
+    except (AttributeError, NotImplementedError):
+        return ()
+    return layout.inferred

@@ -1,0 +1,66 @@
+"""Models of many architectures are the same in memory, merged, verified and loaded from disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mergekit_cycleqd.genome.genome import Genome
+from tests.support.model_matrix import NO_ADAPTERS, Ways, genome_of, row, table_rows
+from tests.support.model_zoo import RENAMED_ON_LOADING, ZOO
+
+pytestmark = [
+    pytest.mark.costly,
+    pytest.mark.filterwarnings("ignore"),  # of transformers and peft, about tiny models
+]
+
+
+def assert_equal(found: Any, expected: Any, **tolerance: float) -> None:
+    theirs = expected.state_dict()
+    for name, tensor in found.state_dict().items():
+        assert tensor.dtype == theirs[name].dtype, name
+        assert torch.allclose(tensor, theirs[name], **tolerance), name
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_full_fine_tunes_of(name: str, tmp_path: Path) -> None:
+    ways = Ways.of(name, tmp_path)
+    model, resident = ways.in_memory()
+    resident.load(Genome(ways.family, (0.6, 0.3)))
+    for key, expected in ways.by_arithmetic((0.6, 0.3)).items():
+        assert torch.allclose(model.state_dict()[key].double(), expected, atol=1e-5), key
+    resident.load(genome_of(ways.family))
+    merged, said = ways.merged(genome_of(ways.family))
+    assert_equal(model, merged, rtol=1e-5, atol=3e-6)
+    assert row(name, ways, said) in table_rows()
+
+
+@pytest.mark.parametrize("name", sorted(ZOO.keys() - NO_ADAPTERS.keys()))
+def test_adapters_of(name: str, tmp_path: Path) -> None:
+    ways, expected = Ways.of(name, tmp_path, max_shard_size="20KB").with_adapter()
+    model, resident = ways.in_memory()
+    resident.load(Genome(ways.family, (1.0, 0.0)))
+    for key, tensor in model.state_dict().items():
+        assert torch.allclose(tensor, expected[key], atol=1e-5), key
+    resident.load(genome_of(ways.family))
+    merged, _ = ways.merged(genome_of(ways.family))
+    assert_equal(model, merged, rtol=1e-5, atol=3e-6)
+
+
+@pytest.mark.parametrize("name", RENAMED_ON_LOADING)
+def test_sixteen_bits_in_shards_under_the_names_in_memory_of(name: str, tmp_path: Path) -> None:
+    ways = Ways.of(
+        name, tmp_path, dtype=torch.bfloat16, max_shard_size="20KB", save_original_format=False
+    )
+    model, resident = ways.in_memory()
+    start = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    resident.load(genome_of(ways.family))
+    merged, _ = ways.merged(genome_of(ways.family))
+    for key, tensor in merged.state_dict().items():
+        found, change = model.state_dict()[key], (tensor - start[key]).abs().max()
+        assert found.dtype == tensor.dtype, key
+        # One step of bfloat16, and the rounding of directions that are kept in bfloat16.
+        assert torch.allclose(found, tensor, rtol=2**-7, atol=2**-8 * float(change)), key
