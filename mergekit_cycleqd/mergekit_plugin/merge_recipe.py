@@ -20,6 +20,7 @@ from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
 from mergekit_cycleqd.genome.mergekit_config import METHOD
 from mergekit_cycleqd.genome.references import is_hub_id, with_folders
+from mergekit_cycleqd.mergekit_plugin.model_references import nowhere, taken_as_ids
 from mergekit_cycleqd.mergekit_plugin.processor import copy_processor, without_tokenizer
 from mergekit_cycleqd.mergekit_plugin.recipe_keys import unread_keys
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
@@ -48,7 +49,7 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
     if config.merge_method not in known:
         hint = nearest(config.merge_method, known)
         raise RecipeError([f"{recipe}: merge_method: no method {config.merge_method!r}{hint}"])
-    faults = [f"{recipe}: {fault}" for fault in (*_nowhere(config), *_misfits(config, options))]
+    faults = [f"{recipe}: {fault}" for fault in (*nowhere(config), *_misfits(config, options))]
     if faults:
         raise RecipeError(faults)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -67,7 +68,7 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
     except (CycleQDError, RuntimeError, ValueError, KeyError) as error:
         raise RecipeError([f"{recipe}: {' '.join(str(error).split())}"]) from error
     except Exception as error:  # errors of the Hub's client, the network or the disk
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()) + taken_as_ids(config)
         raise RecipeError([f"{recipe}: {type(error).__name__}: {reason}"]) from error
     finally:
         for model in _adapted(config):  # mergekit would look for the model in this folder again
@@ -99,15 +100,6 @@ def _for_adapters(
 
 def _adapted(config: MergeConfiguration) -> list[ModelReference]:
     return [model for model in config.referenced_models() if model.lora]
-
-
-def _nowhere(config: MergeConfiguration) -> Iterator[str]:
-    """List the models that are neither a folder nor a possible Hub id."""
-    for model in config.referenced_models():
-        for part in filter(None, (model.model, model.lora)):
-            revision = f"@{part.revision}" if part.revision else ""
-            if not os.path.isdir(part.path) and not is_hub_id(part.path + revision):
-                yield f"needs a model folder or a Hub id org/name, got {part.path + revision!r}"
 
 
 def _misfits(config: MergeConfiguration, options: MergeOptions) -> Iterator[str]:
