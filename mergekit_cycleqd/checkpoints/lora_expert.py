@@ -26,6 +26,7 @@ from mergekit_cycleqd.checkpoints.checkpoint import (
     read_config,
     read_header,
 )
+from mergekit_cycleqd.checkpoints.quantized import check_unquantized
 from mergekit_cycleqd.checkpoints.tied_head import EMBEDDINGS, UNTIE, is_tied
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.references import is_adapted
@@ -160,8 +161,9 @@ class LoRAExpert(Checkpoint):
         """Compare the adapter with the headers of its base.
 
         Raises:
-            ModelError: If they do not fit, or the adapter is not plain LoRA.
+            ModelError: If they do not fit, the adapter is not plain LoRA, or its base is quantised.
         """
+        check_unquantized(self)
         vocabulary = {
             header.shape for name, header in self.headers.items() if name.endswith(EMBEDDINGS)
         }

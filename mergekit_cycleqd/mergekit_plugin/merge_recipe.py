@@ -20,7 +20,12 @@ from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
 from mergekit_cycleqd.genome.mergekit_config import METHOD
 from mergekit_cycleqd.genome.references import is_hub_id, with_folders
-from mergekit_cycleqd.mergekit_plugin.model_references import nowhere, taken_as_ids
+from mergekit_cycleqd.mergekit_plugin.model_references import (
+    nowhere,
+    quantized_folders,
+    refuse_quantized_ids,
+    taken_as_ids,
+)
 from mergekit_cycleqd.mergekit_plugin.processor import copy_processor, without_tokenizer
 from mergekit_cycleqd.mergekit_plugin.recipe_keys import unread_keys
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
@@ -49,15 +54,17 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
     if config.merge_method not in known:
         hint = nearest(config.merge_method, known)
         raise RecipeError([f"{recipe}: merge_method: no method {config.merge_method!r}{hint}"])
-    faults = [f"{recipe}: {fault}" for fault in (*nowhere(config), *_misfits(config, options))]
+    faults = [*nowhere(config), *quantized_folders(config)]
+    faults = faults or list(_misfits(config, options))
     if faults:
-        raise RecipeError(faults)
+        raise RecipeError([f"{recipe}: {fault}" for fault in faults])
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RecipeError([f"{out}: must be a new or an empty folder; remove it or name another"])
     partial = out.absolute().parent / f".{out.name}.partial" / out.name
     shutil.rmtree(partial.parent, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
+        refuse_quantized_ids(config, options.trust_remote_code)
         config, options = _for_adapters(config, options, partial.parent / "adapted")
         options = without_tokenizer(config, options)
         run_merge(config, str(partial), options, config_source=recipe.read_text(encoding="utf-8"))

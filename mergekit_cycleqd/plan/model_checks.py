@@ -10,7 +10,14 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
-from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults, open_models, references
+from mergekit_cycleqd.checkpoints.recipe_models import (
+    BASE,
+    add_fault,
+    check_readable,
+    family_faults,
+    open_models,
+    references,
+)
 from mergekit_cycleqd.errors import ModelError, first_names
 from mergekit_cycleqd.genome.references import is_hub_id, is_remote, parts
 from mergekit_cycleqd.hub.errors import is_passing, one_line
@@ -106,7 +113,7 @@ def _look_at_remote(
             models.repos[part] = models.repos.get(part) or HubRepo.find(part)
         found = _described(reference, models, faults, key)
         if found is not None:
-            _ = found.config, found.headers
+            check_readable(found)
             models.described[key] = found
     except ModelError as error:
         cause = error.__cause__
@@ -115,7 +122,7 @@ def _look_at_remote(
         )
         cached = cached_model(reference) if unasked else None
         if cause is None or cached is None:
-            faults.append(f"{key}: {error}")
+            add_fault(faults, key, error)
             return
         models.here[key] = models.described[key] = cached
         why = one_line(cause, reference)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.run.prepare import prepare
 from tests.support import plans, published_runs
 from tests.support.families import adapted_family
@@ -28,7 +29,9 @@ from tests.support.planted_faults import (
     named,
     wrong_tokenizer,
 )
+from tests.support.quantized import quantize
 from tests.support.recipes import write_run_recipe
+from tests.support.runs import run_main
 
 hub = server.hub
 MODELS = ("lab/base", "lab/red", "lab/green", "lab/blue")
@@ -272,3 +275,29 @@ def test_an_adapter_on_the_hub_that_cannot_work_is_named_before_a_download(
     mark, text = plans.plan(recipe, capsys, monkeypatch).only("models")
     assert mark == "✗" and text.startswith("experts[0].model: lab/base+lab/adapter1: ")
     assert message in text and not weights_moved(hub)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])
+def test_a_quantised_expert_on_the_hub_is_refused_before_a_download(
+    told: bool,
+    hub: Hub,
+    family: Family,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    green = Path(shutil.copytree(family.experts[1], tmp_path / "green"))
+    quantize(green, "bitsandbytes 4-bit", told=told)
+    experts = (family.experts[0], str(green), family.experts[2])
+    published = published_runs.put_on_hub(hub, Family(family.base_model, experts))
+    recipe = write_run_recipe(tmp_path / "recipe.yaml", published)
+    mark, text = plans.plan(recipe, capsys, monkeypatch).only("models")
+    assert mark == "✗" and text.startswith(f"{EXPERT}: lab/green: needs weights of 16 bits or more")
+    assert not weights_moved(hub)
+    if told:
+        merged = tmp_path / "model.yaml"
+        merged.write_text(Genome.uniform(published).to_yaml())
+        assert run_main("merge", merged, tmp_path / "out", "--quiet") == 2
+        line = capsys.readouterr().err
+        assert f"error: {merged}: models[1].model: lab/green: needs weights of 16 bits" in line
+        assert not weights_moved(hub)
