@@ -85,17 +85,9 @@ class Checkpoint:
         Raises:
             ModelError: If there are no safetensors files, or one is missing or broken.
         """
-        headers = {}
+        headers: dict[str, TensorHeader] = {}
         for file in self._files():
-            try:
-                with safe_open(self.folder / file, framework="pt") as shard:
-                    for name in shard.keys():  # noqa: SIM118
-                        view = shard.get_slice(name)
-                        headers[name] = TensorHeader(
-                            tuple(view.get_shape()), view.get_dtype(), file
-                        )
-            except (OSError, RuntimeError, SafetensorError) as error:
-                raise ModelError(f"{self.name}: cannot read {file}: {error}") from None
+            headers |= read_header(self.name, self.folder, file)
         return headers
 
     def _files(self) -> list[str]:
@@ -163,3 +155,25 @@ def read_config(name: str, path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{name}: {path.name} must hold a mapping")
     return content
+
+
+def read_header(name: str, folder: Path, file: str) -> dict[str, TensorHeader]:
+    """Read shape and dtype of every tensor in a safetensors file, by name.
+
+    Args:
+        name: The model that needs the file, for messages.
+        folder: The folder of the file.
+        file: The file's name.
+
+    Raises:
+        ModelError: If the file is missing or broken.
+    """
+    headers = {}
+    try:
+        with safe_open(folder / file, framework="pt") as shard:
+            for tensor in shard.keys():  # noqa: SIM118
+                view = shard.get_slice(tensor)
+                headers[tensor] = TensorHeader(tuple(view.get_shape()), view.get_dtype(), file)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{name}: cannot read {file}: {error}") from None
+    return headers

@@ -17,16 +17,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
-from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, read_config
+from mergekit_cycleqd.checkpoints.checkpoint import (
+    Checkpoint,
+    TensorHeader,
+    read_config,
+    read_header,
+)
+from mergekit_cycleqd.checkpoints.quantized import check_unquantized
 from mergekit_cycleqd.checkpoints.tied_head import EMBEDDINGS, UNTIE, is_tied
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.references import is_adapted
 from mergekit_cycleqd.merging.low_rank import LowRank
 
-_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 _FACTOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 _WHOLE = re.compile(r"base_model\.model\.(?P<name>.+)")
@@ -72,7 +79,7 @@ class LoRAExpert(Checkpoint):
         """
         base, _, adapter = reference.partition("+")
         found = cls(reference, Checkpoint.open(base).folder, Checkpoint.open(adapter).folder)
-        found._check_shapes()
+        found.check()
         return found
 
     @cached_property
@@ -82,7 +89,7 @@ class LoRAExpert(Checkpoint):
         Raises:
             ModelError: If the file is missing, or its adapter is not plain LoRA.
         """
-        settings = read_config(self.name, self.adapter / "adapter_config.json")
+        settings = read_config(self.name, self.adapter / ADAPTER_CONFIG)
         extras = [what for key, what in _REFUSED.items() if settings.get(key)]
         if (kind := settings.get("peft_type")) != "LORA":
             extras.insert(0, f"peft_type {kind}")
@@ -103,9 +110,6 @@ class LoRAExpert(Checkpoint):
         Raises:
             ModelError: If the file is missing or broken, or has other tensors.
         """
-        path = self.adapter / _WEIGHTS
-        if not path.is_file():
-            raise ModelError(f"{self.name}: needs {_WEIGHTS} in {self.adapter}")
         factors: dict[str, dict[str, str]] = {}
         whole: dict[str, str] = {}
         for key in self._shapes:
@@ -124,11 +128,12 @@ class LoRAExpert(Checkpoint):
 
     @cached_property
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        try:
-            with safe_open(self.adapter / _WEIGHTS, framework="pt") as file:
-                return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise ModelError(f"{self.name}: cannot read {_WEIGHTS}: {error}") from None
+        return {key: header.shape for key, header in self._read_header().items()}
+
+    def _read_header(self) -> dict[str, TensorHeader]:
+        if not (self.adapter / ADAPTER_WEIGHTS).is_file():
+            raise ModelError(f"{self.name}: needs {ADAPTER_WEIGHTS} in {self.adapter}")
+        return read_header(self.name, self.adapter, ADAPTER_WEIGHTS)
 
     def _refusal(self, what: str) -> ModelError:
         return ModelError(
@@ -152,7 +157,13 @@ class LoRAExpert(Checkpoint):
             shapes[name] = (a[1], b[0]) if transposed else (b[0], a[1])
         return shapes
 
-    def _check_shapes(self) -> None:
+    def check(self) -> None:
+        """Compare the adapter with the headers of its base.
+
+        Raises:
+            ModelError: If they do not fit, the adapter is not plain LoRA, or its base is quantised.
+        """
+        check_unquantized(self)
         vocabulary = {
             header.shape for name, header in self.headers.items() if name.endswith(EMBEDDINGS)
         }
@@ -189,7 +200,7 @@ class LoRAExpert(Checkpoint):
         factors, whole = self._stored
         keys = [factors[name]["A"], factors[name]["B"]] if name in factors else []
         keys = [whole[name]] if name in whole else keys
-        with safe_open(self.adapter / _WEIGHTS, framework="pt") as file:
+        with safe_open(self.adapter / ADAPTER_WEIGHTS, framework="pt") as file:
             tensors: list[Tensor] = [file.get_tensor(key) for key in keys]
         if not all(torch.isfinite(tensor).all() for tensor in tensors):
             raise ModelError(f"{self.name}: tensor {name} has NaN or infinite values")
@@ -222,7 +233,7 @@ class LoRAExpert(Checkpoint):
         """Compute 16 hex digits from the base's fingerprint and the adapter's content."""
         digest = hashlib.sha256(super().fingerprint().encode())
         digest.update(json.dumps(self.settings, sort_keys=True).encode())
-        digest.update((self.adapter / _WEIGHTS).read_bytes())
+        digest.update((self.adapter / ADAPTER_WEIGHTS).read_bytes())
         return digest.hexdigest()[:16]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
 from mergekit_cycleqd.checkpoints.mismatches import mismatches
+from mergekit_cycleqd.checkpoints.quantized import check_unquantized
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.recipe.recipe import Recipe
 
@@ -25,11 +26,27 @@ def open_models(models: Mapping[str, str], faults: list[str]) -> dict[str, Check
     for key, model in models.items():
         try:
             checkpoint = Checkpoint.open(model) if key == BASE else open_expert(model)
-            _ = checkpoint.config, checkpoint.headers
+            check_readable(checkpoint)
             opened[key] = checkpoint
         except ModelError as error:
-            faults.append(f"{key}: {error}")
+            add_fault(faults, key, error)
     return opened
+
+
+def check_readable(checkpoint: Checkpoint) -> None:
+    """See that a model can be merged, from its config.json and headers.
+
+    Raises:
+        ModelError: If they cannot be read, or the model is quantised.
+    """
+    check_unquantized(checkpoint)
+    _ = checkpoint.config, checkpoint.headers
+
+
+def add_fault(faults: list[str], key: str, error: ModelError) -> None:
+    """Add the fault of a model. What the base's line says is not repeated for its adapters."""
+    if not any(fault.endswith(f": {error}") for fault in faults):
+        faults.append(f"{key}: {error}")
 
 
 def family_faults(checkpoints: Mapping[str, Checkpoint]) -> list[str]:

@@ -21,6 +21,12 @@ from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
 from mergekit_cycleqd.genome.mergekit_config import METHOD
 from mergekit_cycleqd.genome.references import is_hub_id, with_folders
+from mergekit_cycleqd.mergekit_plugin.model_references import (
+    nowhere,
+    quantized_folders,
+    refuse_quantized_ids,
+    taken_as_ids,
+)
 from mergekit_cycleqd.mergekit_plugin.processor import copy_processor, without_tokenizer
 from mergekit_cycleqd.mergekit_plugin.recipe_keys import unread_keys
 from mergekit_cycleqd.mergekit_plugin.whole_model import WholeModel
@@ -55,15 +61,17 @@ def merge_recipe(
     if config.merge_method not in known:
         hint = nearest(config.merge_method, known)
         raise RecipeError([f"{recipe}: merge_method: no method {config.merge_method!r}{hint}"])
-    faults = [f"{recipe}: {fault}" for fault in (*_nowhere(config), *_misfits(config, options))]
+    faults = [*nowhere(config), *quantized_folders(config)]
+    faults = faults or list(_misfits(config, options))
     if faults:
-        raise RecipeError(faults)
+        raise RecipeError([f"{recipe}: {fault}" for fault in faults])
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RecipeError([f"{out}: must be a new or an empty folder; remove it or name another"])
     partial = out.absolute().parent / f".{out.name}.partial" / out.name
     shutil.rmtree(partial.parent, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
+        refuse_quantized_ids(config, options.trust_remote_code)
         text = recipe.read_text(encoding="utf-8")
         whole = WholeModel.of(config, options)
         if whole and whole.beyond:
@@ -83,7 +91,7 @@ def merge_recipe(
     except (CycleQDError, RuntimeError, ValueError, KeyError) as error:
         raise RecipeError([f"{recipe}: {' '.join(str(error).split())}"]) from error
     except Exception as error:  # errors of the Hub's client, the network or the disk
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()) + taken_as_ids(config)
         raise RecipeError([f"{recipe}: {type(error).__name__}: {reason}"]) from error
     finally:
         for model in config.referenced_models():  # their files may change before the next merge
@@ -123,15 +131,6 @@ def _write_card(config: MergeConfiguration, out: Path, options: MergeOptions, re
 
 def _adapted(config: MergeConfiguration) -> list[ModelReference]:
     return [model for model in config.referenced_models() if model.lora]
-
-
-def _nowhere(config: MergeConfiguration) -> Iterator[str]:
-    """List the models that are neither a folder nor a possible Hub id."""
-    for model in config.referenced_models():
-        for part in filter(None, (model.model, model.lora)):
-            revision = f"@{part.revision}" if part.revision else ""
-            if not os.path.isdir(part.path) and not is_hub_id(part.path + revision):
-                yield f"needs a model folder or a Hub id org/name, got {part.path + revision!r}"
 
 
 def _misfits(config: MergeConfiguration, options: MergeOptions) -> Iterator[str]:

@@ -48,7 +48,13 @@ def worker_findings(recipe: Recipe) -> list[Finding]:
                 f"start one with `{cluster.start}`, or take auto"
             )
             return [Finding("fault", "workers", text)]
-    return [Finding("ok", "workers", f"{cluster.title} at {wanted.address}, {wanted.count} actors")]
+        text = f"{cluster.title} at {wanted.address}, {wanted.count} actors"
+        return [Finding("ok", "workers", text)]
+    text = (
+        f"{cluster.title} is installed; a cluster at {wanted.address!r} for {wanted.count} actors "
+        "is looked for when the run begins"
+    )
+    return [Finding("skipped", "workers", text)]
 
 
 def publish_findings(recipe: Recipe) -> list[Finding]:

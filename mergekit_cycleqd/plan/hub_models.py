@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from mergekit_cycleqd.checkpoints.checkpoint import (
     MODEL_FILES,
@@ -16,10 +17,13 @@ from mergekit_cycleqd.checkpoints.checkpoint import (
     TensorHeader,
     read_config,
 )
+from mergekit_cycleqd.checkpoints.lora_expert import ADAPTER_CONFIG, ADAPTER_WEIGHTS, LoRAExpert
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.hub.errors import is_from_the_hub, one_line
+from mergekit_cycleqd.genome.references import is_hub_id, parts
+from mergekit_cycleqd.hub.errors import is_from_the_hub, one_line, status_of
 
 _WEIGHTS = "*.safetensors"
+_NO_FOLDER = "no folder of that name beside the recipe or in the working directory"
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class HubRepo:
         except Exception as error:
             if not is_from_the_hub(error):
                 raise
-            raise ModelError(one_line(error, name)) from error
+            raise ModelError(_not_found(error, name)) from error
         files = {file.rfilename: file.size or 0 for file in info.siblings or ()}
         sizes = {
             path: count
@@ -88,6 +92,25 @@ class HubRepo:
         except Exception as error:
             raise ModelError(one_line(error, self.name)) from error
 
+    def headers(self, file: str) -> dict[str, TensorHeader]:
+        """Read the header of a safetensors file, which are its first bytes.
+
+        Args:
+            file: Path of the file in the repo.
+
+        Raises:
+            ModelError: If the header cannot be read.
+        """
+        name, _, _ = self.name.partition("@")
+        try:
+            header = HfApi().parse_safetensors_file_metadata(name, file, revision=self.commit)
+        except Exception as error:
+            raise ModelError(one_line(error, self.name)) from error
+        return {
+            tensor: TensorHeader(tuple(info.shape), str(info.dtype), file)
+            for tensor, info in header.tensors.items()
+        }
+
 
 class RemoteCheckpoint(Checkpoint):
     """A model on the Hub with known configuration and tensor headers, but without weights."""
@@ -108,7 +131,6 @@ class RemoteCheckpoint(Checkpoint):
         Raises:
             ModelError: If the repo has no safetensors weights.
         """
-        name, _, _ = self.name.partition("@")
         files = [path for path in self._repo.sizes if path.endswith(".safetensors")]
         index = self.folder / "model.safetensors.index.json"
         if index.is_file():
@@ -120,38 +142,87 @@ class RemoteCheckpoint(Checkpoint):
             raise ModelError(
                 f"{self.name}: needs model.safetensors or model.safetensors.index.json in its repo"
             )
-        found = {}
-        try:
-            for file in files:
-                metadata = HfApi().parse_safetensors_file_metadata(
-                    name, file, revision=self._repo.commit
-                )
-                for tensor, info in metadata.tensors.items():
-                    found[tensor] = TensorHeader(tuple(info.shape), str(info.dtype), file)
-        except Exception as error:
-            raise ModelError(one_line(error, self.name)) from error
+        found: dict[str, TensorHeader] = {}
+        for file in files:
+            found |= self._repo.headers(file)
         return found
 
 
-def adapter_faults(repo: HubRepo) -> list[str]:
-    """List the files that a repo lacks to be an adapter, one line each."""
-    missing = [
-        name
-        for name in ("adapter_config.json", "adapter_model.safetensors")
-        if name not in repo.sizes
-    ]
+class RemoteLoRAExpert(LoRAExpert):
+    """A base and an adapter, of which at least one is on the Hub without its weights here."""
+
+    def __init__(self, name: str, base: Checkpoint, adapter: HubRepo | Path) -> None:
+        """Download the adapter's configuration and tokenizer, and check that it fits the base.
+
+        Args:
+            name: The reference that the user wrote, ``base+adapter``.
+            base: The base.
+            adapter: The adapter's repo, or its folder on this machine.
+
+        Raises:
+            ModelError: If files cannot be downloaded, or the adapter is not plain LoRA.
+        """
+        self._base = base
+        self._repo = adapter if isinstance(adapter, HubRepo) else None
+        folder = adapter.texts() if isinstance(adapter, HubRepo) else adapter
+        super().__init__(name, base.folder, folder)
+        self.check()
+
+    @cached_property
+    def headers(self) -> dict[str, TensorHeader]:
+        """Those of the base.
+
+        Raises:
+            ModelError: If they cannot be read.
+        """
+        return self._base.headers
+
+    def _read_header(self) -> dict[str, TensorHeader]:
+        return super()._read_header() if self._repo is None else self._repo.headers(ADAPTER_WEIGHTS)
+
+
+def adapter_faults(repo: HubRepo | None) -> list[str]:
+    """List the files that a repo lacks to be an adapter, one line each. Empty for a folder here."""
+    if repo is None:
+        return []
+    missing = [name for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS) if name not in repo.sizes]
     return [f"{repo.name}: needs {name} in its repo" for name in missing]
 
 
 def cached_model(reference: str) -> Checkpoint | None:
-    """Open a Hub model from the cache of this machine, without asking the Hub; None if absent."""
-    repo, _, revision = reference.partition("@")
+    """Open a model from the cache of this machine, without asking the Hub; None if absent."""
     try:
-        folder = snapshot_download(
-            repo, revision=revision or None, allow_patterns=MODEL_FILES, local_files_only=True
-        )
-        found = Checkpoint(reference, Path(folder))
+        folders = [_cached_folder(part) for part in parts(reference)]
+        if len(folders) == 1:
+            found = Checkpoint(reference, *folders)
+        else:
+            found = LoRAExpert(reference, *folders)
+            found.check()
         _ = found.config, found.headers
-    except (ModelError, OSError, ValueError):
+    except (ModelError, OSError, ValueError, TypeError):
         return None
     return found
+
+
+def _cached_folder(part: str) -> Path:
+    if not is_hub_id(part):
+        return Path(part)
+    repo, _, revision = part.partition("@")
+    return Path(
+        snapshot_download(
+            repo, revision=revision or None, allow_patterns=MODEL_FILES, local_files_only=True
+        )
+    )
+
+
+def _not_found(error: BaseException, name: str) -> str:
+    """Say that a model is not on the Hub. It may also be a folder whose name is misspelt."""
+    line = one_line(error, name)
+    if isinstance(error, GatedRepoError):
+        return line
+    if isinstance(error, RepositoryNotFoundError):
+        return f"{line}; and there is {_NO_FOLDER}"
+    if status_of(error) is None:
+        what = line.removeprefix(f"{name}: ")
+        return f"{name}: there is {_NO_FOLDER}, and the Hub cannot be asked: {what}"
+    return line

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from huggingface_hub.errors import OfflineModeIsEnabled
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults, open_models, references
-from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.genome.references import is_adapted, is_hub_id, is_remote
-from mergekit_cycleqd.hub.errors import is_passing
+from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
+from mergekit_cycleqd.checkpoints.recipe_models import (
+    BASE,
+    add_fault,
+    check_readable,
+    family_faults,
+    open_models,
+    references,
+)
+from mergekit_cycleqd.errors import ModelError, first_names
+from mergekit_cycleqd.genome.references import is_hub_id, is_remote, parts
+from mergekit_cycleqd.hub.errors import is_passing, one_line
 from mergekit_cycleqd.plan.findings import Finding, checked
-from mergekit_cycleqd.plan.hub_models import HubRepo, RemoteCheckpoint, adapter_faults, cached_model
+from mergekit_cycleqd.plan.hub_models import (
+    HubRepo,
+    RemoteCheckpoint,
+    RemoteLoRAExpert,
+    adapter_faults,
+    cached_model,
+)
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.system.units import size
+from mergekit_cycleqd.system.units import counted, size
 
 
 @dataclass
@@ -50,54 +68,106 @@ def look_at_models(recipe: Recipe, findings: list[Finding]) -> RecipeModels:
         if is_remote(reference):
             _look_at_remote(key, reference, models, faults, findings)
     findings += checked("models", faults, f"{len(named)} of {len(named)} found")
-    base = models.described.get(BASE)
-    compared = len(models.described) - (base is not None)
-    if base is None or not compared:
-        findings.append(Finding("skipped", "architecture", "needs the base and an expert"))
-    else:
-        tensors, kinds = len(base.headers), base.config.get("architectures") or ["unknown"]
-        same = f"{kinds[0]}: names and shapes of all {tensors} tensors agree in {compared} experts"
-        findings += checked("architecture", family_faults(models.described), same)
+    findings += _architecture(named, models.described)
     return models
+
+
+def _architecture(named: Mapping[str, str], described: Mapping[str, Checkpoint]) -> list[Finding]:
+    """Compare experts with the base, and say with which of them this could not be done."""
+    base = described.get(BASE)
+    experts = {key: expert for key, expert in described.items() if key != BASE}
+    if base is None or not experts:
+        return [Finding("skipped", "architecture", "needs the base and an expert")]
+    adapters = {key: e for key, e in experts.items() if isinstance(e, LoRAExpert)}
+    renamed = {
+        key: absent
+        for key, adapter in adapters.items()
+        if (absent := sorted(adapter.changed_shapes().keys() - base.headers.keys()))
+    }
+    agree = []
+    if whole := len(experts) - len(adapters):
+        tensors = f"names and shapes of all {len(base.headers)} tensors"
+        agree.append(f"{tensors} agree in {counted(whole, 'expert')}")
+    if fitting := len(adapters) - len(renamed):
+        agree.append(f"all tensors of {counted(fitting, 'adapter')} fit the base's")
+    kind = (base.config.get("architectures") or ["unknown"])[0]
+    found = [Finding("fault", "architecture", fault) for fault in family_faults(described)]
+    if agree and not found:
+        found = [Finding("ok", "architecture", f"{kind}: {'; '.join(agree)}")]
+    if absent := [key for key in named if key not in described]:
+        found.append(Finding("skipped", "architecture", f"not compared: {', '.join(absent)}"))
+    for key, names in renamed.items():
+        text = (
+            f"not compared: {key} changes {first_names(names)}, which the base stores under other "
+            "names, or not at all; loading the weights will show it"
+        )
+        found.append(Finding("skipped", "architecture", text))
+    return found
 
 
 def _look_at_remote(
     key: str, reference: str, models: RecipeModels, faults: list[str], findings: list[Finding]
 ) -> None:
-    parts = reference.split("+") if is_adapted(reference) else [reference]
-    repos: list[HubRepo] = []
     try:
-        for part in filter(is_hub_id, parts):
+        for part in filter(is_hub_id, parts(reference)):
             models.repos[part] = models.repos.get(part) or HubRepo.find(part)
-            repos.append(models.repos[part])
-        if len(parts) > 1 and is_hub_id(parts[1]):
-            faults += [f"{key}: {fault}" for fault in adapter_faults(models.repos[parts[1]])]
-        elif not sum(repo.missing for repo in repos):
-            models.here |= open_models({key: reference}, faults)
-            models.described |= {k: m for k, m in models.here.items() if k == key}
-        elif len(parts) == 1:
-            remote = RemoteCheckpoint(repos[0])
-            _ = remote.config, remote.headers
-            models.described[key] = remote
+        found = _described(reference, models, faults, key)
+        if found is not None:
+            check_readable(found)
+            models.described[key] = found
     except ModelError as error:
         cause = error.__cause__
-        found = cached_model(reference) if cause is not None and is_passing(cause) else None
-        if found is None:
-            faults.append(f"{key}: {error}")
-            return
-        models.here[key] = models.described[key] = found
-        findings.append(
-            Finding("warning", "models", f"{key}: taken from the cache of this machine ({error})")
+        unasked = cause is not None and (
+            is_passing(cause) or isinstance(cause, OfflineModeIsEnabled)
         )
+        cached = cached_model(reference) if unasked else None
+        if cause is None or cached is None:
+            add_fault(faults, key, error)
+            return
+        models.here[key] = models.described[key] = cached
+        why = one_line(cause, reference)
+        text = f"{key}: taken from the cache of this machine ({why})"
+        findings.append(Finding("warning", "models", text))
 
 
-def download_finding(models: RecipeModels) -> Finding:
-    """Say what a run will download."""
-    if not models.repos:
-        return Finding("ok", "download", "nothing: all models are folders here")
+def _described(
+    reference: str, models: RecipeModels, faults: list[str], key: str
+) -> Checkpoint | None:
+    """Open a model that is on the Hub, as far as it can be known without its weights."""
+    base, *adapters = parts(reference)
+    repos = [models.repos[part] for part in (base, *adapters) if part in models.repos]
+    lacking = [f for adapter in adapters for f in adapter_faults(models.repos.get(adapter))]
+    if lacking:
+        faults += [f"{key}: {fault}" for fault in lacking]
+        return None
+    if not sum(repo.missing for repo in repos):
+        opened = open_models({key: reference}, faults)
+        models.here |= opened
+        return opened.get(key)
+    start = RemoteCheckpoint(models.repos[base]) if base in models.repos else Checkpoint.open(base)
+    if not adapters:
+        return start
+    return RemoteLoRAExpert(reference, start, models.repos.get(adapters[0]) or Path(adapters[0]))
+
+
+def download_finding(recipe: Recipe, models: RecipeModels) -> Finding:
+    """Say what a run will download.
+
+    Args:
+        recipe: The run.
+        models: Its models, as far as they are known.
+    """
     missing = [repo for repo in models.repos.values() if repo.missing]
-    if not missing:
+    listed = ", ".join(f"{repo.name} {size(repo.missing)}" for repo in missing)
+    text = f"{size(models.missing)} of models: {listed}" if missing else ""
+    if unknown := [key for key in references(recipe) if key not in models.described]:
+        text = f"{text}; not known" if text else "not known"
+        return Finding("skipped", "download", f"{text} of {', '.join(unknown)}")
+    if missing:
+        return Finding("ok", "download", text)
+    if models.repos:
         whole = sum(sum(repo.sizes.values()) for repo in models.repos.values())
         return Finding("ok", "download", f"nothing: {size(whole)} of models are in the cache")
-    listed = ", ".join(f"{repo.name} {size(repo.missing)}" for repo in missing)
-    return Finding("ok", "download", f"{size(models.missing)} of models: {listed}")
+    if any(map(is_remote, references(recipe).values())):
+        return Finding("ok", "download", "nothing: all models are in the cache or folders here")
+    return Finding("ok", "download", "nothing: all models are folders here")

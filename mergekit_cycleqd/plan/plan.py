@@ -22,7 +22,7 @@ from mergekit_cycleqd.checkpoints.recipe_models import (
 )
 from mergekit_cycleqd.engines.device import device_of
 from mergekit_cycleqd.engines.open import engine_faults
-from mergekit_cycleqd.errors import CycleQDError, first_line
+from mergekit_cycleqd.errors import CycleQDError, ModelError, first_line
 from mergekit_cycleqd.experts.measure_similarity import Lacking
 from mergekit_cycleqd.experts.measure_similarity import measure as compare
 from mergekit_cycleqd.experts.similarity import read_similarity, similarity_file, write_similarity
@@ -97,10 +97,12 @@ class _Plan:
             return
         base, experts = models[BASE], in_task_order(self._recipe, models)
         by_key = {next(k for k, m in models.items() if m is expert): expert for expert in experts}
-        family = FamilyTensors(base, experts, self._recipe.engine.trust_remote_code)
+        family = self._family(base, by_key)
+        if family is None:
+            return
         with _bar(self._console, "reading weights", len(family.names)) as step:
             weights = read_weights(family, by_key, self._cache, step)
-        finite = f"all finite; read in {duration(weights.seconds)}"
+        finite = f"all {len(family.names)} tensors finite; read in {duration(weights.seconds)}"
         self._add(checked("weights", weights.faults, finite))
         if weights.faults or self._no_room(base, by_key, weights):
             return
@@ -129,6 +131,19 @@ class _Plan:
             self._add(checked("models", found, ""))
             return None
         return models
+
+    def _family(self, base: Checkpoint, experts: dict[str, Checkpoint]) -> FamilyTensors | None:
+        """Lay out the family; None if its models cannot be loaded as one."""
+        trust = self._recipe.engine.trust_remote_code
+        try:
+            return FamilyTensors(base, tuple(experts.values()), trust)
+        except ModelError as error:
+            of_expert = (k for k, e in experts.items() if str(error).startswith(f"{e.name}: "))
+            text = f"{next(of_expert, BASE)}: {error}"
+        except (ImportError, LookupError, OSError, RuntimeError, ValueError) as error:
+            text = f"{BASE}: cannot be loaded ({type(error).__name__}: {first_line(error)})"
+        self._add([Finding("fault", "weights", text)])
+        return None
 
     def _no_room(self, base: Checkpoint, experts: dict[str, Checkpoint], weights: Weights) -> bool:
         """Check memory and disk again, with the tensors that the experts really change."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults
+from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults, references
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.open import open_harness, repeat_faults
@@ -81,7 +81,7 @@ def preflight(path: Path, out: Path) -> Preflight:
     seen.findings += device_findings(recipe)
     seen.findings += worker_findings(recipe)
     seen.findings += publish_findings(recipe)
-    seen.findings.append(download_finding(seen.models))
+    seen.findings.append(download_finding(recipe, seen.models))
     seen.findings += _room(recipe, seen, out)
     return seen
 
@@ -103,7 +103,7 @@ def _tasks(recipe: Recipe, seen: Preflight) -> Sequence[Finding]:
 
 def _room(recipe: Recipe, seen: Preflight, out: Path) -> list[Finding]:
     described = seen.models.described
-    if BASE in described and not family_faults(described):
+    if described.keys() == references(recipe).keys() and not family_faults(described):
         experts = {key: each for key, each in described.items() if key != BASE}
         try:
             seen.needs = family_sizes(recipe, described[BASE], experts)
@@ -112,7 +112,7 @@ def _room(recipe: Recipe, seen: Preflight, out: Path) -> list[Finding]:
     if seen.needs is None:
         return [
             *disk(writes(recipe, out, seen.models, 0)),
-            Finding("skipped", "memory", "needs a base and experts of one family"),
+            Finding("skipped", "memory", "needs the base and all experts, of one family"),
         ]
     cache = DirectionCache.default().folder
     kept = sum(file.stat().st_size for file in cache.glob("??/*.safetensors"))

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.recipe_models import BASE
+from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
+from mergekit_cycleqd.checkpoints.recipe_models import BASE, references
 from mergekit_cycleqd.errors import first_line
 from mergekit_cycleqd.plan.findings import Finding
+from mergekit_cycleqd.plan.tokenizer_differences import differences
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.system.units import counted
 
 _FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
-_PROBE = (
-    "The quick brown fox, isn't it?  Don't!\n\n    def f(x: int) -> str:\n\treturn f'{x:>8}'\n"
-    "SELECT name, SUM(price) FROM t WHERE id = 12345 AND x <> 'a';  ls -la | grep \"foo\" > 1.txt\n"
-    "Größe, naïveté, 東京, привет, 🙂 3.14159e-10"
-)
+_TEMPLATE = "chat_template.jinja"
 
 
 def compare_tokenizers(recipe: Recipe, models: Mapping[str, Checkpoint]) -> list[Finding]:
@@ -25,7 +26,8 @@ def compare_tokenizers(recipe: Recipe, models: Mapping[str, Checkpoint]) -> list
 
     A token that has another number in an expert makes a merge of the two meaningless: a fault. Of
     what else may differ (more tokens, another splitting of text, special tokens, templates) a merge
-    can be made, which takes the base's; so these are warnings.
+    can be made, which takes the base's; so these are warnings. An adapter may have a tokenizer or
+    a template of its own.
 
     Args:
         recipe: The run.
@@ -38,128 +40,153 @@ def compare_tokenizers(recipe: Recipe, models: Mapping[str, Checkpoint]) -> list
         return [Finding("skipped", "tokenizers", "need the base")]
     trust = recipe.engine.trust_remote_code
     try:
-        ours = _load(base, trust)
+        ours = _load(base.name, base.folder, trust)
     except _UnreadableError as error:
         return [Finding("fault", "tokenizers", f"{BASE}: {error}")]
-    found: list[Finding] = []
-    compared = 0
-    for key, expert in models.items():
-        if expert.folder.resolve() == base.folder.resolve():
-            continue
-        try:
-            theirs = _load(expert, trust)
-        except _UnreadableError as error:
-            found.append(Finding("warning", "tokenizers", f"{key}: not compared: {error}"))
-            continue
-        compared += 1
-        found += [Finding(f.level, f.part, f"{key}: {f.text}") for f in _differences(ours, theirs)]
-    if not any(each.part == "tokenizers" for each in found):
-        same = f"{len(ours)} tokens, the same in {compared} of {len(recipe.experts)} experts"
-        found.insert(0, Finding("ok", "tokenizers", same))
-    found.sort(key=lambda each: each.part, reverse=True)
-    return found + _templates(recipe, ours, any(each.part == "chat template" for each in found))
+    seen = _Seen()
+    for key in references(recipe):
+        if key != BASE:
+            _look_at(key, models.get(key), ours, trust, seen)
+    return [*_tokenizer_findings(seen, len(ours)), *_template_findings(recipe, ours, seen)]
+
+
+@dataclass
+class _Seen:
+    """What was looked at. Each expert is in one of the four lists of keys.
+
+    Attributes:
+        compared: Experts whose own tokenizer was compared with the base's.
+        of_base: Adapters without a tokenizer of their own.
+        unreadable: Experts without a tokenizer that can be loaded.
+        missing: Experts that cannot be opened.
+        own_templates: Number of experts whose own template was compared with the base's.
+        differences: The findings about what differs.
+    """
+
+    compared: list[str] = field(default_factory=list)
+    of_base: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    own_templates: int = 0
+    differences: list[Finding] = field(default_factory=list)
+
+    @property
+    def experts(self) -> int:
+        """Number of experts."""
+        return sum(map(len, (self.compared, self.of_base, self.unreadable, self.missing)))
+
+    def of(self, part: str) -> list[Finding]:
+        """The differences of one part."""
+        return [finding for finding in self.differences if finding.part == part]
+
+
+def _look_at(key: str, expert: Checkpoint | None, ours: Any, trust: bool, seen: _Seen) -> None:
+    """Compare the tokenizer and the template of one expert with the base's."""
+    if expert is None:
+        seen.missing.append(key)
+        return
+    adapter = expert.adapter if isinstance(expert, LoRAExpert) else None
+    if adapter is not None and not _has_tokenizer(adapter):
+        seen.of_base.append(key)
+        if (adapter / _TEMPLATE).is_file():
+            template = (adapter / _TEMPLATE).read_text(encoding="utf-8", errors="replace")
+            _compare_templates(key, ours.chat_template, template, seen)
+        return
+    try:
+        theirs = _load(expert.name, adapter or expert.folder, trust)
+    except _UnreadableError as error:
+        seen.unreadable.append(key)
+        text = f"{key}: not compared: {error}"
+        seen.differences.append(Finding("warning", "tokenizers", text))
+        return
+    seen.compared.append(key)
+    for level, text in differences(ours, theirs):
+        seen.differences.append(Finding(level, "tokenizers", f"{key}: {text}"))
+    _compare_templates(key, ours.chat_template, theirs.chat_template, seen)
+
+
+def _compare_templates(key: str, ours: Any, theirs: Any, seen: _Seen) -> None:
+    seen.own_templates += 1
+    if theirs != ours:
+        text = f"{key}: {_templates_apart(ours, theirs)}; a run uses the base's"
+        seen.differences.append(Finding("warning", "chat template", text))
+
+
+def _tokenizer_findings(seen: _Seen, tokens: int) -> Iterator[Finding]:
+    compared, adapters = len(seen.compared), len(seen.of_base)
+    if (compared or adapters) and not seen.of("tokenizers"):
+        own = f", the same in {compared} of {seen.experts} experts" if compared else " of the base"
+        without = f"; {counted(adapters, 'adapter')} without one of their own" if adapters else ""
+        yield Finding("ok", "tokenizers", f"{tokens} tokens{own}{without}")
+    yield from seen.of("tokenizers")
+    if seen.missing:
+        yield Finding("skipped", "tokenizers", f"not compared: {', '.join(seen.missing)}")
+
+
+def _templates_apart(ours: Any, theirs: Any) -> str:
+    if theirs is None:
+        return "has no chat template, and the base has one"
+    if ours is None:
+        return "has a chat template, and the base none"
+    return "has another chat template than the base"
+
+
+def _template_findings(recipe: Recipe, ours: Any, seen: _Seen) -> Iterator[Finding]:
+    """Whether tasks that ask for a chat template get one, and which experts have another."""
+    lacking = [
+        f"tasks[{i}].apply_chat_template: needs a chat template, and the tokenizer of "
+        f"{recipe.base_model} has none; set it to false, or take an instruct model as base"
+        for i, task in enumerate(recipe.tasks)
+        if task.apply_chat_template and ours.chat_template is None
+    ]
+    yield from (Finding("fault", "chat template", text) for text in lacking)
+    yield from seen.of("chat template")
+    looked_at = len(seen.compared) + len(seen.of_base)
+    if looked_at and not lacking and not seen.of("chat template"):
+        among = "" if looked_at == seen.experts else f" of {seen.experts}"
+        if ours.chat_template is None:
+            text = f"none in the base and in {looked_at}{among} experts"
+        elif seen.own_templates:
+            text = f"the base's in {looked_at}{among} experts"
+        else:
+            text = f"the base's; {counted(looked_at, 'adapter')} without one of their own"
+        yield Finding("ok", "chat template", text)
+    if unseen := [*seen.unreadable, *seen.missing]:
+        yield Finding("skipped", "chat template", f"not compared: {', '.join(unseen)}")
 
 
 class _UnreadableError(Exception):
     """Why there is no tokenizer, in a line."""
 
 
-def _load(model: Checkpoint, trust: bool) -> Any:
-    if not any((model.folder / name).is_file() for name in _FILES):
-        raise _UnreadableError(f"no tokenizer in {model.name}")
+def _has_tokenizer(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _FILES)
+
+
+def _load(name: str, folder: Path, trust: bool) -> Any:
+    """Load the tokenizer of a model.
+
+    Args:
+        name: The model, for messages.
+        folder: The folder of the tokenizer's files.
+        trust: transformers' `trust_remote_code`.
+
+    Raises:
+        _UnreadableError: If there is none, or it is broken.
+    """
+    if not _has_tokenizer(folder):
+        raise _UnreadableError(f"no tokenizer in {name}")
     from transformers import AutoTokenizer
 
     log = logging.getLogger("transformers")
     level = log.level
     log.setLevel(logging.ERROR)
     try:
-        return AutoTokenizer.from_pretrained(model.folder, trust_remote_code=trust)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
     except Exception as error:  # whatever a broken file makes of the libraries below
         raise _UnreadableError(
-            f"transformers cannot load the tokenizer of {model.name} "
+            f"transformers cannot load the tokenizer of {name} "
             f"({type(error).__name__}: {first_line(error, 160)})"
         ) from error
     finally:
         log.setLevel(level)
-
-
-def _differences(ours: Any, theirs: Any) -> Iterator[Finding]:
-    base, expert = ours.get_vocab(), theirs.get_vocab()
-    if fault := _other_numbers(base, expert):
-        yield Finding("fault", "tokenizers", fault)
-        return
-    yield from _other_tokens(base, expert)
-    split = [each.encode(_PROBE, add_special_tokens=False) for each in (ours, theirs)]
-    if base.keys() == expert.keys() and split[0] != split[1]:
-        yield Finding(
-            "warning",
-            "tokenizers",
-            "splits text otherwise than the base with the same tokens (normalizer, merges or "
-            "pre-tokenizer); a run uses the base's tokenizer",
-        )
-    for name in ("bos_token", "eos_token", "pad_token"):
-        a, b = getattr(ours, name), getattr(theirs, name)
-        if a != b:
-            yield Finding("warning", "tokenizers", f"has the {name} {b!r}, the base {a!r}")
-    if theirs.chat_template != ours.chat_template:
-        yield Finding(
-            "warning", "chat template", f"{_templates_apart(ours, theirs)}; a run uses the base's"
-        )
-
-
-def _other_numbers(base: Mapping[str, int], expert: Mapping[str, int]) -> str:
-    """Why a merge of the two is meaningless; empty if all shared tokens have the same numbers."""
-    moved = sorted(token for token in base.keys() & expert.keys() if base[token] != expert[token])
-    numbers = {number: token for token, number in base.items()}
-    other = [t for t, n in expert.items() if t not in base and n in numbers]
-    if not moved and not other:
-        return ""
-    first = moved[0] if moved else other[0]
-    was = f"{base[first]} in the base" if moved else f"{numbers[expert[first]]!r} in the base"
-    return (
-        f"must have the base's vocabulary, got {len(moved) + len(other)} of {len(expert)} "
-        f"tokens with other numbers, such as {first!r}: {expert[first]}, {was}; take an "
-        "expert that was fine-tuned from this base, or mergekit-tokensurgeon"
-    )
-
-
-def _other_tokens(base: Mapping[str, int], expert: Mapping[str, int]) -> Iterator[Finding]:
-    """Tokens that only one of the two has."""
-    if more := sorted(expert.keys() - base.keys()):
-        yield Finding(
-            "warning",
-            "tokenizers",
-            f"has {len(more)} tokens that the base lacks, such as {more[0]!r}; a run uses the "
-            "base's tokenizer, which never writes them",
-        )
-    if fewer := sorted(base.keys() - expert.keys()):
-        yield Finding(
-            "warning",
-            "tokenizers",
-            f"lacks {len(fewer)} tokens of the base, such as {fewer[0]!r}: it never learned them",
-        )
-
-
-def _templates_apart(ours: Any, theirs: Any) -> str:
-    if theirs.chat_template is None:
-        return "has no chat template, and the base has one"
-    if ours.chat_template is None:
-        return "has a chat template, and the base none"
-    return "has another chat template than the base"
-
-
-def _templates(recipe: Recipe, ours: Any, differ: bool) -> list[Finding]:
-    """Whether tasks that ask for a chat template get one."""
-    if ours.chat_template is None:
-        faults = [
-            Finding(
-                "fault",
-                "chat template",
-                f"tasks[{i}].apply_chat_template: needs a chat template, and the tokenizer of "
-                f"{recipe.base_model} has none; set it to false, or take an instruct model as base",
-            )
-            for i, task in enumerate(recipe.tasks)
-            if task.apply_chat_template
-        ]
-        return faults or ([] if differ else [Finding("ok", "chat template", "none has any")])
-    return [] if differ else [Finding("ok", "chat template", "the base's in all experts")]

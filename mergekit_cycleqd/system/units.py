@@ -23,3 +23,8 @@ def duration(seconds: float) -> str:
 def number(value: float | None, form: str = ".3f") -> str:
     """A number in a table; a dash where it is not known."""
     return "–" if value is None else format(value, form)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things, such as ``1 expert`` or ``1,200 experts``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

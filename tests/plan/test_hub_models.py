@@ -8,17 +8,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from huggingface_hub import CommitOperationAdd
+from safetensors.torch import load_file, save_file
 
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.run.prepare import prepare
-from tests.support import published_runs
+from tests.support import plans, published_runs
+from tests.support.families import adapted_family
 from tests.support.hub import server
 from tests.support.hub.server import Hub
-from tests.support.planted_faults import EXPERT, Ground, missing_tensor, named, wrong_tokenizer
+from tests.support.planted_faults import (
+    EXPERT,
+    Ground,
+    edit_json,
+    missing_tensor,
+    named,
+    wrong_tokenizer,
+)
+from tests.support.quantized import quantize
 from tests.support.recipes import write_run_recipe
+from tests.support.runs import run_main
 
 hub = server.hub
 MODELS = ("lab/base", "lab/red", "lab/green", "lab/blue")
@@ -102,6 +115,7 @@ def foreign_owner(hub: Hub, content: dict[str, Any], monkeypatch: pytest.MonkeyP
     [
         (gated, f"{EXPERT}: lab/green: is gated; ask for access"),
         (no_such_repo, f"{EXPERT}: lab/grene: no such repo on the Hub"),
+        (no_such_repo, "and there is no folder of that name beside the recipe"),
         (no_such_revision, f"{EXPERT}: lab/green@v9: has no such revision"),
         (no_token, "needs a token of the Hub, got none"),
         (token_that_reads, "needs a token that may write, got a read-only one of me"),
@@ -160,3 +174,130 @@ def test_without_the_hub_what_the_cache_holds_will_do(
     hub.faults.append(server.Fault("*", "", "drop"))
     code, out = plan(recipe, capsys)
     assert code == 0 and "base_model: taken from the cache of this machine" in out
+
+
+def test_without_the_hub_nothing_that_is_not_in_the_cache_is_ticked(
+    hub: Hub,
+    published: Family,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    recipe = write_run_recipe(tmp_path / "recipe.yaml", published)
+    code, out = plan(recipe, capsys)
+    assert code == 1 and f"{EXPERT}: lab/green: there is no folder of that name" in out
+    assert "the Hub cannot be asked: the Hub is switched off by HF_HUB_OFFLINE" in out
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    prepare(recipe, tmp_path / "run")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    code, out = plan(recipe, capsys)
+    assert (
+        code == 0 and f"{EXPERT}: taken from the cache of this machine (lab/green: the Hub" in out
+    )
+    assert "nothing: all models are in the cache or folders here" in out
+
+
+@pytest.fixture
+def adapted(
+    hub: Hub, family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Family]:
+    """Puts base, two adapters and an expert on the Hub, after a change of the first adapter."""
+    monkeypatch.setenv("MERGEKIT_CYCLEQD_CACHE", str(tmp_path / "cache"))
+
+    def put(change: Callable[[Path], object] = lambda adapter: None) -> Family:
+        made = adapted_family(family, tmp_path)
+        change(tmp_path / "adapter1")
+        return published_runs.put_on_hub(hub, made)
+
+    return put
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of PEFT's
+def test_adapters_on_the_hub_are_held_against_the_base_without_its_weights(
+    hub: Hub,
+    adapted: Callable[..., Family],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def own_template(adapter: Path) -> None:
+        (adapter / "chat_template.jinja").write_text("{{ messages[0].content }}")
+
+    recipe = write_run_recipe(tmp_path / "recipe.yaml", adapted(own_template))
+    found = plans.plan(recipe, capsys, monkeypatch)
+    assert found.code == 0 and not weights_moved(hub)
+    assert found.only("architecture") == (
+        "✓",
+        "LlamaForCausalLM: names and shapes of all 20 tensors agree in 1 expert; "
+        "all tensors of 2 adapters fit the base's",
+    )
+    assert found.only("tokenizers")[1].endswith(
+        "in 1 of 3 experts; 2 adapters without one of their own"
+    )
+    assert found.only("chat template") == (
+        "!",
+        "experts[0].model: has a chat template, and the base none; a run uses the base's",
+    )
+    assert found.only("memory")[0] == "✓"
+    assert "lab/adapter1" in found.only("download")[1]
+    found = plans.plan(recipe, capsys, monkeypatch, "--download")
+    assert found.only("weights")[0] == "✓"
+    assert (
+        "of models are in the cache" in plans.plan(recipe, capsys, monkeypatch).only("download")[1]
+    )
+
+
+def dora(adapter: Path) -> None:
+    edit_json(adapter / "adapter_config.json", lambda settings: settings.update(use_dora=True))
+
+
+def wider(adapter: Path) -> None:
+    name = "base_model.model.model.norm.weight"
+    file = adapter / "adapter_model.safetensors"
+    save_file(load_file(file) | {name: torch.ones(33)}, file)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize(
+    ("change", "message"), [(dora, "got DoRA"), (wider, "must have the shape of the base's, [32]")]
+)
+def test_an_adapter_on_the_hub_that_cannot_work_is_named_before_a_download(
+    change: Callable[[Path], None],
+    message: str,
+    hub: Hub,
+    adapted: Callable[..., Family],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = write_run_recipe(tmp_path / "recipe.yaml", adapted(change))
+    mark, text = plans.plan(recipe, capsys, monkeypatch).only("models")
+    assert mark == "✗" and text.startswith("experts[0].model: lab/base+lab/adapter1: ")
+    assert message in text and not weights_moved(hub)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])
+def test_a_quantised_expert_on_the_hub_is_refused_before_a_download(
+    told: bool,
+    hub: Hub,
+    family: Family,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    green = Path(shutil.copytree(family.experts[1], tmp_path / "green"))
+    quantize(green, "bitsandbytes 4-bit", told=told)
+    experts = (family.experts[0], str(green), family.experts[2])
+    published = published_runs.put_on_hub(hub, Family(family.base_model, experts))
+    recipe = write_run_recipe(tmp_path / "recipe.yaml", published)
+    mark, text = plans.plan(recipe, capsys, monkeypatch).only("models")
+    assert mark == "✗" and text.startswith(f"{EXPERT}: lab/green: needs weights of 16 bits or more")
+    assert not weights_moved(hub)
+    if told:
+        merged = tmp_path / "model.yaml"
+        merged.write_text(Genome.uniform(published).to_yaml())
+        assert run_main("merge", merged, tmp_path / "out", "--quiet") == 2
+        line = capsys.readouterr().err
+        assert f"error: {merged}: models[1].model: lab/green: needs weights of 16 bits" in line
+        assert not weights_moved(hub)
