@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import torch
-import transformers
-from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.lay_out import lay_out
+from mergekit_cycleqd.checkpoints.tensor_readers import tensor_reader
 from mergekit_cycleqd.merging.directions import as_matrix
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import compute_dtype
@@ -33,11 +31,11 @@ class FamilyTensors:
             experts: The experts.
             trust: transformers' `trust_remote_code`.
         """
-        layout = MergeLayout(base, lay_out(base, trust))
+        layout = lay_out(base, trust)
         self.names = layout.names
         self.matrices = [name for name in self.names if len(layout.shapes[name]) >= 2]
-        self._readers = [layout.reader(expert) for expert in experts]
-        self._base = layout.reader(base)
+        self._readers = [tensor_reader(layout, expert) for expert in experts]
+        self._base = tensor_reader(layout, base)
 
     def base(self, name: str) -> Tensor:
         """Read the base's tensor, in the dtype of the arithmetic.
@@ -88,21 +86,3 @@ class FamilyTensors:
                 if tau is not None:
                     yield k, (tau if isinstance(tau, LowRank) else as_matrix(tau)).to(device)
                 step()
-
-
-def lay_out(base: Checkpoint, trust: bool) -> nn.Module:
-    """Make the model of a checkpoint on the meta device, without weights.
-
-    Args:
-        base: The checkpoint; only its config.json is read.
-        trust: transformers' `trust_remote_code`.
-    """
-    config = AutoConfig.from_pretrained(base.folder, trust_remote_code=trust)
-    named = (base.config.get("architectures") or [""])[0]
-    kind: Any = getattr(transformers, str(named), None)
-    with torch.device("meta"):
-        if kind is None:  # the class is in the model's repository
-            model: nn.Module = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
-        else:
-            model = kind(config)
-    return model

@@ -27,7 +27,6 @@ from mergekit_cycleqd.checkpoints.checkpoint import (
     read_header,
 )
 from mergekit_cycleqd.checkpoints.quantized import check_unquantized
-from mergekit_cycleqd.checkpoints.tied_head import EMBEDDINGS, UNTIE, is_tied
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.references import is_adapted
 from mergekit_cycleqd.merging.low_rank import LowRank
@@ -164,24 +163,12 @@ class LoRAExpert(Checkpoint):
             ModelError: If they do not fit, the adapter is not plain LoRA, or its base is quantised.
         """
         check_unquantized(self)
-        vocabulary = {
-            header.shape for name, header in self.headers.items() if name.endswith(EMBEDDINGS)
-        }
         for name, shape in self.changed_shapes().items():
             header = self.headers.get(name)
             if header is not None and header.shape != shape:
                 raise ModelError(
                     f"{self.name}: the adapter's {name} must have the shape of the base's, "
                     f"{list(header.shape)}, got {list(shape)}"
-                )
-            head_or_embedding = name.endswith((*EMBEDDINGS, "lm_head.weight"))
-            if head_or_embedding and shape in vocabulary and is_tied(self):
-                if self.settings.get("ensure_weight_tying"):  # then the merged model is tied too
-                    raise self._refusal(f"{name}, which is tied to another tensor")
-                raise ModelError(
-                    f"{self.name}: the adapter changes {name}, which its base ties to another "
-                    f"tensor: save the base with {UNTIE}, and name that folder as the base, "
-                    "here too"
                 )
 
     def expert_tensor(self, name: str) -> LowRank | Tensor | None:

@@ -8,7 +8,8 @@ transformers does it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,12 +18,7 @@ from torch import Tensor, nn
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.loading import Loading, Source
-from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
 from mergekit_cycleqd.checkpoints.merge_names import described_weights, inferred_names
-from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.merging.low_rank import LowRank
-
-Reader = Callable[[str], Tensor | LowRank | None]
 
 
 @dataclass(frozen=True)
@@ -49,6 +45,7 @@ class MergeLayout:
         model: The loaded model, or its layout on the meta device.
         units: All floating-point tensors of the model, tied ones once.
         loaded: The floating-point tensors of the model by loaded name, tied ones once.
+        tied: The loaded name in `loaded` of each further name of a tied tensor.
         inferred: Names that mergekit finds out for a model that it does not describe.
     """
 
@@ -63,7 +60,7 @@ class MergeLayout:
         self.model = model
         self._loading = Loading(model)
         self._stored = self._loading.sources(base.headers)
-        self.loaded = _floating_tensors(model, self._stored)
+        self.loaded, self.tied = _floating_tensors(model, self._stored)
         self._others: Mapping[str, tuple[str, ...]] = {}
         self.inferred: set[str] = set()
         self._loaded_name: dict[str, str] = {}
@@ -132,52 +129,19 @@ class MergeLayout:
         """Shape of each merged tensor, by its name."""
         return self._shapes
 
-    def reader(self, checkpoint: Checkpoint) -> Reader:
-        """Give the function that reads the tensors of the base or an expert by their names.
-
-        Args:
-            checkpoint: A whole checkpoint, or a base with an adapter.
-
-        Returns:
-            A function from the name to a tensor on the CPU, in its stored dtype. For an adapter it
-            gives the task vector as a `LowRank`, or None if the adapter does not change the tensor.
-
-        Raises:
-            ModelError: If an adapter changes tensors that the model does not have.
-        """
-        if isinstance(checkpoint, LoRAExpert):
-            return self._adapter_reader(checkpoint)
-        return _StoredReader(self, self._loading, checkpoint).tensor
-
-    def _adapter_reader(self, expert: LoRAExpert) -> Reader:
-        changed = expert.changed_shapes()
-        counters = {n for n, t in self.model.state_dict().items() if not t.is_floating_point()}
-        by_name: dict[str, str] = {}
-        places = {
-            **{name: name for name in self._shapes},
-            **{loaded: name for name, loaded in self._loaded_name.items()},
-        }
-        for name, shape in changed.items():
-            if name in counters:
-                continue
-            merged = places.get(name)
-            if merged is None or self._shapes[merged] != shape:
-                has = list(self._shapes[merged]) if merged else "none"
-                raise ModelError(
-                    f"{expert.name}: the adapter's {name} {list(shape)} needs a tensor of that "
-                    f"name and shape in the model, which has {has}"
-                )
-            by_name[merged] = name
-        return lambda name: expert.expert_tensor(by_name[name]) if name in by_name else None
-
     def sources(self, checkpoint: Checkpoint) -> Mapping[str, tuple[Source, ...]]:
         """The tensors of a checkpoint of which each loaded tensor is made, by loaded name."""
         return self._loading.sources(checkpoint.headers)
 
-    def missing(self, checkpoint: Checkpoint) -> list[str]:
-        """List the names of the merged tensors that a whole checkpoint does not hold."""
-        reader = _StoredReader(self, self._loading, checkpoint)
-        return [name for name in self.names if not reader.holds(name)]
+    def convert(self, loaded: str, sources: Sequence[Source], checkpoint: Checkpoint) -> Tensor:
+        """Make one loaded tensor of the tensors of a checkpoint."""
+        return self._loading.convert(loaded, sources, checkpoint.tensor)[loaded]
+
+    @cached_property
+    def counters(self) -> frozenset[str]:
+        """Loaded names of the tensors that are not floating-point."""
+        tensors = self.model.state_dict().items()
+        return frozenset(name for name, tensor in tensors if not tensor.is_floating_point())
 
     def stored_names(self) -> dict[str, str]:
         """Map each merged tensor to the name under which the base stores it.
@@ -195,15 +159,24 @@ class MergeLayout:
             found[name] = stored
         return found
 
+    def copies(self) -> dict[str, str]:
+        """Map each name that a checkpoint may have for a copy of a tied tensor to that tensor."""
+        merged = {loaded: name for name, loaded in self._loaded_name.items()}
+        known = (*self._others, *self.base.headers)
+        return {
+            source.name: merged[self.tied[loaded]]
+            for loaded, sources in self._loading.sources(known).items()
+            for source in sources
+            if loaded in self.tied and self.tied[loaded] in merged
+        }
+
     def unmerged_names(self) -> list[str]:
         """List the stored tensors of the base that no merge changes, such as integer buffers.
 
         Copies of tied tensors are left out, because they change with the tensor.
         """
-        kinds = self.model.state_dict()
-        tied = {n for n, tensor in kinds.items() if tensor.is_floating_point()} - set(self.loaded)
         changed = set(self.stored_names().values())
-        for loaded in (*tied, *(name for unit in self.units for name in unit.loaded)):
+        for loaded in (*self.tied, *(name for unit in self.units for name in unit.loaded)):
             changed.update(source.name for source in self._stored.get(loaded, ()))
         return [name for name in self.base.headers if name not in changed]
 
@@ -216,54 +189,9 @@ class MergeLayout:
         return self._others.get(name, ())
 
 
-class _StoredReader:
-    """Reads the tensors of one whole checkpoint."""
-
-    def __init__(self, layout: MergeLayout, loading: Loading, checkpoint: Checkpoint) -> None:
-        self._layout = layout
-        self._loading = loading
-        self._checkpoint = checkpoint
-
-    @cached_property
-    def _sources(self) -> dict[str, tuple[Source, ...]]:
-        return self._loading.sources(self._checkpoint.headers)
-
-    def tensor(self, name: str) -> Tensor:
-        """Read one tensor onto the CPU, in the dtype that it is stored in.
-
-        Raises:
-            ModelError: If the tensor is missing, has another shape, or has NaN or infinite values.
-        """
-        tensor, shape = self._read(name), self._layout.shapes[name]
-        if tuple(tensor.shape) != shape:
-            raise ModelError(
-                f"{self._checkpoint.name}: tensor {name} must have the shape "
-                f"{list(shape)}, got {list(tensor.shape)}"
-            )
-        if not torch.isfinite(tensor).all():
-            raise ModelError(f"{self._checkpoint.name}: tensor {name} has NaN or infinite values")
-        return tensor
-
-    def _read(self, name: str) -> Tensor:
-        if (stored := self._stored_name(name)) is not None:
-            return self._checkpoint.tensor(stored)
-        loaded = self._layout.loaded_name(name)
-        if loaded is not None and (sources := self._sources.get(loaded)):
-            return self._loading.convert(loaded, sources, self._checkpoint.tensor)[loaded]
-        raise ModelError(f"{self._checkpoint.name}: lacks the tensor {name}")
-
-    def holds(self, name: str) -> bool:
-        """Whether the checkpoint holds a tensor, under any name or in parts."""
-        return self._stored_name(name) is not None or (
-            self._layout.loaded_name(name) in self._sources
-        )
-
-    def _stored_name(self, name: str) -> str | None:
-        known = (name, *self._layout.other_names(name))
-        return next((other for other in known if other in self._checkpoint.headers), None)
-
-
-def _floating_tensors(model: nn.Module, stored: Mapping[str, object]) -> dict[str, Tensor]:
+def _floating_tensors(
+    model: nn.Module, stored: Mapping[str, object]
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """List the floating-point parameters and buffers of a model by name, tied ones once.
 
     A tied tensor has the first of its names that is stored, which is the embedding's.
@@ -271,11 +199,16 @@ def _floating_tensors(model: nn.Module, stored: Mapping[str, object]) -> dict[st
     Args:
         model: The model.
         stored: Has the loaded names of all stored tensors.
+
+    Returns:
+        The tensors, and the chosen name of each further name of a tied tensor.
     """
-    named: dict[int, tuple[str, Tensor]] = {}
+    names: defaultdict[int, list[str]] = defaultdict(list)
+    tensors: dict[int, Tensor] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if tensor.is_floating_point():
-            known, _ = named.get(id(tensor), (None, None))
-            if known is None or (known not in stored and name in stored):
-                named[id(tensor)] = (name, tensor)
-    return dict(named.values())
+            names[id(tensor)].append(name)
+            tensors[id(tensor)] = tensor
+    chosen = {key: next((n for n in same if n in stored), same[0]) for key, same in names.items()}
+    tied = {n: chosen[key] for key, same in names.items() for n in same if n != chosen[key]}
+    return {chosen[key]: tensor for key, tensor in tensors.items()}, tied

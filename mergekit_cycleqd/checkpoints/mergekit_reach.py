@@ -35,16 +35,22 @@ def beyond_mergekit(layout: MergeLayout, experts: Sequence[Checkpoint]) -> list[
         names = _inferred_names(layout, config)
         weights = [DescribedWeight(name, (), required=False) for name in names]
     whole = [base, *(expert for expert in experts if not isinstance(expert, LoRAExpert))]
-    unread = _unread(layout, weights, whole)
-    merged = {weight.name for weight in weights} - {weight.name for weight in unread}
+    found = _times_found(layout, weights, whole)
+    merged = {weight.name for weight in weights if found[weight.name] == len(whole)}
     left_out = [name for name in layout.names if name not in merged]
-    return left_out + [w.name for w in unread if w.required and w.name not in left_out]
+    # It stops at a required tensor, and merges an optional one of the models that have it.
+    partial = [
+        weight.name
+        for weight in weights
+        if weight.name not in merged and (weight.required or found[weight.name])
+    ]
+    return [*left_out, *(name for name in partial if name not in left_out)]
 
 
-def _unread(
+def _times_found(
     layout: MergeLayout, weights: Sequence[DescribedWeight], models: Sequence[Checkpoint]
-) -> list[DescribedWeight]:
-    """List the tensors that mergekit does not find in all models, by name or by a conversion."""
+) -> dict[str, int]:
+    """Count the models in which mergekit finds each tensor, by name or by a conversion."""
     from mergekit.architecture.conversion import can_convert_checkpoint_keys
 
     sources = [layout.sources(model) for model in models]
@@ -58,7 +64,7 @@ def _unread(
         kind = models[k].config.get("model_type")
         return bool(parts) and any(can_convert_checkpoint_keys(kind, parts, name) for name in known)
 
-    return [w for w in weights if not all(reads(k, w) for k in range(len(models)))]
+    return {w.name: sum(reads(k, w) for k in range(len(models))) for w in weights}
 
 
 def _inferred_names(layout: MergeLayout, config: Any) -> Iterable[str]:

@@ -2,49 +2,67 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.tied_head import UNTIE, head_names, is_tied
-from mergekit_cycleqd.errors import first_names
+from mergekit_cycleqd.checkpoints.lay_out import own_copies
+from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
+from mergekit_cycleqd.checkpoints.tensor_readers import (
+    Layout,
+    missing_tensors,
+    stored_shapes,
+    tensor_reader,
+)
+from mergekit_cycleqd.checkpoints.tied_head import untie
+from mergekit_cycleqd.errors import ModelError, first_names
+
+_RECOMPUTED = re.compile(r".*rotary_emb\.inv_freq")  # stored by old versions of transformers
 
 
-def mismatches(base: Checkpoint, expert: Checkpoint) -> list[str]:
+def mismatches(layout: Layout, expert: Checkpoint) -> list[str]:
     """List the reasons why an expert does not fit the base, one line each.
 
+    Args:
+        layout: The tensors of the base.
+        expert: The expert.
+
     Raises:
-        ModelError: If a model cannot be read.
+        ModelError: If the expert cannot be read.
     """
-    faults = []
+    base = layout.base
     for key in ("model_type", "architectures"):
         ours, theirs = base.config.get(key), expert.config.get(key)
         if ours != theirs:
             return [f"must have the base's {key} {ours}, got {theirs} in {expert.name}"]
-    heads = head_names((*base.headers, *expert.headers))
-    tied = [is_tied(model) for model in (base, expert)] if heads else [True, True]
-    if heads and tied[0] != tied[1]:
-        head = min(heads)
-        if tied[0]:
-            faults.append(
-                f"has a {head} of its own, which the base {base.name} ties to its "
-                f"embedding: save the base with {UNTIE}, and name that folder"
-            )
-        else:
-            faults.append(
-                f"ties {head} to its embedding, where the base {base.name} has one of its own: "
-                f"save the expert with {UNTIE}, and name that folder"
-            )
-    # With tied embeddings some tools store the head too, and some do not.
-    ignored = heads if any(tied) else set()
-    missing = sorted(base.headers.keys() - expert.headers.keys() - ignored)
-    if missing:
-        faults.append(f"lacks {first_names(missing)} of the base {base.name}")
-    extra = sorted(expert.headers.keys() - base.headers.keys() - ignored)
-    if extra:
-        faults.append(f"has {first_names(extra)} that the base {base.name} lacks")
+    if isinstance(expert, LoRAExpert):
+        try:
+            tensor_reader(layout, expert)
+        except ModelError as error:
+            return [str(error).removeprefix(f"{expert.name}: ")]
+        return []
+    return list(_of_whole_model(layout, expert))
+
+
+def _of_whole_model(layout: Layout, expert: Checkpoint) -> Iterator[str]:
+    name = layout.base.name
+    own = own_copies(layout, expert)
+    if own:
+        yield (
+            f"has a {own[0]} of its own, which the base {name} ties to its embedding: save the "
+            f"base with {untie(own[0])}, and name that folder"
+        )
+    absent = set(missing_tensors(layout, layout.base))
+    if missing := sorted(set(missing_tensors(layout, expert)) - absent):
+        yield f"lacks {first_names(missing)} of the base {name}"
+    read = {source.name for sources in layout.sources(expert).values() for source in sources}
+    extra = sorted(expert.headers.keys() - layout.base.headers.keys() - read)
+    if extra := [tensor for tensor in extra if not _RECOMPUTED.fullmatch(tensor)]:
+        yield f"has {first_names(extra)} that the base {name} lacks"
     shapes = [
-        f"{name} {list(expert.headers[name].shape)} against {list(header.shape)}"
-        for name, header in base.headers.items()
-        if name in expert.headers and expert.headers[name].shape != header.shape
+        f"{tensor} {list(shape)} against {list(layout.shapes[tensor])}"
+        for tensor, shape in stored_shapes(layout, expert).items()
+        if shape != layout.shapes[tensor]
     ]
     if shapes:
-        faults.append(f"must have the base's shapes, got {first_names(shapes)}")
-    return faults
+        yield f"must have the base's shapes, got {first_names(shapes)}"

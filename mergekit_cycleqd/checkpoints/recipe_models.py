@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.lay_out import lay_out_if_known
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
 from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.checkpoints.quantized import check_unquantized
-from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.checkpoints.tensor_readers import missing_tensors
+from mergekit_cycleqd.errors import ModelError, first_names
 from mergekit_cycleqd.recipe.recipe import Recipe
 
 BASE = "base_model"
@@ -54,7 +56,10 @@ def family_faults(checkpoints: Mapping[str, Checkpoint]) -> list[str]:
     base = checkpoints.get(BASE)
     if base is None:
         return []
-    faults = []
+    layout, faults = lay_out_if_known(base), []
+    if absent := missing_tensors(layout, base):
+        kind = (base.config.get("architectures") or ["its class"])[0]
+        faults.append(f"{BASE}: must hold all tensors of {kind}, lacks {first_names(absent)}")
     for key, expert in checkpoints.items():
         if expert is base:
             continue
@@ -64,7 +69,7 @@ def family_faults(checkpoints: Mapping[str, Checkpoint]) -> list[str]:
                 "an adapter of another model is merged into it first"
             )
             continue
-        faults += [f"{key}: {fault}" for fault in mismatches(base, expert)]
+        faults += [f"{key}: {fault}" for fault in mismatches(layout, expert)]
     return faults
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-import torch
+from torch import nn
 
-from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 
-EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embeddings.weight")
-"""How the names of input embeddings end."""
-
-UNTIE = "tie_word_embeddings: false and the embedding stored as lm_head.weight too"
-"""How a base must be saved so that its head can change alone."""
+def untie(head: str) -> str:
+    """Say how a model must be saved so that its head can change alone."""
+    return f"tie_word_embeddings: false and the embedding stored as {head} too"
 
 
 def states_tied(config: Mapping[str, Any]) -> bool:
@@ -31,22 +28,25 @@ def states_tied(config: Mapping[str, Any]) -> bool:
     return bool(getattr(known, "tie_word_embeddings", False))
 
 
-def head_names(names: Iterable[str]) -> set[str]:
-    """Select the heads of language models among names of tensors."""
-    return {name for name in names if name.endswith("lm_head.weight")}
+class Head(NamedTuple):
+    """The loaded names of a language model's head and of its input embedding."""
+
+    name: str
+    embedding: str
 
 
-def is_tied(model: Checkpoint) -> bool:
-    """Whether transformers ties head and embedding when it loads a checkpoint.
+def head_of(model: nn.Module | None) -> Head | None:
+    """Find head and embedding of a language model; None if it lacks one, or they are tied.
 
-    It does not if both are stored and differ, whatever the configuration says.
+    Args:
+        model: A model of transformers, or None if its class is unknown.
     """
-    if not states_tied(model.config):
-        return False
-    for head in head_names(model.headers):
-        for name, header in model.headers.items():
-            same = name.endswith(EMBEDDINGS) and header.shape == model.headers[head].shape
-            if same and (model.folder / header.file).is_file():
-                stored = (Checkpoint.tensor(model, part) for part in (head, name))
-                return torch.equal(*stored)
-    return True
+    try:
+        parts = (model.get_output_embeddings(), model.get_input_embeddings())  # type: ignore
+    except (AttributeError, NotImplementedError):
+        return None
+    weights = [getattr(part, "weight", None) for part in parts]
+    if model is None or weights[0] is None or weights[1] is None or weights[0] is weights[1]:
+        return None
+    names = {id(tensor): name for name, tensor in model.state_dict(keep_vars=True).items()}
+    return Head(names[id(weights[0])], names[id(weights[1])])

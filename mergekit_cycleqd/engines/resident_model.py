@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.tensor_readers import tensor_reader
 from mergekit_cycleqd.engines.fingerprint import row_sums
 from mergekit_cycleqd.engines.placement import TensorStore, prefetch, room_beside_batches
 from mergekit_cycleqd.genome.family import Family
@@ -146,8 +147,8 @@ class ResidentModel:
         layout = MergeLayout(base, model)
         self._units = layout.units
         self._loaded = layout.loaded
-        start = layout.reader(base)
-        changes = [layout.reader(expert) for expert in experts]
+        start = tensor_reader(layout, base)
+        changes = [tensor_reader(layout, expert) for expert in experts]
         self._slots = []
         for unit in self._units:
             parameter = self._loaded[unit.loaded[0]]

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.family_tensors import lay_out
 from mergekit_cycleqd.checkpoints.genome_tensors import genome_tensor
-from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
-from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout, Reader
+from mergekit_cycleqd.checkpoints.lay_out import lay_out_if_known
+from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.checkpoints.tensor_readers import Reader, missing_tensors, tensor_reader
 from mergekit_cycleqd.errors import first_names
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError
@@ -42,37 +42,15 @@ def verify_model(folder: Path, genome: Genome) -> None:
     built = Checkpoint(str(folder), folder)
     base = Checkpoint.open(genome.family.base_model)
     experts = [open_expert(expert) for expert in genome.family.experts]
-    tensors = _tensors_of(base)
-    if missing := tensors.missing(built):
+    layout = lay_out_if_known(base)
+    if missing := missing_tensors(layout, built):
         raise HubError(f"{folder}: the built model lacks {first_names(missing)} of its base")
     for name in built.headers:
         if not torch.isfinite(built.tensor(name)).all():
             raise HubError(f"{folder}: tensor {name} of the built model has NaN or infinite values")
-    found, *readers = (tensors.reader(model) for model in (built, base, *experts))
-    for name in _spread(tensors.names):
+    found, *readers = (tensor_reader(layout, model) for model in (built, base, *experts))
+    for name in _spread(layout.names):
         _compare_tensor(str(folder), name, genome, found, readers)
-
-
-def _tensors_of(base: Checkpoint) -> MergeLayout | _StoredTensors:
-    try:
-        return MergeLayout(base, lay_out(base, trust=False))
-    except (OSError, ValueError, ImportError):
-        return _StoredTensors(base)
-
-
-class _StoredTensors:
-    """The tensors of a model whose code is in its repository, by the names in its files."""
-
-    def __init__(self, base: Checkpoint) -> None:
-        self.names = list(base.headers)
-
-    def missing(self, model: Checkpoint) -> list[str]:
-        """List the names that a model lacks."""
-        return [name for name in self.names if name not in model.headers]
-
-    def reader(self, model: Checkpoint) -> Reader:
-        """Give the function that reads the tensors of a model."""
-        return model.expert_tensor if isinstance(model, LoRAExpert) else model.tensor
 
 
 def _spread(names: list[str]) -> list[str]:

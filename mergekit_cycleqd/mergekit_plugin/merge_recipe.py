@@ -17,6 +17,7 @@ from mergekit.options import MergeOptions
 
 import mergekit_cycleqd.mergekit_plugin.method  # noqa: F401  (registers the method)
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.lay_out import lay_out_if_known
 from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
 from mergekit_cycleqd.genome.mergekit_config import METHOD
@@ -29,6 +30,7 @@ from mergekit_cycleqd.mergekit_plugin.model_references import (
 )
 from mergekit_cycleqd.mergekit_plugin.processor import copy_processor, without_tokenizer
 from mergekit_cycleqd.mergekit_plugin.recipe_keys import unread_keys
+from mergekit_cycleqd.mergekit_plugin.tied_name import forget_models
 from mergekit_cycleqd.mergekit_plugin.whole_model import WholeModel
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 
@@ -96,6 +98,7 @@ def merge_recipe(
     finally:
         for model in config.referenced_models():  # their files may change before the next merge
             LoaderCache().loaders.pop(model, None)
+        forget_models()
         shutil.rmtree(partial.parent, ignore_errors=True)
 
 
@@ -145,10 +148,10 @@ def _misfits(config: MergeConfiguration, options: MergeOptions) -> Iterator[str]
     base_folder = _safetensors_folder(config.base_model)
     if not base_folder:
         return
-    base = Checkpoint.open(base_folder)
+    layout = lay_out_if_known(Checkpoint.open(base_folder))
     for key, folder in folders.items():
         expert = Checkpoint.open(folder)
-        for fault in mismatches(base, expert):
+        for fault in mismatches(layout, expert):
             yield f"{key}: {expert.name} {fault}"
 
 

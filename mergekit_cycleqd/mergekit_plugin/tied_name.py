@@ -1,19 +1,22 @@
-"""The name of a stored copy of a tied embedding: that of the embedding, so that both stay equal."""
+"""The name of a stored copy of a tied tensor: that of the tensor, so that both stay equal."""
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
 from mergekit.common import ModelReference
 from mergekit.io.tasks import LoaderCache
 from mergekit.merge_methods.base import TensorGroup
-from torch import Tensor
 
-from mergekit_cycleqd.checkpoints.merge_names import described_weights
-from mergekit_cycleqd.checkpoints.tied_head import EMBEDDINGS, head_names, states_tied
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.lay_out import lay_out
+from mergekit_cycleqd.errors import ModelError
 
 
 def draw_name(name: str, group: TensorGroup) -> str:
-    """Give the name that keys the draws of a tensor: its own, but for a copy of an embedding.
+    """Give the name that keys the draws of a tensor: its own, but for a copy of a tied tensor.
 
     transformers ties a stored head to the embedding only if both are equal. With draws of its own
     the head of a mutated model would not be.
@@ -23,27 +26,22 @@ def draw_name(name: str, group: TensorGroup) -> str:
         group: The tensors of that name, of all models of the merge.
     """
     base = group.base.id if group.base is not None else None
-    if not head_names([name]) or not isinstance(base, ModelReference):
+    if not isinstance(base, ModelReference):
         return name
-    config = base.config(trust_remote_code=LoaderCache().trust_remote_code)
-    if not states_tied(config.to_dict()):
-        return name
-    for embedding in map(str, LoaderCache().get(base).index.tensor_paths):
-        if embedding.endswith(EMBEDDINGS) and all(
-            _equals(entry.id, embedding, entry.tensor) for entry in group.entries
-        ):
-            weights = described_weights(config.architectures, config) or []
-            if any(weight.name == embedding for weight in weights):
-                return embedding
-            same = (weight.name for weight in weights if embedding in weight.others)
-            return next(same, embedding)
-    return name
+    cache = LoaderCache()
+    folder = base.local_path(cache.hf_cache_dir, ignore_lora=True)
+    return _copies(Path(folder), cache.trust_remote_code).get(name, name)
 
 
-def _equals(model: ModelReference, name: str, tensor: Tensor) -> bool:
-    """Whether a model has a tensor of that name and content."""
-    loader = LoaderCache().get(model)
-    if name not in loader.index.tensor_paths:
-        return False
-    found = loader.get_tensor(name, device=str(tensor.device))
-    return torch.equal(found.to(tensor.dtype), tensor)
+def forget_models() -> None:
+    """Forget what is known of models, whose files may change before the next merge."""
+    _copies.cache_clear()
+
+
+@lru_cache(maxsize=4)
+def _copies(folder: Path, trust: bool) -> Mapping[str, str]:
+    """Name of the tied tensor by that of each copy. Empty if transformers cannot load the model."""
+    try:
+        return lay_out(Checkpoint(str(folder), folder), trust).copies()
+    except (ModelError, OSError, ValueError, ImportError):
+        return {}

@@ -16,10 +16,11 @@ from mergekit.config import MergeConfiguration
 from mergekit.options import MergeOptions
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.family_tensors import lay_out
+from mergekit_cycleqd.checkpoints.lay_out import lay_out
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
 from mergekit_cycleqd.checkpoints.mergekit_reach import beyond_mergekit
+from mergekit_cycleqd.checkpoints.tensor_readers import missing_tensors
 from mergekit_cycleqd.errors import GenomeError, ModelError, RecipeError, first_names
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.mergekit_plugin.write_model import write_model
@@ -58,7 +59,7 @@ class WholeModel:
         experts = [model for model in models if model != first]
         try:
             base = Checkpoint.open(folders[first])
-            layout = MergeLayout(base, lay_out(base, options.trust_remote_code))
+            layout = lay_out(base, options.trust_remote_code)
         except (ModelError, OSError, ValueError, ImportError):
             return None
         opened = [open_expert(folders[model]) for model in experts]
@@ -110,7 +111,7 @@ class WholeModel:
         Raises:
             ModelError: If the model lacks a tensor of the base.
         """
-        if lacking := self.layout.missing(Checkpoint(str(out), out)):
+        if lacking := missing_tensors(self.layout, Checkpoint(str(out), out)):
             count = f"{len(lacking)} of {len(self.layout.names)}"
             raise ModelError(
                 f"the merged model lacks {count} tensors of the base, such as "

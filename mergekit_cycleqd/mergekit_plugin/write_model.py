@@ -19,6 +19,7 @@ from torch import Tensor
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.genome_tensors import genome_tensor
 from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.tensor_readers import tensor_reader
 from mergekit_cycleqd.genome.genome import Genome
 
 _COPIED = (".json", ".model", ".txt", ".jinja", ".py")
@@ -48,7 +49,7 @@ def write_model(
         ModelError: If a checkpoint lacks a tensor, or a tensor is not finite.
     """
     base, names = layout.base, {stored: name for name, stored in layout.stored_names().items()}
-    readers = [layout.reader(model) for model in (base, *experts)]
+    readers = [tensor_reader(layout, model) for model in (base, *experts)]
     dtype = genome.family.out_dtype or genome.family.dtype
 
     def tensor(stored: str) -> Tensor:

@@ -18,7 +18,7 @@ from mergekit_cycleqd.checkpoints.recipe_models import (
     open_models,
     references,
 )
-from mergekit_cycleqd.errors import ModelError, first_names
+from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.references import is_hub_id, is_remote, parts
 from mergekit_cycleqd.hub.errors import is_passing, one_line
 from mergekit_cycleqd.plan.findings import Finding, checked
@@ -78,30 +78,19 @@ def _architecture(named: Mapping[str, str], described: Mapping[str, Checkpoint])
     experts = {key: expert for key, expert in described.items() if key != BASE}
     if base is None or not experts:
         return [Finding("skipped", "architecture", "needs the base and an expert")]
-    adapters = {key: e for key, e in experts.items() if isinstance(e, LoRAExpert)}
-    renamed = {
-        key: absent
-        for key, adapter in adapters.items()
-        if (absent := sorted(adapter.changed_shapes().keys() - base.headers.keys()))
-    }
+    adapters = sum(isinstance(expert, LoRAExpert) for expert in experts.values())
     agree = []
-    if whole := len(experts) - len(adapters):
+    if whole := len(experts) - adapters:
         tensors = f"names and shapes of all {len(base.headers)} tensors"
         agree.append(f"{tensors} agree in {counted(whole, 'expert')}")
-    if fitting := len(adapters) - len(renamed):
-        agree.append(f"all tensors of {counted(fitting, 'adapter')} fit the base's")
+    if adapters:
+        agree.append(f"all tensors of {counted(adapters, 'adapter')} fit the base's")
     kind = (base.config.get("architectures") or ["unknown"])[0]
     found = [Finding("fault", "architecture", fault) for fault in family_faults(described)]
-    if agree and not found:
+    if not found:
         found = [Finding("ok", "architecture", f"{kind}: {'; '.join(agree)}")]
     if absent := [key for key in named if key not in described]:
         found.append(Finding("skipped", "architecture", f"not compared: {', '.join(absent)}"))
-    for key, names in renamed.items():
-        text = (
-            f"not compared: {key} changes {first_names(names)}, which the base stores under other "
-            "names, or not at all; loading the weights will show it"
-        )
-        found.append(Finding("skipped", "architecture", text))
     return found
 
 

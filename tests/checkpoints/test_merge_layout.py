@@ -13,10 +13,10 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.family_tensors import lay_out
 from mergekit_cycleqd.checkpoints.genome_tensors import genome_tensor
+from mergekit_cycleqd.checkpoints.lay_out import lay_out
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
-from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.tensor_readers import tensor_reader
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
@@ -47,9 +47,10 @@ def as_checked(genome: Genome, folder: Path) -> None:
     """Write what the check before a push expects, under the names by which it is merged."""
     family = genome.family
     base = Checkpoint.open(family.base_model)
-    layout = MergeLayout(base, lay_out(base, trust=False))
+    layout = lay_out(base, trust=False)
     read, *experts = (
-        layout.reader(Checkpoint.open(model)) for model in (family.base_model, *family.experts)
+        tensor_reader(layout, Checkpoint.open(model))
+        for model in (family.base_model, *family.experts)
     )
     tensors = {}
     for name in layout.names:
@@ -92,7 +93,7 @@ def test_a_model_is_the_same_in_memory_on_disk_and_before_a_push(name: str, tmp_
 def test_draws_are_keyed_by_the_names_of_the_files(name: str, tmp_path: Path) -> None:
     _, family = stored_family(RENAMED[name], tmp_path)
     base = Checkpoint.open(family.base_model)
-    layout = MergeLayout(base, lay_out(base, trust=False))
+    layout = lay_out(base, trust=False)
     floating = {key for key, tensor in load_file(tmp_path / "base" / "model.safetensors").items()}
     assert set(layout.names) == floating
 

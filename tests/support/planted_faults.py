@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.genome.family import Family
@@ -188,16 +189,21 @@ def no_device(at: Ground) -> None:
 
 
 def huge_family(at: Ground) -> None:
-    """Models of 1 TB each by their headers, in 512 files that are holes but for these."""
-    shape, end = [2**15, 2**14], 2**31
+    """Models of 600 GB each by their headers, in files that are holes but for these."""
+    config = json.loads((at.base / "config.json").read_text())
+    config |= {"hidden_size": 2**14, "intermediate_size": 2**15, "num_hidden_layers": 96}
+    with torch.device("meta"):
+        tensors = LlamaForCausalLM(LlamaConfig(**config)).state_dict()
     for model in (at.base, *(at.folder / name for name in COLOURS)):
         (model / "model.safetensors").unlink()
+        (model / "config.json").write_text(json.dumps(config))
         weight_map = {}
-        for number in range(512):
-            name = f"model.layers.{number}.mlp.up_proj.weight"
-            weight_map[name] = f"model-{number}.safetensors"
-            header = {name: {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}
-            text = json.dumps(header).encode()
+        for number, (name, tensor) in enumerate(tensors.items()):
+            if name == "lm_head.weight":  # tied
+                continue
+            weight_map[name], end = f"model-{number}.safetensors", 4 * tensor.numel()
+            header = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [0, end]}
+            text = json.dumps({name: header}).encode()
             with (model / weight_map[name]).open("wb") as stream:
                 stream.write(struct.pack("<Q", len(text)) + text)
                 stream.truncate(8 + len(text) + end)
@@ -251,7 +257,7 @@ PLANTED: list[tuple[Callable[[Ground], None], str]] = [
     (no_sandbox, "tasks[0].task: 'mbpp_sandboxed' cannot be loaded: bubblewrap boxes need"),
     (no_database, "tasks[0].task: 'agentbench_db' cannot be loaded: databases need a server"),
     (no_device, "engine.device: cannot use 'cuda:99' here"),
-    (huge_family, "engine.dtype and evolution.mutation: needs 1.1 TB of memory"),
+    (huge_family, "engine.dtype and evolution.mutation: needs 619.1 GB of memory"),
     (disk_too_small, "--out: needs 6.0 TB of disk"),
     (read_only_folder, "--out: the run must be written to /sys/cycleqd-run, and /sys does not"),
     (out_is_a_file, "recipe.yaml is no folder"),
