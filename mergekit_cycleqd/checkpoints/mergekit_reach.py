@@ -15,6 +15,7 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
 from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
 from mergekit_cycleqd.checkpoints.merge_names import DescribedWeight, described_weights
+from mergekit_cycleqd.errors import first_names
 
 
 def beyond_mergekit(layout: MergeLayout, experts: Sequence[Checkpoint]) -> list[str]:
@@ -45,6 +46,20 @@ def beyond_mergekit(layout: MergeLayout, experts: Sequence[Checkpoint]) -> list[
         if weight.name not in merged and (weight.required or found[weight.name])
     ]
     return [*left_out, *(name for name in partial if name not in left_out)]
+
+
+def describe_beyond(layout: MergeLayout, beyond: Sequence[str]) -> str:
+    """Say which tensors mergekit does not merge.
+
+    Args:
+        layout: The tensors of the base.
+        beyond: Result of `beyond_mergekit`.
+    """
+    kind = (layout.base.config.get("architectures") or ["this model"])[0]
+    return (
+        f"mergekit does not merge {len(beyond)} of {len(layout.names)} tensors of {kind} "
+        f"({first_names(beyond)})"
+    )
 
 
 def _times_found(

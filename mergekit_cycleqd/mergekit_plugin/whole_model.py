@@ -19,7 +19,7 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lay_out import lay_out
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
-from mergekit_cycleqd.checkpoints.mergekit_reach import beyond_mergekit
+from mergekit_cycleqd.checkpoints.mergekit_reach import beyond_mergekit, describe_beyond
 from mergekit_cycleqd.checkpoints.tensor_readers import missing_tensors
 from mergekit_cycleqd.errors import GenomeError, ModelError, RecipeError, first_names
 from mergekit_cycleqd.genome.genome import Genome
@@ -68,12 +68,7 @@ class WholeModel:
     @property
     def note(self) -> str:
         """What the user is told about a model that mergekit would not write as a whole."""
-        base, beyond = self.layout.base, self.beyond
-        kind = (base.config.get("architectures") or ["this model"])[0]
-        return (
-            f"mergekit does not merge {len(beyond)} of {len(self.layout.names)} tensors of {kind} "
-            f"({first_names(beyond)})"
-        )
+        return describe_beyond(self.layout, self.beyond)
 
     def write(self, content: Any, out: Path, options: MergeOptions) -> None:
         """Write the model of a recipe without mergekit.

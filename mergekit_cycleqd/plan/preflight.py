@@ -16,6 +16,7 @@ from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.plan.environment import device_findings, publish_findings, worker_findings
 from mergekit_cycleqd.plan.findings import Finding, checked, faults
 from mergekit_cycleqd.plan.memory_and_disk import Written, disk, memory
+from mergekit_cycleqd.plan.merge_route import merge_finding
 from mergekit_cycleqd.plan.model_checks import RecipeModels, download_finding, look_at_models
 from mergekit_cycleqd.plan.model_sizes import Sizes, family_sizes
 from mergekit_cycleqd.plan.tokenizers import compare_tokenizers
@@ -76,6 +77,7 @@ def preflight(path: Path, out: Path) -> Preflight:
         Finding("ok", "recipe", f"{count:,} children over {', '.join(recipe.task_names)}")
     )
     seen.models = look_at_models(recipe, seen.findings)
+    seen.findings.append(merge_finding(recipe, seen.models.described))
     seen.findings += compare_tokenizers(recipe, seen.models.described)
     seen.findings += _tasks(recipe, seen)
     seen.findings += device_findings(recipe)

@@ -11,7 +11,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from mergekit_cycleqd.genome.family import Family
-from tests.support.families import adapted_family
+from tests.support.families import COLOURS, adapted_family, make_family, save_versions
+from tests.support.model_zoo import ZOO
 from tests.support.plans import Plan, plan
 from tests.support.recipes import write_run_recipe
 from tests.support.runs import run_main
@@ -110,3 +111,16 @@ def test_a_cluster_that_is_looked_for_later_is_not_ticked(planned: Planner, fami
     found = planned(family, workers={"kind": "ray", "count": 2}, engine={"device": "cuda:99"})
     mark, text = found.only("workers")
     assert mark == "–" and "is looked for when the run begins" in text
+
+
+@pytest.mark.costly
+def test_a_plan_says_who_writes_the_merged_models(planned: Planner, tmp_path: Path) -> None:
+    llama = make_family(tmp_path / "llama")
+    assert planned(llama).only("merge") == ("✓", "mergekit merges all 20 tensors")
+    cohere = save_versions(ZOO["Cohere"](), tmp_path / "cohere", COLOURS)
+    assert planned(cohere).only("merge") == (
+        "✓",
+        "mergekit does not merge 4 of 18 tensors of CohereForCausalLM "
+        "(model.layers.0.self_attn.k_norm.weight, model.layers.0.self_attn.q_norm.weight and 2 "
+        "more); mergekit-cycleqd writes merged models itself",
+    )
