@@ -15,8 +15,13 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from mergekit_cycleqd.checkpoints.other_weights import (
+    adapter_alone,
+    instead_of_safetensors,
+    weight_file_fault,
+)
 from mergekit_cycleqd.errors import ModelError, first_line
-from mergekit_cycleqd.genome.references import is_hub_id
+from mergekit_cycleqd.genome.references import is_hub_id, is_weight_file
 
 MODEL_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
 
@@ -55,6 +60,8 @@ class Checkpoint:
         folder = Path(reference)
         if os.path.isdir(reference):  # Path.is_dir fails on a name that is too long
             return cls(reference, folder)
+        if is_weight_file(reference):
+            raise ModelError(weight_file_fault(reference))
         if not is_hub_id(reference):
             raise ModelError(f"needs a model folder or a Hub id org/name, got {reference!r}")
         from huggingface_hub import snapshot_download
@@ -76,7 +83,10 @@ class Checkpoint:
         Raises:
             ModelError: If the file is missing or is not JSON.
         """
-        return read_config(self.name, self.folder / "config.json")
+        file = self.folder / "config.json"
+        if not file.is_file() and (alone := adapter_alone(self.name, self.folder)):
+            raise ModelError(f"{self.name}: {alone}")
+        return read_config(self.name, file)
 
     @cached_property
     def headers(self) -> dict[str, TensorHeader]:
@@ -102,9 +112,11 @@ class Checkpoint:
             return sorted(set(shards.values()))
         if (self.folder / "model.safetensors").is_file():
             return ["model.safetensors"]
-        raise ModelError(
-            f"{self.name}: needs model.safetensors or model.safetensors.index.json in {self.folder}"
-        )
+        if alone := adapter_alone(self.name, self.folder):
+            raise ModelError(f"{self.name}: {alone}")
+        needed = "needs model.safetensors or model.safetensors.index.json"
+        got = instead_of_safetensors(os.listdir(self.folder))
+        raise ModelError(f"{self.name}: {needed} in {self.folder}{got}")
 
     def tensor(self, name: str) -> Tensor:
         """Read one tensor onto the CPU, in the dtype that it is stored in."""

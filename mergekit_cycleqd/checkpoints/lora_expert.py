@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -26,13 +27,15 @@ from mergekit_cycleqd.checkpoints.checkpoint import (
     read_config,
     read_header,
 )
+from mergekit_cycleqd.checkpoints.other_weights import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    instead_of_safetensors,
+)
 from mergekit_cycleqd.checkpoints.quantized import check_unquantized
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.references import is_adapted
 from mergekit_cycleqd.merging.low_rank import LowRank
-
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 _FACTOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 _WHOLE = re.compile(r"base_model\.model\.(?P<name>.+)")
@@ -131,7 +134,8 @@ class LoRAExpert(Checkpoint):
 
     def _read_header(self) -> dict[str, TensorHeader]:
         if not (self.adapter / ADAPTER_WEIGHTS).is_file():
-            raise ModelError(f"{self.name}: needs {ADAPTER_WEIGHTS} in {self.adapter}")
+            got = instead_of_safetensors(os.listdir(self.adapter))
+            raise ModelError(f"{self.name}: needs {ADAPTER_WEIGHTS} in {self.adapter}{got}")
         return read_header(self.name, self.adapter, ADAPTER_WEIGHTS)
 
     def _refusal(self, what: str) -> ModelError:

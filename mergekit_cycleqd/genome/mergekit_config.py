@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from mergekit_cycleqd.errors import GenomeError, nearest
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.lineage import Parts, format_lineage, parse_lineage
+from mergekit_cycleqd.genome.references import as_text
 from mergekit_cycleqd.genome.task_vectors import KINDS, PLAIN, TaskVectors
 from mergekit_cycleqd.genome.terms import Term, format_terms, parse_terms
 
@@ -119,7 +120,7 @@ def read_model_recipe(config: Mapping[str, Any]) -> Fields:
         entry = _mapping(model, f"models[{k}]")
         where = f"models[{k}].parameters"
         parameters = _mapping(entry.pop("parameters", None), where)
-        experts.append(str(entry.pop("model", None) or ""))
+        experts.append(_read_model(entry.pop("model", None), f"models[{k}].model"))
         _refuse_rest(entry, f"models[{k}].", ("model", "parameters"))
         weights.append(_read_scalar(parameters.pop("weight", None), float, f"{where}.weight"))
         mutation = _read_scalar(parameters.pop("mutation", ""), str, f"{where}.mutation")
@@ -135,7 +136,7 @@ def read_model_recipe(config: Mapping[str, Any]) -> Fields:
     lineage = _read_scalar(shared.pop("lineage", ""), str, "parameters.lineage")
     _refuse_rest(shared, "parameters.", SHARED_PARAMETERS if ours else ())
     family = Family(
-        base_model=str(config.get("base_model") or ""),
+        base_model=_read_model(config.get("base_model"), "base_model"),
         experts=tuple(experts),
         rank=rank,
         energy=energy,
@@ -150,6 +151,13 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping | None):
         raise GenomeError(f"{where}: must be a mapping, got {value!r:.40}")
     return dict(value or {})
+
+
+def _read_model(value: Any, where: str) -> str:
+    text = as_text(value)
+    if isinstance(text, Mapping):
+        raise GenomeError(f"{where}: must be a text such as base+adapter, got {value!r:.80}")
+    return str(text or "")
 
 
 def _read_dtype(config: Mapping[str, Any], key: str) -> str | None:

@@ -24,14 +24,15 @@ from mergekit_cycleqd.genome.mergekit_config import METHOD
 from mergekit_cycleqd.genome.references import is_hub_id, with_folders
 from mergekit_cycleqd.mergekit_plugin.model_references import (
     nowhere,
-    quantized_folders,
-    refuse_quantized_ids,
+    refuse_unmergeable_ids,
     taken_as_ids,
+    unmergeable_folders,
 )
 from mergekit_cycleqd.mergekit_plugin.processor import copy_processor, without_tokenizer
 from mergekit_cycleqd.mergekit_plugin.recipe_keys import unread_keys
 from mergekit_cycleqd.mergekit_plugin.tied_name import forget_models
 from mergekit_cycleqd.mergekit_plugin.whole_model import WholeModel
+from mergekit_cycleqd.recipe.other_files import not_a_merge
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 
 
@@ -52,6 +53,8 @@ def merge_recipe(
         RecipeError: If the recipe cannot be read or merged, or the folder is not empty.
     """
     content = read_yaml(recipe)
+    if fault := not_a_merge(content):
+        raise RecipeError([f"{recipe}: {fault}"])
     ours = isinstance(content, dict) and content.get("merge_method") == METHOD
     if ours and (unread := list(unread_keys(content))):
         raise RecipeError([f"{recipe}: {fault}" for fault in unread])
@@ -63,7 +66,7 @@ def merge_recipe(
     if config.merge_method not in known:
         hint = nearest(config.merge_method, known)
         raise RecipeError([f"{recipe}: merge_method: no method {config.merge_method!r}{hint}"])
-    faults = [*nowhere(config), *quantized_folders(config)]
+    faults = [*nowhere(config), *unmergeable_folders(config)]
     faults = faults or list(_misfits(config, options))
     if faults:
         raise RecipeError([f"{recipe}: {fault}" for fault in faults])
@@ -73,7 +76,7 @@ def merge_recipe(
     shutil.rmtree(partial.parent, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        refuse_quantized_ids(config, options.trust_remote_code)
+        refuse_unmergeable_ids(config, options.trust_remote_code)
         text = recipe.read_text(encoding="utf-8")
         whole = WholeModel.of(config, options)
         if whole and whole.beyond:

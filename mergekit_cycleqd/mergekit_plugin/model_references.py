@@ -6,24 +6,32 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mergekit.common import ModelReference
+from mergekit.common import ModelPath, ModelReference
 from mergekit.config import MergeConfiguration
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.other_weights import (
+    ADAPTER_CONFIG,
+    adapter_alone,
+    weight_file_fault,
+)
 from mergekit_cycleqd.checkpoints.quantized import (
     quantization_settings,
     quantized_fault,
     refusal,
 )
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.genome.references import is_hub_id
+from mergekit_cycleqd.genome.references import is_hub_id, is_weight_file
 
 
 def nowhere(config: MergeConfiguration) -> Iterator[str]:
     """List the models that are neither a folder nor a possible Hub id, with what is needed."""
     for path, reference in _parts(config):
         if not os.path.isdir(path) and not is_hub_id(reference):
-            yield f"needs a model folder or a Hub id org/name, got {reference!r}"
+            if is_weight_file(path):
+                yield weight_file_fault(path)
+            else:
+                yield f"needs a model folder or a Hub id org/name, got {reference!r}"
 
 
 def taken_as_ids(config: MergeConfiguration) -> str:
@@ -35,34 +43,61 @@ def taken_as_ids(config: MergeConfiguration) -> str:
     return f" (no folder here has the name {' or '.join(sorted(ids))})" if ids else ""
 
 
-def quantized_folders(config: MergeConfiguration) -> list[str]:
-    """List the models in folders that are quantised, a line each. Adapters count by their base."""
+def unmergeable_folders(config: MergeConfiguration) -> list[str]:
+    """List the folders that cannot be merged, a line each: no models at all, or quantised ones.
+
+    An adapter counts by its base.
+    """
     faults: dict[str, str] = {}
     for key, model in _keys(config):
         path = model.model.path
-        if path in faults or not (Path(path) / "config.json").is_file():
+        if path in faults or not os.path.isdir(path):
+            continue
+        found = Checkpoint(path, Path(path))
+        try:
+            _ = found.config
+        except ModelError as error:
+            faults[path] = f"{key}: {error}"
             continue
         try:
-            fault = quantized_fault(Checkpoint(path, Path(path)))
-        except ModelError:  # what cannot be read here mergekit may read, or refuse
+            fault = quantized_fault(found)
+        except ModelError:  # weights that mergekit may read, or refuse
             continue
         if fault:
             faults[path] = f"{key}: {path}: {fault}"
     return list(faults.values())
 
 
-def refuse_quantized_ids(config: MergeConfiguration, trust_remote_code: bool) -> None:
-    """See that no model on the Hub is quantised, by its config.json, before its weights come.
+def refuse_unmergeable_ids(config: MergeConfiguration, trust_remote_code: bool) -> None:
+    """See that no model on the Hub is quantised or an adapter alone, before its weights come.
 
     Raises:
         ModelError: If one is.
     """
     for key, model in _keys(config):
         path = model.model.path
-        if not os.path.isdir(path):
-            for where, method in quantization_settings(model.config(trust_remote_code).to_dict()):
-                fault = refusal(f"{method} ({where} in config.json)")
-                raise ModelError(f"{key}: {path}: {fault}")
+        if os.path.isdir(path):
+            continue
+        try:
+            settings = model.config(trust_remote_code).to_dict()
+        except (OSError, ValueError):
+            if alone := _adapter_on_hub(model.model):
+                raise ModelError(f"{key}: {path}: {alone}") from None
+            raise
+        for where, method in quantization_settings(settings):
+            fault = refusal(f"{method} ({where} in config.json)")
+            raise ModelError(f"{key}: {path}: {fault}")
+
+
+def _adapter_on_hub(model: ModelPath) -> str:
+    """Say how an adapter on the Hub is named; empty if the repo holds none."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        file = hf_hub_download(model.path, ADAPTER_CONFIG, revision=model.revision)
+    except Exception:  # no such repo or file, or no answer; the first error tells more
+        return ""
+    return adapter_alone(str(model), Path(file).parent)
 
 
 def _keys(config: MergeConfiguration) -> Iterator[tuple[str, ModelReference]]:

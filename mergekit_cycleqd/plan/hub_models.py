@@ -17,7 +17,13 @@ from mergekit_cycleqd.checkpoints.checkpoint import (
     TensorHeader,
     read_config,
 )
-from mergekit_cycleqd.checkpoints.lora_expert import ADAPTER_CONFIG, ADAPTER_WEIGHTS, LoRAExpert
+from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
+from mergekit_cycleqd.checkpoints.other_weights import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    adapter_alone,
+    instead_of_safetensors,
+)
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.references import is_hub_id, parts
 from mergekit_cycleqd.hub.errors import is_from_the_hub, one_line, status_of
@@ -33,12 +39,14 @@ class HubRepo:
     Attributes:
         name: The reference in the recipe, with its revision if it has one.
         commit: The commit that the reference means now.
+        paths: Paths of all files.
         sizes: Bytes of each file that would be downloaded, by path.
         missing: Bytes of the files that are not in the cache of this machine.
     """
 
     name: str
     commit: str
+    paths: tuple[str, ...]
     sizes: dict[str, int]
     missing: int
 
@@ -71,7 +79,7 @@ class HubRepo:
             for path, size in sizes.items()
             if not isinstance(try_to_load_from_cache(repo, path, revision=commit), str)
         )
-        return cls(name, commit, sizes, missing)
+        return cls(name, commit, tuple(files), sizes, missing)
 
     def texts(self) -> Path:
         """Download configuration and tokenizer, without weights, and return their folder.
@@ -139,9 +147,11 @@ class RemoteCheckpoint(Checkpoint):
         elif "model.safetensors" in files:
             files = ["model.safetensors"]
         else:
-            raise ModelError(
-                f"{self.name}: needs model.safetensors or model.safetensors.index.json in its repo"
+            fault = adapter_alone(self.name, self.folder) or (
+                "needs model.safetensors or model.safetensors.index.json in its repo"
+                + instead_of_safetensors(self._repo.paths)
             )
+            raise ModelError(f"{self.name}: {fault}")
         found: dict[str, TensorHeader] = {}
         for file in files:
             found |= self._repo.headers(file)
@@ -185,8 +195,9 @@ def adapter_faults(repo: HubRepo | None) -> list[str]:
     """List the files that a repo lacks to be an adapter, one line each. Empty for a folder here."""
     if repo is None:
         return []
-    missing = [name for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS) if name not in repo.sizes]
-    return [f"{repo.name}: needs {name} in its repo" for name in missing]
+    needed = [name for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS) if name not in repo.sizes]
+    got = instead_of_safetensors(repo.paths) if needed == [ADAPTER_WEIGHTS] else ""
+    return [f"{repo.name}: needs {name} in its repo{got}" for name in needed]
 
 
 def cached_model(reference: str) -> Checkpoint | None:

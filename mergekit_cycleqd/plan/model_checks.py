@@ -129,7 +129,8 @@ def _described(
     if lacking:
         faults += [f"{key}: {fault}" for fault in lacking]
         return None
-    if not sum(repo.missing for repo in repos):
+    plain = all(any(path.endswith(".safetensors") for path in repo.paths) for repo in repos)
+    if plain and not sum(repo.missing for repo in repos):
         opened = open_models({key: reference}, faults)
         models.here |= opened
         return opened.get(key)

@@ -12,31 +12,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails
 
 from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.genome.references import as_text
+from mergekit_cycleqd.recipe.other_files import other_kind
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 
 FILL_IN = "FILL IN"
 _WIDTH = 98
 
 
-def _reference(value: Any) -> Any:
-    """A model as mergekit writes it, as text or as a mapping, as text."""
-    if not isinstance(value, Mapping) or set(value) - {"model", "lora"} or "model" not in value:
-        return value
-    parts = []
-    for part in (value["model"], value.get("lora")):
-        if isinstance(part, Mapping) and isinstance(part.get("path"), str):
-            revision = part.get("revision")
-            parts.append(f"{part['path']}@{revision}" if revision else part["path"])
-        elif part is not None:
-            return value
-    return "+".join(parts)
-
-
 def _task(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-_Model = Annotated[str, Field(min_length=1), BeforeValidator(_reference)]
+_Model = Annotated[str, Field(min_length=1), BeforeValidator(as_text)]
 
 
 class _Section(BaseModel):
@@ -86,10 +74,9 @@ def read_evolve(path: Path) -> EvolveFile:
     """
     content = read_yaml(path)
     if not isinstance(content, Mapping) or "genome" not in content:
-        got = "the recipe of a run already" if _is_recipe(content) else "no genome"
-        raise RecipeError(
-            [f"{path}: needs a configuration of mergekit-evolve, with genome and tasks, got {got}"]
-        )
+        needed = "needs a configuration of mergekit-evolve, with genome and tasks"
+        other = other_kind(content, "evolve")
+        raise RecipeError([f"{path}: {needed}{f'; this {other}' if other else ', got no genome'}"])
     try:
         return EvolveFile.model_validate(content)
     except ValidationError as error:
@@ -103,10 +90,6 @@ def _fault(error: ErrorDetails) -> str:
         return f"{where}: is required"
     what = re.sub(r"^\w+ should ", "must ", error["msg"])
     return f"{where}: {what}, got {repr(error['input'])[:60]}"
-
-
-def _is_recipe(content: Any) -> bool:
-    return isinstance(content, Mapping) and "experts" in content
 
 
 def convert(evolve: EvolveFile, source: str) -> str:

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mergekit_cycleqd.errors import RecipeError, nearest
-from mergekit_cycleqd.genome.references import is_adapted
+from mergekit_cycleqd.genome.references import is_adapted, is_weight_file
 from mergekit_cycleqd.recipe.checks import cross_checks
+from mergekit_cycleqd.recipe.other_files import other_kind
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 from mergekit_cycleqd.recipe.tasks import Task
@@ -43,6 +44,8 @@ def parse_recipe(content: Any, path: Path) -> Recipe:
     """
     if not isinstance(content, Mapping):
         raise RecipeError([f"{path}: must hold keys such as base_model, experts and tasks"])
+    if other := other_kind(content, "run"):
+        raise RecipeError([f"{path}: {other}"])
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
@@ -124,7 +127,8 @@ def _with_folders(recipe: Recipe, beside: Path) -> Recipe:
         if is_adapted(reference) and not os.path.isdir(beside / reference):
             return "+".join(map(found, reference.split("+")))
         for candidate in (beside / reference, Path(reference)):
-            if os.path.isdir(candidate):  # and not is_dir, which breaks on a name that is too long
+            # and not Path.is_dir, which breaks on a name that is too long
+            if os.path.isdir(candidate) or is_weight_file(str(candidate)):
                 return str(candidate.resolve())
         return reference
 

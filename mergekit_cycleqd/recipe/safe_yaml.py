@@ -20,6 +20,12 @@ _LARGEST_COPIES = 1_000_000  # characters
 _DEEPEST = 100
 
 
+_CHAINED = (
+    "must hold one YAML document, got {}: put each into a file of its own and merge them in their "
+    "order, or run mergekit-multi, which has mergekit's own methods"
+)
+
+
 def read_yaml(path: Path) -> Any:
     """The plain content of a YAML file.
 
@@ -33,21 +39,25 @@ def read_yaml(path: Path) -> Any:
     except (OSError, UnicodeError) as error:
         raise RecipeError([f"{path}: cannot be read: {error}"]) from None
     try:
-        _refuse_depths(text)
+        documents = _count_documents(text)
+        if documents > 1:
+            raise RecipeError([f"{path}: {_CHAINED.format(documents)}"])
         return _Loader(text).get_single_data()
     except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
         reason = " ".join(str(error).split())  # PyYAML lets errors of Python's own types through
         raise RecipeError([f"{path}: is not YAML: {reason}"]) from None
 
 
-def _refuse_depths(text: str) -> None:
-    """See that composing the nodes, which is recursive, cannot go too deep."""
-    depth = 0
+def _count_documents(text: str) -> int:
+    """Count the documents, and see that composing them, which is recursive, cannot go too deep."""
+    depth = documents = 0
     for event in yaml.parse(text, _SafeLoader):
+        documents += isinstance(event, yaml.DocumentStartEvent)
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
             raise yaml.composer.ComposerError(None, None, f"it is nested more than {_DEEPEST} deep")
+    return documents
 
 
 class _Loader(_SafeLoader):  # type: ignore[misc]

@@ -277,6 +277,66 @@ def test_an_adapter_on_the_hub_that_cannot_work_is_named_before_a_download(
     assert message in text and not weights_moved(hub)
 
 
+def adapter_alone(hub: Hub) -> str:
+    hub.api().create_repo("lab/alone")
+    settings = b'{"peft_type": "LORA", "base_model_name_or_path": "lab/base"}'
+    files = [CommitOperationAdd("adapter_config.json", settings)]
+    files.append(CommitOperationAdd("adapter_model.safetensors", b"x" * 100))
+    hub.api().create_commit("lab/alone", files, commit_message="an adapter")
+    return "lab/alone"
+
+
+def weights_of_pytorch(hub: Hub) -> str:
+    hub.api().create_repo("lab/bin")
+    files = [CommitOperationAdd("config.json", hub.content("lab/base")["config.json"])]
+    files.append(CommitOperationAdd("pytorch_model.bin", b"x" * 100))
+    hub.api().create_commit("lab/bin", files, commit_message="a model of old")
+    return "lab/bin"
+
+
+def adapter_of_pytorch(hub: Hub) -> str:
+    hub.api().create_repo("lab/abin")
+    files = [CommitOperationAdd("adapter_config.json", b"{}")]
+    files.append(CommitOperationAdd("adapter_model.bin", b"x" * 100))
+    hub.api().create_commit("lab/abin", files, commit_message="an adapter of old")
+    return "lab/base+lab/abin"
+
+
+ALONE = "is an adapter and no model: as an expert it is written behind its base, lab/base+lab/alone"
+
+
+@pytest.mark.parametrize(
+    ("put", "message"),
+    [
+        (adapter_alone, f"lab/alone: {ALONE}"),
+        (weights_of_pytorch, "in its repo, got pytorch_model.bin, weights as PyTorch saves them; "),
+        (
+            adapter_of_pytorch,
+            "in its repo, got adapter_model.bin, an adapter as PyTorch saves it; ",
+        ),
+    ],
+)
+def test_other_weights_on_the_hub_are_told_with_a_way_out(
+    put: Callable[[Hub], str],
+    message: str,
+    hub: Hub,
+    published: Family,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    family = Family(published.base_model, (published.experts[0], put(hub), published.experts[2]))
+    recipe = write_run_recipe(tmp_path / "recipe.yaml", family)
+    for _ in range(2):  # the second time all but the weights is in the cache
+        mark, text = plans.plan(recipe, capsys, monkeypatch).only("models")
+        assert mark == "✗" and text.startswith(f"{EXPERT}: ") and message in text
+    if put is adapter_alone:
+        merged = tmp_path / "model.yaml"
+        merged.write_text(Genome.uniform(family).to_yaml())
+        assert run_main("merge", merged, tmp_path / "out", "--quiet") == 2
+        assert f"error: {merged}: models[1].model: lab/alone: {ALONE}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])
 def test_a_quantised_expert_on_the_hub_is_refused_before_a_download(
     told: bool,

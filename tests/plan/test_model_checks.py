@@ -121,6 +121,6 @@ def test_a_plan_says_who_writes_the_merged_models(planned: Planner, tmp_path: Pa
     assert planned(cohere).only("merge") == (
         "✓",
         "mergekit does not merge 4 of 18 tensors of CohereForCausalLM "
-        "(model.layers.0.self_attn.k_norm.weight, model.layers.0.self_attn.q_norm.weight and 2 "
+        "(model.layers.0.self_attn.q_norm.weight, model.layers.0.self_attn.k_norm.weight and 2 "
         "more); mergekit-cycleqd writes merged models itself",
     )

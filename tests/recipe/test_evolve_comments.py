@@ -172,7 +172,7 @@ def test_a_bad_genome_is_one_line_with_its_key(
     ("content", "line"),
     [
         ({"tasks": ["one"]}, "got no genome"),
-        ({"experts": [], "tasks": []}, "got the recipe of a run already"),
+        ({"experts": [], "tasks": []}, "this is the recipe of a run"),
         ([], "got no genome"),
         ({"genome": GENOME}, "tasks: is required"),
         ({"genome": GENOME, "tasks": ["one"], "limit": 0}, "limit: "),

@@ -119,6 +119,27 @@ def test_all_of_a_full_file_is_carried_over_or_named(file: Path) -> None:
         assert not task.apply_chat_template
 
 
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ({"model": "org/base", "lora": "org/adapter@v3"}, "org/base+org/adapter@v3"),
+        ({"model": "org/os"}, "org/os"),
+        ({"model": "org/os", "lora": None}, "org/os"),
+        ({"model": "org/base", "lora": {"path": "org/b"}}, "org/base+org/b"),
+        ({"model": {"path": "org/base"}, "lora": "org/b"}, "org/base+org/b"),
+    ],
+    ids=str,
+)
+def test_a_model_may_be_written_in_any_of_mergekits_forms(form: Any, text: str, file: Path) -> None:
+    models = [{"model": "org/base"}, "org/coding", form]
+    content = changed(PLAIN, "genome", models=models, base_model={"model": "org/base"})
+    content["tasks"] = ["a", "b"]
+    file.write_text(filled(recipe(content, file), "a", "b"))
+    found = load_recipe(file)
+    assert found.base_model == "org/base"
+    assert [expert.model for expert in found.experts] == ["org/coding", text]
+
+
 def test_nothing_is_loaded_before_it_was_filled_in(file: Path) -> None:
     content = changed(PLAIN, "genome", merge_method="linear", base_model=None)
     text = recipe(content, file)
@@ -174,7 +195,7 @@ BAD = {
     "tasks[0].weight: must be": changed(PLAIN, tasks=[{"name": "a", "weight": "much"}]),
     "limit: must be": changed(PLAIN, limit="all"),
     "needs a configuration of mergekit-evolve, with genome and tasks, got no genome": {"a": 1},
-    "got the recipe of a run already": {"experts": []},
+    "this is the recipe of a run": {"experts": []},
 }
 
 
