@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,9 @@ _UNSAFE = frozenset({"humaneval_plus"})
 
 
 _BOOTSTRAPS = 1000
+
+
+_IN_PROCESS = "DISABLE_MULTIPROC"  # a variable of lm-eval
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class ScoredTask:
         start = time.monotonic()
         for task in self.loaded["tasks"].values():
             task.set_fewshot_seed(seed=FEWSHOT_SEED)  # the same examples for every model
-        with redirect_stdout(sys.stderr):  # lm-eval prints while it bootstraps
+        with _bootstraps_quietly():
             found = evaluate(
                 lm,
                 dict(self.loaded),
@@ -93,6 +97,34 @@ class ScoredTask:
             samples=results["sample_len"],
             seconds=round(time.monotonic() - start, 3),
         )
+
+
+@contextmanager
+def _bootstraps_quietly() -> Iterator[None]:
+    """Let lm-eval bootstrap in this process, without the line that it prints for each metric.
+
+    The draws are the same as in a pool of processes. With so few, one process would do them all.
+    """
+    with ExitStack() as stack:
+        if _IN_PROCESS not in os.environ:
+            os.environ[_IN_PROCESS] = "1"
+            stack.callback(os.environ.pop, _IN_PROCESS)
+        stack.enter_context(redirect_stdout(_Said()))
+        yield
+
+
+class _Said(io.TextIOBase):
+    """What tasks print goes to stderr, without lm-eval's words on bootstrapping."""
+
+    def __init__(self) -> None:
+        self._hides = False
+
+    def write(self, text: str) -> int:
+        self._hides |= text.startswith("bootstrapping for stddev")
+        if not self._hides:
+            return sys.stderr.write(text)
+        self._hides = not text.endswith("\n")
+        return len(text)
 
 
 def _scores(results: Mapping[str, Any]) -> list[tuple[str, tuple[float, float | None]]]:
