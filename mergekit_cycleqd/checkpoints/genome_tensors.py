@@ -13,7 +13,13 @@ from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.model_tensor import TensorNumbers, merge_tensor_once
 
 
-def genome_tensor(name: str, genome: Genome, start: Tensor, experts: Sequence[Reader]) -> Tensor:
+def genome_tensor(
+    name: str,
+    genome: Genome,
+    start: Tensor,
+    experts: Sequence[Reader],
+    dtype: torch.dtype | None = None,
+) -> Tensor:
     """Compute one tensor of a genome's model, as the search does.
 
     Args:
@@ -21,15 +27,16 @@ def genome_tensor(name: str, genome: Genome, start: Tensor, experts: Sequence[Re
         genome: The model.
         start: The base's tensor, on the device of the arithmetic.
         experts: Functions that read the experts, in the order of the genome's weights.
+        dtype: Dtype of the result; None for the family's dtype, or that of `start`.
 
     Returns:
-        The merged tensor, of the shape of `start` and in the family's dtype.
+        The merged tensor, of the shape of `start`.
     """
     family = genome.family
     if family.dtype:
         start = start.to(getattr(torch, family.dtype))
     expert_tensors = [_in_dtype(read(name), start) for read in experts]
-    out = torch.empty_like(start, memory_format=torch.contiguous_format)
+    out = torch.empty(start.shape, dtype=dtype or start.dtype, device=start.device)
     merge_tensor_once(
         out, name, start, expert_tensors, TensorNumbers.of(genome), family.task_vectors
     )

@@ -36,6 +36,12 @@ class MergeUnit:
     loaded: tuple[str, ...]
     assemble: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
 
+    def loaded_tensors(self, tensor: Callable[[str], Tensor]) -> Mapping[str, Tensor]:
+        """Make the loaded tensors, by loaded name, of a function that gives merged ones by name."""
+        if self.assemble is None:
+            return {self.loaded[0]: tensor(self.names[0])}
+        return self.assemble({name: tensor(name) for name in self.names})
+
 
 class MergeLayout:
     """The tensors of a family as they are merged, and their places in a loaded model.

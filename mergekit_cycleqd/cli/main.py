@@ -17,6 +17,7 @@ from mergekit_cycleqd.cli.report import report
 from mergekit_cycleqd.cli.run import run
 from mergekit_cycleqd.cli.sandbox import sandbox
 from mergekit_cycleqd.cli.tasks import tasks
+from mergekit_cycleqd.cli.verify import verify
 
 
 class _Commands(click.Group):
@@ -42,6 +43,7 @@ for _command in (
     run,
     plan,
     merge,
+    verify,
     report,
     evaluate,
     push,

@@ -22,5 +22,12 @@ class ModelEngine(ABC):
     def load(self, genome: Genome) -> None:
         """Replace the weights by those of `genome`."""
 
+    def verify(self, genome: Genome) -> None:  # noqa: B027  (not every engine can)
+        """Compare the model in memory, which is `genome`, with the files of base and experts.
+
+        Raises:
+            ModelError: If a tensor is another than the recipe describes.
+        """
+
     def close(self) -> None:  # noqa: B027  (most engines end with their process)
         """Release what the engine holds outside this process."""

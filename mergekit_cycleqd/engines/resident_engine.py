@@ -9,7 +9,9 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.base import ModelEngine
 from mergekit_cycleqd.engines.device import devices_of
 from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, OutOfMemory, describe_shortage
+from mergekit_cycleqd.engines.resident_check import compare_resident, some_units
 from mergekit_cycleqd.engines.resident_model import ResidentModel
+from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.recipe.engine import Engine
@@ -61,6 +63,22 @@ class ResidentEngine(ModelEngine):
                 self._resident.load(genome)
                 return
         raise OutOfMemory(self._does_not_fit("the weights of a genome do", str(guard.ran_out)))
+
+    def verify(self, genome: Genome) -> None:
+        """Compare some tensors in memory with those that the files of base and experts give.
+
+        Raises:
+            ModelError: If a tensor is another than the recipe describes.
+        """
+        layout = self._resident.layout
+        base, experts = self._checkpoints
+        for found in compare_resident(layout, experts, layout.loaded, genome, some_units(layout)):
+            if not found.agrees:
+                raise ModelError(
+                    f"{base.name}: the model in memory is not the one that its recipe describes; "
+                    f"tensor {found}. Please report this, with the output of "
+                    "mergekit-cycleqd verify"
+                )
 
     def _does_not_fit(self, what: str, reason: str) -> str:
         needed = describe_shortage(self._devices, *self._checkpoints)

@@ -144,7 +144,7 @@ class ResidentModel:
         self._home = TensorStore(room)
         self._leading = (0, 0.0)
         self._replays: defaultdict[Family, Replays] = defaultdict(Replays)
-        layout = MergeLayout(base, model)
+        self.layout = layout = MergeLayout(base, model)
         self._units = layout.units
         self._loaded = layout.loaded
         start = tensor_reader(layout, base)

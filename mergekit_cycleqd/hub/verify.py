@@ -16,15 +16,13 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.genome_tensors import genome_tensor
 from mergekit_cycleqd.checkpoints.lay_out import lay_out_if_known
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.checkpoints.tensor_difference import TensorDifference
 from mergekit_cycleqd.checkpoints.tensor_readers import Reader, missing_tensors, tensor_reader
 from mergekit_cycleqd.errors import first_names
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError
 
 SPREAD = 12  # number of tensors that are computed again
-_OF_CHANGE = 0.02  # tolerance as a share of the change; LoRA products and rounding differ by less
-_OF_BASE = {torch.float32: 1e-6, torch.float64: 1e-12}  # rounding, relative to the base's norm
-_OF_BASE_SHORT = 1e-4
 
 
 @torch.no_grad()
@@ -66,14 +64,10 @@ def _compare_tensor(
     read, *experts = readers
     found, start = read_built(name), read(name)
     assert isinstance(start, Tensor) and isinstance(found, Tensor)
-    if not found.is_floating_point() or found.shape != start.shape:
-        return
-    expected = genome_tensor(name, genome, start, experts).to(found.dtype).double()
-    change = torch.linalg.vector_norm(expected - start.double())
-    tolerance = _OF_BASE.get(found.dtype, _OF_BASE_SHORT) * torch.linalg.vector_norm(start.double())
-    difference = torch.linalg.vector_norm(found.double() - expected)
-    if difference > _OF_CHANGE * change + tolerance:
+    expected = genome_tensor(name, genome, start, experts)
+    apart = TensorDifference.of(name, found, expected, start)
+    if not apart.agrees:
         raise HubError(
             f"{built}: tensor {name} of the built model is not the recipe's: apart by "
-            f"{float(difference):.3g}, of a change of {float(change):.3g}"
+            f"{apart.difference:.3g}, of a change of {apart.change:.3g}"
         )

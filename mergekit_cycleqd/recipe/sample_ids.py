@@ -61,6 +61,15 @@ class SampleIds:
             (ours if _end(ours[-1]) < first else theirs).pop()
         return None
 
+    def first(self, count: int) -> SampleIds:
+        """The smallest `count` numbers, of a task that has so many."""
+        spans: list[tuple[int, int | None]] = []
+        for first, last in reversed(_joined(self.spans)):
+            taken = sum(end - start + 1 for start, end in spans if end is not None)
+            if taken < count:
+                spans.append((first, int(min(_end((first, last)), first + count - taken - 1))))
+        return SampleIds(tuple(spans))
+
     def resolve(self, documents: int) -> list[int]:
         """The numbers themselves, ascending, for a task with so many documents.
 

@@ -40,6 +40,7 @@ class Evaluator:
         self._checkpoints = (base, tuple(experts))
         self._harness = harness
         self._engine: ModelEngine | None = None
+        self._verified = False
 
     @classmethod
     def open(cls, recipe: Recipe) -> Evaluator:
@@ -68,6 +69,7 @@ class Evaluator:
         for _ in range(ATTEMPTS):
             try:
                 engine.load(job.genome)
+                self._verify(engine, job.genome)
                 scores = self._harness.evaluate(
                     engine.model, job.split, job.thresholds, repeat=job.repeat
                 )
@@ -110,6 +112,16 @@ class Evaluator:
         """Release what the engine holds outside this process."""
         if self._engine is not None:
             self._engine.close()
+
+    def _verify(self, engine: ModelEngine, genome: Genome) -> None:
+        """Check the first mutated model, before it is scored.
+
+        Raises:
+            ModelError: If it is not the one that its recipe describes.
+        """
+        if not self._verified and (genome.terms or genome.lineage):
+            engine.verify(genome)
+            self._verified = True
 
     def _loaded(self) -> ModelEngine:
         if self._engine is None:

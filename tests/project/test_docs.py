@@ -236,7 +236,7 @@ def test_the_tutorial_runs_from_its_files_to_a_model_that_loads(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     printed = run_page("docs/tutorial.md", capsys)
-    assert len(printed) == 5
+    assert len(printed) == 6 and "the same model" in printed[-1]
     assert (workspace / "runs/recipe/summary.md").read_text() in printed[1]
     assert (workspace / "runs/recipe/report/report.html").exists()
     assert (workspace / "my-model/config.json").exists()
