@@ -12,7 +12,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from mergekit_cycleqd.checkpoints.checkpoint import (
     read_config,
     read_header,
 )
+from mergekit_cycleqd.checkpoints.lora_file import Change, read_changes
 from mergekit_cycleqd.checkpoints.other_weights import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -36,9 +38,6 @@ from mergekit_cycleqd.checkpoints.quantized import check_unquantized
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.references import is_adapted
 from mergekit_cycleqd.merging.low_rank import LowRank
-
-_FACTOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
-_WHOLE = re.compile(r"base_model\.model\.(?P<name>.+)")
 
 _INITS = (True, False, "gaussian", "eva", "orthogonal")  # all other ways change the base's weights
 
@@ -106,27 +105,47 @@ class LoRAExpert(Checkpoint):
         return settings
 
     @cached_property
-    def _stored(self) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-        """Keys of the weight file: A and B of each changed tensor, and whole tensors, by name.
+    def _changes(self) -> dict[str, Change]:
+        """What the weight file holds, by the tensor's name in a loaded model.
 
         Raises:
-            ModelError: If the file is missing or broken, or has other tensors.
+            ModelError: If the file is missing or broken, or has other things than plain LoRA.
         """
-        factors: dict[str, dict[str, str]] = {}
-        whole: dict[str, str] = {}
-        for key in self._shapes:
-            if match := _FACTOR.fullmatch(key):
-                factors.setdefault(match["module"] + ".weight", {})[match["side"]] = key
-            elif (match := _WHOLE.fullmatch(key)) and not re.search(
-                "lora_|base_layer|token_adapter|trainable_tokens", key
-            ):
-                whole[match["name"].replace(".modules_to_save.", ".")] = key
-            else:
-                raise self._refusal(key)
-        for name, sides in factors.items():
-            if len(sides) < 2:
+        transposed = bool(self.settings.get("fan_in_fan_out"))
+        changes, others = read_changes(self._shapes, transposed=transposed)
+        if others:
+            raise self._refusal(others[0])
+        for name, change in changes.items():
+            if len(change.factors) == 1:
                 raise ModelError(f"{self.name}: needs lora_A and lora_B for {name}, got one")
-        return factors, whole
+            fits = change.factor_shape(self._shapes)
+            if change.factors and fits is None:
+                a, b = (list(self._shapes[change.factors[side]]) for side in "AB")
+                raise self._refusal(f"{name} with lora_A {a} and lora_B {b}")
+            if fits is not None and change.whole and self._shapes[change.whole] != fits:
+                whole = list(self._shapes[change.whole])
+                raise self._refusal(f"{name} of {whole} with factors of {list(fits)}")
+        kept = {name: self._without_copy(name, change) for name, change in changes.items()}
+        return {name: change for name, change in kept.items() if change.factors or change.whole}
+
+    def _without_copy(self, name: str, change: Change) -> Change:
+        """Leave out a whole tensor that is a copy of the base's, as far as both are here."""
+        if change.whole is None or name not in self.headers or not self.is_here(name):
+            return change
+        if self.headers[name].shape != self._shapes[change.whole]:
+            return change
+        ours, (theirs,) = super().tensor(name), self._read([change.whole])
+        same = torch.equal(ours.to(theirs.dtype), theirs)  # it may be stored with fewer bits
+        return replace(change, whole=None) if same else change
+
+    def is_here(self, stored: str) -> bool:
+        """Whether a stored tensor of the base and the adapter's weights can be read."""
+        file = self.folder / self.headers[stored].file
+        return file.is_file() and (self.adapter / ADAPTER_WEIGHTS).is_file()
+
+    def _read(self, keys: Sequence[str]) -> list[Tensor]:
+        with safe_open(self.adapter / ADAPTER_WEIGHTS, framework="pt") as file:
+            return [file.get_tensor(key) for key in keys]
 
     @cached_property
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -140,8 +159,9 @@ class LoRAExpert(Checkpoint):
 
     def _refusal(self, what: str) -> ModelError:
         return ModelError(
-            f"{self.name}: needs an adapter of plain LoRA on linear layers, got {what}; merge it "
-            "into its base with PEFT's merge_and_unload, save that, and name the folder"
+            f"{self.name}: needs an adapter of plain LoRA on linear layers or embeddings, got "
+            f"{what}; merge it into its base with PEFT's merge_and_unload, save that, and name the "
+            "folder"
         )
 
     def changed_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -150,15 +170,10 @@ class LoRAExpert(Checkpoint):
         Raises:
             ModelError: If the adapter cannot be read, or is not plain LoRA.
         """
-        transposed = bool(self.settings.get("fan_in_fan_out"))
-        factors, whole = self._stored
-        shapes = {name: self._shapes[key] for name, key in whole.items()}
-        for name, sides in factors.items():
-            a, b = self._shapes[sides["A"]], self._shapes[sides["B"]]
-            if len(a) != 2 or len(b) != 2 or a[0] != b[1]:
-                raise self._refusal(f"{name} with lora_A {list(a)} and lora_B {list(b)}")
-            shapes[name] = (a[1], b[0]) if transposed else (b[0], a[1])
-        return shapes
+        return {
+            name: change.factor_shape(self._shapes) or self._shapes[change.whole or ""]
+            for name, change in self._changes.items()
+        }
 
     def check(self) -> None:
         """Compare the adapter with the headers of its base.
@@ -188,20 +203,20 @@ class LoRAExpert(Checkpoint):
         Raises:
             ModelError: If there are NaN or infinite values.
         """
-        factors, whole = self._stored
-        keys = [factors[name]["A"], factors[name]["B"]] if name in factors else []
-        keys = [whole[name]] if name in whole else keys
-        with safe_open(self.adapter / ADAPTER_WEIGHTS, framework="pt") as file:
-            tensors: list[Tensor] = [file.get_tensor(key) for key in keys]
+        change = self._changes.get(name)
+        if change is None:
+            return None
+        keys = [change.factors[side] for side in "AB" if change.factors]
+        tensors = self._read([*keys, change.whole] if change.whole else keys)
         if not all(torch.isfinite(tensor).all() for tensor in tensors):
             raise ModelError(f"{self.name}: tensor {name} has NaN or infinite values")
-        if len(tensors) < 2:
-            return tensors[0] if tensors else None
-        a, b = tensors
+        if not change.factors:
+            return tensors[0]
+        a, b, *whole = tensors
         scaling = self._scaling(name.removesuffix(".weight"), rank=a.shape[0])
-        if self.settings.get("fan_in_fan_out"):
-            return LowRank(a.T, b.T, scaling)
-        return LowRank(b, a, scaling)
+        up, down = (a.T, b.T) if change.transposed else (b, a)
+        product = LowRank(up, down, scaling)
+        return _added(whole[0], product) if whole else product
 
     def _scaling(self, module: str, rank: int) -> float:
         alphas: Mapping[str, float] = self.settings.get("alpha_pattern") or {}
@@ -217,8 +232,7 @@ class LoRAExpert(Checkpoint):
         base = super().tensor(name)
         if changed is None:
             return base
-        exact = torch.promote_types(base.dtype, torch.float32)
-        return (base.to(exact) + changed.product(exact)).to(base.dtype)
+        return _added(base, changed).to(base.dtype)
 
     def fingerprint(self) -> str:
         """Compute 16 hex digits from the base's fingerprint and the adapter's content."""
@@ -226,6 +240,12 @@ class LoRAExpert(Checkpoint):
         digest.update(json.dumps(self.settings, sort_keys=True).encode())
         digest.update((self.adapter / ADAPTER_WEIGHTS).read_bytes())
         return digest.hexdigest()[:16]
+
+
+def _added(tensor: Tensor, change: LowRank) -> Tensor:
+    """Add a change to a tensor, in float32 or more."""
+    exact = torch.promote_types(tensor.dtype, torch.float32)
+    return tensor.to(exact) + change.product(exact)
 
 
 def open_expert(reference: str) -> Checkpoint:

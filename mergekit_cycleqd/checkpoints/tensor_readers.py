@@ -122,6 +122,8 @@ def _adapter_reader(layout: Layout, expert: LoRAExpert) -> Reader:
         if name in layout.counters:
             continue
         copies = [copy for copy, kept in layout.tied.items() if name in (copy, kept)]
+        if copies and _is_copy(layout, expert, name):
+            continue
         if copies:
             raise ModelError(_tied_fault(expert, name, copies[0]))
         merged = places.get(name) or (name if name in layout.shapes else None)
@@ -133,6 +135,16 @@ def _adapter_reader(layout: Layout, expert: LoRAExpert) -> Reader:
             )
         by_name[merged] = name
     return lambda name: expert.expert_tensor(by_name[name]) if name in by_name else None
+
+
+def _is_copy(layout: Layout, expert: LoRAExpert, name: str) -> bool:
+    """Whether an adapter stores a tied tensor as the base has it. Weights elsewhere may be so."""
+    stored = next(iter(layout.sources(layout.base)[layout.tied.get(name, name)])).name
+    if not expert.is_here(stored):
+        return True
+    change = expert.expert_tensor(name)
+    base = layout.base.tensor(stored)
+    return isinstance(change, Tensor) and torch.equal(base.to(change.dtype), change)
 
 
 def _tied_fault(expert: LoRAExpert, name: str, copy: str) -> str:

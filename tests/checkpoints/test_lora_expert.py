@@ -84,12 +84,16 @@ def test_its_tensors_are_those_that_peft_merges(kind: str, family: Family, tmp_p
         assert torch.allclose(expert.tensor(name), merged[name], atol=1e-6), name
 
 
-def test_layers_that_store_their_weight_the_other_way_round(tmp_path: Path) -> None:
+@pytest.mark.parametrize("targets", [["c_attn"], ["c_attn", "wpe"]], ids=str)
+def test_layers_that_store_their_weight_the_other_way_round(
+    targets: list[str], tmp_path: Path
+) -> None:
+    """Those of GPT-2 do, but not its table of positions."""
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=8)
     GPT2LMHeadModel(config).save_pretrained(tmp_path / "base")
     base = str(tmp_path / "base")
-    adapter = make_adapter(base, tmp_path / "a", target_modules=["c_attn"], fan_in_fan_out=True)
+    adapter = make_adapter(base, tmp_path / "a", target_modules=targets, fan_in_fan_out=True)
     model = AutoModelForCausalLM.from_pretrained(base)
     merged = PeftModel.from_pretrained(model, adapter).merge_and_unload().state_dict()
     expert = open_expert(f"{base}+{adapter}")
@@ -180,7 +184,9 @@ def test_what_cannot_be_held_is_refused_at_once(what: str, family: Family, tmp_p
 @pytest.mark.parametrize(
     ("key", "shape", "message"),
     [
-        ("model.embed_tokens.lora_embedding_A", (4, 63), "got base_model.model.model.embed_tokens"),
+        ("model.embed_tokens.lora_embedding_A", (4, 63), "needs lora_A and lora_B for model.embed"),
+        ("model.embed_tokens.token_adapter.trainable_tokens_delta", (2, 32), "got base_model"),
+        ("model.layers.0.mlp.up_proj.base_layer.weight", (9, 9), r"of \[9, 9\] with factors of"),
         ("model.layers.0.mlp.up_proj.lora_magnitude_vector", (48,), "magnitude_vector"),
         ("model.norm.weight", (33,), r"must have the shape of the base's, \[32\], got \[33\]"),
         ("model.layers.0.mlp.gate_proj.lora_A.weight", (4, 32), "needs lora_A and lora_B"),

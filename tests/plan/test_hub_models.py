@@ -18,7 +18,7 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.run.prepare import prepare
 from tests.support import plans, published_runs
-from tests.support.families import adapted_family
+from tests.support.families import adapted_family, make_adapter_with_embeddings
 from tests.support.hub import server
 from tests.support.hub.server import Hub
 from tests.support.planted_faults import (
@@ -246,6 +246,22 @@ def test_adapters_on_the_hub_are_held_against_the_base_without_its_weights(
     assert (
         "of models are in the cache" in plans.plan(recipe, capsys, monkeypatch).only("download")[1]
     )
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_copy_of_tied_embeddings_on_the_hub_is_no_fault_before_it_can_be_compared(
+    hub: Hub,
+    family: Family,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    adapter = make_adapter_with_embeddings(family.base_model, tmp_path / "adapter")
+    experts = (f"{family.base_model}+{adapter}", *family.experts[1:])
+    published = published_runs.put_on_hub(hub, Family(family.base_model, experts))
+    recipe = write_run_recipe(tmp_path / "recipe.yaml", published)
+    assert plans.plan(recipe, capsys, monkeypatch).code == 0 and not weights_moved(hub)
+    assert plans.plan(recipe, capsys, monkeypatch, "--download").code == 0
 
 
 def dora(adapter: Path) -> None:

@@ -115,6 +115,16 @@ def make_adapter(base: str, folder: Path, seed: int = 0, **settings: Any) -> Pat
     return folder
 
 
+def make_adapter_with_embeddings(base: str, folder: Path) -> Path:
+    """Save an adapter of other layers that PEFT was told to save with the base's embeddings."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"]))
+    shake(adapted, 0.2)
+    adapted.save_pretrained(folder, save_embedding_layers=True)
+    return folder
+
+
 def adapted_family(family: Family, folder: Path, **settings: Any) -> Family:
     """The family with two of its experts in the form of adapters."""
     first, second = (
