@@ -2,8 +2,7 @@
 
 Singular vectors of two close values are known up to the precision of the decomposition over their
 relative gap (Davis and Kahan, 1970). A mutation scales both by different draws. So its result is
-known to the same precision. Inside a cluster of equal values it is not known at all, unless all of
-the cluster share a draw.
+known to the same precision. Values with a gap of at most 1e-9 share a draw.
 """
 
 from __future__ import annotations
@@ -17,8 +16,12 @@ from mergekit_cycleqd.merging.directions import directions
 from mergekit_cycleqd.merging.kernel import LeadingDirections, Share, merge_into
 
 GAPS = (1e-4, 1e-6, 1e-8, 1e-10, 1e-12, 1e-14, 0.0)
+_SHARED = 1e-9  # values with no larger gap share a draw
 _FACTOR = 16.0
-"""Forty times what one thread and two of a CPU differed by, at gaps of 1e-10 to 1e-14."""
+"""Forty times what one thread and two of a CPU differed by, at gaps of 1e-10 to 1e-14.
+
+(Before close values shared a draw.)
+"""
 
 _STORED = 1e-6  # vectors are stored in float32
 
@@ -52,7 +55,7 @@ def mutated(tau: Tensor) -> Tensor:
 def bound(gap: float) -> float:
     """Bound the relative difference of two mutated tensors at a relative gap."""
     rounding = torch.finfo(torch.float64).eps
-    return min(2.0, _STORED + _FACTOR * rounding / gap) if gap else 2.0
+    return _STORED if gap <= _SHARED else _STORED + _FACTOR * rounding / gap
 
 
 def measure(setting: Setting) -> None:

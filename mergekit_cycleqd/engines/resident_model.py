@@ -64,7 +64,7 @@ class _Slot:
         ]
         found = transform_experts(task_vectors, self.base.to(device), here, cache.directions)
         narrow = (
-            expert_tensor.to(dtype) if isinstance(expert_tensor, LowRank) else expert_tensor
+            expert_tensor.kept_in(dtype) if isinstance(expert_tensor, LowRank) else expert_tensor
             for expert_tensor in found
         )
         keep = partial(home.keep, device=device)

@@ -57,12 +57,14 @@ class ExpertSpectrum:
         side = len(directions.vectors)
         lead = directions.leading(family.rank, family.energy)
         if family.task_vectors != PLAIN:
-            lead = count_directions(family.task_vectors, side)
+            count = count_directions(family.task_vectors, side)
+            lead = directions.whole(min(count, len(squares)))
         self.matrices += 1
         self.leading += lead
         self.total += float(squares.sum())
         for limit in self.kept:
-            self.kept[limit] += float(squares[: limit or lead].sum())
+            kept = directions.leading(limit, 0.0) if limit else lead
+            self.kept[limit] += float(squares[:kept].sum())
 
     def share(self, limit: int) -> str:
         """Format the share of the energy that a limit keeps."""

@@ -44,9 +44,10 @@ class _Sums:
         norms = float(a.values.norm() * b.values.norm())
         self.cosines.append(float(a.values[:both] @ b.values[:both]) / norms)
         lead = min(max(1, math.ceil(LEADING * side)), both)
-        shared = a.vectors[:, :lead].T @ b.vectors[:, :lead]
-        self.overlaps.append(float(shared.square().sum()) / lead)
-        self.chances.append(lead / side)
+        spans = [found.vectors[:, : found.whole(lead)].float() for found in (a, b)]
+        fewer, more = sorted(span.shape[1] for span in spans)
+        self.overlaps.append(float((spans[0].T @ spans[1]).square().sum()) / fewer)
+        self.chances.append(more / side)
 
     def pair(self, first: str, second: str, norms: float) -> ExpertPair:
         """What the sums tell of two experts, whose task vectors' norms have this product."""

@@ -27,7 +27,9 @@ from mergekit_cycleqd.genome.lineage import parse_lineage
 from mergekit_cycleqd.genome.mergekit_config import METHOD
 from mergekit_cycleqd.genome.task_vectors import KINDS, TaskVectors
 from mergekit_cycleqd.genome.terms import parse_terms
+from mergekit_cycleqd.mergekit_plugin.thin_adapter import thin_adapter
 from mergekit_cycleqd.mergekit_plugin.tied_name import draw_name
+from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.model_tensor import TensorNumbers, merge_tensor_once
 
 
@@ -95,10 +97,17 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
             rank=parameters["rank"],
             energy=parameters["energy"],
         )
-        base = group.base.tensor
-        experts = [_changing(entry, base, name) for entry in group.non_base]
+        base, kind = group.base.tensor, TaskVectors.read(parameters)
+        experts: list[Tensor | LowRank | None] = []
+        for entry, terms in zip(group.non_base, numbers.terms, strict=True):
+            tensor = _changing(entry, base, name)
+            decomposed = bool(terms or numbers.lineage or kind.of_directions)
+            if tensor is not None and decomposed and base.ndim > 1:
+                experts.append(thin_adapter(entry.id, name, tensor) or tensor)
+            else:
+                experts.append(tensor)
         merged = torch.empty_like(base, memory_format=torch.contiguous_format)
-        merge_tensor_once(merged, name, base, experts, numbers, TaskVectors.read(parameters))
+        merge_tensor_once(merged, name, base, experts, numbers, kind)
         return merged
 
 

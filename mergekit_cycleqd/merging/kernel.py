@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.merging import random_draws
+from mergekit_cycleqd.merging.clusters import Starts
 from mergekit_cycleqd.merging.direction_cache import known_directions
 from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix
 from mergekit_cycleqd.merging.low_rank import LowRank
@@ -37,11 +39,13 @@ class LeadingDirections:
         vectors: (side, lead) orthonormal columns of the smaller side.
         image: ``tau @ vectors`` of (m, lead) if tall; else ``vectors.T @ tau`` of (lead, n).
         tall: Whether m >= n, so that `vectors` are right singular vectors.
+        starts: (lead,) the first direction of each one's cluster, whose draw it shares.
     """
 
     vectors: Tensor
     image: Tensor
     tall: bool
+    starts: Starts
 
     @classmethod
     def of(
@@ -59,11 +63,14 @@ class LeadingDirections:
             directions: All singular directions of the task vector.
             rank: As in `SingularDirections.leading`.
             energy: As in `SingularDirections.leading`.
-            dtype: Dtype in which vectors and image are kept and multiplied.
+            dtype: Dtype in which vectors and image are kept and multiplied; float32 becomes float64
+                for a `LowRank` in float64.
         """
         lead = directions.leading(rank, energy)
         if isinstance(tau, LowRank):
-            up, down = tau.scaling * tau.up.float(), tau.down.float()
+            exact = torch.promote_types(tau.up.dtype, torch.float32)
+            up, down = tau.scaling * tau.up.to(exact), tau.down.to(exact)
+            dtype = torch.promote_types(dtype, exact) if dtype == torch.float32 else dtype
         else:
             up, down = as_matrix(tau), None
         vectors = directions.vectors[:, :lead].to(up)
@@ -73,11 +80,12 @@ class LeadingDirections:
         else:
             image = vectors.T @ up
             image = image if down is None else image @ down
-        return cls(vectors.to(dtype).contiguous(), image.to(dtype), tall=m >= n)
+        starts = directions.starts[:lead]
+        return cls(vectors.to(dtype).contiguous(), image.to(dtype), m >= n, starts)
 
     def map_tensors(self, change: Callable[[Tensor], Tensor]) -> LeadingDirections:
         """Apply a function to both tensors, such as a copy to another device."""
-        return LeadingDirections(change(self.vectors), change(self.image), self.tall)
+        return LeadingDirections(change(self.vectors), change(self.image), self.tall, self.starts)
 
     def scaled(self, scales: Tensor) -> Product:
         """Scale the directions: ``U diag(s * scales) V^T``, with (lead,) scales."""
@@ -120,14 +128,16 @@ class Share:
             mean = math.fsum(scale for _, _, scale in self.terms) / 2
             coefficient += mean
             directions = self.directions()
-            lead = directions.vectors.shape[1]
             drawn = sum(
-                scale * random_draws.uniform(seed, name, lead) for _, seed, scale in self.terms
+                scale * random_draws.uniform(seed, name, len(directions.starts))
+                for _, seed, scale in self.terms
             )
-            scales = torch.as_tensor(drawn - mean, dtype=dtype, device=directions.vectors.device)
+            shared = np.asarray(drawn - mean)[directions.starts]
+            scales = torch.as_tensor(shared, dtype=dtype, device=directions.vectors.device)
             products.append(directions.scaled(scales))
         if isinstance(self.expert, LowRank):
             thin = self.expert
+            dtype = torch.promote_types(dtype, thin.up.dtype)
             down = thin.down.to(dtype) * (coefficient * thin.scaling)
             return 0.0, [Product(thin.up.to(dtype), down), *products]
         return coefficient, products

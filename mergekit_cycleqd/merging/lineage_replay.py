@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
 
 from mergekit_cycleqd.genome.lineage import Mutation, Parts, in_order
 from mergekit_cycleqd.merging import random_draws
-from mergekit_cycleqd.merging.directions import as_matrix, directions
+from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix, directions
+from mergekit_cycleqd.merging.low_rank import LowRank
+from mergekit_cycleqd.merging.task_vector import task_vector
+
+_SPLIT = 1e-6  # of `SingularDirections.gap`: ten times what storing in float32 parts
 
 
 class Replays:
@@ -45,7 +50,7 @@ def _free() -> int:
 def replay(
     name: str,
     base: Tensor,
-    task_vectors: Sequence[Callable[[], Tensor] | None],
+    experts: Sequence[Tensor | LowRank | None],
     parts: Parts,
     rank: int,
     energy: float,
@@ -58,10 +63,14 @@ def replay(
     the number of mutations among its ancestors, where directions of the experts cost the same for
     any number; with `replays` it is that of the mutations which no model before it had.
 
+    If singular values of a first mutation are repeated, it is computed in float64, and so are all
+    that follow it. Rounding to float32 would part them, in another way on each machine.
+
     Args:
         name: Name of the tensor, which keys its draws.
-        base: A tensor of the shape, device and dtype of the arithmetic.
-        task_vectors: Gives each expert's; None for an expert that leaves the tensor alone.
+        base: The base's tensor, in the dtype of the arithmetic.
+        experts: Each expert's tensor, its task vector as a `LowRank`, or None for one that leaves
+            the tensor alone.
         parts: What to add.
         rank: As in `SingularDirections.leading`.
         energy: As in `SingularDirections.leading`.
@@ -73,17 +82,47 @@ def replay(
     total = torch.zeros_like(base, memory_format=torch.contiguous_format)
     if base.ndim < 2:
         return total
-    taus = [None if make is None else make() for make in task_vectors]
+    taus = _TaskVectors(base, experts)
     line = _Line(name, parts, replays)
     for mutation in line.lacking:
-        own = torch.zeros_like(total)
-        for weight, tau in zip(mutation.weights, taus, strict=True):
-            if weight and tau is not None:
-                own.add_(tau, alpha=weight)
+        own = taus.sum(mutation.weights, line.dtype(mutation.parts, base.dtype))
         line.add_parts(own, mutation.parts)
-        line.keep(mutation, _added(name, own, mutation, rank, energy))
+        basis = directions(as_matrix(own))
+        if not mutation.parts and taus.are_split(mutation.weights, basis):
+            own = taus.sum(mutation.weights, torch.float64)
+            basis = directions(as_matrix(own))
+        line.keep(mutation, _added(name, own, basis, mutation, rank, energy))
     line.add_parts(total, parts)
     return total
+
+
+class _TaskVectors:
+    """The experts' task vectors of one tensor."""
+
+    def __init__(self, base: Tensor, experts: Sequence[Tensor | LowRank | None]) -> None:
+        self._base = base
+        self._experts = experts
+        self._made: dict[tuple[int, torch.dtype], Tensor] = {}
+
+    def sum(self, weights: Sequence[float], dtype: torch.dtype) -> Tensor:
+        """Add up task vectors with coefficients, in a dtype."""
+        total = torch.zeros_like(self._base, dtype=dtype, memory_format=torch.contiguous_format)
+        for k, (weight, expert) in enumerate(zip(weights, self._experts, strict=True)):
+            if weight and expert is not None:
+                if (k, dtype) not in self._made:
+                    self._made[k, dtype] = task_vector(self._base.to(dtype), expert)
+                total.add_(self._made[k, dtype], alpha=weight)
+        return total
+
+    def are_split(self, weights: Sequence[float], basis: SingularDirections) -> bool:
+        """Whether rounding to float32 splits repeated singular values of their sum, now or later.
+
+        A sum is rounded alike on all machines, as it was when it was stored. A product of thin
+        factors is not.
+        """
+        used = zip(weights, self._experts, strict=True)
+        thin = any(weight and isinstance(expert, LowRank) for weight, expert in used)
+        return basis.close if thin else basis.repeated or basis.gap < _SPLIT
 
 
 class _Line:
@@ -112,6 +151,11 @@ class _Line:
                 self._needed.update(earlier for earlier, _ in mutation.parts)
         self.lacking.reverse()
 
+    def dtype(self, parts: Parts, least: torch.dtype) -> torch.dtype:
+        """Find the dtype in which parts were computed, at least `least`."""
+        found = (self._computed(mutation).dtype for mutation, _ in parts)
+        return reduce(torch.promote_types, found, least)
+
     def _known(self, mutation: Mutation) -> Tensor | None:
         return None if self._replays is None else self._replays.known(self._name, mutation)
 
@@ -124,23 +168,32 @@ class _Line:
     def add_parts(self, to: Tensor, parts: Parts) -> None:
         """Add mutations, each with its factor, and drop those that no later one needs."""
         for mutation, factor in parts:
-            added = self._added.get(mutation)
-            added = self._known(mutation) if added is None else added
-            assert added is not None  # it is kept, or was lacking
-            to.add_(added.to(to.device), alpha=factor)
+            to.add_(self._computed(mutation).to(to.device), alpha=factor)
             self._needed[mutation] -= 1
             if not self._needed[mutation]:
                 self._added.pop(mutation, None)
 
+    def _computed(self, mutation: Mutation) -> Tensor:
+        added = self._added.get(mutation)
+        added = self._known(mutation) if added is None else added
+        assert added is not None  # it is kept, or was lacking
+        return added
 
-def _added(name: str, tau: Tensor, mutation: Mutation, rank: int, energy: float) -> Tensor:
+
+def _added(
+    name: str,
+    tau: Tensor,
+    basis: SingularDirections,
+    mutation: Mutation,
+    rank: int,
+    energy: float,
+) -> Tensor:
     """``U diag(s * scale * u(seed)) V^T`` of a task vector, with the mean where none leads."""
     matrix = as_matrix(tau)
-    basis = directions(matrix)
     lead = basis.leading(rank, energy)
-    drawn = torch.as_tensor(random_draws.uniform(mutation.seed, name, lead) - 0.5)
+    drawn = random_draws.uniform(mutation.seed, name, lead)[basis.starts[:lead]] - 0.5
     vectors = basis.vectors[:, :lead].to(matrix)
-    scaled = vectors * (mutation.scale * drawn).to(matrix)
+    scaled = vectors * torch.as_tensor(mutation.scale * drawn).to(matrix)
     tall = matrix.shape[0] >= matrix.shape[1]
     deviation = (matrix @ scaled) @ vectors.T if tall else scaled @ (vectors.T @ matrix)
     return (mutation.scale / 2) * tau + deviation.reshape(tau.shape)

@@ -33,6 +33,10 @@ class LowRank:
         """Copy both matrices to another device or dtype."""
         return self.map_tensors(lambda factor: factor.to(where))
 
+    def kept_in(self, dtype: torch.dtype) -> LowRank:
+        """Round both matrices to a dtype, but not if float64 keeps close singular values."""
+        return self if self.up.dtype == torch.float64 else self.to(dtype)
+
     @property
     def shape(self) -> tuple[int, int]:
         """(m, n) of the task vector."""
@@ -59,4 +63,4 @@ class LowRank:
         u, s, vt = torch.linalg.svd(core_left @ core_right.T, full_matrices=False)
         wide = self.up.shape[0] < self.down.shape[1]
         vectors = left @ u if wide else right @ vt.T
-        return SingularDirections(vectors.float().contiguous(), abs(self.scaling) * s.cpu())
+        return SingularDirections.of(vectors, abs(self.scaling) * s)

@@ -20,7 +20,7 @@ from mergekit_cycleqd.merging.direction_cache import known_directions
 from mergekit_cycleqd.merging.kernel import LeadingDirections, Share, directions_of, merge_into
 from mergekit_cycleqd.merging.lineage_replay import Replays, replay
 from mergekit_cycleqd.merging.low_rank import LowRank
-from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
+from mergekit_cycleqd.merging.task_vector import compute_dtype
 from mergekit_cycleqd.merging.task_vectors import transform_experts
 
 
@@ -93,13 +93,9 @@ def merge_tensor(
     ]
     lineage = None
     if numbers.lineage:
-        task_vectors = [
-            None if expert_tensor is None else partial(task_vector, base, expert_tensor)
-            for expert_tensor in experts
-        ]
         exact = base.to(compute_dtype(base.dtype))
         lineage = replay(
-            name, exact, task_vectors, numbers.lineage, numbers.rank, numbers.energy, replays
+            name, exact, experts, numbers.lineage, numbers.rank, numbers.energy, replays
         )
     merge_into(out, name, base, shares, numbers.noise, lineage)
 

@@ -19,7 +19,7 @@ from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
 
-_SMALLEST_VALUE = 1e-3  # of the largest: smaller singular values may be rounding errors
+_SMALLEST_VALUE = 1e-3 * (1 - 1e-9)  # of the largest: smaller values may be rounding errors
 _SMALLEST_LENGTH = 1e-8  # squared length of a difference: closer directions count as one
 
 
@@ -40,8 +40,9 @@ def singular_task_vectors(
         singular_directions: Gives the singular directions of a dense task vector.
 
     Returns:
-        The experts in the dtype of the arithmetic. A matrix becomes a `LowRank`. A tensor of fewer
-        than two axes becomes the base plus ``1 / len(experts)`` of the task vector.
+        The experts in the dtype of the arithmetic. A matrix becomes a `LowRank`, in float64 where
+        singular values are close. A tensor of fewer than two axes becomes the base plus
+        ``1 / len(experts)`` of the task vector.
     """
     if base.ndim < 2:
         start = base.to(compute_dtype(base.dtype))
@@ -60,10 +61,10 @@ def singular_task_vectors(
     }
     lefts = _orthonormalise([part.left for part in leading.values()])
     rights = _orthonormalise([part.right for part in leading.values()])
-    exact = compute_dtype(base.dtype)
     for (k, part), left, right in zip(leading.items(), lefts, rights, strict=True):
+        dtype = torch.float64 if part.close else compute_dtype(base.dtype)
         up, down = left * part.values, right.T.contiguous()
-        found[k] = LowRank(up.to(exact), down.to(exact), 1.0)
+        found[k] = LowRank(up.to(dtype), down.to(dtype), 1.0)
     return found
 
 
@@ -73,11 +74,19 @@ def kept_directions(share: float, side: int) -> int:
 
 
 class _Leading(NamedTuple):
-    """The leading singular vectors and values of a task vector, in float64."""
+    """The leading singular vectors and values of a task vector, in float64.
+
+    Attributes:
+        left: (m, r) left singular vectors.
+        values: (r,) singular values.
+        right: (n, r) right singular vectors.
+        close: As in `SingularDirections`.
+    """
 
     left: Tensor
     values: Tensor
     right: Tensor
+    close: bool
 
 
 def _leading(
@@ -86,19 +95,23 @@ def _leading(
     lead: int,
     singular_directions: Callable[[Tensor], SingularDirections],
 ) -> _Leading:
-    """Compute (m, r), (r,) and (n, r); r is at most `lead`, and 0 if the task vector is zero."""
+    """Compute (m, r), (r,) and (n, r); r is 0 if the task vector is zero.
+
+    It is at most `lead`, or ends the cluster of the last one.
+    """
     tau = as_matrix(task_vector(base, expert_tensor))
     known = (
         expert_tensor.singular_directions()
         if isinstance(expert_tensor, LowRank)
         else singular_directions(tau)
     )
-    values = known.values[:lead]
-    values = values[values > _SMALLEST_VALUE * known.values[0]].to(tau.device)
+    long = int((known.values > _SMALLEST_VALUE * known.values[0]).sum())
+    count = known.whole(min(lead, long)) if long else 0
+    values = known.values[:count].to(tau.device)
     vectors, tau = known.vectors[:, : len(values)].to(tau.device).double(), tau.double()
     if tau.shape[0] >= tau.shape[1]:
-        return _Leading(tau @ vectors / values, values, vectors)
-    return _Leading(vectors, values, tau.T @ vectors / values)
+        return _Leading(tau @ vectors / values, values, vectors, known.close)
+    return _Leading(vectors, values, tau.T @ vectors / values, known.close)
 
 
 def _orthonormalise(sides: Sequence[Tensor]) -> list[Tensor]:

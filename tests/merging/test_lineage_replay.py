@@ -35,7 +35,7 @@ def test_a_mutation_scales_the_childs_own_directions(shape: tuple[int, int], ran
     one, two = tau(0, *shape), tau(1, *shape)
     genome = mutate_own(Genome(FAMILY, (0.75, -0.5)), seed=9, scale=0.4)
     base = torch.zeros(*shape, dtype=torch.float64)
-    found = replay(NAME, base, [lambda: one, lambda: two], genome.lineage, rank, 0.0)
+    found = replay(NAME, base, [one, two], genome.lineage, rank, 0.0)
     expected = added(0.75 * one - 0.5 * two, 9, 0.4, rank or min(shape))
     assert torch.allclose(found, expected, atol=1e-6)
 
@@ -44,7 +44,7 @@ def test_a_second_mutation_is_of_what_the_first_one_left() -> None:
     one = tau(0, 6, 4)
     first = mutate_own(Genome(FAMILY, (1.0, 0.0)), seed=9, scale=0.4)
     second = mutate_own(first, seed=10, scale=0.2)
-    found = replay(NAME, BASE, [lambda: one, None], second.lineage, 0, 0.0)
+    found = replay(NAME, BASE, [one, None], second.lineage, 0, 0.0)
     step = added(one, 9, 0.4, 4)
     assert torch.allclose(found, step + added(one + step, 10, 0.2, 4), atol=1e-6)
 
@@ -53,13 +53,13 @@ def test_parts_are_scaled_as_the_genomes_were() -> None:
     one = tau(0, 6, 4)
     parent = mutate_own(Genome(FAMILY, (1.0, 0.0)), seed=9, scale=0.4)
     child = combine([parent, Genome(FAMILY, (0.0, 1.0))], [0.25, 0.75])
-    found = replay(NAME, BASE, [lambda: one, None], child.lineage, 0, 0.0)
+    found = replay(NAME, BASE, [one, None], child.lineage, 0, 0.0)
     assert torch.allclose(found, 0.25 * added(one, 9, 0.4, 4), atol=1e-6)
 
 
 def test_tensors_with_one_axis_are_left_alone() -> None:
     genome = mutate_own(Genome(FAMILY, (1.0, 0.0)), seed=9, scale=0.4)
-    found = replay(NAME, torch.ones(4), [lambda: torch.ones(4), None], genome.lineage, 0, 0.0)
+    found = replay(NAME, torch.ones(4), [torch.ones(4), None], genome.lineage, 0, 0.0)
     assert found.tolist() == [0.0] * 4
 
 
@@ -80,7 +80,7 @@ def test_results_are_kept_while_half_of_the_free_memory_stays_free(
 def test_what_is_kept_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lineage_replay, "_free", lambda: 10**9)
     one = tau(0, 6, 4)
-    vectors = [lambda: one, None]
+    vectors = [one, None]
     replays = Replays()
     first = mutate_own(Genome(FAMILY, (1.0, 0.0)), seed=9, scale=0.4)
     second = mutate_own(first, seed=10, scale=0.2)
