@@ -20,6 +20,7 @@ from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
 from mergekit_cycleqd.genome.mergekit_config import METHOD
 from mergekit_cycleqd.genome.references import is_hub_id, with_folders
+from mergekit_cycleqd.mergekit_plugin.base_dtype import BaseDtype
 from mergekit_cycleqd.mergekit_plugin.model_references import (
     nowhere,
     refuse_unmergeable_ids,
@@ -68,10 +69,14 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
     partial.mkdir(parents=True)
     try:
         refuse_unmergeable_ids(config, options.trust_remote_code)
-        config, options = _for_adapters(config, options, partial.parent / "adapted")
+        kept = BaseDtype.of(config, options)
+        options = _for_adapters(config, options, partial.parent / "adapted")
         options = without_tokenizer(config, options)
-        run_merge(config, str(partial), options, config_source=recipe.read_text(encoding="utf-8"))
+        chosen = kept.chosen(config) if kept else config
+        run_merge(chosen, str(partial), options, config_source=recipe.read_text(encoding="utf-8"))
         copy_processor(config, partial, options)
+        if kept:
+            kept.settle(partial)
         if out.exists():
             out.rmdir()
         os.replace(partial, out)
@@ -86,26 +91,19 @@ def merge_recipe(recipe: Path, out: Path, options: MergeOptions) -> None:
         shutil.rmtree(partial.parent, ignore_errors=True)
 
 
-def _for_adapters(
-    config: MergeConfiguration, options: MergeOptions, folder: Path
-) -> tuple[MergeConfiguration, MergeOptions]:
-    """Change configuration and options so that mergekit can merge ``base+adapter`` models.
+def _for_adapters(config: MergeConfiguration, options: MergeOptions, folder: Path) -> MergeOptions:
+    """Change the options so that mergekit can merge ``base+adapter`` models.
 
     mergekit stores adapted models by name and never checks them again. So they go to a folder of
     this merge, unless the user names one. They are in float32, because rounding to a shorter dtype
-    could hide the adapter's change. The merged model still has the base's dtype.
+    could hide the adapter's change.
     """
     if not _adapted(config):
-        return config, options
+        return options
     cache, dtype = options.lora_merge_cache, options.lora_merge_dtype
-    options = options.model_copy(
+    return options.model_copy(
         update={"lora_merge_cache": cache or str(folder), "lora_merge_dtype": dtype or "float32"}
     )
-    if config.base_model and not (config.dtype or config.out_dtype):
-        stored = config.base_model.config(options.trust_remote_code).dtype
-        out_dtype = str(stored).removeprefix("torch.") if stored else None
-        config = config.model_copy(update={"out_dtype": out_dtype})
-    return config, options
 
 
 def _adapted(config: MergeConfiguration) -> list[ModelReference]:
