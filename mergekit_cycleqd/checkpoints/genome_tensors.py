@@ -35,7 +35,7 @@ def genome_tensor(
     family = genome.family
     if family.dtype:
         start = start.to(getattr(torch, family.dtype))
-    expert_tensors = [_in_dtype(read(name), start) for read in experts]
+    expert_tensors = [_unless_equal(read(name), start, family.dtype) for read in experts]
     out = torch.empty(start.shape, dtype=dtype or start.dtype, device=start.device)
     merge_tensor_once(
         out, name, start, expert_tensors, TensorNumbers.of(genome), family.task_vectors
@@ -43,11 +43,19 @@ def genome_tensor(
     return out
 
 
-def _in_dtype(found: Tensor | LowRank | None, start: Tensor) -> Tensor | LowRank | None:
-    """Give an expert's tensor in the base's dtype, or a LoRA's change; None if it is the base's."""
+def _unless_equal(
+    found: Tensor | LowRank | None, start: Tensor, dtype: str | None
+) -> Tensor | LowRank | None:
+    """Give an expert's tensor or a LoRA's change; None if the tensor is the base's.
+
+    Args:
+        found: What the expert has.
+        start: The base's tensor.
+        dtype: The recipe's dtype, to which inputs are cast; None for that of each model.
+    """
     if isinstance(found, LowRank):
         return found.to(start.device)
     if found is not None:
-        found = found.to(start)
+        found = found.to(start.device, getattr(torch, dtype) if dtype else found.dtype)
         return None if torch.equal(found, start) else found
     return None

@@ -22,6 +22,7 @@ from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
 from mergekit_cycleqd.genome.mergekit_config import METHOD
 from mergekit_cycleqd.genome.references import is_hub_id, with_folders
+from mergekit_cycleqd.mergekit_plugin.base_dtype import BaseDtype
 from mergekit_cycleqd.mergekit_plugin.model_references import (
     nowhere,
     refuse_unmergeable_ids,
@@ -84,10 +85,14 @@ def merge_recipe(
             whole.write(content, partial, options)
             _write_card(config, partial, options, text)
         else:
-            config, options = _for_adapters(config, options, partial.parent / "adapted")
+            kept = BaseDtype.of(config, options)
+            options = _for_adapters(config, options, partial.parent / "adapted")
             options = without_tokenizer(config, options)
-            run_merge(config, str(partial), options, config_source=text)
+            chosen = kept.chosen(config) if kept else config
+            run_merge(chosen, str(partial), options, config_source=text)
             copy_processor(config, partial, options)
+            if kept:
+                kept.settle(partial)
             if whole:
                 whole.check(partial)
         if out.exists():
@@ -105,26 +110,19 @@ def merge_recipe(
         shutil.rmtree(partial.parent, ignore_errors=True)
 
 
-def _for_adapters(
-    config: MergeConfiguration, options: MergeOptions, folder: Path
-) -> tuple[MergeConfiguration, MergeOptions]:
-    """Change configuration and options so that mergekit can merge ``base+adapter`` models.
+def _for_adapters(config: MergeConfiguration, options: MergeOptions, folder: Path) -> MergeOptions:
+    """Change the options so that mergekit can merge ``base+adapter`` models.
 
     mergekit stores adapted models by name and never checks them again. So they go to a folder of
     this merge, unless the user names one. They are in float32, because rounding to a shorter dtype
-    could hide the adapter's change. The merged model still has the base's dtype.
+    could hide the adapter's change.
     """
     if not _adapted(config):
-        return config, options
+        return options
     cache, dtype = options.lora_merge_cache, options.lora_merge_dtype
-    options = options.model_copy(
+    return options.model_copy(
         update={"lora_merge_cache": cache or str(folder), "lora_merge_dtype": dtype or "float32"}
     )
-    if config.base_model and not (config.dtype or config.out_dtype):
-        stored = config.base_model.config(options.trust_remote_code).dtype
-        out_dtype = str(stored).removeprefix("torch.") if stored else None
-        config = config.model_copy(update={"out_dtype": out_dtype})
-    return config, options
 
 
 def _write_card(config: MergeConfiguration, out: Path, options: MergeOptions, recipe: str) -> None:

@@ -13,6 +13,7 @@ from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.open import open_harness, repeat_faults
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
+from mergekit_cycleqd.plan.dtypes import dtype_findings
 from mergekit_cycleqd.plan.environment import device_findings, publish_findings, worker_findings
 from mergekit_cycleqd.plan.findings import Finding, checked, faults
 from mergekit_cycleqd.plan.memory_and_disk import Written, disk, memory
@@ -78,6 +79,7 @@ def preflight(path: Path, out: Path) -> Preflight:
     )
     seen.models = look_at_models(recipe, seen.findings)
     seen.findings.append(merge_finding(recipe, seen.models.described))
+    seen.findings += dtype_findings(recipe, seen.models.described)
     seen.findings += compare_tokenizers(recipe, seen.models.described)
     seen.findings += _tasks(recipe, seen)
     seen.findings += device_findings(recipe)
