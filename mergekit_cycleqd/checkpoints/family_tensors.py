@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.model_class import model_class
 from mergekit_cycleqd.merging.directions import as_matrix
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import compute_dtype
@@ -90,19 +89,19 @@ class FamilyTensors:
                 step()
 
 
-def lay_out(base: Checkpoint, trust: bool) -> nn.Module:
+def lay_out(base: Checkpoint, trust: bool, dtype: torch.dtype | None = None) -> nn.Module:
     """Make the model of a checkpoint on the meta device, without weights.
 
     Args:
         base: The checkpoint; only its config.json is read.
         trust: transformers' `trust_remote_code`.
+        dtype: Dtype of the weights; None for torch's default.
+
+    Raises:
+        ValueError: If transformers does not know the model.
     """
     config = AutoConfig.from_pretrained(base.folder, trust_remote_code=trust)
-    named = (base.config.get("architectures") or [""])[0]
-    kind: Any = getattr(transformers, str(named), None)
+    made_by = model_class(base.config, trust)
     with torch.device("meta"):
-        if kind is None:  # the class is in the model's repository
-            model: nn.Module = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
-        else:
-            model = kind(config)
+        model: nn.Module = made_by.lay_out(config, dtype)
     return model
