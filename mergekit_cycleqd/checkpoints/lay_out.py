@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
-import transformers
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.loading import Source
 from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.model_class import model_class
 from mergekit_cycleqd.checkpoints.stored_layout import StoredLayout
 from mergekit_cycleqd.checkpoints.tied_head import states_tied
 
@@ -31,10 +30,10 @@ def lay_out(base: Checkpoint, trust: bool) -> MergeLayout:
         ValueError: If transformers does not know the class, or its code is not trusted.
         OSError: If its code cannot be downloaded.
     """
-    text = json.dumps(base.config)
-    layout = MergeLayout(base, _meta_model(base.folder, text, trust, tied=True))
+    layout = MergeLayout(base, meta_model(base, trust))
     if own_copies(layout, base):
-        return MergeLayout(base, _meta_model(base.folder, text, trust, tied=False))
+        text = json.dumps(base.config)
+        return MergeLayout(base, _meta_model(base.folder, text, trust, None, tied=False))
     return layout
 
 
@@ -80,24 +79,38 @@ def _differ(model: Checkpoint, ours: tuple[Source, ...], theirs: tuple[Source, .
     return not torch.equal(*(Checkpoint.tensor(model, name) for name in names))
 
 
+def meta_model(base: Checkpoint, trust: bool, dtype: torch.dtype | None = None) -> nn.Module:
+    """Make the model of a checkpoint on the meta device, without weights.
+
+    Args:
+        base: The checkpoint; only its config.json is read.
+        trust: transformers' `trust_remote_code`.
+        dtype: Dtype of the weights; None for torch's default.
+
+    Raises:
+        ValueError: If transformers does not know the class, or its code is not trusted.
+        OSError: If its code cannot be downloaded.
+    """
+    return _meta_model(base.folder, json.dumps(base.config), trust, dtype)
+
+
 @lru_cache(maxsize=4)
-def _meta_model(folder: Path, config_text: str, trust: bool, *, tied: bool) -> nn.Module:
+def _meta_model(
+    folder: Path, config_text: str, trust: bool, dtype: torch.dtype | None, *, tied: bool = True
+) -> nn.Module:
     """Make a model without weights. Layouts of the same model share it, and only read it.
 
     Args:
         folder: The model's folder.
         config_text: Its config.json, so that a changed file is another model.
         trust: transformers' `trust_remote_code`.
+        dtype: Dtype of the weights; None for torch's default.
         tied: False if tensors that the configuration ties are to be apart.
     """
     config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
     if not tied:
         config.tie_word_embeddings = False
-    named = (json.loads(config_text).get("architectures") or [""])[0]
-    kind: Any = getattr(transformers, str(named), None)
+    made_by = model_class(json.loads(config_text), trust)
     with torch.device("meta"):
-        if kind is None:  # the class is in the model's repository
-            model: nn.Module = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
-        else:
-            model = kind(config)
+        model: nn.Module = made_by.lay_out(config, dtype)
     return model

@@ -18,10 +18,13 @@ class Opener:
     Attributes:
         open: Loads the engine, given the recipe's section, the base and the experts.
         faults: What is missing here for the engine, a line each, before anything is loaded.
+        taken: Says what the engine takes a base for, by its config.json alone. Raises ModelError
+            if it does not take it.
     """
 
     open: Callable[[Engine, Checkpoint, Sequence[Checkpoint]], ModelEngine]
     faults: Callable[[Engine], list[str]]
+    taken: Callable[[Engine, Checkpoint], str]
 
 
 def _hf(engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> ModelEngine:
@@ -36,6 +39,12 @@ def _hf_faults(engine: Engine) -> list[str]:
     return faults(engine)
 
 
+def _hf_taken(engine: Engine, base: Checkpoint) -> str:
+    from mergekit_cycleqd.engines.text_class import text_class
+
+    return str(text_class(engine, base))
+
+
 def _vllm(engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> ModelEngine:
     from mergekit_cycleqd.engines.vllm.engine import VLLMEngine
 
@@ -46,6 +55,12 @@ def _vllm_faults(engine: Engine) -> list[str]:
     from mergekit_cycleqd.engines.vllm.engine import faults
 
     return faults(engine)
+
+
+def _vllm_taken(engine: Engine, base: Checkpoint) -> str:
+    from mergekit_cycleqd.engines.text_class import decoder_class
+
+    return str(decoder_class(engine, base))
 
 
 def _vision(engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> ModelEngine:
@@ -60,10 +75,16 @@ def _device_faults(engine: Engine) -> list[str]:
     return device_faults(engine)
 
 
+def _vision_taken(engine: Engine, base: Checkpoint) -> str:
+    from mergekit_cycleqd.engines.image_class import image_class
+
+    return f"{image_class(base).__name__}: takes images"
+
+
 OPENERS: Mapping[str, Opener] = {
-    "hf": Opener(_hf, _hf_faults),
-    "vllm": Opener(_vllm, _vllm_faults),
-    "vision": Opener(_vision, _device_faults),
+    "hf": Opener(_hf, _hf_faults, _hf_taken),
+    "vllm": Opener(_vllm, _vllm_faults, _vllm_taken),
+    "vision": Opener(_vision, _device_faults, _vision_taken),
 }
 
 
@@ -78,6 +99,7 @@ def open_engine(engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint])
     Raises:
         ModelError: If the models cannot be loaded.
     """
+    base_class(engine, base)
     try:
         return OPENERS[engine.kind].open(engine, base, experts)
     except (ImportError, LookupError, OSError, RuntimeError, ValueError) as error:
@@ -90,3 +112,16 @@ def open_engine(engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint])
 def engine_faults(engine: Engine) -> list[str]:
     """What is missing here for an engine, a line each, before anything is loaded."""
     return OPENERS[engine.kind].faults(engine)
+
+
+def base_class(engine: Engine, base: Checkpoint) -> str:
+    """Say what an engine takes a base for, by its config.json alone.
+
+    Args:
+        engine: The recipe's section.
+        base: The base model.
+
+    Raises:
+        ModelError: If the engine does not take such a model.
+    """
+    return OPENERS[engine.kind].taken(engine, base)

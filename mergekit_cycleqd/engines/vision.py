@@ -16,6 +16,7 @@ from PIL.Image import Image
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.device import device_map_settings, device_of
+from mergekit_cycleqd.engines.image_class import image_class
 from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, halve_batch
 from mergekit_cycleqd.engines.resident_engine import ResidentEngine
 from mergekit_cycleqd.errors import CycleQDError, ModelError, first_line
@@ -50,7 +51,7 @@ class Segmenter:
         Raises:
             ModelError: If the model does not segment images, or has no processor.
         """
-        kind = _model_class(base)
+        kind = image_class(base)
         self.device = device_of(engine)
         self.model = kind.from_pretrained(
             base.folder, dtype=engine.dtype, **device_map_settings(engine)
@@ -133,20 +134,6 @@ class Segmenter:
         # Boxes and points stay in float32: in 16 bits they would be wrong by pixels.
         dtype = torch.float32 if key in _PROMPT_INPUTS else self.model.dtype
         return value.to(self.device, dtype)
-
-
-def _model_class(base: Checkpoint) -> Any:
-    names = base.config.get("architectures") or ["none"]
-    kind = getattr(transformers, str(names[0]), None)
-    if kind is None or not hasattr(kind, "forward"):
-        raise ModelError(
-            f"{base.name}: engine kind vision needs a model of one of transformers' own classes, "
-            f"got {names[0]!r} as architectures in config.json"
-        )
-    parameters = inspect.signature(kind.forward).parameters
-    if "pixel_values" not in parameters:
-        raise ModelError(f"{base.name}: engine kind vision needs a model of images, got {names[0]}")
-    return kind
 
 
 def _processor(base: Checkpoint, *, prompted: bool) -> Any:

@@ -1,11 +1,14 @@
-"""Check a run's needs apart from models and tasks: device, libraries, cluster, Hub account."""
+"""Check a run's needs apart from weights and tasks: engine, device, cluster, Hub account."""
 
 from __future__ import annotations
 
 import socket
 from importlib.util import find_spec
 
-from mergekit_cycleqd.engines.open import engine_faults
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.recipe_models import BASE
+from mergekit_cycleqd.engines.open import base_class, engine_faults
+from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.hub.account_check import check_before_run
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.plan.findings import Finding, checked
@@ -24,6 +27,21 @@ def device_findings(recipe: Recipe) -> list[Finding]:
         elsewhere = "this does not matter if the cluster's other machines have it"
         return [Finding("warning", "device", f"{fault}: {elsewhere}") for fault in found]
     return checked("device", found, f"{engine.kind} on {engine.device}")
+
+
+def class_finding(recipe: Recipe, base: Checkpoint | None) -> Finding:
+    """Check that the engine runs models of the base's class, which its config.json names.
+
+    Args:
+        recipe: The run.
+        base: The base model; None if it is not known.
+    """
+    if base is None:
+        return Finding("skipped", "class", "needs the base")
+    try:
+        return Finding("ok", "class", base_class(recipe.engine, base))
+    except ModelError as error:
+        return Finding("fault", "class", f"{BASE}: {error}")
 
 
 def worker_findings(recipe: Recipe) -> list[Finding]:

@@ -14,7 +14,12 @@ from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.open import open_harness, repeat_faults
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.plan.dtypes import dtype_findings
-from mergekit_cycleqd.plan.environment import device_findings, publish_findings, worker_findings
+from mergekit_cycleqd.plan.environment import (
+    class_finding,
+    device_findings,
+    publish_findings,
+    worker_findings,
+)
 from mergekit_cycleqd.plan.findings import Finding, checked, faults
 from mergekit_cycleqd.plan.memory_and_disk import Written, disk, memory
 from mergekit_cycleqd.plan.merge_route import merge_finding
@@ -80,6 +85,7 @@ def preflight(path: Path, out: Path) -> Preflight:
     seen.models = look_at_models(recipe, seen.findings)
     seen.findings.append(merge_finding(recipe, seen.models.described))
     seen.findings += dtype_findings(recipe, seen.models.described)
+    seen.findings.append(class_finding(recipe, seen.models.described.get(BASE)))
     seen.findings += compare_tokenizers(recipe, seen.models.described)
     seen.findings += _tasks(recipe, seen)
     seen.findings += device_findings(recipe)

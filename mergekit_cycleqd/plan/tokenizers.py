@@ -11,6 +11,7 @@ from typing import Any
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, references
+from mergekit_cycleqd.checkpoints.tokenizer import load_tokenizer
 from mergekit_cycleqd.errors import first_line
 from mergekit_cycleqd.plan.findings import Finding
 from mergekit_cycleqd.plan.tokenizer_differences import differences
@@ -176,13 +177,11 @@ def _load(name: str, folder: Path, trust: bool) -> Any:
     """
     if not _has_tokenizer(folder):
         raise _UnreadableError(f"no tokenizer in {name}")
-    from transformers import AutoTokenizer
-
     log = logging.getLogger("transformers")
     level = log.level
     log.setLevel(logging.ERROR)
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
+        return load_tokenizer(folder, trust)
     except Exception as error:  # whatever a broken file makes of the libraries below
         raise _UnreadableError(
             f"transformers cannot load the tokenizer of {name} "

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor
-from transformers import AutoModelForCausalLM
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.model_class import model_class
 from mergekit_cycleqd.checkpoints.tensor_difference import TensorDifference
 from mergekit_cycleqd.checkpoints.tensor_readers import tensor_reader
 from mergekit_cycleqd.engines.resident_check import compare_resident
@@ -79,10 +78,9 @@ def _load(checkpoint: Checkpoint) -> Any:
     Raises:
         ModelError: If transformers cannot load it, or had to make up weights.
     """
-    named = str((checkpoint.config.get("architectures") or [""])[0])
-    kind: Any = getattr(transformers, named, AutoModelForCausalLM)
     try:
-        model, told = kind.from_pretrained(
+        made_by = model_class(checkpoint.config, trust=False)
+        model, told = made_by.kind.from_pretrained(
             checkpoint.folder, dtype="auto", output_loading_info=True
         )
     except (OSError, RuntimeError, ValueError) as error:

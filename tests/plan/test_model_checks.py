@@ -14,7 +14,7 @@ from mergekit_cycleqd.genome.family import Family
 from tests.support.families import COLOURS, adapted_family, make_family, save_versions
 from tests.support.model_zoo import ZOO
 from tests.support.plans import Plan, plan
-from tests.support.recipes import write_run_recipe
+from tests.support.recipes import TASKS, write_run_recipe
 from tests.support.runs import run_main
 
 # peft still uses names that transformers has replaced
@@ -124,3 +124,25 @@ def test_a_plan_says_who_writes_the_merged_models(planned: Planner, tmp_path: Pa
         "(model.layers.0.self_attn.q_norm.weight, model.layers.0.self_attn.k_norm.weight and 2 "
         "more); mergekit-cycleqd writes merged models itself",
     )
+
+
+@pytest.mark.costly
+def test_a_base_that_answers_no_texts_is_one_line_before_anything_is_loaded(
+    planned: Planner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    family = save_versions(ZOO["BERT, masked LM"](), tmp_path, COLOURS)
+    found = planned(family)
+    mark, text = found.only("class")
+    assert found.code == 1 and mark == "✗"
+    assert text.startswith(f"base_model: {family.base_model}: engine.kind: hf needs a model that ")
+    assert "got BertForMaskedLM in config.json; take one whose class is known to" in text
+    assert not found["weights"] and not found["child"]
+    for command in ("run", tmp_path / "r.yaml"), ("eval", family.base_model, "--tasks", "tiny_red"):
+        options = ["--include-path", TASKS] if command[0] == "eval" else ["--out", tmp_path / "o"]
+        assert run_main(*command, *options) == 2
+        last = capsys.readouterr().err.strip().splitlines()[-1]
+        assert last.startswith("error: ") and "got BertForMaskedLM in config.json" in last
+
+
+def test_the_class_that_loads_the_base_is_named(planned: Planner, family: Family) -> None:
+    assert planned(family).only("class") == ("✓", "LlamaForCausalLM: answers texts")

@@ -53,6 +53,7 @@ IN_SCHEMA_AND_OPENED: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
 LATE: dict[str, Callable[..., Any]] = {
     **{f"engine {name}": row.open for name, row in engines.OPENERS.items()},
     **{f"faults of engine {name}": row.faults for name, row in engines.OPENERS.items()},
+    **{f"class for engine {name}": row.taken for name, row in engines.OPENERS.items()},
     **{f"evaluator {name}": row for name, row in evaluators.OPENERS.items()},
     **{f"workers {name}": row for name, row in workers.OPENERS.items()},
     **{f"tracker {name}": row.open for name, row in trackers.TRACKERS.items()},

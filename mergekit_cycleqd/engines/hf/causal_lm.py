@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import chain
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -15,18 +15,21 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import postprocess_generated_text
 
 from mergekit_cycleqd.engines.answer_sampling import Answers, AnswerSampling, Prompts
+from mergekit_cycleqd.engines.hf.attention import looks_ahead
 from mergekit_cycleqd.engines.hf.continuous import ContinuousBatching
 from mergekit_cycleqd.engines.hf.stop_texts import StopRows, StopTexts
 from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, halve_batch
 from mergekit_cycleqd.engines.quiet_lm import QuietScoring
+from mergekit_cycleqd.errors import CycleQDError
 
 _log = logging.getLogger(__name__)
 
 REMEMBERED = 2**14
 """How many texts are cached as tokens. There is a limit because texts of episodes never repeat."""
 
+Backend = Literal["causal", "seq2seq"]
 _T = TypeVar("_T")
-_Kind = Literal["generate", "score"]
+_Kind = Literal["generate", "score", "see"]
 
 
 class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
@@ -41,6 +44,8 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
     equally likely up to rounding. Give a `batch_size` that fits if this matters.
     """
 
+    _BACKEND: ClassVar[Backend] = "causal"
+
     def __init__(
         self, model: Any, tokenizer: Any, rows: int, continuous: ContinuousBatching | None = None
     ) -> None:
@@ -52,10 +57,13 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
             rows: Largest size of a batch. With `continuous`, largest number of requests at a time.
             continuous: Generates greedy answers; None for padded batches.
         """
-        super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=rows, backend="causal")
+        super().__init__(
+            pretrained=model, tokenizer=tokenizer, batch_size=rows, backend=self._BACKEND
+        )
         self.rows: dict[_Kind, int] = {"generate": rows, "score": rows}
         self._continuous = continuous
         self._warned_of_cut = False
+        self._looks_ahead: bool | None = None
         self._stops: dict[tuple[str, ...], StopTexts] = {}
         self._tokens = lru_cache(REMEMBERED)(self._tokenised)
         self._prompt = lru_cache(REMEMBERED)(self._tokenised_prompt)
@@ -87,9 +95,10 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
         self, requests: Sequence[Any], disable_tqdm: bool = True, override_bs: int | None = None
     ) -> list[Any]:
         """Score tokens. A row of a batch serves all requests that need the same logits."""
+        self._check_scoring()
         same_row: dict[tuple[int, ...], list[int]] = {}
         for i, (_, context, continuation) in enumerate(requests):
-            same_row.setdefault((*context, *continuation[:-1]), []).append(i)
+            same_row.setdefault(self._row(context, continuation), []).append(i)
         order = sorted(same_row, key=lambda tokens: (-len(tokens), tokens))
         rows = [same_row[tokens] for tokens in order]
         score = super()._loglikelihood_tokens
@@ -105,6 +114,25 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
                 found[i] = pair
         return found
 
+    def _row(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[int, ...]:
+        """Give the tokens that the model reads to score a continuation."""
+        return (*context, *continuation[:-1])
+
+    def _check_scoring(self) -> None:
+        """See that a token's logits do not depend on the tokens after it, which are scored.
+
+        Raises:
+            CycleQDError: If they do.
+        """
+        if self._looks_ahead is None:
+            with MemoryGuard():  # without room for this there is none for a batch, which says so
+                self._looks_ahead = looks_ahead(self.model, self.tokenizer)
+        if self._looks_ahead:
+            raise CycleQDError(
+                f"{type(self.model).__name__} cannot score given answers: its tokens see the ones "
+                "after them; take tasks in which it writes answers (generate_until)"
+            )
+
     def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
         """Answer prompts as lm-eval does. Requests with equal settings share batches.
 
@@ -119,7 +147,7 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
             OutOfMemory: If one request alone does not fit.
         """
         texts = [""] * len(requests)
-        for asked, places in _group_by_settings(requests):
+        for asked, places in group_by_settings(requests):
             sampling = AnswerSampling.of(asked, self.tok_decode(self.eot_token_id, False), self)
             prompts = self._prompts([requests[i].args[0] for i in places], sampling)
             for place, tokens in self._answers(prompts, sampling):
@@ -130,7 +158,7 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
 
     def _prompts(self, texts: Sequence[str], sampling: AnswerSampling) -> Prompts:
         """Tokenise prompts. Too long ones lose their start, as in lm-eval."""
-        room = self.max_length - sampling.new_tokens
+        room = self._room(sampling)
         prompts = [self._prompt(text) for text in texts]
         long = sum(len(prompt) > room for prompt in prompts)
         if long and not self._warned_of_cut:
@@ -144,6 +172,10 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
                 self.max_length,
             )
         return [prompt[-room:] for prompt in prompts]
+
+    def _room(self, sampling: AnswerSampling) -> int:
+        """Give the largest number of tokens of a prompt."""
+        return int(self.max_length) - sampling.new_tokens
 
     def _answers(self, prompts: Prompts, sampling: AnswerSampling) -> Answers:
         if self._continuous is not None and sampling.greedy:
@@ -231,8 +263,12 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
         return texts
 
 
-def _group_by_settings(requests: Sequence[Any]) -> list[tuple[dict[str, Any], list[int]]]:
-    """Group the indices of requests by their settings: equal ones may share batches."""
+def group_by_settings(requests: Sequence[Any]) -> list[tuple[dict[str, Any], list[int]]]:
+    """Group the indices of requests by their settings: equal ones may share batches.
+
+    Args:
+        requests: Requests of lm-eval.
+    """
     groups: list[tuple[dict[str, Any], list[int]]] = []
     for i, request in enumerate(requests):
         settings = request.args[1]

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.lay_out import meta_model
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.engines.fingerprint import tensor_digest
 from mergekit_cycleqd.engines.resident_model import ResidentModel
@@ -111,11 +111,7 @@ class GenomeTensors:
                     f"{checkpoint.folder} than the run began with"
                 )
         trust = sent["trust_remote_code"]
-        config = AutoConfig.from_pretrained(base.folder, trust_remote_code=trust)
-        with torch.device("meta"):
-            self._layout = AutoModelForCausalLM.from_config(
-                config, dtype=getattr(torch, sent["dtype"]), trust_remote_code=trust
-            )
+        self._layout = meta_model(base, trust, getattr(torch, sent["dtype"]))
         self._base = base
         cache = DirectionCache.default()
         self._merged = ResidentModel(self._layout, base, experts, cache, device=device)
