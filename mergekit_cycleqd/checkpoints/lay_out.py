@@ -18,8 +18,9 @@ from mergekit_cycleqd.checkpoints.stored_layout import StoredLayout
 from mergekit_cycleqd.checkpoints.tied_head import states_tied
 
 
+@lru_cache(maxsize=4)
 def lay_out(base: Checkpoint, trust: bool) -> MergeLayout:
-    """Lay out a model on the meta device.
+    """Lay out a model on the meta device, once for each `Checkpoint`.
 
     Args:
         base: The checkpoint. Stored copies of tied tensors are compared, if they are here.

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,9 @@ class MergeLayout:
         self.base = base
         self.model = model
         self._loading = Loading(model)
-        self._stored = self._loading.sources(base.headers)
+        self._sources: WeakKeyDictionary[Checkpoint, Mapping[str, tuple[Source, ...]]]
+        self._sources = WeakKeyDictionary()
+        self._stored = self.sources(base)
         self.loaded, self.tied = _floating_tensors(model, self._stored)
         self._others: Mapping[str, tuple[str, ...]] = {}
         self.inferred: set[str] = set()
@@ -137,7 +140,9 @@ class MergeLayout:
 
     def sources(self, checkpoint: Checkpoint) -> Mapping[str, tuple[Source, ...]]:
         """The tensors of a checkpoint of which each loaded tensor is made, by loaded name."""
-        return self._loading.sources(checkpoint.headers)
+        if checkpoint not in self._sources:  # tens of thousands of names take seconds
+            self._sources[checkpoint] = self._loading.sources(checkpoint.headers)
+        return self._sources[checkpoint]
 
     def convert(self, loaded: str, sources: Sequence[Source], checkpoint: Checkpoint) -> Tensor:
         """Make one loaded tensor of the tensors of a checkpoint."""
