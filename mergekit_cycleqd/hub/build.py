@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mergekit.options import MergeOptions
 from safetensors import SafetensorError
 
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.sketch import sketch_model
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError, disk_line
@@ -71,13 +72,26 @@ def built_files(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
 
 
-def describe_files(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
-    """Describe each file by size, sha256 and, for small files, git's blob id."""
-    return {
+def describe_files(folder: Path, genome: Genome) -> dict[str, dict[str, Any]]:
+    """Describe the files of a built model, by path, as lineage.json holds them.
+
+    Args:
+        folder: The model's folder.
+        genome: The model, over base and experts in folders on this machine.
+
+    Returns:
+        Size, sha256 and, for small files, git's blob id of each file; of each file of weights also
+        the sketches of its tensors.
+    """
+    found: dict[str, dict[str, Any]] = {
         name: {
             "size": path.stat().st_size,
             "sha256": content_hash(path, "sha256"),
             "blob": git_blob(path) if path.stat().st_size <= _SMALL else None,
         }
-        for name, path in files.items()
+        for name, path in built_files(folder).items()
     }
+    built = Checkpoint(str(folder), folder)
+    for name, sketch in sketch_model(built, Checkpoint.open(genome.family.base_model)).items():
+        found[built.headers[name].file].setdefault("tensors", {})[name] = str(sketch)
+    return found

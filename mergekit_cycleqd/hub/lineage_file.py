@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mergekit_cycleqd.checkpoints.sketch import TensorSketch
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.lineage import in_order
 from mergekit_cycleqd.hub.pins import Source
@@ -84,6 +85,22 @@ def parse_lineage_file(data: bytes) -> dict[str, Any]:
         return {}
     ours = isinstance(found, dict) and found.get("version") == VERSION
     return found if ours else {}
+
+
+def read_sketches(files: Mapping[str, Mapping[str, Any]]) -> dict[str, TensorSketch]:
+    """Read the sketches of all tensors, by name; empty if another program or version wrote them.
+
+    Args:
+        files: What lineage.json says of the files of weights, by path.
+    """
+    try:
+        return {
+            name: TensorSketch.read(text)
+            for file in files.values()
+            for name, text in file.get("tensors", {}).items()
+        }
+    except (AttributeError, ValueError):
+        return {}
 
 
 def ancestors(run: RunView, index: int | None, parents: Sequence[int]) -> list[dict[str, Any]]:

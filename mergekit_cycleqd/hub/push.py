@@ -80,9 +80,9 @@ def _push_model(repo: ModelRepo, options: Publish, hub: Hub, folder: Path, say: 
         )
 
         say(f"{repo.target.repo_id}: building {repo.model.title}")
-        out = build_model(local_genome(repo.model.genome, repo.sources), folder)
-        files = built_files(out)
-        listed = describe_files(files)
+        genome = local_genome(repo.model.genome, repo.sources)
+        out = build_model(genome, folder)
+        files, listed = built_files(out), describe_files(out, genome)
     texts = {**repo.texts, LINEAGE: repo.lineage(listed if repo.model.weights else {})}
     everything: dict[str, Content] = {**texts, **files}
     stale = set(repo.old_lineage.get("published", ())) - everything.keys() - listed.keys()

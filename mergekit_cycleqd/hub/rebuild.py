@@ -12,6 +12,9 @@ from typing import Any
 import yaml
 from mergekit.options import MergeOptions
 
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.sketch import Difference, compare_sketches, sketch_model
+from mergekit_cycleqd.errors import first_names
 from mergekit_cycleqd.genome.references import is_hub_id, with_folders
 from mergekit_cycleqd.hub import lineage_file
 from mergekit_cycleqd.hub.client import Hub
@@ -115,13 +118,30 @@ def _model_folder(reference: str) -> str:
 
 
 def _compare_weights(out: Path, weights: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say by how much the model in a folder differs from the published files of weights."""
     same = all(
         (out / path).is_file() and content_hash(out / path, "sha256") == file["sha256"]
         for path, file in weights.items()
     )
     if same:
         return "the weights are the published ones, byte for byte"
+    published = lineage_file.read_sketches(weights)
+    if not published:
+        return (
+            "the weights differ in some bytes from the published ones, as they may on another "
+            "processor or with another version of torch"
+        )
+    return difference_text(compare_sketches(sketch_model(Checkpoint(str(out), out)), published))
+
+
+def difference_text(difference: Difference) -> str:
+    """Say in a line how far a model is apart from the published one."""
+    if difference.unshared:
+        names = first_names(difference.unshared)
+        return f"the model and the published one do not both have {names}"
+    if not difference.of_change:
+        return "the weights are the published ones to 13 digits, in files of other bytes"
     return (
-        "the weights differ in some bytes from the published ones, as they may on another "
-        "processor or with another version of torch"
+        f"the weights differ from the published ones by about {difference.of_change:.0e} of their "
+        f"change from the base, most in {difference.tensor} ({difference.of_its_change:.0e})"
     )

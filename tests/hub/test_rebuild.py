@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +15,7 @@ from huggingface_hub import CommitOperationAdd
 from mergekit.options import MergeOptions
 from safetensors.torch import load
 
+from mergekit_cycleqd.checkpoints.sketch import TensorSketch
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.hub.rebuild import PublishedRecipe, parse_reference, rebuild
@@ -82,17 +87,70 @@ def test_a_pushed_model_is_rebuilt_byte_for_byte_even_after_its_experts_changed(
     assert weights == hub.content("me/tiny-red")["model.safetensors"]
 
 
+Lineage = dict[str, Any]
+
+
+def as_it_is(lineage: Lineage) -> None:
+    """Nothing but the hash is spoilt."""
+
+
+def moved(lineage: Lineage) -> None:
+    """Let every projection be that of a tensor which is a hundredth of its change away."""
+    for tensors in sketches(lineage):
+        for name, text in tensors.items():
+            sketch = TensorSketch.read(text)
+            assert sketch.change is not None
+            away = tuple(number + 0.01 * sketch.change for number in sketch.projections)
+            tensors[name] = str(TensorSketch(sketch.change, away))
+    embedding = next(name for name in tensors if "embed" in name)
+    sketch = TensorSketch.read(tensors[embedding])
+    assert sketch.change is not None
+    tensors[embedding] = str(TensorSketch(sketch.change / 4, sketch.projections))
+
+
+def of_another_model(lineage: Lineage) -> None:
+    for tensors in sketches(lineage):
+        tensors["extra"] = tensors.popitem()[1]
+
+
+def of_an_earlier_version(lineage: Lineage) -> None:
+    for file in lineage["files"].values():
+        file.pop("tensors", None)
+
+
+def broken(lineage: Lineage) -> None:
+    for tensors in sketches(lineage):
+        tensors.update(dict.fromkeys(tensors, "1.0 2.0"))
+
+
+def sketches(lineage: Lineage) -> list[dict[str, str]]:
+    return [file["tensors"] for file in lineage["files"].values() if "tensors" in file]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (as_it_is, r"are the published ones to 13 digits, in files of other bytes"),
+        (moved, r"by about 1e-02 of their change from the base, most in .*embed.* \(4e-02\)"),
+        (of_another_model, r"the model and the published one do not both have extra, model\."),
+        (of_an_earlier_version, "the weights differ in some bytes from the published ones"),
+        (broken, "the weights differ in some bytes from the published ones"),
+    ],
+)
 def test_other_weights_than_the_published_ones_are_told(
-    run: Path, hub: Hub, tmp_path: Path
+    change: Callable[[Lineage], None], said: str, run: Path, hub: Hub, tmp_path: Path
 ) -> None:
     assert push(run, "--what", "aggregate") == 0
-    lineage = hub.content("me/tiny-aggregate")["lineage.json"]
-    spoilt = lineage.replace(b'"sha256": "', b'"sha256": "0')
+    lineage = json.loads(hub.content("me/tiny-aggregate")["lineage.json"])
+    lineage["files"]["model.safetensors"]["sha256"] = "0"
+    change(lineage)
     hub.api().create_commit(
-        "me/tiny-aggregate", [CommitOperationAdd("lineage.json", spoilt)], commit_message="x"
+        "me/tiny-aggregate",
+        [CommitOperationAdd("lineage.json", json.dumps(lineage).encode())],
+        commit_message="x",
     )
-    _, said = merged("hf://me/tiny-aggregate", tmp_path / "out")
-    assert "differ in some bytes from the published ones" in said[0]
+    _, (line,) = merged("hf://me/tiny-aggregate", tmp_path / "out")
+    assert re.search(said, line), line
 
 
 @pytest.mark.parametrize(
