@@ -40,32 +40,63 @@ def quantized_fault(model: Checkpoint) -> str:
         ModelError: If it cannot be read.
     """
     told = next(quantization_settings(model.config), None)
-    if told is None:
-        tensors = quantized_tensors(model.headers)
-        return refusal(f", such as {tensors[0]}") if tensors else ""
-    key, method = told
     try:
-        plain = not quantized_tensors(model.headers)
+        headers: Mapping[str, TensorHeader] | None = model.headers
     except ModelError:  # weights of another format
-        plain = False
-    if plain:
+        if told is None:
+            raise
+        headers = None
+    tensors = quantized_tensors(headers or {})
+    can = headers is not None and can_be_dequantized(headers)
+    if told is None:
+        return refusal(f", such as {tensors[0]}", can=can) if tensors else ""
+    key, method = told
+    if headers is not None and not tensors:
         return (
             f"needs a config.json without {key}{method}, since its tensors are plain: take that "
             "key out, or name the model that it was made from"
         )
-    return refusal(f"{method} ({key} in config.json)")
+    return refusal(f"{method} ({key} in config.json)", can=can)
 
 
-def refusal(what: str) -> str:
+def refusal(what: str, *, can: bool = False) -> str:
     """Say what is needed, and how to get it.
 
     Args:
         what: How it is quantised; follows on "quantised ones".
+        can: Whether it can be dequantised here.
     """
+    mend = (
+        "or save them in 16 bits by `mergekit-cycleqd dequantize MODEL OUT`; a run does that for "
+        "dequantize: true"
+        if can
+        else "or save them in 16 bits and name that folder"
+    )
     return (
         f"needs weights of 16 bits or more, got quantised ones{what}; name the 16-bit model that "
-        "they were made from, or save them in 16 bits and name that folder"
+        f"they were made from, {mend}"
     )
+
+
+def can_be_dequantized(headers: Mapping[str, TensorHeader]) -> bool:
+    """Whether all quantised tensors are FP8, or mxfp4 as gpt-oss has it, or their scales."""
+
+    def known(name: str, header: TensorHeader) -> bool:
+        of_mxfp4 = name.endswith(("_blocks", "_scales")) and len(header.shape) in (3, 4)
+        of_fp8 = header.dtype.startswith("F8") or name.endswith(("_scale_inv", "_scale"))
+        return of_fp8 or (header.dtype == "U8" and of_mxfp4)
+
+    return all(known(n, h) for n, h in headers.items() if _is_quantized(n, h.dtype))
+
+
+def without_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a configuration without its quantisation settings, and those of its parts."""
+    told = {path.partition(".")[0] for path, _ in quantization_settings(config)}
+    return {
+        key: without_settings(value) if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if key not in told or key not in _KEYS
+    }
 
 
 def quantized_tensors(headers: Mapping[str, TensorHeader]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from mergekit_cycleqd.cli.dequantize import dequantize
 from mergekit_cycleqd.cli.eval import evaluate
 from mergekit_cycleqd.cli.exit import run_group
 from mergekit_cycleqd.cli.factorize import factorize
@@ -50,6 +51,7 @@ for _command in (
     pull_run,
     import_evolve,
     factorize,
+    dequantize,
     tasks,
     journal,
     sandbox,

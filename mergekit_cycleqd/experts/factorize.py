@@ -21,6 +21,7 @@ from mergekit_cycleqd.checkpoints.recipe_models import (
     references,
 )
 from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.experts.plain_models import with_plain_models
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.task_vectors import PLAIN
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
@@ -95,6 +96,8 @@ def factorize_experts(path: Path, device: str | None, prune: bool, console: Cons
     faults = (
         [] if recipe.task_vectors.of_directions else _unused_directions(recipe.evolution.mutation)
     )
+    if not faults:
+        recipe = with_plain_models(recipe, faults)
     checkpoints = {} if faults else open_models(references(recipe), faults)
     faults += family_faults(checkpoints)
     wanted = device or recipe.engine.device

@@ -12,6 +12,7 @@ from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults, refe
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.open import open_harness, repeat_faults
+from mergekit_cycleqd.experts.plain_models import with_plain_models
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.plan.dtypes import dtype_findings
 from mergekit_cycleqd.plan.environment import (
@@ -77,6 +78,12 @@ def preflight(path: Path, out: Path) -> Preflight:
         recipe = seen.recipe = load_recipe(path)
     except RecipeError as error:
         seen.findings += checked("recipe", [f.removeprefix(f"{path}: ") for f in error.faults], "")
+        return seen
+    made, refused = list[str](), list[str]()
+    recipe = seen.recipe = with_plain_models(recipe, refused, made.append)
+    seen.findings += [Finding("ok", "dequantize", text) for text in made]
+    if refused:
+        seen.findings += checked("dequantize", refused, "")
         return seen
     count = recipe.evolution.children
     seen.findings.append(

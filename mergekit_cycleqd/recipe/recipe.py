@@ -28,6 +28,7 @@ class Recipe(Strict):
     engine: Engine = Engine()
     workers: Workers = Workers()
     publish: Publish | None = Field(default=None, exclude=True)  # no part of the run itself
+    dequantize: bool = Field(default=False, exclude=True)  # the copies are named in its place
 
     @property
     def task_names(self) -> tuple[str, ...]:

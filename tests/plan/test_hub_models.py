@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from huggingface_hub import CommitOperationAdd
+from huggingface_hub import CommitOperationAdd, snapshot_download
 from safetensors.torch import load_file, save_file
 
 from mergekit_cycleqd.cli.main import main
@@ -351,6 +351,32 @@ def test_other_weights_on_the_hub_are_told_with_a_way_out(
         merged.write_text(Genome.uniform(family).to_yaml())
         assert run_main("merge", merged, tmp_path / "out", "--quiet") == 2
         assert f"error: {merged}: models[1].model: lab/alone: {ALONE}" in capsys.readouterr().err
+
+
+def test_a_quantised_expert_on_the_hub_is_dequantised_once_it_is_here(
+    hub: Hub,
+    family: Family,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MERGEKIT_CYCLEQD_CACHE", str(tmp_path / "cache"))
+    green = Path(shutil.copytree(family.experts[1], tmp_path / "green"))
+    quantize(green, "fp8")
+    experts = (family.experts[0], str(green), family.experts[2])
+    published = published_runs.put_on_hub(hub, Family(family.base_model, experts))
+    recipe = write_run_recipe(
+        tmp_path / "recipe.yaml", published, lambda content: content.update(dequantize=True)
+    )
+    assert plans.plan(recipe, capsys, monkeypatch).only("dequantize") == (
+        "✗",
+        f"{EXPERT}: lab/green: dequantize needs the weights on this machine: hf download lab/green",
+    )
+    assert not weights_moved(hub)
+    snapshot_download("lab/green")
+    found = plans.plan(recipe, capsys, monkeypatch, "--download")
+    assert found.code == 0
+    assert found.only("dequantize")[1].startswith(f"{EXPERT}: lab/green in 16 bits is in ")
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])
