@@ -14,7 +14,12 @@ _HUB_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*(/[\w.-]+)?(@[\w./-]+)?")
 def is_hub_id(reference: str) -> bool:
     """Whether a reference has the form of a Hub id and no folder here has that name."""
     here = os.path.isdir(reference) or is_weight_file(reference)
-    return not here and _HUB_ID.fullmatch(reference) is not None
+    return not here and has_form_of_hub_id(reference)
+
+
+def has_form_of_hub_id(reference: str) -> bool:
+    """Whether a reference has the form of a Hub id, whatever folders there are here."""
+    return _HUB_ID.fullmatch(reference) is not None
 
 
 def is_weight_file(reference: str) -> bool:

@@ -5,22 +5,47 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import yaml
 
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
+from mergekit_cycleqd.hub.foreign_recipe import (
+    never_pushed_dropped,
+    paths_needed,
+    refuse_local_models,
+    with_paths,
+    without_consents,
+)
 from mergekit_cycleqd.hub.journal_repo import RECIPE, TASKS
-from mergekit_cycleqd.hub.redaction import chosen_paths, filled, placeholders
+from mergekit_cycleqd.hub.redaction import chosen_paths, filled
 from mergekit_cycleqd.hub.remote_files import Target
-from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.load import parse_recipe
+from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.journal_lines import encode
-from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header
+from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header, read_recipe
+from mergekit_cycleqd.run_folder.pulled import mark_as_pulled
+from mergekit_cycleqd.run_folder.resume_check import differences
 from mergekit_cycleqd.run_folder.retention import FILE as RETENTION
 from mergekit_cycleqd.run_folder.retention import changed_settings
+
+
+@dataclass(frozen=True)
+class _Adopted:
+    """A downloaded run that was made one of this machine.
+
+    Attributes:
+        candidates: Number of evaluated candidates.
+        notes: What was changed in its recipe, a line each.
+    """
+
+    candidates: int
+    notes: list[str]
 
 
 def make_run_folder(
@@ -61,36 +86,56 @@ def make_run_folder(
             place = folder / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(hub.read(target, path, state.head))
-        told = _adopt_run(folder, out, reference, paths)
+        mark_as_pulled(folder, f"{repo_id}@{state.head}")
+        adopted = _adopt_run(folder, out, reference, paths)
         if out.exists():
             out.rmdir()
         os.replace(folder, out)
-    say(f"{out}: {told} evaluated candidates")
+    say(f"{out}: {adopted.candidates} evaluated candidates")
+    for note in adopted.notes:
+        say(f"note: {note}")
     if code := sorted(path for path in wanted if path.endswith(".py")):
         say(f"note: {', '.join(code)} will be run by lm-eval; look at it first")
     say(f"to go on: mergekit-cycleqd {out / RECIPE} --out {out}")
 
 
-def _adopt_run(folder: Path, out: Path, reference: str, paths: Mapping[str, Path]) -> int:
-    """Put paths of this machine into the run. Returns the number of evaluated candidates."""
+def _adopt_run(folder: Path, out: Path, reference: str, paths: Mapping[str, Path]) -> _Adopted:
+    """Put paths of this machine into the run, and take out what a stranger may not decide."""
     path = folder / FILE
-    header = read_header(folder)
-    needed = placeholders(header)
+    header, _ = read_header(folder), read_recipe(folder)
+    content = read_yaml(folder / RECIPE)
+    recipe = parse_recipe(content, folder / RECIPE)
+    told, more_notes = never_pushed_dropped(header["recipe"])
+    ours, notes = never_pushed_dropped(content)
+    ours, consents = without_consents(ours)  # those in the journal are history: as_consented
+    needed = list(dict.fromkeys([*paths_needed(told), *paths_needed(ours)]))
     here = chosen_paths(needed, paths, reference)
-    header = filled(header, here)
-    if needed:
-        content = filled(read_yaml(folder / RECIPE), here)
-        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        (folder / RECIPE).write_text(text, encoding="utf-8")
-    recipe = load_recipe(folder / RECIPE)
-    for task in header["recipe"]["tasks"]:
+    told, ours = with_paths(told, here), with_paths(ours, here)
+    for task in (*told["tasks"], *ours["tasks"]):
         if (inside := task.get("include_path")) is None:
             continue
         if not (folder / inside).resolve().is_relative_to(folder.resolve() / TASKS):
             raise HubError(f"{RECIPE}: names task files outside of {TASKS}/: {inside!r}")
-        task["include_path"] = str((out / inside).resolve())
+    prints = header["fingerprints"]
+    was, now = ({"recipe": each, "fingerprints": prints} for each in (told, ours))
+    if found := next(differences(was, now), None):
+        raise HubError(f"{reference}: {RECIPE} is not the recipe of its journal:{found}")
+    refuse_local_models(Recipe.model_validate(told), reference)
+    if ours != content:
+        text = yaml.safe_dump(ours, sort_keys=False, allow_unicode=True)
+        (folder / RECIPE).write_text(text, encoding="utf-8")
+    for task in told["tasks"]:
+        if task.get("include_path") is not None:
+            task["include_path"] = str((out / task["include_path"]).resolve())
     rest = path.read_bytes().partition(b"\n")[2]
+    header = {**header, "recipe": told}
     path.write_bytes(encode(header) + rest)
     if (folder / RETENTION).exists():
-        (folder / RETENTION).write_bytes(changed_settings(folder, lambda kept: filled(kept, here)))
-    return sum(1 for _ in Journal(path, header).replay(recipe.family))
+        (folder / RETENTION).write_bytes(changed_settings(folder, lambda kept: _filled(kept, here)))
+    count = sum(1 for _ in Journal(path, header).replay(recipe.family))
+    return _Adopted(count, list(dict.fromkeys([*more_notes, *notes, *consents])))
+
+
+def _filled(settings: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:
+    """Settings of an evaluation on other tasks, with paths of this machine in their options."""
+    return {**settings, "metadata": filled(settings.get("metadata", {}), paths)}

@@ -48,6 +48,16 @@ def read_yaml(path: Path) -> Any:
         raise RecipeError([f"{path}: is not YAML: {reason}"]) from None
 
 
+def compose_yaml(text: str) -> yaml.Node | None:
+    """The nodes of one YAML document with their tags. No tag is resolved, whatever it names.
+
+    Raises:
+        yaml.YAMLError: If it is not one, or is nested too deep.
+    """
+    _count_documents(text)
+    return _SafeLoader(text).get_single_node()  # type: ignore[no-any-return]
+
+
 def _count_documents(text: str) -> int:
     """Count the documents, and see that composing them, which is recursive, cannot go too deep."""
     depth = documents = 0

@@ -1,1 +1,4 @@
-"""All that a run's folder holds, written and read: journal, elites, summary, scores."""
+"""All that a run's folder holds, written and read: journal, elites, summary, scores.
+
+There are 17 files, one for each thing in it: one reader looks at the journal or the summary alone.
+"""

@@ -11,6 +11,7 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.recipe.checks import cross_checks
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.journal_lines import decode
+from mergekit_cycleqd.run_folder.pulled import as_consented
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.synced_lines import read_lines
 
@@ -43,7 +44,7 @@ def read_header(folder: Path) -> dict[str, Any]:
 
 
 def read_recipe(folder: Path) -> Recipe:
-    """The recipe that the run in a folder was started with.
+    """The recipe that the run in a folder was started with; of a pulled one without consents.
 
     Raises:
         JournalError: If there is no run, or its first line is damaged or holds no recipe.
@@ -55,7 +56,7 @@ def read_recipe(folder: Path) -> Recipe:
     except (ValueError, GenomeError) as error:
         reason = str(error).splitlines()[0]
         raise JournalError(f"{folder / FILE}: line 1 holds no recipe: {reason}") from None
-    return recipe
+    return as_consented(folder, recipe)
 
 
 def read_records(path: Path, family: Family) -> Iterator[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,9 +12,11 @@ from pydantic import ValidationError
 
 from mergekit_cycleqd.recipe.recipe import Recipe
 
+_CONSENTS = re.compile(r"recipe\.(tasks\[\d+\]\.confirm_run_unsafe_code|engine\.trust_remote_code)")
+
 
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """What keeps a run from being resumed; more or fewer children and moved folders do not."""
+    """What keeps a run from being resumed: not children, moved folders or the user's consents."""
     before, after = (_flat(_completed(header["recipe"]), "recipe") for header in (was, now))
     then, here = was["fingerprints"], now["fingerprints"]
     for key in sorted(before.keys() | after.keys()):
@@ -21,7 +24,8 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
         moved = old in then and new in here and then[old] == here[new]
         if key.endswith(".include_path") and old and new:
             moved = Path(old).name == Path(new).name
-        if old != new and not moved and key != "recipe.evolution.children":
+        free = key == "recipe.evolution.children" or _CONSENTS.fullmatch(key)
+        if old != new and not moved and not free:
             yield f"  {key}: was {old!r}, is {new!r}"
     for model in sorted(then.keys() & here.keys()):
         if then[model] != here[model]:

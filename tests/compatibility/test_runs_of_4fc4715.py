@@ -254,6 +254,8 @@ def test_a_published_run_is_pulled_and_gone_on_with(hub: Any, tmp_path: Path) ->
     recipe = (kept / "recipe.yaml").read_bytes()
     steps.put(hub, "lab/journal", {JOURNAL: journal, "recipe.yaml": recipe}, "dataset")
     command("pull-run", "lab/journal", "--out", tmp_path / "run")
+    pulled = tmp_path / "run" / "recipe.yaml"
+    pulled.write_text(pulled.read_text().replace("code: false", "code: true"))  # the user's yes
     command(tmp_path / "run" / "recipe.yaml", "--out", tmp_path / "run")
     assert (tmp_path / "run" / JOURNAL).read_bytes() == journal
     for path in ("archives.json", "summary.md"):

@@ -1,0 +1,173 @@
+"""What in a stranger's recipe and task files could run code, found without running any of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import yaml
+
+from mergekit_cycleqd.errors import RecipeError, first_line
+from mergekit_cycleqd.recipe.safe_yaml import compose_yaml, read_yaml
+
+_PLAIN = "tag:yaml.org,2002:"
+_METRICS = (
+    *("acc", "acc_norm", "acc_mutual_info", "acc_bytes", "acc_all", "exact_match", "f1", "mcc"),
+    *("bleu", "chrf", "ter", "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte"),
+    *("likelihood", "brier_score", "bypass", "anls"),
+)
+"""Metrics that lm-eval has itself. It downloads any other one as a program, and runs it."""
+
+
+@dataclass(frozen=True)
+class ForeignCode:
+    """The code of a stranger that a run would use.
+
+    Attributes:
+        items: A line each, with its file first; empty where there is none.
+        digest: Of these lines and of all task files: another one as soon as a byte differs.
+    """
+
+    items: tuple[str, ...]
+    digest: str
+
+
+def foreign_code(folder: Path, recipe: Path, tasks: Path) -> ForeignCode:
+    """List what could run code, or reach beyond the folder. Nothing is imported or resolved.
+
+    Args:
+        folder: What the files are named from.
+        recipe: The recipe of the run.
+        tasks: The folder with task files; need not exist.
+    """
+    items = list(_of_recipe(recipe))
+    digest = hashlib.sha256()
+    for file in sorted(path for path in tasks.rglob("*") if path.is_file()):
+        if "__pycache__" in file.parts:
+            continue
+        name = file.relative_to(folder).as_posix()
+        content = file.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode(errors="surrogateescape") + content)
+        if file.suffix == ".py":
+            items.append(f"{name}: Python code, {content.count(10)} lines")
+        else:
+            items += [f"{name}: {what}" for what in dict.fromkeys(_of_task_file(file))]
+    digest.update("\n".join(items).encode(errors="surrogateescape"))
+    return ForeignCode(tuple(items), digest.hexdigest()[:20])
+
+
+def _of_recipe(path: Path) -> Iterator[str]:
+    """Options by which a run recipe names code, programs or other machines."""
+    try:
+        content = read_yaml(path)
+    except RecipeError:
+        return  # such a recipe is not run either
+    if not isinstance(content, Mapping):
+        return
+    engine, tasks = content.get("engine"), content.get("tasks")
+    if isinstance(engine, Mapping) and engine.get("options"):
+        yield f"{path.name}: engine.options: {engine['options']!r}, which may name code"
+    for number, task in enumerate(tasks if isinstance(tasks, list) else []):
+        options = task.get("metadata") if isinstance(task, Mapping) else None
+        for key, text in _texts(options, f"tasks[{number}].metadata"):
+            if re.search(r"\.(dsn|image)\b", key) or _is_address(text):
+                yield f"{path.name}: {key}: {text!r}, which is run or connected to"
+
+
+def _of_task_file(path: Path) -> Iterator[str]:
+    try:
+        node = compose_yaml(path.read_bytes().decode())
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
+        yield f"cannot be looked into: {first_line(error)}"
+        return
+    if node is not None:
+        yield from _of_node(node, "", set())
+
+
+def _of_node(node: yaml.Node, key: str, seen: set[int]) -> Iterator[str]:
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    where = key.lstrip(".") or "the file"
+    if not node.tag.startswith(_PLAIN):
+        named = f" {node.value}" if isinstance(node, yaml.ScalarNode) else ""
+        yield f"{where}: {node.tag}{named}"
+    elif node.tag.startswith(f"{_PLAIN}python/"):
+        yield f"{where}: {node.tag}"
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            yield from _of_node(name, f"{key} (a key)", seen)
+            inner = name.value if isinstance(name, yaml.ScalarNode) else "?"
+            yield from _of_node(value, f"{key}.{inner}", seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            yield from _of_node(value, f"{key}[{number}]", seen)
+    elif isinstance(node, yaml.ScalarNode) and (what := _of_text(node.value, where)):
+        yield f"{where}: {what}"
+
+
+def _of_text(text: str, where: str) -> str | None:
+    """Why one text of a task file is code, or reaches beyond the run's folder."""
+    last = where.rpartition(".")[2]
+    if last in ("trust_remote_code", "hf_evaluate", "unsafe_code"):
+        if text.lower() not in ("false", "no", "off"):
+            return f"{text}, which lets code run"
+    elif last == "metric" and text not in _METRICS:
+        return f"{text!r}, a metric that lm-eval downloads as a program"
+    elif "{" in text and (reason := _template_code(text)):
+        return f"a template that {reason}: {text!r}"
+    elif _is_address(text):
+        return f"{text!r}, an address"
+    elif _leads_out(text):
+        return f"{text!r}, a path outside of the run"
+    elif last == "dataset_path" and text.endswith(".py"):
+        return f"{text!r}, a script that makes a dataset"
+    return None
+
+
+def _template_code(text: str) -> str | None:
+    """What of a template is more than values, filters and loops; None where nothing is.
+
+    lm-eval fills templates without a sandbox, so that a call may be one of any function.
+    """
+    from jinja2 import Environment, nodes
+
+    try:
+        tree = Environment(autoescape=True).parse(text)
+        if tree.find(nodes.Call):
+            return "calls"
+        named = {each.attr for each in tree.find_all(nodes.Getattr)}
+        named |= {str(each.value) for each in tree.find_all(nodes.Const)}
+        filters = {each.name for each in tree.find_all(nodes.Filter)}
+    except Exception:  # of a stranger's text, any; also where it is nested too deep
+        return "cannot be looked into"
+    if "attr" in filters or any(name.startswith("__") for name in named):
+        return "reaches into objects"
+    return None
+
+
+def _is_address(text: str) -> bool:
+    return re.match(r"(?!hf://)[A-Za-z][A-Za-z0-9+.-]*://\S", text) is not None
+
+
+def _leads_out(text: str) -> bool:
+    if not text or "\n" in text or len(text) > 1000:
+        return False
+    pure = PureWindowsPath(text) if PureWindowsPath(text).drive else PurePosixPath(text)
+    outside = pure.is_absolute() or text.startswith(("~/", "file:")) or ".." in pure.parts
+    return outside and len(pure.parts) > 1 and not re.search(r"\s", text)
+
+
+def _texts(content: Any, key: str) -> Iterator[tuple[str, str]]:
+    if isinstance(content, Mapping):
+        for name, value in content.items():
+            yield from _texts(value, f"{key}.{name}")
+    elif isinstance(content, list):
+        for number, value in enumerate(content):
+            yield from _texts(value, f"{key}[{number}]")
+    elif isinstance(content, str):
+        yield key, content
