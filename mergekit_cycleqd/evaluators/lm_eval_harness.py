@@ -11,8 +11,9 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.errors import CycleQDError, first_line, nearest
+from mergekit_cycleqd.errors import CycleQDError, nearest, reason
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
+from mergekit_cycleqd.evaluators.task_errors import RAISED, located
 from mergekit_cycleqd.evaluators.task_samples import SampledHarness, TaskFault, prepare_all
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.recipe.tasks import Task
@@ -40,7 +41,8 @@ class LMHarness(SampledHarness):
         super().__init__(tasks)
         self._objects: dict[Split, dict[str, Any]] = {"search": {}, "holdout": {}}
         self._fresh: dict[str, Any] = {}
-        self._built: dict[tuple[str, Split, int], Any] = {}
+        self._by_samples: dict[tuple[str, Split, int], Any] = {}
+        self._built: set[int] = set()
         loader = _TaskLoader(tasks)
         prepare_all(tasks, lambda task: self._prepare(task, loader))
         loaded = self._objects["search"]
@@ -73,41 +75,48 @@ class LMHarness(SampledHarness):
 
         tasks = [task for task in self._tasks.values() if task.name in self._objects[split]]
         ids = {task.name: self._samples.of(task.name, split, repeat) for task in tasks}
-        objects = {
-            task.name: self._ready(task, model, split, ids[task.name], repeat) for task in tasks
-        }
+        objects = {task.name: self._object(task, split, ids[task.name]) for task in tasks}
         watch = Watch(thresholds, list(self._tasks.values()))
-        with watch.over(model, objects):
-            results = evaluate(
-                model,
-                {"tasks": objects},
-                samples=ids,
-                bootstrap_iters=0,
-                log_samples=False,
-                confirm_run_unsafe_code=True,  # `_prepare` has checked each task's own setting
-            )["results"]
+        with located(model, objects, ids):
+            for task in tasks:
+                self._make_ready(objects[task.name], task, ids[task.name], model, repeat)
+            with watch.over(model, objects):
+                results = evaluate(
+                    model,
+                    {"tasks": objects},
+                    samples=ids,
+                    bootstrap_iters=0,
+                    log_samples=False,
+                    confirm_run_unsafe_code=True,  # `_prepare` has checked each task's own setting
+                )["results"]
         return {task.name: _task_score(task, results[task.name]) for task in tasks}
 
-    def _ready(self, task: Task, model: Any, split: Split, ids: Sequence[int], repeat: int) -> Any:
-        """Return a task object with all requests and no answers.
-
-        The requests are rendered with the task's own settings. lm-eval then puts tasks of different
-        settings into the same batches.
-        """
+    def _object(self, task: Task, split: Split, ids: Sequence[int]) -> Any:
+        """Get the task object of some samples, each time the same."""
         key = (task.name, split, ids[0])  # blocks of samples do not overlap
-        if key not in self._built:
+        if key not in self._by_samples:
             first = ids is self._samples.of(task.name, split)
             loaded = self._objects[split][task.name] if first else copy(self._fresh[task.name])
+            self._by_samples[key] = loaded
+        return self._by_samples[key]
+
+    def _make_ready(
+        self, loaded: Any, task: Task, ids: Sequence[int], model: Any, repeat: int
+    ) -> None:
+        """Give a task object all its requests and no answers.
+
+        The requests are rendered with the task's own settings, when they are first needed. lm-eval
+        then puts tasks of different settings into the same batches.
+        """
+        if id(loaded) not in self._built:
             loaded.set_fewshot_seed(seed=FEWSHOT_SEED)  # tasks built before have no effect
             _build_requests(loaded, task, ids, model)
-            self._built[key] = loaded
-        loaded = self._built[key]
+            self._built.add(id(loaded))
         for request in loaded.instances:
             request.resps.clear()
             request.filtered_resps.clear()
         if _is_sampled(loaded):
             _reseed(loaded, repeat)
-        return loaded
 
 
 def _task_score(task: Task, results: Mapping[str, Any]) -> float:
@@ -149,13 +158,9 @@ class _TaskLoader:
         try:
             (loaded,) = manager.load([task.task])["tasks"].values()
         except CycleQDError as error:  # this package's tasks report clear faults
-            reason = "; ".join(str(error).splitlines())
-            raise TaskFault(f"task: {task.task!r} cannot be loaded: {reason}") from error
-        except Exception as error:
-            raise TaskFault(
-                f"task: {task.task!r} cannot be loaded ({type(error).__name__}: "
-                f"{first_line(error)})"
-            ) from error
+            raise TaskFault(f"task: {task.task!r} cannot be loaded: {reason(error)}") from error
+        except RAISED as error:
+            raise TaskFault(f"task: {task.task!r} cannot be loaded ({reason(error)})") from error
         if task.gen_kwargs is not None:
             if loaded.get_config("output_type") != "generate_until":
                 raise TaskFault(f"gen_kwargs: the task {task.task!r} does not generate text")
