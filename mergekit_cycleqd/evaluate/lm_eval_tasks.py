@@ -19,7 +19,7 @@ from lm_eval.tasks import TaskManager
 
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest, reason
 from mergekit_cycleqd.evaluate.options import TaskOptions
-from mergekit_cycleqd.evaluators.lm_eval_harness import FEWSHOT_SEED
+from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED
 from mergekit_cycleqd.evaluators.task_errors import RAISED, located
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 from mergekit_cycleqd.run_folder.retention import Measured
