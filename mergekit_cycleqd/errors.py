@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Sequence
 
 
@@ -59,6 +60,23 @@ def first_line(error: BaseException, longest: int = 200) -> str:
     """
     lines = (line for line in str(error).splitlines() if line.strip())
     return next(lines, "")[:longest]
+
+
+def reason(error: BaseException) -> str:
+    """Kind and first line of an error, or kind and place if it says nothing.
+
+    The message of an error of this package stands alone, on one line.
+
+    Args:
+        error: The error; one that code of the user raised, for example.
+    """
+    if isinstance(error, CycleQDError):
+        return "; ".join(str(error).splitlines())
+    kind = type(error).__name__
+    if words := first_line(error):
+        return f"{kind}: {words}"
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{kind} in {frames[-1].filename}, line {frames[-1].lineno}" if frames else kind
 
 
 def first_names(names: Sequence[str]) -> str:

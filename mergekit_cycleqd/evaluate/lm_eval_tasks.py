@@ -17,9 +17,10 @@ from typing import Any
 from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 
-from mergekit_cycleqd.errors import CycleQDError, RecipeError, first_line, nearest
+from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest, reason
 from mergekit_cycleqd.evaluate.options import TaskOptions
-from mergekit_cycleqd.evaluators.lm_eval_harness import FEWSHOT_SEED
+from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED
+from mergekit_cycleqd.evaluators.task_errors import RAISED, located
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 from mergekit_cycleqd.run_folder.retention import Measured
 from mergekit_cycleqd.tasks.episode_task import evals_folder
@@ -71,7 +72,7 @@ class ScoredTask:
         start = time.monotonic()
         for task in self.loaded["tasks"].values():
             task.set_fewshot_seed(seed=FEWSHOT_SEED)  # the same examples for every model
-        with _bootstraps_quietly():
+        with located(lm, self.loaded["tasks"], self.ids), _bootstraps_quietly():
             found = evaluate(
                 lm,
                 dict(self.loaded),
@@ -182,10 +183,9 @@ def load(manager: TaskManager, name: str, options: TaskOptions) -> Mapping[str, 
     try:
         loaded: Mapping[str, Any] = manager.load([name])
     except CycleQDError as error:  # our own tasks say what they need
-        raise RecipeError([f"{name}: {'; '.join(str(error).splitlines())}"]) from error
-    except Exception as error:
-        line = f"{name}: cannot be loaded ({type(error).__name__}: {first_line(error)})"
-        raise RecipeError([line]) from error
+        raise RecipeError([f"{name}: {reason(error)}"]) from error
+    except RAISED as error:
+        raise RecipeError([f"{name}: cannot be loaded ({reason(error)})"]) from error
     for leaf, task in loaded["tasks"].items():
         if getattr(task, "UNSAFE_CODE", False) and not options.run_unsafe_code:
             raise RecipeError([_leave(leaf)])

@@ -13,10 +13,12 @@ from lm_eval.utils import handle_non_serializable, make_table
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults
-from mergekit_cycleqd.engines.hf.engine import HFEngine, load_lm
-from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.engines.hf.engine import load_lm
+from mergekit_cycleqd.engines.open import open_engine
+from mergekit_cycleqd.errors import ModelError, RecipeError, reason
 from mergekit_cycleqd.evaluate.lm_eval_tasks import load, sample_numbers, task_manager
 from mergekit_cycleqd.evaluate.options import TaskOptions
+from mergekit_cycleqd.evaluators.task_errors import located
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
@@ -49,15 +51,18 @@ def evaluate(
     objects: dict[str, Any] = {}
     for name in tasks:
         objects |= load(manager, name, options)["tasks"]
-    results = lm_eval.simple_evaluate(
-        model=_loaded(model, engine),
-        tasks=list(objects.values()),
-        task_manager=manager,
-        samples=options.samples and sample_numbers(objects, options.samples),
-        apply_chat_template=options.apply_chat_template,
-        log_samples=out is not None,
-        confirm_run_unsafe_code=options.run_unsafe_code,
-    )
+    numbers = sample_numbers(objects, options.samples) if options.samples else None
+    lm = _loaded(model, engine)
+    with located(lm, objects, numbers):
+        results = lm_eval.simple_evaluate(
+            model=lm,
+            tasks=list(objects.values()),
+            task_manager=manager,
+            samples=numbers,
+            apply_chat_template=options.apply_chat_template,
+            log_samples=out is not None,
+            confirm_run_unsafe_code=options.run_unsafe_code,
+        )
     if out is not None:
         text = json.dumps(results, indent=1, default=handle_non_serializable, ensure_ascii=False)
         write_atomically(out, text + "\n")
@@ -67,7 +72,11 @@ def evaluate(
 def _loaded(model: str, engine: Engine) -> Any:
     """lm-eval's model of a Hub id, a folder or a recipe."""
     if Path(model).suffix not in (".yaml", ".yml"):
-        return load_lm(engine, Checkpoint.open(model))
+        checkpoint = Checkpoint.open(model)
+        try:
+            return load_lm(engine, checkpoint)
+        except (ImportError, LookupError, OSError, RuntimeError, ValueError) as error:
+            raise ModelError(f"{model}: cannot be loaded ({reason(error)})") from error
     genome = Genome.from_mergekit(read_yaml(Path(model)))
     base = Checkpoint.open(genome.family.base_model)
     experts = {
@@ -75,6 +84,6 @@ def _loaded(model: str, engine: Engine) -> Any:
     }
     if faults := family_faults({BASE: base, **experts}):
         raise RecipeError([f"{model}: {fault}" for fault in faults])
-    loaded = HFEngine(engine, base, list(experts.values()))
+    loaded = open_engine(engine, base, list(experts.values()))
     loaded.load(genome)
     return loaded.model

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
-import json
-import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.errors import CycleQDError, first_line, nearest
+from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
-from mergekit_cycleqd.evaluators.task_samples import SampledHarness, TaskFault, prepare_all
+from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
+from mergekit_cycleqd.evaluators.task_errors import located
+from mergekit_cycleqd.evaluators.task_samples import SampledHarness, prepare_all
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.search.early_stop import EntryThresholds
-
-FEWSHOT_SEED = 1234  # the default of lm-eval's own command
 
 
 class LMHarness(SampledHarness):
@@ -40,13 +36,14 @@ class LMHarness(SampledHarness):
         super().__init__(tasks)
         self._objects: dict[Split, dict[str, Any]] = {"search": {}, "holdout": {}}
         self._fresh: dict[str, Any] = {}
-        self._built: dict[tuple[str, Split, int], Any] = {}
-        loader = _TaskLoader(tasks)
+        self._by_samples: dict[tuple[str, Split, int], Any] = {}
+        self._built: set[int] = set()
+        loader = TaskLoader(tasks)
         prepare_all(tasks, lambda task: self._prepare(task, loader))
         loaded = self._objects["search"]
         self.steady = frozenset(t.name for t in tasks if _is_steady(t, loaded[t.name]))
 
-    def _prepare(self, task: Task, loader: _TaskLoader) -> Iterator[str]:
+    def _prepare(self, task: Task, loader: TaskLoader) -> Iterator[str]:
         loaded = loader.load(task)
         yield from _metric_faults(task, loaded)
         if getattr(loaded, "UNSAFE_CODE", False) and not task.confirm_run_unsafe_code:
@@ -73,41 +70,48 @@ class LMHarness(SampledHarness):
 
         tasks = [task for task in self._tasks.values() if task.name in self._objects[split]]
         ids = {task.name: self._samples.of(task.name, split, repeat) for task in tasks}
-        objects = {
-            task.name: self._ready(task, model, split, ids[task.name], repeat) for task in tasks
-        }
+        objects = {task.name: self._object(task, split, ids[task.name]) for task in tasks}
         watch = Watch(thresholds, list(self._tasks.values()))
-        with watch.over(model, objects):
-            results = evaluate(
-                model,
-                {"tasks": objects},
-                samples=ids,
-                bootstrap_iters=0,
-                log_samples=False,
-                confirm_run_unsafe_code=True,  # `_prepare` has checked each task's own setting
-            )["results"]
+        with located(model, objects, ids):
+            for task in tasks:
+                self._make_ready(objects[task.name], task, ids[task.name], model, repeat)
+            with watch.over(model, objects):
+                results = evaluate(
+                    model,
+                    {"tasks": objects},
+                    samples=ids,
+                    bootstrap_iters=0,
+                    log_samples=False,
+                    confirm_run_unsafe_code=True,  # `_prepare` has checked each task's own setting
+                )["results"]
         return {task.name: _task_score(task, results[task.name]) for task in tasks}
 
-    def _ready(self, task: Task, model: Any, split: Split, ids: Sequence[int], repeat: int) -> Any:
-        """Return a task object with all requests and no answers.
-
-        The requests are rendered with the task's own settings. lm-eval then puts tasks of different
-        settings into the same batches.
-        """
+    def _object(self, task: Task, split: Split, ids: Sequence[int]) -> Any:
+        """Get the task object of some samples, each time the same."""
         key = (task.name, split, ids[0])  # blocks of samples do not overlap
-        if key not in self._built:
+        if key not in self._by_samples:
             first = ids is self._samples.of(task.name, split)
             loaded = self._objects[split][task.name] if first else copy(self._fresh[task.name])
+            self._by_samples[key] = loaded
+        return self._by_samples[key]
+
+    def _make_ready(
+        self, loaded: Any, task: Task, ids: Sequence[int], model: Any, repeat: int
+    ) -> None:
+        """Give a task object all its requests and no answers.
+
+        The requests are rendered with the task's own settings, when they are first needed. lm-eval
+        then puts tasks of different settings into the same batches.
+        """
+        if id(loaded) not in self._built:
             loaded.set_fewshot_seed(seed=FEWSHOT_SEED)  # tasks built before have no effect
             _build_requests(loaded, task, ids, model)
-            self._built[key] = loaded
-        loaded = self._built[key]
+            self._built.add(id(loaded))
         for request in loaded.instances:
             request.resps.clear()
             request.filtered_resps.clear()
         if _is_sampled(loaded):
             _reseed(loaded, repeat)
-        return loaded
 
 
 def _task_score(task: Task, results: Mapping[str, Any]) -> float:
@@ -115,79 +119,6 @@ def _task_score(task: Task, results: Mapping[str, Any]) -> float:
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise CycleQDError(f"task {task.name!r} reports {value!r} as {task.metric}")
     return float(value)
-
-
-class _TaskLoader:
-    """Loads lm-eval tasks. Indexes once, with lm-eval's own tasks only if one is named."""
-
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        for name in ("lm_eval.tasks", "lm_eval.api.task", "lm_eval.evaluator"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        self._paths = sorted({path for task in tasks if (path := _task_folder(task))})
-        self._managers: dict[tuple[bool, str], Any] = {}
-
-    def _manager(self, task: Task, *, defaults: bool) -> Any:
-        """Get the index for a task's metadata, with or without lm-eval's own tasks."""
-        from lm_eval.tasks import TaskManager
-
-        key = (defaults, json.dumps(task.metadata, sort_keys=True, default=str))
-        if key not in self._managers:
-            self._managers[key] = TaskManager(
-                include_path=self._paths, include_defaults=defaults, metadata=task.metadata
-            )
-        return self._managers[key]
-
-    def load(self, task: Task) -> Any:
-        """Make a new lm-eval task object with the recipe's settings."""
-        if task.include_path and not Path(task.include_path).is_dir():
-            raise TaskFault(f"include_path: no folder {task.include_path!r}")
-        manager = self._manager(task, defaults=False)
-        if task.task not in manager.all_subtasks and not task.scored_by.brings_tasks:
-            manager = self._manager(task, defaults=True)
-        if task.task not in manager.all_subtasks:
-            raise TaskFault(f"task: {_unknown_task(task, manager)}")
-        try:
-            (loaded,) = manager.load([task.task])["tasks"].values()
-        except CycleQDError as error:  # this package's tasks report clear faults
-            reason = "; ".join(str(error).splitlines())
-            raise TaskFault(f"task: {task.task!r} cannot be loaded: {reason}") from error
-        except Exception as error:
-            raise TaskFault(
-                f"task: {task.task!r} cannot be loaded ({type(error).__name__}: "
-                f"{first_line(error)})"
-            ) from error
-        if task.gen_kwargs is not None:
-            if loaded.get_config("output_type") != "generate_until":
-                raise TaskFault(f"gen_kwargs: the task {task.task!r} does not generate text")
-            loaded.set_config(key="generation_kwargs", value=dict(task.gen_kwargs), update=True)
-        if task.num_fewshot is not None:
-            loaded.set_config(key="num_fewshot", value=task.num_fewshot)
-        elif loaded.get_config("num_fewshot") is None:
-            loaded.set_config(key="num_fewshot", value=0)
-        loaded.set_fewshot_seed(seed=FEWSHOT_SEED)
-        return loaded
-
-
-def _task_folder(task: Task) -> str | None:
-    """Find the folder with a task's file; None for tasks that lm-eval brings."""
-    if task.scored_by.brings_tasks:
-        from mergekit_cycleqd.tasks.episode_task import evals_folder
-
-        return str(evals_folder())
-    return task.include_path
-
-
-def _unknown_task(task: Task, manager: Any) -> str:
-    name = task.task
-    if task.scored_by.brings_tasks:
-        return (
-            f"no task {name!r} for evaluator {task.evaluator}{nearest(name, manager.all_subtasks)}"
-        )
-    if name in manager.all_groups or name in manager.all_tags:
-        return f"{name!r} is a group of tasks; name one of its tasks"
-    near = difflib.get_close_matches(name, manager.all_subtasks, n=3)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"lm-eval knows no task {name!r}{hint}; for your own tasks set include_path"
 
 
 def _metric_faults(task: Task, loaded: Any) -> Iterator[str]:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.errors import CycleQDError, first_line
+from mergekit_cycleqd.errors import CycleQDError, reason
+from mergekit_cycleqd.evaluators.task_errors import RAISED, TaskError
 from mergekit_cycleqd.evaluators.task_samples import SampledHarness, TaskFault, prepare_all
 from mergekit_cycleqd.recipe.sample_ids import SampleIds, Split
 from mergekit_cycleqd.recipe.tasks import Task
-from mergekit_cycleqd.search.early_stop import EntryThresholds
+from mergekit_cycleqd.search.early_stop import CannotEnter, EntryThresholds
 
 Function = Callable[..., Mapping[str, float]]
 
@@ -86,10 +87,8 @@ def _import_function(source: str) -> Function:
         module = (
             _import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
         )
-    except Exception as error:  # the user's code may raise anything
-        raise TaskFault(
-            f"task: {where} cannot be imported ({type(error).__name__}: {first_line(error)})"
-        ) from error
+    except RAISED as error:  # the user's code may raise anything
+        raise TaskFault(f"task: {where} cannot be imported ({reason(error)})") from error
     function = getattr(module, name, None)
     if not callable(function):
         raise TaskFault(f"task: {where} has no function {name!r}")
@@ -108,7 +107,12 @@ def _import_file(path: Path) -> Any:
 
 
 def _call_function(task: Task, function: Function, model: Any, ids: Sequence[int]) -> float:
-    scores = function(model, list(ids), **(task.metadata or {}))
+    try:
+        scores = function(model, list(ids), **(task.metadata or {}))
+    except (CannotEnter, CycleQDError):
+        raise
+    except RAISED as error:
+        raise TaskError(task.name, None, f"{task.task} breaks", error) from error
     if not isinstance(scores, Mapping):
         raise CycleQDError(
             f"task {task.name!r}: {task.task} must return a mapping of metrics to numbers, got "

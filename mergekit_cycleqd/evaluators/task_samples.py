@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.errors import RecipeError, reason
 from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.evaluators.task_errors import RAISED
 from mergekit_cycleqd.recipe.sample_ids import SPLITS, SampleIds, Split
 from mergekit_cycleqd.recipe.tasks import Task
 
@@ -35,6 +36,8 @@ def prepare_all(
                 faults.append(f"tasks[{i}].{fault}")
         except TaskFault as last:
             faults.append(f"tasks[{i}].{last}")
+        except RAISED as error:  # the user's code may raise anything
+            faults.append(f"tasks[{i}].task: {task.task!r} cannot be prepared ({reason(error)})")
     if faults := [*faults, *others]:
         raise RecipeError(faults)
 

@@ -22,7 +22,7 @@ from mergekit_cycleqd.checkpoints.recipe_models import (
 )
 from mergekit_cycleqd.engines.device import device_of
 from mergekit_cycleqd.engines.open import engine_faults
-from mergekit_cycleqd.errors import CycleQDError, ModelError, first_line
+from mergekit_cycleqd.errors import ModelError, first_line, reason
 from mergekit_cycleqd.experts.measure_similarity import Lacking
 from mergekit_cycleqd.experts.measure_similarity import measure as compare
 from mergekit_cycleqd.experts.similarity import read_similarity, similarity_file, write_similarity
@@ -212,8 +212,8 @@ class _Plan:
                     self._harness,
                     prepared=not lacking,
                 )
-            except (CycleQDError, RuntimeError) as error:  # out of memory is a RuntimeError
-                text = f"the base cannot be evaluated ({type(error).__name__}: {first_line(error)})"
+            except Exception as error:  # the model's code and the tasks' may raise anything
+                text = f"the base cannot be evaluated: {reason(error)}"
                 self._add([Finding("fault", "child", text)])
                 return
         told = forecast(

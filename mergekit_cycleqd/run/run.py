@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.experts.directions import compute_directions_ahead
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
@@ -220,15 +221,30 @@ class Run:
     def _take(self, record: Record, display: Display) -> None:
         self._journal.append(record)
         candidate = record.candidate
+        if record.error is not None:
+            reason = " ".join(record.error.split())
+            if candidate is not None and not candidate.parents:
+                expert = self.search.family.experts[candidate.index]
+                raise SearchError(f"the expert {expert} could not be evaluated: {reason}")
+            display.say(f"{self._title(record)} failed: {reason}")
         if candidate is None:
             return
         self.search.tell(candidate, record.scores)
-        if record.error is not None:
-            display.say(f"candidate {candidate.index} failed: {record.error}")
         display.update(candidate.task)
         self._tracker.candidate(record)
         if time.monotonic() - self._written > OUTPUT_SECONDS and self.search.archives_ready:
             self._write()
+
+    def _title(self, record: Record) -> str:
+        """Name a candidate by its number, and a model that is only compared by its role."""
+        if record.candidate is not None:
+            return f"candidate {record.candidate.index}"
+        family = self.search.family
+        models = [("base", Genome.from_base(family)), ("uniform merge", Genome.uniform(family))]
+        if self.search.archives_ready:
+            models = compared_models(self.search)
+        names = {genome.id: name for name, genome in reversed(models)}
+        return f"the model {names.get(record.genome.id, record.genome.id)!r}"
 
     def _write(self) -> None:
         write_outputs(self.folder, self.search, self._journal.scores, self._sizes)

@@ -179,7 +179,10 @@ class CycleQD:
         if self._next < len(self.tasks):
             limit = len(self.tasks)  # experts do not depend on the archives
         while self._applied < limit and self._applied in self._waiting:
-            told = self._waiting.pop(self._applied)
+            told = self._waiting[self._applied]
+            if self._applied == len(self.tasks) - 1:
+                self._need_scores([*self._experts, told])
+            del self._waiting[self._applied]
             self._applied += 1
             if self._applied <= len(self.tasks):
                 self._experts.append(told)
@@ -198,14 +201,17 @@ class CycleQD:
                 "which has no scores"
             )
 
-    def _lay_out(self) -> None:
-        """Make the archives of the experts told so far. Their scores set the automatic ranges."""
-        for expert in self._experts:
-            if expert.scores is None and self._applied == len(self.tasks):
+    def _need_scores(self, experts: Iterable[Outcome]) -> None:
+        """Check that every expert has scores, before the archives are made of them."""
+        for expert in experts:
+            if expert.scores is None:
                 raise SearchError(
                     f"the expert {self.family.experts[expert.candidate.index]} could not be "
                     "evaluated; see the journal for the error"
                 )
+
+    def _lay_out(self) -> None:
+        """Make the archives of the experts told so far. Their scores set the automatic ranges."""
         scored = [_elite(e.candidate, e.scores) for e in self._experts if e.scores is not None]
         self._population = Population(self.recipe, scored)
 

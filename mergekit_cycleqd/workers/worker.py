@@ -12,6 +12,7 @@ from mergekit_cycleqd.engines.open import open_engine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.open import open_harness
+from mergekit_cycleqd.evaluators.task_errors import TaskError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.example_masks import Example
@@ -80,6 +81,8 @@ class Evaluator:
                 break
             except ModelError:
                 raise
+            except TaskError as fault:  # what a task's own code raises may pass, as of a server
+                error = str(fault)
             except (
                 CycleQDError
             ) as fault:  # the model's output cannot be scored: a retry would not help

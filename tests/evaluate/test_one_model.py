@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,6 +95,29 @@ def test_a_recipe_that_is_no_genome_is_refused(
     recipe.write_text("merge_method: slerp\n")
     assert run_main("eval", recipe, "--tasks", "tiny_red", *OWN) == 2
     assert "merge_method: must be cycleqd or task_arithmetic" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("lacking", "task", "message"),
+    [
+        ("tokenizer*", "tiny_red", "cannot be loaded (ValueError: "),
+        ("eos_token", "tiny_generate", "the model, whose tokenizer has no eos_token, cannot "),
+    ],
+)
+def test_a_model_without_a_usable_tokenizer_is_one_line(
+    lacking: str, task: str, message: str, family: Family, tmp_path: Path, capfd: Any
+) -> None:
+    model = Path(shutil.copytree(family.base_model, tmp_path / "model"))
+    for file in model.glob(lacking):
+        file.unlink()
+    if lacking == "eos_token":
+        settings = model / "tokenizer_config.json"
+        content = json.loads(settings.read_text())
+        del content["eos_token"], content["pad_token"]
+        settings.write_text(json.dumps(content))
+    assert run_main("eval", model, "--tasks", task, *OWN) == 2
+    err = capfd.readouterr().err
+    assert "Traceback" not in err and message in err.strip().splitlines()[-1]
 
 
 def test_the_list_of_tasks_names_each_with_its_needs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -138,6 +138,7 @@ def test_an_expert_that_failed_ends_the_search_with_its_name() -> None:
     search.tell(candidates[1], None)
     with pytest.raises(SearchError, match="expert expert-b could not be evaluated"):
         search.tell(candidates[2], scores(candidates[2]))
+    assert not search.archives_ready, "there is nothing true to be written"
 
 
 def test_a_fixed_quality_is_the_ablation_without_cycles() -> None:
