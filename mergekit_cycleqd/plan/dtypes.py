@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.dtypes import stated_dtype, stored_dtypes
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
-from mergekit_cycleqd.checkpoints.recipe_models import BASE
+from mergekit_cycleqd.checkpoints.recipe_models import BASE, references
 from mergekit_cycleqd.plan.findings import Finding
 from mergekit_cycleqd.recipe.recipe import Recipe
 
@@ -31,7 +31,10 @@ def dtype_findings(recipe: Recipe, models: Mapping[str, Checkpoint]) -> list[Fin
             others.setdefault(_listed(theirs), []).append(key)
     told += [f"{', '.join(keys)} in {dtypes}" for dtypes, keys in others.items()]
     told.append(f"sums in {'float64' if 'float64' in ours else 'float32'}")
-    return [Finding("ok", "dtype", "; ".join(told))]
+    found = [Finding("ok", "dtype", "; ".join(told))]
+    if unseen := [key for key in references(recipe) if key not in models]:
+        found.append(Finding("skipped", "dtype", f"not compared: {', '.join(unseen)}"))
+    return found
 
 
 def _of_merged(recipe: Recipe, base: Checkpoint, ours: Sequence[str]) -> str:

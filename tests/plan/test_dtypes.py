@@ -60,8 +60,11 @@ def said(make_named_recipe: RecipeMaker, tmp_path: Path) -> Callable[..., str]:
         keys = ["base_model", *(f"experts[{i}].model" for i in range(len(models) - 1))]
         recipe = load_recipe(make_named_recipe(lambda c: c["engine"].update(dtype=engine)))
         found = {key: model(tmp_path / key, d, says) for key, d in zip(keys, models, strict=True)}
-        (finding,) = dtype_findings(recipe, found)
+        finding, *unseen = dtype_findings(recipe, found)
         assert (finding.level, finding.part) == ("ok", "dtype")
+        experts = [f"experts[{i}].model" for i in range(len(models) - 1, 3)]
+        missing = [f"not compared: {', '.join(experts)}"] if experts else []
+        assert [each.text for each in unseen] == missing
         return finding.text
 
     return line

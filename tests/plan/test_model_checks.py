@@ -81,6 +81,7 @@ def test_a_missing_folder_is_told_as_such_and_nothing_of_it_is_ticked(
     unseen = ("–", "not compared: experts[1].model")
     for part, seen in {
         "architecture": "all 20 tensors agree in 2 experts",
+        "dtype": "merged models in float32",
         "tokenizers": "the same in 2 of 3 experts",
         "chat template": "none in the base and in 2 of 3 experts",
     }.items():
