@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from mergekit_cycleqd.engines.hf.engine import HFEngine, load_lm
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.evaluate.lm_eval_tasks import load, sample_numbers, task_manager
 from mergekit_cycleqd.evaluate.options import TaskOptions
+from mergekit_cycleqd.evaluators.image_tasks import check_images
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
@@ -50,7 +51,7 @@ def evaluate(
     for name in tasks:
         objects |= load(manager, name, options)["tasks"]
     results = lm_eval.simple_evaluate(
-        model=_loaded(model, engine),
+        model=_loaded(model, engine, objects),
         tasks=list(objects.values()),
         task_manager=manager,
         samples=options.samples and sample_numbers(objects, options.samples),
@@ -64,10 +65,12 @@ def evaluate(
     return str(make_table(results))
 
 
-def _loaded(model: str, engine: Engine) -> Any:
+def _loaded(model: str, engine: Engine, tasks: Mapping[str, Any]) -> Any:
     """lm-eval's model of a Hub id, a folder or a recipe."""
     if Path(model).suffix not in (".yaml", ".yml"):
-        return load_lm(engine, Checkpoint.open(model))
+        opened = Checkpoint.open(model)
+        check_images(tasks, engine, opened)
+        return load_lm(engine, opened)
     genome = Genome.from_mergekit(read_yaml(Path(model)))
     base = Checkpoint.open(genome.family.base_model)
     experts = {
@@ -75,6 +78,7 @@ def _loaded(model: str, engine: Engine) -> Any:
     }
     if faults := family_faults({BASE: base, **experts}):
         raise RecipeError([f"{model}: {fault}" for fault in faults])
+    check_images(tasks, engine, base)
     loaded = HFEngine(engine, base, list(experts.values()))
     loaded.load(genome)
     return loaded.model
