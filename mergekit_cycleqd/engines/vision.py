@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.advice import without_advice
 from mergekit_cycleqd.engines.device import device_map_settings, device_of
 from mergekit_cycleqd.engines.image_class import image_class
 from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, halve_batch
@@ -140,7 +139,7 @@ def _processor(base: Checkpoint, *, prompted: bool) -> Any:
     auto = transformers.AutoProcessor if prompted else transformers.AutoImageProcessor
     wanted = "post_process_masks" if prompted else "post_process_semantic_segmentation"
     try:
-        with _without_advice():
+        with without_advice():
             processor = auto.from_pretrained(base.folder)
     except (ImportError, OSError, ValueError) as error:
         raise ModelError(
@@ -153,18 +152,6 @@ def _processor(base: Checkpoint, *, prompted: bool) -> Any:
             f"{base.config.get('architectures', ['none'])[0]}"
         )
     return processor
-
-
-@contextmanager
-def _without_advice() -> Iterator[None]:
-    """Silence transformers, which recommends another library on every CPU."""
-    log = logging.getLogger("transformers")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 class VisionEngine(ResidentEngine):

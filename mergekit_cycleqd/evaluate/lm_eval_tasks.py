@@ -277,4 +277,11 @@ def _scored(
 
 
 def _text(content: Any) -> bytes:
-    return json.dumps(content, sort_keys=True, default=lambda it: type(it).__name__).encode()
+    return json.dumps(content, sort_keys=True, default=_stand_in).encode()
+
+
+def _stand_in(value: Any) -> str:
+    """What stands for a value that JSON does not have: an image's digest, or the type."""
+    if type(value).__module__.startswith("PIL."):
+        return hashlib.sha256(value.tobytes()).hexdigest()
+    return type(value).__name__

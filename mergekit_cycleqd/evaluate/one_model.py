@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mergekit_cycleqd.engines.open import open_engine
 from mergekit_cycleqd.errors import ModelError, RecipeError, reason
 from mergekit_cycleqd.evaluate.lm_eval_tasks import load, sample_numbers, task_manager
 from mergekit_cycleqd.evaluate.options import TaskOptions
+from mergekit_cycleqd.evaluators.image_tasks import check_images
 from mergekit_cycleqd.evaluators.task_errors import located
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.engine import Engine
@@ -52,7 +53,7 @@ def evaluate(
     for name in tasks:
         objects |= load(manager, name, options)["tasks"]
     numbers = sample_numbers(objects, options.samples) if options.samples else None
-    lm = _loaded(model, engine)
+    lm = _loaded(model, engine, objects)
     with located(lm, objects, numbers):
         results = lm_eval.simple_evaluate(
             model=lm,
@@ -69,10 +70,11 @@ def evaluate(
     return str(make_table(results))
 
 
-def _loaded(model: str, engine: Engine) -> Any:
+def _loaded(model: str, engine: Engine, tasks: Mapping[str, Any]) -> Any:
     """lm-eval's model of a Hub id, a folder or a recipe."""
     if Path(model).suffix not in (".yaml", ".yml"):
         checkpoint = Checkpoint.open(model)
+        check_images(tasks, engine, checkpoint)
         try:
             return load_lm(engine, checkpoint)
         except (ImportError, LookupError, OSError, RuntimeError, ValueError) as error:
@@ -84,6 +86,7 @@ def _loaded(model: str, engine: Engine) -> Any:
     }
     if faults := family_faults({BASE: base, **experts}):
         raise RecipeError([f"{model}: {fault}" for fault in faults])
+    check_images(tasks, engine, base)
     loaded = open_engine(engine, base, list(experts.values()))
     loaded.load(genome)
     return loaded.model

@@ -31,6 +31,7 @@ from mergekit_cycleqd.evaluate.options import engine as changed
 from mergekit_cycleqd.evaluate.results import Job, Results
 from mergekit_cycleqd.evaluate.table import table
 from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.evaluators.image_tasks import check_images
 from mergekit_cycleqd.evaluators.open import open_harness
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.run_folder.compared_models import (
@@ -165,6 +166,8 @@ def _prepare(run: RunView, options: RunOptions) -> _Prepared:
     if faults:
         raise RecipeError([f"{run.folder}: {fault}" for fault in faults])
     tasks = load_tasks(options.tasks, options.about, _settings(engine))
+    for task in tasks:
+        check_images(task.loaded["tasks"], engine, checkpoints[0])
     more = more_elites(search, lambda rank, _: rank < options.elites)
     models = distinct([*compared_models(search), *more])
     return _Prepared(engine, checkpoints, harness, tasks, models)

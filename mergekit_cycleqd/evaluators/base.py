@@ -9,6 +9,8 @@ from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 if TYPE_CHECKING:
+    from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+    from mergekit_cycleqd.recipe.engine import Engine
     from mergekit_cycleqd.run_folder.example_masks import Example
 
 
@@ -49,6 +51,16 @@ class Harness(ABC):
                 evaluator chooses how often it checks this.
             CycleQDError: If a task reports no number.
         """
+
+    def base_fault(self, task: str, engine: Engine, base: Checkpoint) -> str:
+        """Say why a task cannot be scored with models of a base; empty if nothing is known.
+
+        Args:
+            task: Name of a task.
+            engine: The recipe's section.
+            base: The base model; its weights are not read.
+        """
+        return ""
 
     def examples(self, model: Any) -> list[Example]:
         """Run the model that an engine holds now on a few samples, and draw its masks."""

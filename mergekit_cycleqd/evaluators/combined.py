@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.example_masks import Example
 from mergekit_cycleqd.search.early_stop import EntryThresholds
@@ -50,6 +52,11 @@ class CombinedHarness(Harness):
                     }
                 )
         return {name: scores[name] for name in self._names if name in scores}
+
+    def base_fault(self, task: str, engine: Engine, base: Checkpoint) -> str:
+        """Ask the harness that has the task: see `Harness.base_fault`."""
+        (part,) = (part for part in self._parts if task in part.sizes("search"))
+        return part.base_fault(task, engine, base)
 
     def examples(self, model: Any) -> list[Example]:
         """Collect the examples of all harnesses."""

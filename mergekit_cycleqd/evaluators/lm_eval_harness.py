@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any
 
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import CycleQDError
+from mergekit_cycleqd.evaluators.image_tasks import image_fault
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
 from mergekit_cycleqd.evaluators.task_errors import located
 from mergekit_cycleqd.evaluators.task_samples import SampledHarness, prepare_all
+from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.search.early_stop import EntryThresholds
@@ -58,6 +61,10 @@ class LMHarness(SampledHarness):
             self._objects["holdout"][task.name] = loader.load(task)
         if task.samples.again is not None:
             self._fresh[task.name] = copy(loaded)  # copied before it has requests
+
+    def base_fault(self, task: str, engine: Engine, base: Checkpoint) -> str:
+        """Say why a task that shows images cannot be scored: see `Harness.base_fault`."""
+        return image_fault(self._objects["search"][task], engine, base)
 
     def evaluate(
         self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0

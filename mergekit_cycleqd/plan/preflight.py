@@ -108,6 +108,14 @@ def _tasks(recipe: Recipe, seen: Preflight) -> Sequence[Finding]:
         harness = seen.harness = open_harness(recipe)
     except RecipeError as error:
         return checked("tasks", error.faults, "")
+    base = seen.models.described.get(BASE)
+    told = [
+        f"tasks[{i}].task: {task.task!r} {fault}"
+        for i, task in enumerate(recipe.tasks)
+        if base is not None and (fault := harness.base_fault(task.name, recipe.engine, base))
+    ]
+    if told:
+        return checked("tasks", told, "")
     if alike := repeat_faults(recipe, harness):
         return checked("tasks", alike, "")
     searched, held = harness.sizes("search"), harness.sizes("holdout")

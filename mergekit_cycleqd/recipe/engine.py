@@ -22,6 +22,7 @@ class EngineKind:
         title: The library behind it, as messages call it.
         keys: Keys of the section that not every engine takes, and this one does.
         of_images: Whether its models see images; else they are language models.
+        shows_images: Whether prompts may have images, for language models that see them.
         merges_in_workers: Whether it has processes of its own, which make a genome's weights from
             base, experts and directions in their main memory, and spread the model over GPUs. Else
             this process does, and has them beside the model.
@@ -32,6 +33,7 @@ class EngineKind:
     title: str
     keys: frozenset[str]
     of_images: bool = False
+    shows_images: bool = False
     merges_in_workers: bool = False
     module: str | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
@@ -41,6 +43,7 @@ ENGINES: Mapping[str, EngineKind] = {
     "hf": EngineKind(
         "transformers",
         frozenset({"batching", "trust_remote_code", "pipeline_parallel_size"}),
+        shows_images=True,
     ),
     "vllm": EngineKind(
         "vLLM",

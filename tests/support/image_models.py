@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from peft import LoraConfig, get_peft_model
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from mergekit_cycleqd.genome.family import Family
-from tests.support.families import save_versions
+from tests.support.families import save_versions, shake
 from tests.support.renamed_models import gemma3, llava
 
 SIDE = 32
@@ -85,6 +87,17 @@ def save_image_family(name: str, folder: Path, *experts: str) -> Family:
     for made in (family.base_model, *family.experts):
         make_processor().save_pretrained(made)
     return family
+
+
+def with_adapter(family: Family, folder: Path) -> Family:
+    """The family with one more expert, an adapter of peft."""
+    torch.manual_seed(3)
+    model = transformers.AutoModelForImageTextToText.from_pretrained(family.base_model)
+    settings = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "k_proj", "down_proj"])
+    adapted = get_peft_model(model, settings)
+    shake(adapted, 0.2)
+    adapted.save_pretrained(folder)
+    return replace(family, experts=(*family.experts, f"{family.base_model}+{folder}"))
 
 
 def pictures(count: int, seed: int = 0) -> list[Image.Image]:

@@ -109,7 +109,7 @@ class ImageTextLM(CausalLM):
     ) -> list[list[int]]:
         """Answer one batch of prompts with images. The answers are padded."""
         texts = [requests[k].args[0].replace(PLACEHOLDER, self._image_text) for k in batch]
-        images: Any = [list(requests[k].args[2]["visual"]) for k in batch]
+        images: Any = [_images(requests[k]) for k in batch]
         if self.config.model_type == "llava":  # as in lm-eval
             images = flatten_image_list(images)
         inputs = self.processor(images=images, text=texts, padding=True, return_tensors="pt")
@@ -145,8 +145,13 @@ class ImageTextLM(CausalLM):
 
 def _size(request: Any) -> tuple[int, int]:
     """Estimate how much memory a prompt takes: by its images, then by its text."""
-    text, _, pictures = request.args
-    return len(pictures["visual"]), len(text)
+    return len(_images(request)), len(request.args[0])
+
+
+def _images(request: Any) -> list[Any]:
+    """List the images of a prompt. A task may give one alone."""
+    shown = request.args[2]["visual"]
+    return list(shown) if isinstance(shown, list | tuple) else [shown]
 
 
 def _parts(text: str) -> list[dict[str, str]]:

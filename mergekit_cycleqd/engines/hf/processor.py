@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.advice import without_advice
 from mergekit_cycleqd.errors import ModelError, first_line
 
 
@@ -21,7 +22,8 @@ def load_processor(base: Checkpoint, trust: bool) -> Any:
     from transformers import AutoProcessor
 
     try:
-        processor = AutoProcessor.from_pretrained(base.folder, trust_remote_code=trust)
+        with without_advice():
+            processor = AutoProcessor.from_pretrained(base.folder, trust_remote_code=trust)
     except Exception as error:  # whatever a broken file makes of the libraries below
         raise ModelError(
             f"{base.name}: tasks with images need the settings of its processor beside its "
