@@ -40,6 +40,12 @@ _WHOLE = re.compile(r"base_model\.model\.(?P<name>.+)")
 
 _INITS = (True, False, "gaussian", "eva", "orthogonal")  # all other ways change the base's weights
 
+_MORE_TOKENS = (
+    "; give the base as many tokens (resize_token_embeddings), merge the adapter into it with "
+    "PEFT's merge_and_unload, save that with the adapter's tokenizer, and name the folder with "
+    "tokenizer: {source: base}"
+)
+
 _REFUSED = {  # settings under which the weights are not base + scaling * B @ A
     "use_dora": "DoRA",
     "use_qalora": "QALoRA",
@@ -169,12 +175,13 @@ class LoRAExpert(Checkpoint):
         }
         for name, shape in self.changed_shapes().items():
             header = self.headers.get(name)
+            head_or_embedding = name.endswith((*EMBEDDINGS, "lm_head.weight"))
             if header is not None and header.shape != shape:
                 raise ModelError(
                     f"{self.name}: the adapter's {name} must have the shape of the base's, "
                     f"{list(header.shape)}, got {list(shape)}"
+                    + (_MORE_TOKENS if head_or_embedding else "")
                 )
-            head_or_embedding = name.endswith((*EMBEDDINGS, "lm_head.weight"))
             if head_or_embedding and shape in vocabulary and is_tied(self):
                 if self.settings.get("ensure_weight_tying"):  # then the merged model is tied too
                     raise self._refusal(f"{name}, which is tied to another tensor")

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.tied_head import UNTIE, head_names, is_tied
+from mergekit_cycleqd.checkpoints.vocabulary import remedy
 from mergekit_cycleqd.errors import first_names
+
+CLASS_KEYS = ("model_type", "architectures")
+"""What of config.json says of which class a model is."""
 
 
 def mismatches(base: Checkpoint, expert: Checkpoint) -> list[str]:
@@ -14,7 +18,7 @@ def mismatches(base: Checkpoint, expert: Checkpoint) -> list[str]:
         ModelError: If a model cannot be read.
     """
     faults = []
-    for key in ("model_type", "architectures"):
+    for key in CLASS_KEYS:
         ours, theirs = base.config.get(key), expert.config.get(key)
         if ours != theirs:
             return [f"must have the base's {key} {ours}, got {theirs} in {expert.name}"]
@@ -40,11 +44,12 @@ def mismatches(base: Checkpoint, expert: Checkpoint) -> list[str]:
     extra = sorted(expert.headers.keys() - base.headers.keys() - ignored)
     if extra:
         faults.append(f"has {first_names(extra)} that the base {base.name} lacks")
-    shapes = [
-        f"{name} {list(expert.headers[name].shape)} against {list(header.shape)}"
+    shapes = {
+        name: (expert.headers[name].shape, header.shape)
         for name, header in base.headers.items()
         if name in expert.headers and expert.headers[name].shape != header.shape
-    ]
+    }
     if shapes:
-        faults.append(f"must have the base's shapes, got {first_names(shapes)}")
+        told = [f"{name} {list(own)} against {list(of)}" for name, (own, of) in shapes.items()]
+        faults.append(f"must have the base's shapes, got {first_names(told)}{remedy(base, shapes)}")
     return faults

@@ -11,7 +11,7 @@ import lm_eval
 from lm_eval.utils import handle_non_serializable, make_table
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.checkpoints.family_vocabulary import open_family
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults
 from mergekit_cycleqd.engines.hf.engine import HFEngine, load_lm
 from mergekit_cycleqd.errors import RecipeError
@@ -69,12 +69,10 @@ def _loaded(model: str, engine: Engine) -> Any:
     if Path(model).suffix not in (".yaml", ".yml"):
         return load_lm(engine, Checkpoint.open(model))
     genome = Genome.from_mergekit(read_yaml(Path(model)))
-    base = Checkpoint.open(genome.family.base_model)
-    experts = {
-        f"models[{k}].model": open_expert(expert) for k, expert in enumerate(genome.family.experts)
-    }
-    if faults := family_faults({BASE: base, **experts}):
+    base, experts = open_family(genome.family, engine.trust_remote_code)
+    named = {f"models[{k}].model": expert for k, expert in enumerate(experts)}
+    if faults := family_faults({BASE: base, **named}):
         raise RecipeError([f"{model}: {fault}" for fault in faults])
-    loaded = HFEngine(engine, base, list(experts.values()))
+    loaded = HFEngine(engine, base, experts)
     loaded.load(genome)
     return loaded.model

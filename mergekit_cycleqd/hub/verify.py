@@ -14,8 +14,9 @@ from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.family_tensors import lay_out
+from mergekit_cycleqd.checkpoints.family_vocabulary import open_family
 from mergekit_cycleqd.checkpoints.genome_tensors import genome_tensor
-from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
+from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
 from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout, Reader
 from mergekit_cycleqd.errors import first_names
 from mergekit_cycleqd.genome.genome import Genome
@@ -40,8 +41,7 @@ def verify_model(folder: Path, genome: Genome) -> None:
         ModelError: If a checkpoint cannot be read.
     """
     built = Checkpoint(str(folder), folder)
-    base = Checkpoint.open(genome.family.base_model)
-    experts = [open_expert(expert) for expert in genome.family.experts]
+    base, experts = open_family(genome.family)
     tensors = _tensors_of(base)
     if missing := tensors.missing(built):
         raise HubError(f"{folder}: the built model lacks {first_names(missing)} of its base")

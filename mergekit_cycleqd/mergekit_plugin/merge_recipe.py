@@ -27,7 +27,7 @@ from mergekit_cycleqd.mergekit_plugin.model_references import (
     refuse_quantized_ids,
     taken_as_ids,
 )
-from mergekit_cycleqd.mergekit_plugin.processor import copy_processor, without_tokenizer
+from mergekit_cycleqd.mergekit_plugin.processor import copy_beside, without_tokenizer
 from mergekit_cycleqd.mergekit_plugin.recipe_keys import unread_keys
 from mergekit_cycleqd.mergekit_plugin.whole_model import WholeModel
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
@@ -74,6 +74,8 @@ def merge_recipe(
         refuse_quantized_ids(config, options.trust_remote_code)
         text = recipe.read_text(encoding="utf-8")
         whole = WholeModel.of(config, options)
+        if whole and ours:
+            whole.check_vocabulary(content, options.trust_remote_code)
         if whole and whole.beyond:
             say(f"{whole.note}; mergekit-cycleqd writes the model itself")
             whole.write(content, partial, options)
@@ -82,7 +84,7 @@ def merge_recipe(
             config, options = _for_adapters(config, options, partial.parent / "adapted")
             options = without_tokenizer(config, options)
             run_merge(config, str(partial), options, config_source=text)
-            copy_processor(config, partial, options)
+            copy_beside(config, partial, options)
             if whole:
                 whole.check(partial)
         if out.exists():

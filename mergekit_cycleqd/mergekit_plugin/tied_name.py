@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from mergekit.common import ModelReference
 from mergekit.io.tasks import LoaderCache
@@ -28,11 +30,12 @@ def draw_name(name: str, group: TensorGroup) -> str:
     config = base.config(trust_remote_code=LoaderCache().trust_remote_code)
     if not states_tied(config.to_dict()):
         return name
+    weights = described_weights(config.architectures, config) or []
+    heads = (name, *(other for weight in weights if weight.name == name for other in weight.others))
     for embedding in map(str, LoaderCache().get(base).index.tensor_paths):
         if embedding.endswith(EMBEDDINGS) and all(
-            _equals(entry.id, embedding, entry.tensor) for entry in group.entries
+            _equals(entry.id, embedding, heads, entry.tensor) for entry in group.entries
         ):
-            weights = described_weights(config.architectures, config) or []
             if any(weight.name == embedding for weight in weights):
                 return embedding
             same = (weight.name for weight in weights if embedding in weight.others)
@@ -40,10 +43,23 @@ def draw_name(name: str, group: TensorGroup) -> str:
     return name
 
 
-def _equals(model: ModelReference, name: str, tensor: Tensor) -> bool:
-    """Whether a model has a tensor of that name and content."""
+def _equals(model: ModelReference, embedding: str, heads: Sequence[str], tensor: Tensor) -> bool:
+    """Whether a model stores an embedding and a head of the same content.
+
+    Args:
+        model: The model.
+        embedding: Name of the embedding.
+        heads: Names under which the head may be stored. mergekit may have changed its rows since.
+        tensor: The head as mergekit merges it.
+    """
     loader = LoaderCache().get(model)
-    if name not in loader.index.tensor_paths:
+    stored = loader.index.tensor_paths
+    if embedding not in stored:
         return False
-    found = loader.get_tensor(name, device=str(tensor.device))
-    return torch.equal(found.to(tensor.dtype), tensor)
+
+    def read(name: str) -> Tensor:
+        found: Tensor = loader.get_tensor(name, device=str(tensor.device)).to(tensor.dtype)
+        return found
+
+    head = next((name for name in heads if name in stored), None)
+    return torch.equal(read(embedding), tensor if head is None else read(head))
