@@ -41,6 +41,20 @@ from mergekit_cycleqd.merging.low_rank import LowRank
 
 _INITS = (True, False, "gaussian", "eva", "orthogonal")  # all other ways change the base's weights
 
+_MORE_TOKENS = (
+    "; give the base as many tokens (resize_token_embeddings), merge the adapter into it with "
+    "PEFT's merge_and_unload, save that with the adapter's tokenizer, and name the folder with "
+    "tokenizer: {source: base}"
+)
+
+_VOCABULARY = (
+    "embed_tokens.weight",
+    "wte.weight",
+    "word_embeddings.weight",
+    "embeddings.weight",
+    "lm_head.weight",
+)
+
 _REFUSED = {  # settings under which the weights are not base + scaling * B @ A
     "use_dora": "DoRA",
     "use_qalora": "QALoRA",
@@ -184,10 +198,12 @@ class LoRAExpert(Checkpoint):
         check_unquantized(self)
         for name, shape in self.changed_shapes().items():
             header = self.headers.get(name)
+            head_or_embedding = name.endswith(_VOCABULARY)
             if header is not None and header.shape != shape:
                 raise ModelError(
                     f"{self.name}: the adapter's {name} must have the shape of the base's, "
                     f"{list(header.shape)}, got {list(shape)}"
+                    + (_MORE_TOKENS if head_or_embedding else "")
                 )
 
     def expert_tensor(self, name: str) -> LowRank | Tensor | None:

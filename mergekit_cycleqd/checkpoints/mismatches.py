@@ -15,9 +15,13 @@ from mergekit_cycleqd.checkpoints.tensor_readers import (
     tensor_reader,
 )
 from mergekit_cycleqd.checkpoints.tied_head import untie
+from mergekit_cycleqd.checkpoints.vocabulary import remedy
 from mergekit_cycleqd.errors import ModelError, first_names
 
 _RECOMPUTED = re.compile(r".*rotary_emb\.inv_freq")  # stored by old versions of transformers
+
+CLASS_KEYS = ("model_type", "architectures")
+"""What of config.json says of which class a model is."""
 
 
 def mismatches(layout: Layout, expert: Checkpoint) -> list[str]:
@@ -31,7 +35,7 @@ def mismatches(layout: Layout, expert: Checkpoint) -> list[str]:
         ModelError: If the expert cannot be read.
     """
     base = layout.base
-    for key in ("model_type", "architectures"):
+    for key in CLASS_KEYS:
         ours, theirs = base.config.get(key), expert.config.get(key)
         if ours != theirs:
             return [f"must have the base's {key} {ours}, got {theirs} in {expert.name}"]
@@ -59,10 +63,12 @@ def _of_whole_model(layout: Layout, expert: Checkpoint) -> Iterator[str]:
     extra = sorted(expert.headers.keys() - layout.base.headers.keys() - read)
     if extra := [tensor for tensor in extra if not _RECOMPUTED.fullmatch(tensor)]:
         yield f"has {first_names(extra)} that the base {name} lacks"
-    shapes = [
-        f"{tensor} {list(shape)} against {list(layout.shapes[tensor])}"
+    shapes = {
+        tensor: (shape, layout.shapes[tensor])
         for tensor, shape in stored_shapes(layout, expert).items()
         if shape != layout.shapes[tensor]
-    ]
+    }
     if shapes:
-        yield f"must have the base's shapes, got {first_names(shapes)}"
+        told = [f"{tensor} {list(own)} against {list(of)}" for tensor, (own, of) in shapes.items()]
+        mend = remedy(layout.base, shapes)
+        yield f"must have the base's shapes, got {first_names(told)}{mend}"

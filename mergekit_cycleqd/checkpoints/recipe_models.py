@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mergekit_cycleqd.checkpoints.aligned import as_stored
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.family_vocabulary import FamilyVocabulary
 from mergekit_cycleqd.checkpoints.lay_out import lay_out_if_known
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
-from mergekit_cycleqd.checkpoints.mismatches import mismatches
+from mergekit_cycleqd.checkpoints.mismatches import CLASS_KEYS, mismatches
 from mergekit_cycleqd.checkpoints.quantized import check_unquantized
 from mergekit_cycleqd.checkpoints.tensor_readers import missing_tensors
 from mergekit_cycleqd.errors import ModelError, first_names
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.recipe.tokenizer import Tokenizer
 
 BASE = "base_model"
 
@@ -71,6 +74,42 @@ def family_faults(checkpoints: Mapping[str, Checkpoint]) -> list[str]:
             continue
         faults += [f"{key}: {fault}" for fault in mismatches(layout, expert)]
     return faults
+
+
+def with_vocabulary(
+    recipe: Recipe, models: Mapping[str, Checkpoint], faults: list[str]
+) -> tuple[Recipe, dict[str, Checkpoint]]:
+    """Bring the experts of a run to the vocabulary of the base, if the recipe says so.
+
+    Args:
+        recipe: The run.
+        models: Base and experts by key, as far as they are known.
+        faults: Gets a line for each model that cannot be brought to it.
+
+    Returns:
+        The recipe, with the padding that keeps the base's number of rows, and the models without
+        those that are at fault.
+    """
+    section, base = recipe.tokenizer, models.get(BASE)
+    if section is None or base is None:
+        return recipe, dict(models)
+    try:
+        vocabulary = FamilyVocabulary(as_stored(base), recipe.engine.trust_remote_code)
+    except ModelError as error:
+        faults.append(f"{BASE}: {error}")
+        return recipe, {}
+    if section.pad_to_multiple_of is None:
+        section = Tokenizer(source="base", pad_to_multiple_of=vocabulary.padding)
+    elif fault := vocabulary.fault(section.vocabulary):
+        faults.append(fault)
+    aligned: dict[str, Checkpoint] = {}
+    for key, model in models.items():
+        try:
+            same = all(model.config.get(name) == base.config.get(name) for name in CLASS_KEYS)
+            aligned[key] = vocabulary.align(as_stored(model)) if same else model
+        except ModelError as error:
+            faults.append(f"{key}: {error}")
+    return recipe.model_copy(update={"tokenizer": section}), aligned
 
 
 def in_task_order(recipe: Recipe, checkpoints: Mapping[str, Checkpoint]) -> tuple[Checkpoint, ...]:

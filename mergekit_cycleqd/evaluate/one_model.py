@@ -11,7 +11,7 @@ import lm_eval
 from lm_eval.utils import handle_non_serializable, make_table
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.checkpoints.family_vocabulary import open_family
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults
 from mergekit_cycleqd.engines.hf.engine import load_lm
 from mergekit_cycleqd.engines.open import open_engine
@@ -80,13 +80,11 @@ def _loaded(model: str, engine: Engine, tasks: Mapping[str, Any]) -> Any:
         except (ImportError, LookupError, OSError, RuntimeError, ValueError) as error:
             raise ModelError(f"{model}: cannot be loaded ({reason(error)})") from error
     genome = Genome.from_mergekit(read_yaml(Path(model)))
-    base = Checkpoint.open(genome.family.base_model)
-    experts = {
-        f"models[{k}].model": open_expert(expert) for k, expert in enumerate(genome.family.experts)
-    }
-    if faults := family_faults({BASE: base, **experts}):
+    base, experts = open_family(genome.family, engine.trust_remote_code)
+    named = {f"models[{k}].model": expert for k, expert in enumerate(experts)}
+    if faults := family_faults({BASE: base, **named}):
         raise RecipeError([f"{model}: {fault}" for fault in faults])
     check_images(tasks, engine, base)
-    loaded = open_engine(engine, base, list(experts.values()))
+    loaded = open_engine(engine, base, experts)
     loaded.load(genome)
     return loaded.model

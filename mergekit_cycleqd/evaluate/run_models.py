@@ -20,6 +20,7 @@ from mergekit_cycleqd.checkpoints.recipe_models import (
     in_task_order,
     open_models,
     references,
+    with_vocabulary,
 )
 from mergekit_cycleqd.engines.base import ModelEngine
 from mergekit_cycleqd.engines.device import device_of
@@ -197,7 +198,7 @@ def _harness(run: RunView, faults: list[str]) -> Harness | None:
 def _checkpoints(run: RunView, faults: list[str]) -> tuple[Checkpoint, ...]:
     """Base and experts, if they are those that the run was started with."""
     keys = references(run.recipe)
-    opened = open_models(keys, faults)
+    _, opened = with_vocabulary(run.recipe, open_models(keys, faults), faults)
     faults += family_faults(opened)
     for key, checkpoint in opened.items():
         was = run.header["fingerprints"].get(checkpoint.name)

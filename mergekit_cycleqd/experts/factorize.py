@@ -19,6 +19,7 @@ from mergekit_cycleqd.checkpoints.recipe_models import (
     in_task_order,
     open_models,
     references,
+    with_vocabulary,
 )
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.experts.plain_models import with_plain_models
@@ -99,6 +100,7 @@ def factorize_experts(path: Path, device: str | None, prune: bool, console: Cons
     if not faults:
         recipe = with_plain_models(recipe, faults)
     checkpoints = {} if faults else open_models(references(recipe), faults)
+    recipe, checkpoints = with_vocabulary(recipe, checkpoints, faults)
     faults += family_faults(checkpoints)
     wanted = device or recipe.engine.device
     if wanted == "auto":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
+from mergekit_cycleqd.genome.vocabulary import BaseVocabulary
 
 MAX_RANK = 10**9
 
@@ -23,6 +24,7 @@ class Family:
         task_vectors: The kind of task vectors that is made of the experts.
         dtype: mergekit's `dtype`, to which inputs are cast; None for that of the checkpoints.
         out_dtype: mergekit's `out_dtype`; None for `dtype`.
+        tokenizer: mergekit's `tokenizer`; None if all models have the same vocabulary.
     """
 
     base_model: str
@@ -32,6 +34,7 @@ class Family:
     task_vectors: TaskVectors = PLAIN
     dtype: str | None = None
     out_dtype: str | None = None
+    tokenizer: BaseVocabulary | None = None
 
     def __post_init__(self) -> None:
         """Refuse an empty or ambiguous family.

@@ -153,7 +153,8 @@ class Genome:
 
         Raises:
             GenomeError: If the recipe has what a genome cannot hold: another merge method,
-                slices, modules, tokenizer settings, or a parameter with filters or gradients.
+                slices, modules, another tokenizer than the base's, or a parameter with filters or
+                gradients.
         """
         if not isinstance(config, Mapping):
             config = config.model_dump(mode="json", exclude_defaults=True)

@@ -12,6 +12,7 @@ from mergekit_cycleqd.genome.lineage import Parts, format_lineage, parse_lineage
 from mergekit_cycleqd.genome.references import as_text
 from mergekit_cycleqd.genome.task_vectors import KINDS, PLAIN, TaskVectors
 from mergekit_cycleqd.genome.terms import Term, format_terms, parse_terms
+from mergekit_cycleqd.genome.vocabulary import BaseVocabulary
 
 METHOD = "cycleqd"
 STOCK_METHOD = "task_arithmetic"
@@ -23,7 +24,9 @@ EXPERT_PARAMETERS = ("weight", "mutation")
 
 
 _AS_IT_IS = "; merge this recipe as it is"
-_MERGEKITS_OWN = ("slices", "modules", "tokenizer", "tokenizer_source", "chat_template")
+_MERGEKITS_OWN = ("slices", "modules", "chat_template")
+_KNOWN = ("merge_method", "base_model", "models", "parameters", "dtype", "out_dtype")
+_OF_TOKENIZER = ("tokenizer", "tokenizer_source")
 
 
 class Fields(NamedTuple):
@@ -91,6 +94,8 @@ def write_model_recipe(
         recipe["dtype"] = family.dtype
     if family.out_dtype:
         recipe["out_dtype"] = family.out_dtype
+    if family.tokenizer:
+        recipe["tokenizer"] = family.tokenizer.written()
     return recipe
 
 
@@ -103,8 +108,8 @@ def read_model_recipe(config: Mapping[str, Any]) -> Fields:
     method = config.get("merge_method")
     if method not in (METHOD, STOCK_METHOD):
         raise GenomeError(f"merge_method: must be {METHOD} or {STOCK_METHOD}, got {method!r}")
-    known = {"merge_method", "base_model", "models", "parameters", "dtype", "out_dtype"}
-    if extra := sorted(str(key) for key in set(config) - known):
+    known = (*_KNOWN, *_OF_TOKENIZER)
+    if extra := sorted(str(key) for key in set(config) - set(known)):
         key = extra[0]
         hint = _AS_IT_IS if key in _MERGEKITS_OWN else nearest(key, sorted(known))
         raise GenomeError(f"{key or repr('')}: a genome cannot hold it{hint}")
@@ -143,6 +148,7 @@ def read_model_recipe(config: Mapping[str, Any]) -> Fields:
         task_vectors=TaskVectors.read(shares),
         dtype=_read_dtype(config, "dtype"),
         out_dtype=_read_dtype(config, "out_dtype"),
+        tokenizer=BaseVocabulary.read(config),
     )
     return Fields(family, tuple(weights), tuple(terms), parse_lineage(lineage, len(weights)))
 

@@ -17,6 +17,7 @@ from huggingface_hub.file_download import repo_folder_name
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.checkpoints.vocabulary import has_fingerprint
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.references import parts
@@ -76,7 +77,7 @@ class Source:
             name = part if published.startswith("./") else published
             found.append(folder_of(name))
         reference = "+".join(found)
-        if open_expert(reference).fingerprint() != self.fingerprint:
+        if not has_fingerprint(open_expert(reference), self.fingerprint):
             raise HubError(
                 f"{self.reference}: is not what the run was made with any more (its files have "
                 f"another fingerprint than {self.fingerprint}); bring the old ones back"
@@ -169,7 +170,7 @@ def _pinned_commits(reference: str, fingerprint: str) -> list[str | None] | None
         return list(stated)
     for folders in itertools.product(*(list(_snapshots(part)) for part in named)):
         try:
-            same = open_expert("+".join(map(str, folders))).fingerprint() == fingerprint
+            same = has_fingerprint(open_expert("+".join(map(str, folders))), fingerprint)
         except (ModelError, OSError):  # the snapshot may be incomplete
             continue
         if same:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.family_vocabulary import open_family
 from mergekit_cycleqd.checkpoints.genome_tensors import genome_tensor
 from mergekit_cycleqd.checkpoints.lay_out import lay_out_if_known
-from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.checkpoints.tensor_difference import TensorDifference
 from mergekit_cycleqd.checkpoints.tensor_readers import Reader, missing_tensors, tensor_reader
 from mergekit_cycleqd.errors import first_names
@@ -38,8 +38,7 @@ def verify_model(folder: Path, genome: Genome) -> None:
         ModelError: If a checkpoint cannot be read.
     """
     built = Checkpoint(str(folder), folder)
-    base = Checkpoint.open(genome.family.base_model)
-    experts = [open_expert(expert) for expert in genome.family.experts]
+    base, experts = open_family(genome.family)
     layout = lay_out_if_known(base)
     if missing := missing_tensors(layout, built):
         raise HubError(f"{folder}: the built model lacks {first_names(missing)} of its base")

@@ -29,7 +29,7 @@ from mergekit_cycleqd.mergekit_plugin.model_references import (
     taken_as_ids,
     unmergeable_folders,
 )
-from mergekit_cycleqd.mergekit_plugin.processor import copy_processor, without_tokenizer
+from mergekit_cycleqd.mergekit_plugin.processor import copy_beside, without_tokenizer
 from mergekit_cycleqd.mergekit_plugin.recipe_keys import unread_keys
 from mergekit_cycleqd.mergekit_plugin.tied_name import forget_models
 from mergekit_cycleqd.mergekit_plugin.whole_model import WholeModel
@@ -80,6 +80,8 @@ def merge_recipe(
         refuse_unmergeable_ids(config, options.trust_remote_code)
         text = recipe.read_text(encoding="utf-8")
         whole = WholeModel.of(config, options)
+        if whole and ours:
+            whole.check_vocabulary(content, options.trust_remote_code)
         if whole and whole.beyond:
             say(f"{whole.note}; mergekit-cycleqd writes the model itself")
             whole.write(content, partial, options)
@@ -90,7 +92,7 @@ def merge_recipe(
             options = without_tokenizer(config, options)
             chosen = kept.chosen(config) if kept else config
             run_merge(chosen, str(partial), options, config_source=text)
-            copy_processor(config, partial, options)
+            copy_beside(config, partial, options)
             if kept:
                 kept.settle(partial)
             if whole:

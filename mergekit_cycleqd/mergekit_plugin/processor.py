@@ -1,4 +1,4 @@
-"""Copy the image processor of the base into a merged model, which mergekit 0.1.5 leaves out."""
+"""Copy files of the base into a merged model that mergekit 0.1.5 leaves out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mergekit.config import MergeConfiguration
 from mergekit.options import MergeOptions
 
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+GENERATION = "generation_config.json"
 _TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "vocab.json")
 
 
@@ -21,8 +22,11 @@ def without_tokenizer(config: MergeConfiguration, options: MergeOptions) -> Merg
     return options.model_copy(update={"copy_tokenizer": False})
 
 
-def copy_processor(config: MergeConfiguration, out: Path, options: MergeOptions) -> None:
-    """Copy the processor of the base into a merged model, if there is one.
+def copy_beside(config: MergeConfiguration, out: Path, options: MergeOptions) -> None:
+    """Copy the image processor of the base into a merged model, if there is one.
+
+    mergekit copies how to generate beside the base's tokenizer. It does not if it writes a
+    tokenizer of its own.
 
     Args:
         config: Configuration of the merge.
@@ -30,7 +34,8 @@ def copy_processor(config: MergeConfiguration, out: Path, options: MergeOptions)
         options: Options of the merge.
     """
     folder = _base_folder(config, options)
-    for name in PROCESSOR_FILES:
+    own_tokenizer = config.tokenizer or config.tokenizer_source
+    for name in (*PROCESSOR_FILES, *([GENERATION] if own_tokenizer else [])):
         if (folder / name).is_file() and not (out / name).exists():
             shutil.copyfile(folder / name, out / name)
 

@@ -15,6 +15,7 @@ from mergekit.config import (
     OutputModuleDefinition,
     OutputSliceDefinition,
 )
+from mergekit.tokenizer.config import TokenizerConfig
 from pydantic import BaseModel
 
 from mergekit_cycleqd.errors import nearest
@@ -47,6 +48,9 @@ def _unread(
     given = content.get("parameters")
     if isinstance(given, Mapping):
         yield from _unknown(given, f"{where}parameters.", parameters)
+    section = content.get("tokenizer") if "tokenizer" in kind.model_fields else None
+    if isinstance(section, Mapping):  # mergekit would take its default source
+        yield from _unknown(section, f"{where}tokenizer.", list(TokenizerConfig.model_fields))
     for key, (inner, read) in _INNER.items():
         found = content.get(key) if key in kind.model_fields else None
         if isinstance(found, Mapping):

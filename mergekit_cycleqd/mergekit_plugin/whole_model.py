@@ -7,6 +7,7 @@ random weights there. A recipe that is a genome can be written without mergekit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mergekit.config import MergeConfiguration
 from mergekit.options import MergeOptions
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.family_vocabulary import FamilyVocabulary, align_family
 from mergekit_cycleqd.checkpoints.lay_out import lay_out
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
@@ -70,6 +72,25 @@ class WholeModel:
         """What the user is told about a model that mergekit would not write as a whole."""
         return describe_beyond(self.layout, self.beyond)
 
+    def check_vocabulary(self, content: Any, trust: bool) -> None:
+        """See that mergekit can bring the models to the vocabulary of the base, if it is told to.
+
+        It would take rows from other places, or stop with a number as its message.
+
+        Args:
+            content: The recipe as plain data.
+            trust: transformers' `trust_remote_code`.
+
+        Raises:
+            ModelError: If a tokenizer cannot be loaded, or does not fit its model.
+        """
+        with suppress(GenomeError):
+            if Genome.from_mergekit(content).family.tokenizer is None:
+                return
+            vocabulary = FamilyVocabulary(self.layout.base, trust)
+            for expert in self.experts:
+                vocabulary.align(expert)
+
     def write(self, content: Any, out: Path, options: MergeOptions) -> None:
         """Write the model of a recipe without mergekit.
 
@@ -80,7 +101,7 @@ class WholeModel:
 
         Raises:
             RecipeError: If the recipe has what a genome cannot hold.
-            ModelError: If a tensor is missing, or is not finite.
+            ModelError: If a tensor is missing, or is not finite, or a vocabulary does not fit.
         """
         try:
             genome = Genome.from_mergekit(content)
@@ -91,10 +112,16 @@ class WholeModel:
                     f"with one weight for each model, but {error}"
                 ]
             ) from None
+        base, experts = align_family(
+            genome.family.tokenizer,
+            self.layout.base,
+            list(self.experts),
+            options.trust_remote_code,
+        )
         write_model(
             genome,
-            self.layout,
-            self.experts,
+            MergeLayout(base, self.layout.model),
+            experts,
             out,
             device=options.device or "cpu",
             shard_numbers=options.out_shard_size,

@@ -54,7 +54,7 @@ class RecipeModels:
 
 
 def look_at_models(recipe: Recipe, findings: list[Finding]) -> RecipeModels:
-    """Open local models, ask the Hub about the others, and compare the experts with the base.
+    """Open local models, and ask the Hub about the others.
 
     Args:
         recipe: The run.
@@ -68,12 +68,16 @@ def look_at_models(recipe: Recipe, findings: list[Finding]) -> RecipeModels:
         if is_remote(reference):
             _look_at_remote(key, reference, models, faults, findings)
     findings += checked("models", faults, f"{len(named)} of {len(named)} found")
-    findings += _architecture(named, models.described)
     return models
 
 
-def _architecture(named: Mapping[str, str], described: Mapping[str, Checkpoint]) -> list[Finding]:
-    """Compare experts with the base, and say with which of them this could not be done."""
+def compare_architectures(recipe: Recipe, described: Mapping[str, Checkpoint]) -> list[Finding]:
+    """Compare experts with the base, and say with which of them this could not be done.
+
+    Args:
+        recipe: The run.
+        described: Its models, as far as they are known.
+    """
     base = described.get(BASE)
     experts = {key: expert for key, expert in described.items() if key != BASE}
     if base is None or not experts:
@@ -89,7 +93,7 @@ def _architecture(named: Mapping[str, str], described: Mapping[str, Checkpoint])
     found = [Finding("fault", "architecture", fault) for fault in family_faults(described)]
     if not found:
         found = [Finding("ok", "architecture", f"{kind}: {'; '.join(agree)}")]
-    if absent := [key for key in named if key not in described]:
+    if absent := [key for key in references(recipe) if key not in described]:
         found.append(Finding("skipped", "architecture", f"not compared: {', '.join(absent)}"))
     return found
 

@@ -19,6 +19,7 @@ from mergekit_cycleqd.checkpoints.recipe_models import (
     in_task_order,
     open_models,
     references,
+    with_vocabulary,
 )
 from mergekit_cycleqd.engines.device import device_of
 from mergekit_cycleqd.engines.open import engine_faults
@@ -125,7 +126,7 @@ class _Plan:
             )
             return None
         found: list[str] = []
-        models = here | open_models(away, found)
+        self._recipe, models = with_vocabulary(self._recipe, here | open_models(away, found), found)
         found += family_faults(models)
         if found:
             self._add(checked("models", found, ""))

@@ -24,9 +24,15 @@ from mergekit_cycleqd.plan.environment import (
 from mergekit_cycleqd.plan.findings import Finding, checked, faults
 from mergekit_cycleqd.plan.memory_and_disk import Written, disk, memory
 from mergekit_cycleqd.plan.merge_route import merge_finding
-from mergekit_cycleqd.plan.model_checks import RecipeModels, download_finding, look_at_models
+from mergekit_cycleqd.plan.model_checks import (
+    RecipeModels,
+    compare_architectures,
+    download_finding,
+    look_at_models,
+)
 from mergekit_cycleqd.plan.model_sizes import Sizes, family_sizes
 from mergekit_cycleqd.plan.tokenizers import compare_tokenizers
+from mergekit_cycleqd.plan.vocabularies import align_vocabularies
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.recipe.recipe import Recipe
 
@@ -90,10 +96,13 @@ def preflight(path: Path, out: Path) -> Preflight:
         Finding("ok", "recipe", f"{count:,} children over {', '.join(recipe.task_names)}")
     )
     seen.models = look_at_models(recipe, seen.findings)
-    seen.findings.append(merge_finding(recipe, seen.models.described))
-    seen.findings += dtype_findings(recipe, seen.models.described)
-    seen.findings.append(class_finding(recipe, seen.models.described.get(BASE)))
-    seen.findings += compare_tokenizers(recipe, seen.models.described)
+    recipe, aligned = align_vocabularies(recipe, seen.models, seen.findings)
+    seen.recipe = recipe
+    seen.findings += compare_architectures(recipe, aligned)
+    seen.findings.append(merge_finding(recipe, aligned))
+    seen.findings += dtype_findings(recipe, aligned)
+    seen.findings.append(class_finding(recipe, aligned.get(BASE)))
+    seen.findings += compare_tokenizers(recipe, aligned)
     seen.findings += _tasks(recipe, seen)
     seen.findings += device_findings(recipe)
     seen.findings += worker_findings(recipe)

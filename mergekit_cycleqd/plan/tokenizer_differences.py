@@ -14,21 +14,24 @@ _PROBE = (
 )
 
 
-def differences(ours: Any, theirs: Any) -> Iterator[tuple[Level, str]]:
+def differences(ours: Any, theirs: Any, remedy: str | None) -> Iterator[tuple[Level, str]]:
     """Compare two tokenizers, without their templates.
 
     Args:
         ours: The base's tokenizer.
         theirs: An expert's.
+        remedy: The end of a message about tokens with other numbers; None if rows are matched by
+            token. Then tokens and their numbers may differ.
 
     Yields:
         How bad a difference is, and what it is. After a fault nothing more is compared.
     """
     base, expert = ours.get_vocab(), theirs.get_vocab()
-    if fault := _other_numbers(base, expert):
-        yield "fault", fault
-        return
-    yield from _other_tokens(base, expert)
+    if remedy is not None:
+        if fault := _other_numbers(base, expert):
+            yield "fault", f"{fault}{remedy}"
+            return
+        yield from _other_tokens(base, expert)
     split = [each.encode(_PROBE, add_special_tokens=False) for each in (ours, theirs)]
     if base.keys() == expert.keys() and split[0] != split[1]:
         yield (
@@ -53,8 +56,7 @@ def _other_numbers(base: Mapping[str, int], expert: Mapping[str, int]) -> str:
     was = f"{base[first]} in the base" if moved else f"{numbers[expert[first]]!r} in the base"
     return (
         f"must have the base's vocabulary, got {len(moved) + len(other)} of {len(expert)} "
-        f"tokens with other numbers, such as {first!r}: {expert[first]}, {was}; take an "
-        "expert that was fine-tuned from this base, or mergekit-tokensurgeon"
+        f"tokens with other numbers, such as {first!r}: {expert[first]}, {was}"
     )
 
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from mergekit_cycleqd.checkpoints.aligned import AlignedCheckpoint
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, references
-from mergekit_cycleqd.checkpoints.tokenizer import load_tokenizer
-from mergekit_cycleqd.errors import first_line
+from mergekit_cycleqd.checkpoints.tokenizer import has_tokenizer, open_tokenizer
+from mergekit_cycleqd.checkpoints.vocabulary import REMEDY
+from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.plan.findings import Finding
 from mergekit_cycleqd.plan.tokenizer_differences import differences
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.system.units import counted
 
-_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
 _TEMPLATE = "chat_template.jinja"
+_OTHER_ADAPTER = "; take one that was trained on this base with its tokenizer"
 
 
 def compare_tokenizers(recipe: Recipe, models: Mapping[str, Checkpoint]) -> list[Finding]:
@@ -41,8 +41,8 @@ def compare_tokenizers(recipe: Recipe, models: Mapping[str, Checkpoint]) -> list
         return [Finding("skipped", "tokenizers", "need the base")]
     trust = recipe.engine.trust_remote_code
     try:
-        ours = _load(base.name, base.folder, trust)
-    except _UnreadableError as error:
+        ours = open_tokenizer(base.name, base.folder, trust)
+    except ModelError as error:
         return [Finding("fault", "tokenizers", f"{BASE}: {error}")]
     seen = _Seen()
     for key in references(recipe):
@@ -53,10 +53,11 @@ def compare_tokenizers(recipe: Recipe, models: Mapping[str, Checkpoint]) -> list
 
 @dataclass
 class _Seen:
-    """What was looked at. Each expert is in one of the four lists of keys.
+    """What was looked at. Each expert is in one of the five lists of keys.
 
     Attributes:
         compared: Experts whose own tokenizer was compared with the base's.
+        by_token: The same, of experts whose tokens may have other numbers.
         of_base: Adapters without a tokenizer of their own.
         unreadable: Experts without a tokenizer that can be loaded.
         missing: Experts that cannot be opened.
@@ -65,6 +66,7 @@ class _Seen:
     """
 
     compared: list[str] = field(default_factory=list)
+    by_token: list[str] = field(default_factory=list)
     of_base: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -74,7 +76,8 @@ class _Seen:
     @property
     def experts(self) -> int:
         """Number of experts."""
-        return sum(map(len, (self.compared, self.of_base, self.unreadable, self.missing)))
+        own = len(self.compared) + len(self.by_token)
+        return own + sum(map(len, (self.of_base, self.unreadable, self.missing)))
 
     def of(self, part: str) -> list[Finding]:
         """The differences of one part."""
@@ -87,21 +90,23 @@ def _look_at(key: str, expert: Checkpoint | None, ours: Any, trust: bool, seen: 
         seen.missing.append(key)
         return
     adapter = expert.adapter if isinstance(expert, LoRAExpert) else None
-    if adapter is not None and not _has_tokenizer(adapter):
+    if adapter is not None and not has_tokenizer(adapter):
         seen.of_base.append(key)
         if (adapter / _TEMPLATE).is_file():
             template = (adapter / _TEMPLATE).read_text(encoding="utf-8", errors="replace")
             _compare_templates(key, ours.chat_template, template, seen)
         return
     try:
-        theirs = _load(expert.name, adapter or expert.folder, trust)
-    except _UnreadableError as error:
+        theirs = open_tokenizer(expert.name, adapter or expert.folder, trust)
+    except ModelError as error:
         seen.unreadable.append(key)
         text = f"{key}: not compared: {error}"
         seen.differences.append(Finding("warning", "tokenizers", text))
         return
-    seen.compared.append(key)
-    for level, text in differences(ours, theirs):
+    aligned = isinstance(expert, AlignedCheckpoint)
+    (seen.by_token if aligned else seen.compared).append(key)
+    remedy = REMEDY if adapter is None else _OTHER_ADAPTER
+    for level, text in differences(ours, theirs, None if aligned else remedy):
         seen.differences.append(Finding(level, "tokenizers", f"{key}: {text}"))
     _compare_templates(key, ours.chat_template, theirs.chat_template, seen)
 
@@ -114,9 +119,10 @@ def _compare_templates(key: str, ours: Any, theirs: Any, seen: _Seen) -> None:
 
 
 def _tokenizer_findings(seen: _Seen, tokens: int) -> Iterator[Finding]:
-    compared, adapters = len(seen.compared), len(seen.of_base)
+    compared, adapters = len(seen.compared) + len(seen.by_token), len(seen.of_base)
     if (compared or adapters) and not seen.of("tokenizers"):
-        own = f", the same in {compared} of {seen.experts} experts" if compared else " of the base"
+        how = "found by token" if seen.by_token else "the same"
+        own = f", {how} in {compared} of {seen.experts} experts" if compared else " of the base"
         without = f"; {counted(adapters, 'adapter')} without one of their own" if adapters else ""
         yield Finding("ok", "tokenizers", f"{tokens} tokens{own}{without}")
     yield from seen.of("tokenizers")
@@ -142,7 +148,7 @@ def _template_findings(recipe: Recipe, ours: Any, seen: _Seen) -> Iterator[Findi
     ]
     yield from (Finding("fault", "chat template", text) for text in lacking)
     yield from seen.of("chat template")
-    looked_at = len(seen.compared) + len(seen.of_base)
+    looked_at = len(seen.compared) + len(seen.by_token) + len(seen.of_base)
     if looked_at and not lacking and not seen.of("chat template"):
         among = "" if looked_at == seen.experts else f" of {seen.experts}"
         if ours.chat_template is None:
@@ -154,38 +160,3 @@ def _template_findings(recipe: Recipe, ours: Any, seen: _Seen) -> Iterator[Findi
         yield Finding("ok", "chat template", text)
     if unseen := [*seen.unreadable, *seen.missing]:
         yield Finding("skipped", "chat template", f"not compared: {', '.join(unseen)}")
-
-
-class _UnreadableError(Exception):
-    """Why there is no tokenizer, in a line."""
-
-
-def _has_tokenizer(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in _FILES)
-
-
-def _load(name: str, folder: Path, trust: bool) -> Any:
-    """Load the tokenizer of a model.
-
-    Args:
-        name: The model, for messages.
-        folder: The folder of the tokenizer's files.
-        trust: transformers' `trust_remote_code`.
-
-    Raises:
-        _UnreadableError: If there is none, or it is broken.
-    """
-    if not _has_tokenizer(folder):
-        raise _UnreadableError(f"no tokenizer in {name}")
-    log = logging.getLogger("transformers")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        return load_tokenizer(folder, trust)
-    except Exception as error:  # whatever a broken file makes of the libraries below
-        raise _UnreadableError(
-            f"transformers cannot load the tokenizer of {name} "
-            f"({type(error).__name__}: {first_line(error, 160)})"
-        ) from error
-    finally:
-        log.setLevel(level)

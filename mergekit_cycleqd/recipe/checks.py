@@ -22,6 +22,8 @@ def cross_checks(recipe: Recipe) -> Iterator[str]:
     if recipe.publish is not None:
         yield from publish_faults(recipe.publish, recipe.task_names)
     yield from misfits(recipe.tasks, recipe.engine)
+    if recipe.tokenizer is not None and recipe.engine.of_images:
+        yield "tokenizer: is for language models; engine.kind vision has no tokens"
     yield from _of_tasks_and_evolution(recipe)
     yield from _of_archives(recipe)
 

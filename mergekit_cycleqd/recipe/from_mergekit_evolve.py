@@ -114,6 +114,8 @@ def convert(evolve: EvolveFile, source: str) -> str:
     lines.append("experts:")
     for model in experts:
         lines += [f"- model: {_scalar(model)}", f"  task:  # {FILL_IN}: one of {', '.join(names)}"]
+    if evolve.genome.tokenizer_source == "base":
+        lines.append("tokenizer: {source: base}")
     lines.append("tasks:")
     for name, task in zip(names, evolve.tasks, strict=True):
         lines += _task_lines(name, task, evolve)
@@ -227,7 +229,7 @@ def _differences_of_models(genome: EvolveGenome) -> Iterator[str]:
         )
     if not genome.allow_negative_weights:
         yield "weights kept from being negative: here they may become so"
-    if genome.tokenizer_source is not None:
+    if genome.tokenizer_source not in (None, "base"):
         yield f"tokenizer_source {genome.tokenizer_source}: models keep the base's tokenizer"
     if genome.base_model in genome.models:
         yield f"{genome.base_model} among the models: the base is no expert"

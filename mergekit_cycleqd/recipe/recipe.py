@@ -15,6 +15,7 @@ from mergekit_cycleqd.recipe.evolution import Evolution, SvdMutation
 from mergekit_cycleqd.recipe.publish import Publish
 from mergekit_cycleqd.recipe.section import Strict
 from mergekit_cycleqd.recipe.tasks import Expert, Task
+from mergekit_cycleqd.recipe.tokenizer import Tokenizer
 from mergekit_cycleqd.recipe.workers import Workers
 
 
@@ -23,6 +24,7 @@ class Recipe(Strict):
 
     base_model: str = Field(min_length=1)
     experts: tuple[Expert, ...]
+    tokenizer: Tokenizer | None = None
     tasks: tuple[Task, ...]
     evolution: Evolution = Evolution()
     engine: Engine = Engine()
@@ -78,6 +80,7 @@ class Recipe(Strict):
             energy=(svd.energy or 0.0) if svd else 0.0,
             dtype=None if dtype == "auto" else "float32",
             out_dtype=None if dtype in ("auto", "float32") else dtype,
+            tokenizer=self.tokenizer.vocabulary if self.tokenizer else None,
         )
         return tuple(replace(plain, task_vectors=kind) for kind in vectors.kinds(len(experts)))
 

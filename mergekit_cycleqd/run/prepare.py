@@ -12,6 +12,7 @@ from mergekit_cycleqd.checkpoints.recipe_models import (
     in_task_order,
     open_models,
     references,
+    with_vocabulary,
 )
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.evaluators.base import Harness
@@ -54,7 +55,7 @@ def prepare(path: Path, out: Path | None = None) -> Prepared:
     recipe, harness, faults = seen.recipe, seen.harness, list[str]()
     here = seen.models.here
     away = {key: model for key, model in references(recipe).items() if key not in here}
-    checkpoints = here | open_models(away, faults)
+    recipe, checkpoints = with_vocabulary(recipe, here | open_models(away, faults), faults)
     faults += family_faults(checkpoints)
     if faults:
         raise RecipeError([f"{path}: {fault}" for fault in faults])

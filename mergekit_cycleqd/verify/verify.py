@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.checkpoints.family_vocabulary import open_family
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults
 from mergekit_cycleqd.checkpoints.tensor_difference import TensorDifference
 from mergekit_cycleqd.errors import RecipeError
@@ -66,9 +66,7 @@ def verify(reference: str, console: Console) -> bool:
 
 def _models(reference: str, target: Target) -> tuple[Checkpoint, list[Checkpoint]]:
     """Open base and experts, and check that they fit together."""
-    family = target.genome.family
-    base = Checkpoint.open(family.base_model)
-    experts = [open_expert(expert) for expert in family.experts]
+    base, experts = open_family(target.genome.family)
     named = {f"models[{k}].model": expert for k, expert in enumerate(experts)}
     if faults := family_faults({BASE: base, **named}):
         raise RecipeError([f"{reference}: {fault}" for fault in faults])

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.checkpoints.family_vocabulary import open_family
 from mergekit_cycleqd.engines.base import ModelEngine
 from mergekit_cycleqd.engines.open import open_engine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
@@ -50,9 +50,8 @@ class Evaluator:
         Raises:
             CycleQDError: If a model or a task cannot be opened here.
         """
-        family = recipe.family
-        base = Checkpoint.open(family.base_model)
-        return cls(recipe, base, list(map(open_expert, family.experts)), open_harness(recipe))
+        base, experts = open_family(recipe.family, recipe.engine.trust_remote_code)
+        return cls(recipe, base, experts, open_harness(recipe))
 
     def evaluate(self, job: Job, worker: str) -> Record:
         """Score a genome. A failure is retried; after `ATTEMPTS` the record names the error.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from mergekit.config import MergeConfiguration
 
 from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome.family import Family
@@ -13,6 +15,7 @@ from mergekit_cycleqd.genome.lineage import parse_lineage
 from mergekit_cycleqd.genome.operators import mutate, mutate_own
 from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from mergekit_cycleqd.genome.terms import Term, parse_terms
+from mergekit_cycleqd.genome.vocabulary import BaseVocabulary
 
 FAMILY = Family("org/base", ("org/a", "org/b"))
 
@@ -81,7 +84,27 @@ def test_a_model_that_is_no_mapping_is_refused(model: object) -> None:
         ({"parameters": {"noise": "1"}}, "words seed:scale"),
         ({"dtype": 16}, "dtype: a genome needs one str, got 16"),
         ({"out_dtype": []}, "out_dtype: a genome needs one str"),
-        ({"tokenizer": {}}, "tokenizer: a genome cannot hold it"),
+        ({"tokenizer": {}}, "tokenizer.source: a genome needs base, got 'union'; merge this"),
+        ({"tokenizer": {"source": "org/a"}}, "tokenizer.source: a genome needs base, got 'org/a'"),
+        ({"tokenizer": "base"}, "tokenizer: must be a mapping, got 'base'"),
+        ({"tokenizer": {"sourse": "base"}}, "tokenizer.sourse: a genome .* mean 'source'"),
+        (
+            {"tokenizer": {"source": "base", "tokens": {}}},
+            "tokenizer.tokens: a genome cannot hold it; merge this recipe as it is",
+        ),
+        (
+            {"tokenizer": {"source": "base", "pad_to_multiple_of": True}},
+            "tokenizer.pad_to_multiple_of: a genome needs one int, got True",
+        ),
+        (
+            {"tokenizer": {"source": "base", "pad_to_multiple_of": 0}},
+            "tokenizer.pad_to_multiple_of: must be 1 or more, got 0",
+        ),
+        ({"tokenizer_source": "union"}, "tokenizer_source: a genome needs base, got 'union'"),
+        (
+            {"tokenizer_source": "base", "tokenizer": {"source": "base"}},
+            "tokenizer_source: needs a recipe without tokenizer, got both",
+        ),
     ],
     ids=str,
 )
@@ -90,6 +113,31 @@ def test_what_a_genome_cannot_hold_is_refused_with_its_place(
 ) -> None:
     with pytest.raises(GenomeError, match=message):
         Genome.from_mergekit(Genome(FAMILY, (0.5, 0.25)).to_recipe() | change)
+
+
+@pytest.mark.parametrize("padding", [None, 64])
+def test_the_vocabulary_of_the_base_is_mergekits_key(padding: int | None) -> None:
+    plain = Genome(FAMILY, (0.5, 0.25))
+    genome = Genome(replace(FAMILY, tokenizer=BaseVocabulary(padding)), (0.5, 0.25))
+    section = {"source": "base"} | ({"pad_to_multiple_of": padding} if padding else {})
+    assert genome.to_recipe() == plain.to_recipe() | {"tokenizer": section}
+    assert genome.id == plain.id
+    config = genome.to_mergekit()
+    assert config.tokenizer is not None and config.tokenizer.pad_to_multiple_of == padding
+    assert Genome.from_mergekit(config) == genome == Genome.from_mergekit(genome.to_recipe())
+
+
+def test_mergekits_older_key_of_the_vocabulary_is_read_too() -> None:
+    recipe = Genome(FAMILY, (0.5, 0.25)).to_recipe() | {"tokenizer_source": "base"}
+    for content in (recipe, MergeConfiguration.model_validate(recipe)):
+        assert Genome.from_mergekit(content).family.tokenizer == BaseVocabulary()
+
+
+@pytest.mark.parametrize(
+    ("padding", "tokens", "rows"), [(None, 63, 63), (8, 63, 64), (8, 64, 64), (64, 1, 64)]
+)
+def test_rows_are_counted_as_by_mergekit(padding: int | None, tokens: int, rows: int) -> None:
+    assert BaseVocabulary(padding).rows(tokens) == rows
 
 
 def model(**parameters: Any) -> dict[str, Any]:

@@ -143,6 +143,11 @@ def test_keys_of_slices_and_modules_are_checked_too() -> None:
     ]
 
 
+def test_keys_of_the_tokenizer_are_checked_too() -> None:
+    recipe = Genome(Family("b", ("a",)), (1.0,)).to_recipe() | {"tokenizer": {"sourse": "base"}}
+    assert list(unread_keys(recipe)) == ["tokenizer.sourse: is not read; did you mean 'source'?"]
+
+
 def test_the_names_that_recipes_may_have_are_those_that_the_method_reads() -> None:
     assert {p.name for p in CycleQDMerge.spec.parameters} == {
         *SHARED_PARAMETERS,

@@ -91,6 +91,13 @@ def test_a_setting_without_a_counterpart_is_named(
     assert len(found) == expected and len(plain) == 1
 
 
+def test_the_vocabulary_of_the_base_is_kept() -> None:
+    text = converted({"tokenizer_source": "base"})
+    assert yaml.safe_load(text)["tokenizer"] == {"source": "base"}
+    assert remarks(text) == remarks(converted())
+    assert "tokenizer" not in yaml.safe_load(converted({"tokenizer_source": "union"}))
+
+
 def test_all_samples_are_the_searchs_where_there_is_no_limit() -> None:
     content = yaml.safe_load(converted())
     assert content["tasks"][1]["samples"] == {"search": "0-"}

@@ -53,6 +53,28 @@ BROKEN: dict[str, tuple[Change, str]] = {
         put("evolution", "crosover", value={}),
         "evolution.crosover: unknown key; did you mean 'crossover'?",
     ),
+    "vocabulary of a union": (
+        put("tokenizer", value={"source": "union"}),
+        "tokenizer.source: must be base, whose tokenizer a run evaluates all models with, got "
+        "'union'",
+    ),
+    "vocabulary without a source": (put("tokenizer", value={}), "tokenizer.source: is required"),
+    "vocabulary with tokens": (
+        put("tokenizer", value={"source": "base", "tokens": {}}),
+        "tokenizer.tokens: unknown key; known: source, pad_to_multiple_of",
+    ),
+    "padding to none": (
+        put("tokenizer", value={"source": "base", "pad_to_multiple_of": 0}),
+        "tokenizer.pad_to_multiple_of: must be greater than or equal to 1, got 0",
+    ),
+    "vocabulary of images": (
+        lambda content: content.update(engine={"kind": "vision"}, tokenizer={"source": "base"}),
+        "tokenizer: is for language models; engine.kind vision has no tokens",
+    ),
+    "mergekit's older key": (
+        put("tokenizer_source", value="base"),
+        "tokenizer_source: unknown key; did you mean 'tokenizer'?",
+    ),
     "unknown key at the top": (put("task", value=1), "task: unknown key; did you mean 'tasks'?"),
     "unknown key of a mutation": (
         put("evolution", "mutation", value={"max_scal": 1}),
@@ -265,7 +287,7 @@ def test_a_broken_recipe_is_one_clear_line(
     lines = lines_of(path, tmp_path, capsys)
     assert any(line.startswith(f"error: {path}: ") and message in line for line in lines), lines
     many = {"unknown key of a mutation", "one model twice", "two experts of a task"}
-    if name not in many | {"one expert only"}:
+    if name not in many | {"one expert only", "vocabulary of images"}:
         assert len(lines) <= 2, lines
 
 

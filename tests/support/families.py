@@ -72,7 +72,6 @@ def make_family(
     """Save a Llama of 20,000 parameters and three versions of it with every weight moved."""
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=63,
         hidden_size=32,
         intermediate_size=48,
         num_hidden_layers=2,
@@ -83,7 +82,7 @@ def make_family(
         bos_token_id=1,
         eos_token_id=2,
         pad_token_id=2,
-        **settings,
+        **({"vocab_size": 63} | settings),
     )
     return save_versions(LlamaForCausalLM(config), folder, COLOURS, dtype=dtype)
 

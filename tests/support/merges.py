@@ -12,8 +12,7 @@ from mergekit.options import MergeOptions
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.checkpoints.family_vocabulary import open_family
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
@@ -54,12 +53,8 @@ def random_genome(family: Family, seed: int, *, noise: bool) -> Genome:
 def in_place(genome: Genome, tmp_path: Path) -> Weights:
     family = genome.family
     model = AutoModelForCausalLM.from_pretrained(family.base_model)
-    resident = ResidentModel(
-        model,
-        Checkpoint.open(family.base_model),
-        [open_expert(expert) for expert in family.experts],
-        DirectionCache(tmp_path / "factors"),
-    )
+    base, experts = open_family(family)
+    resident = ResidentModel(model, base, experts, DirectionCache(tmp_path / "factors"))
     resident.load(Genome.from_expert(family.plain, 1))  # whatever was there before must not matter
     resident.load(genome)
     return {name: tensor.detach() for name, tensor in model.named_parameters()}

@@ -17,7 +17,7 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.checkpoints.family_vocabulary import open_family
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
@@ -120,7 +120,7 @@ class Ways:
     def in_memory(self) -> tuple[Any, ResidentModel]:
         """Load the base, and make it resident."""
         model = self.load(self.family.base_model)
-        base, *experts = map(open_expert, (self.family.base_model, *self.family.experts))
+        base, experts = open_family(self.family)
         cache = DirectionCache(self.folder / "factors")
         return model, ResidentModel(model, base, experts, cache)
 

@@ -24,6 +24,11 @@ class Plan:
     def __getitem__(self, part: str) -> list[tuple[str, str]]:
         return self._findings.get(part, [])
 
+    @property
+    def parts(self) -> list[str]:
+        """The parts that have findings."""
+        return list(self._findings)
+
     def only(self, part: str) -> tuple[str, str]:
         """The one finding of a part."""
         (finding,) = self[part]

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mergekit_cycleqd.checkpoints.aligned import AlignedCheckpoint
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.base import ModelEngine
 from mergekit_cycleqd.engines.vllm.swap_check import SwapCheck, SwapReport, check_reach
 from mergekit_cycleqd.errors import ModelError
-from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.engine import Engine
 
@@ -69,15 +69,16 @@ class VLLMEngine(ModelEngine):
                 for this architecture.
         """
         checkpoints = (base, *experts)
+        aligned = base if isinstance(base, AlignedCheckpoint) else None
         self._family = json.dumps(
             {
                 "models": [checkpoint.name for checkpoint in checkpoints],
+                "tokenizer": aligned.vocabulary.written() if aligned else None,
                 "fingerprints": [checkpoint.fingerprint() for checkpoint in checkpoints],
                 "dtype": _model_dtype(engine, base),
                 "trust_remote_code": engine.trust_remote_code,
             }
         )
-        self._base = Genome.from_base(Family(base.name, tuple(expert.name for expert in experts)))
         self.model = _open_lm(engine, base)
         self._must_reopen = False
         try:
@@ -88,7 +89,7 @@ class VLLMEngine(ModelEngine):
 
     def _begin(self) -> SwapCheck:
         opened = self._ask("open_family", self._family)
-        base = self._feed(self._base)
+        base = self._feed(None)
         check_reach([o["loaded"] for o in opened], [o["filled"] for o in opened], base)
         return SwapCheck(base)
 
@@ -123,8 +124,9 @@ class VLLMEngine(ModelEngine):
         if self.model.model is not None:
             self.model.model.llm_engine.engine_core.shutdown()
 
-    def _feed(self, genome: Genome) -> list[SwapReport]:
-        answers = self._ask("load_genome", json.dumps(genome.to_recipe()))
+    def _feed(self, genome: Genome | None) -> list[SwapReport]:
+        """Load a genome, or the base as it is stored, and give the report of each worker."""
+        answers = self._ask("load_genome", json.dumps(genome.to_recipe() if genome else None))
         return [SwapReport(answer["fed"], answer["loaded"]) for answer in answers]
 
     def _ask(self, method: str, text: str) -> list[dict[str, Any]]:

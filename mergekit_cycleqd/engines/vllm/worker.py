@@ -16,13 +16,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.aligned import as_stored
+from mergekit_cycleqd.checkpoints.family_vocabulary import open_family
 from mergekit_cycleqd.checkpoints.lay_out import meta_model
-from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.tensor_readers import tensor_reader
 from mergekit_cycleqd.engines.fingerprint import tensor_digest
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import CycleQDError, ModelError
+from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.vocabulary import BaseVocabulary
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 
 FILL = 0.8125
@@ -41,7 +45,7 @@ class GenomeWorker:
         """Open base and experts on the machine of this worker.
 
         Args:
-            text: JSON with references, fingerprints, dtype and trust_remote_code.
+            text: JSON with references, tokenizer, fingerprints, dtype and trust_remote_code.
 
         Returns:
             JSON with digests of the parameters: `loaded` by vLLM, and `filled` with one number. Or
@@ -68,7 +72,7 @@ class GenomeWorker:
         """Replace the weights by those of a genome.
 
         Args:
-            text: JSON of the genome's recipe.
+            text: JSON of the genome's recipe; null for the base as it is stored.
 
         Returns:
             JSON with digests of the tensors that were `fed` and of the parameters that are
@@ -82,7 +86,8 @@ class GenomeWorker:
                 yield name, tensor
 
         try:
-            genome = Genome.from_mergekit(json.loads(text))
+            recipe = json.loads(text)
+            genome = None if recipe is None else Genome.from_mergekit(recipe)
             self._reload_from(with_digests(self.cycleqd_tensors.tensors(genome)))
         except CycleQDError as error:
             return json.dumps({"fault": str(error)})
@@ -100,26 +105,40 @@ class GenomeTensors:
     """Computes the tensors of genomes, on the worker's device as far as vLLM leaves room."""
 
     def __init__(self, sent: dict[str, Any], device: torch.device) -> None:
-        base, *experts = (
-            (Checkpoint.open if i == 0 else open_expert)(reference)
-            for i, reference in enumerate(sent["models"])
-        )
+        (base_model, *others), trust = sent["models"], sent["trust_remote_code"]
+        family = Family(base_model, tuple(others), tokenizer=BaseVocabulary.read(sent))
+        base, experts = open_family(family, trust)
         for checkpoint, expected in zip((base, *experts), sent["fingerprints"], strict=True):
             if checkpoint.fingerprint() != expected:
                 raise ModelError(
                     f"{checkpoint.name}: a worker of vLLM finds other weights in "
                     f"{checkpoint.folder} than the run began with"
                 )
-        trust = sent["trust_remote_code"]
         self._layout = meta_model(base, trust, getattr(torch, sent["dtype"]))
         self._base = base
+        self._device = device
         cache = DirectionCache.default()
         self._merged = ResidentModel(self._layout, base, experts, cache, device=device)
 
-    def tensors(self, genome: Genome) -> Iterator[tuple[str, Tensor]]:
-        """Compute the tensors of a genome's model, named as in a checkpoint."""
-        for name, tensor in self._merged.tensors(genome):
+    def tensors(self, genome: Genome | None) -> Iterator[tuple[str, Tensor]]:
+        """Compute the tensors of a genome's model, named as in a checkpoint.
+
+        Args:
+            genome: The model; None for the base as vLLM loads it from its folder.
+        """
+        tensors = self._merged.tensors(genome) if genome else self._of_folder()
+        for name, tensor in tensors:
             yield from self._as_stored(name, tensor)
+
+    def _of_folder(self) -> Iterator[tuple[str, Tensor]]:
+        base = as_stored(self._base)
+        layout = MergeLayout(base, self._layout)
+        read = tensor_reader(layout, base)
+        for unit in layout.units:
+            for name in unit.names:
+                tensor = read(name)
+                assert isinstance(tensor, Tensor)  # the base is no adapter
+                yield name, tensor.to(self._device, layout.loaded[unit.loaded[0]].dtype)
 
     def filled(self) -> Iterator[tuple[str, Tensor]]:
         """Make the same tensors, filled with one number."""
