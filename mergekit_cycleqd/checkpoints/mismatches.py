@@ -23,6 +23,24 @@ _RECOMPUTED = re.compile(r".*rotary_emb\.inv_freq")  # stored by old versions of
 CLASS_KEYS = ("model_type", "architectures")
 """What of config.json says of which class a model is."""
 
+Shapes = dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+
+
+def base_faults(layout: Layout) -> list[str]:
+    """List the reasons why a base is not the model that its config.json describes.
+
+    transformers would make up the weights that are missing.
+
+    Args:
+        layout: The tensors of the base.
+    """
+    kind = (layout.base.config.get("architectures") or ["its class"])[0]
+    if absent := missing_tensors(layout, layout.base):
+        return [f"must hold all tensors of {kind}, lacks {first_names(absent)}"]
+    if shapes := _other_shapes(layout, layout.base):
+        return [f"must have the shapes that its config.json describes, got {_told(shapes)}"]
+    return []
+
 
 def mismatches(layout: Layout, expert: Checkpoint) -> list[str]:
     """List the reasons why an expert does not fit the base, one line each.
@@ -56,19 +74,26 @@ def _of_whole_model(layout: Layout, expert: Checkpoint) -> Iterator[str]:
             f"has a {own[0]} of its own, which the base {name} ties to its embedding: save the "
             f"base with {untie(own[0])}, and name that folder"
         )
-    absent = set(missing_tensors(layout, layout.base))
-    if missing := sorted(set(missing_tensors(layout, expert)) - absent):
+    if missing := sorted(missing_tensors(layout, expert)):
         yield f"lacks {first_names(missing)} of the base {name}"
     read = {source.name for sources in layout.sources(expert).values() for source in sources}
     extra = sorted(expert.headers.keys() - layout.base.headers.keys() - read)
     if extra := [tensor for tensor in extra if not _RECOMPUTED.fullmatch(tensor)]:
         yield f"has {first_names(extra)} that the base {name} lacks"
-    shapes = {
+    if shapes := _other_shapes(layout, expert):
+        mend = remedy(layout.base, shapes)
+        yield f"must have the base's shapes, got {_told(shapes)}{mend}"
+
+
+def _other_shapes(layout: Layout, model: Checkpoint) -> Shapes:
+    return {
         tensor: (shape, layout.shapes[tensor])
-        for tensor, shape in stored_shapes(layout, expert).items()
+        for tensor, shape in stored_shapes(layout, model).items()
         if shape != layout.shapes[tensor]
     }
-    if shapes:
-        told = [f"{tensor} {list(own)} against {list(of)}" for tensor, (own, of) in shapes.items()]
-        mend = remedy(layout.base, shapes)
-        yield f"must have the base's shapes, got {first_names(told)}{mend}"
+
+
+def _told(shapes: Shapes) -> str:
+    return first_names(
+        [f"{name} {list(own)} against {list(of)}" for name, (own, of) in shapes.items()]
+    )

@@ -9,10 +9,9 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.family_vocabulary import FamilyVocabulary
 from mergekit_cycleqd.checkpoints.lay_out import lay_out_if_known
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
-from mergekit_cycleqd.checkpoints.mismatches import CLASS_KEYS, mismatches
+from mergekit_cycleqd.checkpoints.mismatches import CLASS_KEYS, base_faults, mismatches
 from mergekit_cycleqd.checkpoints.quantized import check_unquantized
-from mergekit_cycleqd.checkpoints.tensor_readers import missing_tensors
-from mergekit_cycleqd.errors import ModelError, first_names
+from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.tokenizer import Tokenizer
 
@@ -59,10 +58,10 @@ def family_faults(checkpoints: Mapping[str, Checkpoint]) -> list[str]:
     base = checkpoints.get(BASE)
     if base is None:
         return []
-    layout, faults = lay_out_if_known(base), []
-    if absent := missing_tensors(layout, base):
-        kind = (base.config.get("architectures") or ["its class"])[0]
-        faults.append(f"{BASE}: must hold all tensors of {kind}, lacks {first_names(absent)}")
+    layout = lay_out_if_known(base)
+    faults = [f"{BASE}: {fault}" for fault in base_faults(layout)]
+    if faults:
+        return faults
     for key, expert in checkpoints.items():
         if expert is base:
             continue
