@@ -117,7 +117,7 @@ class AlignedLoRAExpert(LoRAExpert):
             ModelError: If there are NaN or infinite values.
         """
         found = self.stored.expert_tensor(name)
-        if found is None or not self._has_rows(name):
+        if found is None or not self._pads(name):
             return found
         if isinstance(found, LowRank):  # the mean of the product's rows is that of the factor's
             return LowRank(self._padded(found.up), found.down, found.scaling)
@@ -126,9 +126,9 @@ class AlignedLoRAExpert(LoRAExpert):
     def tensor(self, name: str) -> Tensor:
         """Compute one tensor of the adapted model, on the CPU, in the dtype of the base's."""
         tensor = self.stored.tensor(name)
-        return self._padded(tensor) if self._has_rows(name) else tensor
+        return self._padded(tensor) if self._pads(name) else tensor
 
-    def _has_rows(self, name: str) -> bool:
+    def _pads(self, name: str) -> bool:
         return name in self._names and self.rows.changes
 
     def _padded(self, tensor: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from mergekit_cycleqd.checkpoints.aligned import AlignedCheckpoint
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.family_vocabulary import FamilyVocabulary, open_family
-from mergekit_cycleqd.checkpoints.vocabulary import RowMap
+from mergekit_cycleqd.checkpoints.vocabulary import REMEDY, RowMap, remedy
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
@@ -289,6 +289,14 @@ def test_models_without_tokens_have_no_vocabulary(family: Family, tmp_path: Path
     edit_json(folder / "config.json", lambda content: content.update(model_type="nothing"))
     with pytest.raises(ModelError, match="cannot be laid out to find its vocabulary"):
         FamilyVocabulary(Checkpoint.open(str(folder)), trust=False)
+
+
+def test_only_shapes_that_differ_by_tokens_are_mended_by_the_key(family: Family) -> None:
+    base = Checkpoint.open(family.base_model)
+    more = ((66, 32), (TOKENS, 32))
+    assert remedy(base, {EMBEDDING: more, HEAD: more}) == REMEDY
+    for own, of in (((66, 31), (TOKENS, 32)), ((48, 32), (32, 32)), ((66,), (TOKENS, 32))):
+        assert remedy(base, {EMBEDDING: more, "another": (own, of)}) == ""
 
 
 def test_headers_have_the_rows_of_the_base(tmp_path: Path) -> None:

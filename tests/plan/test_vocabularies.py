@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -190,14 +189,3 @@ def test_an_adapter_with_rows_for_added_tokens_is_refused_with_the_remedy(
     (fault,) = faults(planned(family, source="base"), "models")
     assert "must have the shape of the base's, [64, 32], got [70, 32]; give the base as" in fault
     assert "name the folder with tokenizer: {source: base}" in fault
-
-
-def test_config_of_the_base_says_which_rows_are_tokens(planned: Planner, tmp_path: Path) -> None:
-    family = mixed_family(tmp_path)
-    config = json.loads((Path(family.base_model) / "config.json").read_text())
-    assert config["vocab_size"] == 64
-    edit_json(
-        Path(family.base_model) / "config.json", lambda content: content.update(vocab_size=65)
-    )
-    (shapes,) = faults(planned(family), "architecture")
-    assert "tokenizer:" not in shapes
