@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mergekit_cycleqd.cli.exit import EXIT_INTERRUPTED
 from mergekit_cycleqd.cli.push import publish_run
+from mergekit_cycleqd.cli.trust import check_trust, trust_option
 from mergekit_cycleqd.trackers.open import NONE, TRACKERS
 from mergekit_cycleqd.trackers.open import check as check_tracker
 
@@ -31,11 +32,13 @@ from mergekit_cycleqd.trackers.open import check as check_tracker
     show_default=True,
     help="Log the run there besides.",
 )
-def run(recipe: Path, out: Path | None, tracker: str) -> None:
+@trust_option
+def run(recipe: Path, out: Path | None, tracker: str, trust: str | None) -> None:
     """Run RECIPE, or go on with it; a model recipe is merged into the folder."""
     from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 
     out = out or Path("runs") / recipe.stem
+    check_trust(trust, recipe, out)
     content = read_yaml(recipe)
     if isinstance(content, Mapping) and "merge_method" in content:
         _merge(recipe, out)

@@ -18,7 +18,7 @@ _PLAIN = "tag:yaml.org,2002:"
 _METRICS = (
     *("acc", "acc_norm", "acc_mutual_info", "acc_bytes", "acc_all", "exact_match", "f1", "mcc"),
     *("bleu", "chrf", "ter", "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte"),
-    *("likelihood", "brier_score", "bypass", "anls"),
+    *("likelihood", "brier_score", "bypass", "chrf++"),
 )
 """Metrics that lm-eval has itself. It downloads any other one as a program, and runs it."""
 
@@ -113,7 +113,7 @@ def _of_node(node: yaml.Node, key: str, seen: set[int]) -> Iterator[str]:
 def _of_text(text: str, where: str) -> str | None:
     """Why one text of a task file is code, or reaches beyond the run's folder."""
     last = where.rpartition(".")[2]
-    if last in ("trust_remote_code", "hf_evaluate", "unsafe_code"):
+    if last in ("trust_remote_code", "hf_evaluate"):
         if text.lower() not in ("false", "no", "off"):
             return f"{text}, which lets code run"
     elif last == "metric" and text not in _METRICS:
