@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from mergekit_cycleqd.cli.exit import EXIT_INTERRUPTED
+from mergekit_cycleqd.cli.output import SafeConsole, say
 from mergekit_cycleqd.cli.trust import check_trust, trust_option
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.run_folder.journal_reading import FILE
@@ -126,7 +126,7 @@ def _evaluate_model(model: str, given: _Given, about: TaskOptions) -> None:
     }
     _refuse(of_run, f"the folder of a run, with its {FILE}; {model} is none")
     engine = options.engine(given.engine)
-    print(one_model.evaluate(model, given.names, engine, about, given.out))
+    say(one_model.evaluate(model, given.names, engine, about, given.out))
 
 
 def _evaluate_run(folder: Path, given: _Given, about: TaskOptions) -> None:
@@ -141,9 +141,9 @@ def _evaluate_run(folder: Path, given: _Given, about: TaskOptions) -> None:
         raise RecipeError(
             [f"{folder}: say what to evaluate: --holdout, --retention or --tasks (several at will)"]
         )
-    console = Console()
+    console = SafeConsole()
     if not console.is_terminal:
-        console = Console(width=_WIDTH)
+        console = SafeConsole(width=_WIDTH)
     options = RunOptions(given.holdout, tasks, given.elites or 1, given.engine, about)
     try:
         evaluate_run(folder, options, console)

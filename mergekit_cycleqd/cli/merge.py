@@ -7,6 +7,8 @@ from typing import cast
 
 import click
 
+from mergekit_cycleqd.cli.output import say
+
 
 @click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
@@ -35,8 +37,8 @@ def _with_mergekits_options() -> click.Command:
         merge_options.apply_global_options()
         published = parse_reference(recipe)
         if published is None:
-            merge_recipe(Path(recipe), out_path, merge_options, click.echo)
+            merge_recipe(Path(recipe), out_path, merge_options, say)
         else:
-            rebuild(published, out_path, merge_options, click.echo)
+            rebuild(published, out_path, merge_options, say)
 
     return cast(click.Command, command)

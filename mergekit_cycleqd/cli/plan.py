@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from mergekit_cycleqd.cli.exit import EXIT_CANNOT_WORK, EXIT_INTERRUPTED
+from mergekit_cycleqd.cli.output import SafeConsole
 from mergekit_cycleqd.cli.trust import check_trust, trust_option
 
 
@@ -37,7 +37,7 @@ def plan(recipe: Path, out: Path | None, download: bool, trust: str | None) -> N
     began = time.monotonic()  # a run spends the time of these imports too
     from mergekit_cycleqd.plan.plan import plan_run
 
-    console = Console()
+    console = SafeConsole()
     try:
         works = plan_run(recipe, out, download=download, console=console, began=began)
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from mergekit_cycleqd.cli.output import say
 from mergekit_cycleqd.cli.trust import check_trust, trust_option
 
 
@@ -23,6 +24,6 @@ def report(run: Path, out: Path | None, show: bool, trust: str | None) -> None:
 
     files = write_report(run, out)
     for file in files:
-        print(file)
+        say(str(file))
     if show:
         click.launch(files[0].absolute().as_uri())

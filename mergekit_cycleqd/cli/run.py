@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from mergekit_cycleqd.cli.exit import EXIT_INTERRUPTED
+from mergekit_cycleqd.cli.output import SafeConsole, say
 from mergekit_cycleqd.cli.push import publish_run
 from mergekit_cycleqd.cli.trust import check_trust, trust_option
 from mergekit_cycleqd.trackers.open import NONE, TRACKERS
@@ -51,7 +51,7 @@ def _merge(recipe: Path, out: Path) -> None:
 
     from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 
-    merge_recipe(recipe, out, MergeOptions(), click.echo)
+    merge_recipe(recipe, out, MergeOptions(), say)
 
 
 def _search(recipe: Path, out: Path, tracker: str) -> None:
@@ -61,7 +61,7 @@ def _search(recipe: Path, out: Path, tracker: str) -> None:
     from mergekit_cycleqd.run.prepare import prepare
     from mergekit_cycleqd.run.run import Run
 
-    console = Console()
+    console = SafeConsole()
     prepared = prepare(recipe, out)
     for line in prepared.warnings:
         console.print(f"warning: {line}", highlight=False, markup=False, soft_wrap=True)

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from mergekit_cycleqd.cli.exit import EXIT_CANNOT_WORK
+from mergekit_cycleqd.cli.output import SafeConsole
 from mergekit_cycleqd.cli.trust import check_trust, trust_option
 
 _WIDTH = 120  # of the table, where there is no terminal
@@ -27,8 +27,8 @@ def verify(model: str, trust: str | None) -> None:
     check_trust(trust, Path(model))
     from mergekit_cycleqd.verify.verify import verify as work
 
-    console = Console()
+    console = SafeConsole()
     if not console.is_terminal:
-        console = Console(width=_WIDTH)
+        console = SafeConsole(width=_WIDTH)
     if not work(model, console):
         sys.exit(EXIT_CANNOT_WORK)

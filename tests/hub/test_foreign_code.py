@@ -117,3 +117,17 @@ def test_nothing_but_task_files_is_pulled(run: Path, hub: Hub, tmp_path: Path) -
     assert kinds == {".yaml", ".py"}
     assert re.match(r"[0-9a-f]{20}$", code_of(tmp_path / "pulled").digest)
     assert "docs" not in sys.modules
+
+
+def test_escape_sequences_of_a_stranger_are_shown_and_not_sent_to_the_terminal(
+    run: Path, hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "tasks/0/\x1b]0;owned\x07\x1b[2J.py"
+    task = b'a: !function "os.\\e[2Jx"\n'
+    publish_changed(run, hub, files={name: b"x = 1\n", "tasks/0/new.yaml": task})
+    capsys.readouterr()
+    assert command("pull-run", REPO, "--out", tmp_path / "pulled") == 0
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err and "\x07" not in said.out + said.err
+    assert r"\x1b]0;owned\x07\x1b[2J.py" in said.out
+    assert r"new.yaml: a: !function os.\x1b[2Jx" in said.out
