@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from mergekit_cycleqd.cli.exit import EXIT_INTERRUPTED
+from mergekit_cycleqd.cli.output import SafeConsole, say
+from mergekit_cycleqd.cli.trust import check_trust, trust_option
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.run_folder.journal_reading import FILE
 
@@ -43,13 +44,16 @@ _WIDTH = 120  # of the table, where there is no terminal
 @click.option("--dtype", help="[default: auto; a run has its own]")
 @click.option("--batch-size", help="[default: auto, or the run's]")
 @click.option("--out", type=click.Path(path_type=Path), help="All results and samples, as JSON.")
-def evaluate(model: str, **options: Any) -> None:
+@trust_option
+def evaluate(model: str, trust: str | None, **options: Any) -> None:
     """Score a model, or the models of a run, on lm-eval's tasks and ours.
 
     MODEL is a Hub id, a folder, or an elite's recipe, and gets lm-eval's table. Of a RUN's folder,
     base, experts, uniform merge, best elites and aggregate are scored and compared with the base;
     what was scored before is not scored again.
     """
+    include_path = options["include_path"]
+    check_trust(trust, Path(model), *([Path(include_path)] if include_path else []))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     is_run = (Path(model) / FILE).is_file()
     if is_run:
@@ -122,7 +126,7 @@ def _evaluate_model(model: str, given: _Given, about: TaskOptions) -> None:
     }
     _refuse(of_run, f"the folder of a run, with its {FILE}; {model} is none")
     engine = options.engine(given.engine)
-    print(one_model.evaluate(model, given.names, engine, about, given.out))
+    say(one_model.evaluate(model, given.names, engine, about, given.out))
 
 
 def _evaluate_run(folder: Path, given: _Given, about: TaskOptions) -> None:
@@ -137,9 +141,9 @@ def _evaluate_run(folder: Path, given: _Given, about: TaskOptions) -> None:
         raise RecipeError(
             [f"{folder}: say what to evaluate: --holdout, --retention or --tasks (several at will)"]
         )
-    console = Console()
+    console = SafeConsole()
     if not console.is_terminal:
-        console = Console(width=_WIDTH)
+        console = SafeConsole(width=_WIDTH)
     options = RunOptions(given.holdout, tasks, given.elites or 1, given.engine, about)
     try:
         evaluate_run(folder, options, console)

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from mergekit_cycleqd.cli.output import complain
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
 
 EXIT_CANNOT_WORK = 1
@@ -32,7 +33,7 @@ def run_group(group: click.Group, args: list[str] | None, name: str) -> None:
 def fail(error: CycleQDError) -> NoReturn:
     """Print an error, one line per fault, and exit with code 2."""
     for line in error.faults if isinstance(error, RecipeError) else (str(error),):
-        print(f"error: {line}", file=sys.stderr)
+        complain(f"error: {line}")
     sys.exit(EXIT_BAD_INPUT)
 
 

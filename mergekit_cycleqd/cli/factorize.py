@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from mergekit_cycleqd.cli.exit import EXIT_INTERRUPTED
+from mergekit_cycleqd.cli.output import SafeConsole
 
 
 @click.command()
@@ -29,7 +29,7 @@ def factorize(recipe: Path, device: str | None, prune: bool) -> None:
     """
     from mergekit_cycleqd.experts.factorize import factorize_experts
 
-    console = Console()
+    console = SafeConsole()
     try:
         factorize_experts(recipe, device, prune, console)
     except KeyboardInterrupt:

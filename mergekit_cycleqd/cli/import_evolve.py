@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from mergekit_cycleqd.cli.output import say
+
 
 @click.command("import-evolve")
 @click.argument("file", type=click.Path(path_type=Path))
@@ -19,7 +21,7 @@ def import_evolve(file: Path, out: Path | None) -> None:
 
     text = convert(read_evolve(file), file.name)
     if out is None:
-        print(text, end="")
+        say(text.removesuffix("\n"))
     else:
         write_new(text, out)
-        print(f"{out}: look for FILL IN, then: mergekit-cycleqd plan {shlex.quote(str(out))}")
+        say(f"{out}: look for FILL IN, then: mergekit-cycleqd plan {shlex.quote(str(out))}")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mergekit_cycleqd.cli.output import say
+
 
 @click.group()
 def journal() -> None:
@@ -18,4 +20,4 @@ def check(run: Path) -> None:
     """Read the whole journal of RUN and report the first damaged line. Nothing is changed."""
     from mergekit_cycleqd.run_folder.journal_check import check_journal
 
-    print(check_journal(run))
+    say(check_journal(run))

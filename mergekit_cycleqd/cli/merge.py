@@ -7,6 +7,10 @@ from typing import cast
 
 import click
 
+from mergekit_cycleqd.cli.exit import key_and_value
+from mergekit_cycleqd.cli.output import say
+from mergekit_cycleqd.errors import RecipeError
+
 
 @click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
@@ -25,8 +29,16 @@ def _with_mergekits_options() -> click.Command:
     @click.command("merge", cls=PrettyPrintHelp)
     @click.argument("recipe")
     @click.argument("out_path", type=click.Path(path_type=Path))
+    @click.option(
+        "--path",
+        "paths",
+        multiple=True,
+        help="NAME=FOLDER of a published recipe's model.",
+    )
     @add_merge_options  # type: ignore[untyped-decorator]
-    def command(merge_options: MergeOptions, recipe: str, out_path: Path) -> None:
+    def command(
+        merge_options: MergeOptions, recipe: str, out_path: Path, paths: tuple[str, ...]
+    ) -> None:
         """Merge a model recipe into the folder OUT_PATH. Takes every option of mergekit-yaml.
 
         RECIPE is a file, or a repo on the Hub with a recipe in it: org/name, org/name@revision or
@@ -34,9 +46,12 @@ def _with_mergekits_options() -> click.Command:
         """
         merge_options.apply_global_options()
         published = parse_reference(recipe)
+        given = {key: Path(path) for key, path in (key_and_value("--path", p) for p in paths)}
+        if published is None and given:
+            raise RecipeError([f"--path: is for a recipe on the Hub, got {recipe}"])
         if published is None:
-            merge_recipe(Path(recipe), out_path, merge_options, click.echo)
+            merge_recipe(Path(recipe), out_path, merge_options, say)
         else:
-            rebuild(published, out_path, merge_options, click.echo)
+            rebuild(published, out_path, merge_options, say, given)
 
     return cast(click.Command, command)

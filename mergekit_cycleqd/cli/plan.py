@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from mergekit_cycleqd.cli.exit import EXIT_CANNOT_WORK, EXIT_INTERRUPTED
+from mergekit_cycleqd.cli.output import SafeConsole
+from mergekit_cycleqd.cli.trust import check_trust, trust_option
 
 
 @click.command()
@@ -23,17 +24,20 @@ from mergekit_cycleqd.cli.exit import EXIT_CANNOT_WORK, EXIT_INTERRUPTED
 @click.option(
     "--download", is_flag=True, help="Download missing models, so that they can be measured."
 )
-def plan(recipe: Path, out: Path | None, download: bool) -> None:
+@trust_option
+def plan(recipe: Path, out: Path | None, download: bool, trust: str | None) -> None:
     """Check what RECIPE needs, and forecast the time, disk and memory of its run.
 
     The exit code is 1 if the run cannot work.
     """
+    out = out or Path("runs") / recipe.stem
+    check_trust(trust, recipe, out)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TQDM_DISABLE", "1")
     began = time.monotonic()  # a run spends the time of these imports too
     from mergekit_cycleqd.plan.plan import plan_run
 
-    out, console = out or Path("runs") / recipe.stem, Console()
+    console = SafeConsole()
     try:
         works = plan_run(recipe, out, download=download, console=console, began=began)
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mergekit_cycleqd.cli.exit import key_and_value, run_interruptible
+from mergekit_cycleqd.cli.output import say
 
 
 @click.command("pull-run")
@@ -28,4 +29,4 @@ def pull_run(repo: str, out: Path | None, paths: tuple[str, ...]) -> None:
 
     name = repo.partition("@")[0].rpartition("/")[2]
     given = {key: Path(path) for key, path in (key_and_value("--path", text) for text in paths)}
-    run_interruptible(lambda: make_run_folder(repo, out or Path("runs") / name, click.echo, given))
+    run_interruptible(lambda: make_run_folder(repo, out or Path("runs") / name, say, given))

@@ -9,6 +9,7 @@ import click
 from pydantic import ValidationError
 
 from mergekit_cycleqd.cli.exit import key_and_value, run_interruptible
+from mergekit_cycleqd.cli.output import say
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
 from mergekit_cycleqd.recipe.publish import WHATS, Publish
 
@@ -74,7 +75,7 @@ def push(
         ) from None
     from mergekit_cycleqd.hub.push import push_run  # seconds to import
 
-    run_interruptible(lambda: push_run(folder, options, click.echo, dry_run=dry_run))
+    run_interruptible(lambda: push_run(folder, options, say, dry_run=dry_run))
 
 
 def publish_run(folder: Path, options: Publish) -> None:
@@ -87,7 +88,7 @@ def publish_run(folder: Path, options: Publish) -> None:
     from mergekit_cycleqd.hub.push import push_run
 
     try:
-        run_interruptible(lambda: push_run(folder, options, click.echo))
+        run_interruptible(lambda: push_run(folder, options, say))
     except CycleQDError as error:
         reason = "; ".join(str(error).splitlines())
         again = shlex.join(options.command(folder))

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from mergekit_cycleqd.cli.output import say
+from mergekit_cycleqd.cli.trust import check_trust, trust_option
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
@@ -13,12 +16,14 @@ import click
     "--out", type=click.Path(path_type=Path), help="Folder of the page.  [default: RUN/report]"
 )
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
-def report(run: Path, out: Path | None, show: bool) -> None:
+@trust_option
+def report(run: Path, out: Path | None, show: bool, trust: str | None) -> None:
     """Write a page with figures and tables of RUN, which may still be running."""
+    check_trust(trust, run)
     from mergekit_cycleqd.report import write_report
 
     files = write_report(run, out)
     for file in files:
-        print(file)
+        say(str(file))
     if show:
         click.launch(files[0].absolute().as_uri())

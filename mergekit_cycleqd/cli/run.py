@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from mergekit_cycleqd.cli.exit import EXIT_INTERRUPTED
+from mergekit_cycleqd.cli.output import SafeConsole, say
 from mergekit_cycleqd.cli.push import publish_run
+from mergekit_cycleqd.cli.trust import check_trust, trust_option
 from mergekit_cycleqd.trackers.open import NONE, TRACKERS
 from mergekit_cycleqd.trackers.open import check as check_tracker
 
@@ -31,11 +32,13 @@ from mergekit_cycleqd.trackers.open import check as check_tracker
     show_default=True,
     help="Log the run there besides.",
 )
-def run(recipe: Path, out: Path | None, tracker: str) -> None:
+@trust_option
+def run(recipe: Path, out: Path | None, tracker: str, trust: str | None) -> None:
     """Run RECIPE, or go on with it; a model recipe is merged into the folder."""
     from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 
     out = out or Path("runs") / recipe.stem
+    check_trust(trust, recipe, out)
     content = read_yaml(recipe)
     if isinstance(content, Mapping) and "merge_method" in content:
         _merge(recipe, out)
@@ -48,7 +51,7 @@ def _merge(recipe: Path, out: Path) -> None:
 
     from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 
-    merge_recipe(recipe, out, MergeOptions(), click.echo)
+    merge_recipe(recipe, out, MergeOptions(), say)
 
 
 def _search(recipe: Path, out: Path, tracker: str) -> None:
@@ -58,7 +61,7 @@ def _search(recipe: Path, out: Path, tracker: str) -> None:
     from mergekit_cycleqd.run.prepare import prepare
     from mergekit_cycleqd.run.run import Run
 
-    console = Console()
+    console = SafeConsole()
     prepared = prepare(recipe, out)
     for line in prepared.warnings:
         console.print(f"warning: {line}", highlight=False, markup=False, soft_wrap=True)

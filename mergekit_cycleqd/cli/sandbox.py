@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
+
+from mergekit_cycleqd.cli.output import SafeConsole
 
 
 @click.group()
@@ -23,7 +24,7 @@ def build(from_tar: Path | None) -> None:
     """Make the root folder of the boxes. One is enough: every evaluation uses it."""
     from mergekit_cycleqd.sandbox.root import build_root, import_root
 
-    console = Console()
+    console = SafeConsole()
 
     def progress(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)

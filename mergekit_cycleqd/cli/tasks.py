@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
+
+from mergekit_cycleqd.cli.output import SafeConsole
 
 
 @click.command()
@@ -11,4 +12,4 @@ def tasks() -> None:
     """List the agentic and coding tasks, what each needs, and whether this machine has it."""
     from mergekit_cycleqd.tasks.needs import needs_table
 
-    Console().print(needs_table())
+    SafeConsole().print(needs_table())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.combined import CombinedHarness
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.tasks import Task
+from mergekit_cycleqd.run_folder.pulled import trust_faults
 
 Opener = Callable[[Sequence[Task]], Harness]
 """Loads tasks and checks metrics and sample ids, without any model."""
@@ -70,6 +72,9 @@ def harness_of(tasks: Sequence[Task]) -> Harness:
     Raises:
         RecipeError: With one line per fault, each with the path to its key.
     """
+    folders = dict.fromkeys(task.include_path for task in tasks if task.include_path)
+    if untrusted := [fault for folder in folders for fault in trust_faults(Path(folder))]:
+        raise RecipeError(list(dict.fromkeys(untrusted)))
     groups: dict[Opener, list[int]] = {}
     for place, task in enumerate(tasks):
         groups.setdefault(OPENERS[task.evaluator], []).append(place)

@@ -26,7 +26,7 @@ from mergekit_cycleqd.run_folder.sample_counts import SUMMARY
 
 RECIPE = "recipe.yaml"
 TASKS = "tasks"
-_TASK_FILES = (".yaml", ".yml", ".py")
+TASK_FILES = (".yaml", ".yml", ".py")
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _task_files(recipe: Recipe) -> tuple[dict[str, str], dict[str, bytes]]:
     for path in dict.fromkeys(task.include_path for task in recipe.tasks if task.include_path):
         folders[path] = f"{TASKS}/{len(folders)}"
         for file in sorted(Path(path).iterdir()):
-            if file.suffix in _TASK_FILES and file.is_file():
+            if file.suffix in TASK_FILES and file.is_file():
                 files[f"{folders[path]}/{file.name}"] = file.read_bytes()
     return folders, files
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from mergekit_cycleqd.hub.foreign_recipe import (
     with_paths,
     without_consents,
 )
-from mergekit_cycleqd.hub.journal_repo import RECIPE, TASKS
+from mergekit_cycleqd.hub.journal_repo import RECIPE, TASK_FILES, TASKS
 from mergekit_cycleqd.hub.redaction import chosen_paths, filled
 from mergekit_cycleqd.hub.remote_files import Target
 from mergekit_cycleqd.recipe.load import parse_recipe
@@ -29,7 +30,7 @@ from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.journal_lines import encode
 from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header, read_recipe
-from mergekit_cycleqd.run_folder.pulled import mark_as_pulled
+from mergekit_cycleqd.run_folder.pulled import code_of, mark_as_pulled
 from mergekit_cycleqd.run_folder.resume_check import differences
 from mergekit_cycleqd.run_folder.retention import FILE as RETENTION
 from mergekit_cycleqd.run_folder.retention import changed_settings
@@ -77,7 +78,8 @@ def make_run_folder(
     wanted = [
         path
         for path in state.files
-        if path in (FILE, RECIPE, RETENTION) or PurePosixPath(path).parts[0] == TASKS
+        if path in (FILE, RECIPE, RETENTION)
+        or (PurePosixPath(path).parts[0] == TASKS and PurePosixPath(path).suffix in TASK_FILES)
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as partial:
@@ -94,9 +96,13 @@ def make_run_folder(
     say(f"{out}: {adopted.candidates} evaluated candidates")
     for note in adopted.notes:
         say(f"note: {note}")
-    if code := sorted(path for path in wanted if path.endswith(".py")):
-        say(f"note: {', '.join(code)} will be run by lm-eval; look at it first")
-    say(f"to go on: mergekit-cycleqd {out / RECIPE} --out {out}")
+    again = ["mergekit-cycleqd", str(out / RECIPE), "--out", str(out)]
+    if (code := code_of(out)).items:
+        say("note: it brings code, of which nothing runs before you say yes; look at it first:")
+        for item in code.items:
+            say(f"  {item}")
+        again += ["--trust", code.digest]
+    say(f"to go on: {shlex.join(again)}")
 
 
 def _adopt_run(folder: Path, out: Path, reference: str, paths: Mapping[str, Path]) -> _Adopted:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -15,12 +16,11 @@ from mergekit.options import MergeOptions
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.sketch import Difference, compare_sketches, sketch_model
 from mergekit_cycleqd.errors import first_names
-from mergekit_cycleqd.genome.references import is_hub_id, with_folders
 from mergekit_cycleqd.hub import lineage_file
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
+from mergekit_cycleqd.hub.foreign_models import ForeignModels
 from mergekit_cycleqd.hub.model_repo import RECIPE
-from mergekit_cycleqd.hub.pins import folder_of
 from mergekit_cycleqd.hub.remote_files import Target, content_hash
 from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
@@ -61,7 +61,11 @@ def parse_reference(reference: str) -> PublishedRecipe | None:
 
 
 def rebuild(
-    recipe: PublishedRecipe, out: Path, options: MergeOptions, say: Callable[[str], None]
+    recipe: PublishedRecipe,
+    out: Path,
+    options: MergeOptions,
+    say: Callable[[str], None],
+    paths: Mapping[str, Path] = MappingProxyType({}),
 ) -> None:
     """Merge a published recipe, and compare the weights with those that the repo holds.
 
@@ -70,9 +74,10 @@ def rebuild(
         out: The model's folder; must be new or empty.
         options: Options of mergekit.
         say: Prints a line.
+        paths: A folder of this machine for each model that the recipe names and the Hub has not.
 
     Raises:
-        HubError: If the recipe cannot be downloaded.
+        HubError: If the recipe cannot be downloaded, or names a folder that is not in `paths`.
         ModelError: If the base or an expert cannot be downloaded or opened.
         RecipeError: If the recipe cannot be merged.
     """
@@ -86,7 +91,7 @@ def rebuild(
     with tempfile.TemporaryDirectory(prefix="cycleqd-") as scratch:
         local = Path(scratch) / "recipe.yaml"
         local.write_text(text, encoding="utf-8")
-        content = with_folders(read_yaml(local), _model_folder)
+        content = ForeignModels(recipe.repo, paths).placed(read_yaml(local))
         local.write_text(yaml.safe_dump(content, sort_keys=False, width=2**31), encoding="utf-8")
         quiet = options.model_copy(update={"write_model_card": False})
         merge_recipe(local, out, quiet, say)
@@ -98,23 +103,6 @@ def rebuild(
     )
     if weights := {path: file for path, file in told.items() if path.endswith(".safetensors")}:
         say(f"{out}: {_compare_weights(out, weights)}")
-
-
-def _model_folder(reference: str) -> str:
-    """Find the folder of a model, at the revision in its reference.
-
-    Raises:
-        HubError: If the recipe names a folder that this machine does not have.
-        ModelError: If the model cannot be downloaded or opened.
-    """
-    if is_hub_id(reference):
-        return folder_of(reference)
-    if not Path(reference).is_dir():
-        raise HubError(
-            f"the recipe needs {reference}, a folder that its publisher did not put on the Hub; "
-            "get it from them, and run this beside it"
-        )
-    return reference
 
 
 def _compare_weights(out: Path, weights: Mapping[str, Mapping[str, Any]]) -> str:

@@ -13,12 +13,13 @@ import yaml
 
 from mergekit_cycleqd.errors import RecipeError, first_line
 from mergekit_cycleqd.recipe.safe_yaml import compose_yaml, read_yaml
+from mergekit_cycleqd.system.printable import printable
 
 _PLAIN = "tag:yaml.org,2002:"
 _METRICS = (
     *("acc", "acc_norm", "acc_mutual_info", "acc_bytes", "acc_all", "exact_match", "f1", "mcc"),
     *("bleu", "chrf", "ter", "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte"),
-    *("likelihood", "brier_score", "bypass", "anls"),
+    *("likelihood", "brier_score", "bypass", "chrf++"),
 )
 """Metrics that lm-eval has itself. It downloads any other one as a program, and runs it."""
 
@@ -49,9 +50,10 @@ def foreign_code(folder: Path, recipe: Path, tasks: Path) -> ForeignCode:
     for file in sorted(path for path in tasks.rglob("*") if path.is_file()):
         if "__pycache__" in file.parts:
             continue
-        name = file.relative_to(folder).as_posix()
+        path = file.relative_to(folder).as_posix()
+        name = printable(path, kept="")
         content = file.read_bytes()
-        digest.update(f"{name}\0{len(content)}\0".encode(errors="surrogateescape") + content)
+        digest.update(f"{path}\0{len(content)}\0".encode(errors="surrogateescape") + content)
         if file.suffix == ".py":
             items.append(f"{name}: Python code, {content.count(10)} lines")
         else:
@@ -92,10 +94,10 @@ def _of_node(node: yaml.Node, key: str, seen: set[int]) -> Iterator[str]:
     if id(node) in seen:
         return
     seen.add(id(node))
-    where = key.lstrip(".") or "the file"
+    where = printable(key.lstrip("."), kept="") or "the file"
     if not node.tag.startswith(_PLAIN):
-        named = f" {node.value}" if isinstance(node, yaml.ScalarNode) else ""
-        yield f"{where}: {node.tag}{named}"
+        named = f" {printable(node.value, kept='')}" if isinstance(node, yaml.ScalarNode) else ""
+        yield f"{where}: {printable(node.tag)}{named}"
     elif node.tag.startswith(f"{_PLAIN}python/"):
         yield f"{where}: {node.tag}"
     if isinstance(node, yaml.MappingNode):
@@ -113,7 +115,7 @@ def _of_node(node: yaml.Node, key: str, seen: set[int]) -> Iterator[str]:
 def _of_text(text: str, where: str) -> str | None:
     """Why one text of a task file is code, or reaches beyond the run's folder."""
     last = where.rpartition(".")[2]
-    if last in ("trust_remote_code", "hf_evaluate", "unsafe_code"):
+    if last in ("trust_remote_code", "hf_evaluate"):
         if text.lower() not in ("false", "no", "off"):
             return f"{text}, which lets code run"
     elif last == "metric" and text not in _METRICS:

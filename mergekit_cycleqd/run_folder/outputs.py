@@ -14,6 +14,7 @@ from mergekit_cycleqd.run_folder.summary import summary
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.atomic_write import PARTIAL, write_atomically
+from mergekit_cycleqd.system.printable import printable
 
 _OURS = re.compile(rf"\d{{6,}}\.yaml|\.\d{{6,}}\.yaml{PARTIAL}")
 
@@ -39,7 +40,7 @@ def write_outputs(
         _write_elites(folder / "elites" / task, task, search.elites(task))
     note = f"# aggregate: {search.recipe.evolution.aggregation}\n"
     write_atomically(folder / "aggregate.yaml", note + search.aggregate().to_yaml())
-    write_atomically(folder / "summary.md", summary(search, find, sizes))
+    write_atomically(folder / "summary.md", printable(summary(search, find, sizes)))
 
 
 def _archive(archive: TaskArchive) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import yaml
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.run_folder.journal_reading import read_header, read_recipe
+from mergekit_cycleqd.run_folder.pulled import code_of
 from tests.support import published_runs
 from tests.support.foreign_runs import REPO, publish_changed
 from tests.support.hub import server
@@ -163,5 +164,5 @@ def test_the_user_may_consent_in_the_recipe_of_a_pulled_run(
     content["tasks"][1]["confirm_run_unsafe_code"] = True
     (out / "recipe.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     with pytest.raises(SystemExit) as exit:
-        main([str(out / "recipe.yaml"), "--out", str(out)])
+        main([str(out / "recipe.yaml"), "--out", str(out), "--trust", code_of(out).digest])
     assert exit.value.code == 0, capsys.readouterr()

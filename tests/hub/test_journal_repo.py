@@ -45,14 +45,15 @@ def test_a_second_person_goes_on_with_a_published_run(
     out = tmp_path / "second" / "run"
     assert command("pull-run", "me/tiny-journal", "--out", out) == 0
     said = capsys.readouterr().out
-    assert "15 evaluated candidates" in said and "docs.py will be run by lm-eval" in said
+    assert "15 evaluated candidates" in said and "tasks/0/docs.py: Python code" in said
+    trust = said.split()[-1]
     pulled = (out / FILE).read_bytes().split(b"\n")
     assert pulled[1:] == (run / FILE).read_bytes().split(b"\n")[1:]
     recipe = yaml.safe_load((out / "recipe.yaml").read_text())
     recipe["evolution"]["children"] = 14
     (out / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     with pytest.raises(SystemExit) as exit:
-        main([str(out / "recipe.yaml"), "--out", str(out)])
+        main([str(out / "recipe.yaml"), "--out", str(out), "--trust", trust])
     assert exit.value.code == 0, capsys.readouterr()
     assert "14 of 14 children" in (out / "summary.md").read_text()
     assert (out / FILE).read_bytes().split(b"\n")[: len(pulled) - 1] == pulled[:-1]

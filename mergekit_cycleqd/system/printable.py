@@ -1,0 +1,34 @@
+"""Text of strangers for a terminal: what would move, colour, hide or turn is shown instead."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_KEPT = "\n\t"
+_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")  # controls, halves of pairs, separators of lines
+_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_TAGS = range(0xE0000, 0xE0080)
+
+
+def printable(text: str, kept: str = _KEPT) -> str:
+    r"""A text in which no character does anything to a terminal, such as ``\x1b`` for an escape.
+
+    Args:
+        text: A text that may hold what strangers wrote.
+        kept: Control characters that stay: the ends of lines and tabs.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if char in kept or not _acts(char) else _shown(char) for char in text)
+
+
+def _acts(char: str) -> bool:
+    turns = char in _TURNING or ord(char) in _TAGS
+    return turns or unicodedata.category(char) in _CATEGORIES
+
+
+def _shown(char: str) -> str:
+    code = ord(char)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
