@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lay_out import lay_out
-from mergekit_cycleqd.checkpoints.tensor_readers import tensor_reader
+from mergekit_cycleqd.checkpoints.layout.lay_out import lay_out
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader
 from mergekit_cycleqd.merging.directions import as_matrix
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import compute_dtype

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mergekit_cycleqd.checkpoints.tensor_readers import Reader
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import Reader
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.model_tensor import TensorNumbers, merge_tensor_once

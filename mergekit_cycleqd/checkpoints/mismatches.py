@@ -6,16 +6,16 @@ import re
 from collections.abc import Iterator
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lay_out import own_copies
-from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
-from mergekit_cycleqd.checkpoints.tensor_readers import (
+from mergekit_cycleqd.checkpoints.layout.lay_out import own_copies
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import (
     Layout,
     missing_tensors,
     stored_shapes,
     tensor_reader,
 )
-from mergekit_cycleqd.checkpoints.tied_head import untie
-from mergekit_cycleqd.checkpoints.vocabulary import remedy
+from mergekit_cycleqd.checkpoints.layout.tied_head import untie
+from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
+from mergekit_cycleqd.checkpoints.vocabulary.row_map import remedy
 from mergekit_cycleqd.errors import ModelError, first_names
 
 _RECOMPUTED = re.compile(r".*rotary_emb\.inv_freq")  # stored by old versions of transformers

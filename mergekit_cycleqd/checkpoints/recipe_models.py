@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mergekit_cycleqd.checkpoints.aligned import as_stored
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.family_vocabulary import FamilyVocabulary
-from mergekit_cycleqd.checkpoints.lay_out import lay_out_if_known
+from mergekit_cycleqd.checkpoints.layout.lay_out import lay_out_if_known
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
 from mergekit_cycleqd.checkpoints.mismatches import CLASS_KEYS, base_faults, mismatches
 from mergekit_cycleqd.checkpoints.quantized import check_unquantized
+from mergekit_cycleqd.checkpoints.vocabulary.aligned import as_stored
+from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import FamilyVocabulary
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.tokenizer import Tokenizer

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.genome_tensors import genome_tensor
-from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout, MergeUnit
+from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout, MergeUnit
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader
 from mergekit_cycleqd.checkpoints.tensor_difference import TensorDifference
-from mergekit_cycleqd.checkpoints.tensor_readers import tensor_reader
 from mergekit_cycleqd.genome.genome import Genome
 
 _MOST_NUMBERS = 2**22  # of a tensor: singular directions of larger ones take minutes

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
-from mergekit_cycleqd.checkpoints.tensor_readers import tensor_reader
+from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader
 from mergekit_cycleqd.engines.fingerprint import row_sums
 from mergekit_cycleqd.engines.placement import TensorStore, prefetch, room_beside_batches
 from mergekit_cycleqd.genome.family import Family

@@ -6,7 +6,7 @@ import inspect
 from dataclasses import dataclass
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.model_class import (
+from mergekit_cycleqd.checkpoints.layout.model_class import (
     AUTO_CLASSES,
     CAUSAL,
     IMAGES,

@@ -11,8 +11,8 @@ import lm_eval
 from lm_eval.utils import handle_non_serializable, make_table
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.family_vocabulary import open_family
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults
+from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
 from mergekit_cycleqd.engines.hf.engine import load_lm
 from mergekit_cycleqd.engines.open import open_engine
 from mergekit_cycleqd.errors import ModelError, RecipeError, reason

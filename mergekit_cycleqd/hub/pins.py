@@ -17,7 +17,7 @@ from huggingface_hub.file_download import repo_folder_name
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
-from mergekit_cycleqd.checkpoints.vocabulary import has_fingerprint
+from mergekit_cycleqd.checkpoints.vocabulary.row_map import has_fingerprint
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.references import parts

@@ -13,11 +13,15 @@ import torch
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.family_vocabulary import open_family
 from mergekit_cycleqd.checkpoints.genome_tensors import genome_tensor
-from mergekit_cycleqd.checkpoints.lay_out import lay_out_if_known
+from mergekit_cycleqd.checkpoints.layout.lay_out import lay_out_if_known
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import (
+    Reader,
+    missing_tensors,
+    tensor_reader,
+)
 from mergekit_cycleqd.checkpoints.tensor_difference import TensorDifference
-from mergekit_cycleqd.checkpoints.tensor_readers import Reader, missing_tensors, tensor_reader
+from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
 from mergekit_cycleqd.errors import first_names
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.errors import HubError

@@ -17,7 +17,7 @@ from mergekit.options import MergeOptions
 
 import mergekit_cycleqd.mergekit_plugin.method  # noqa: F401  (registers the method)
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lay_out import lay_out_if_known
+from mergekit_cycleqd.checkpoints.layout.lay_out import lay_out_if_known
 from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
 from mergekit_cycleqd.genome.mergekit_config import METHOD

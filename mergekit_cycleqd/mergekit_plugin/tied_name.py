@@ -11,7 +11,7 @@ from mergekit.io.tasks import LoaderCache
 from mergekit.merge_methods.base import TensorGroup
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lay_out import lay_out
+from mergekit_cycleqd.checkpoints.layout.lay_out import lay_out
 from mergekit_cycleqd.errors import ModelError
 
 

@@ -17,12 +17,12 @@ from mergekit.config import MergeConfiguration
 from mergekit.options import MergeOptions
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.family_vocabulary import FamilyVocabulary, align_family
-from mergekit_cycleqd.checkpoints.lay_out import lay_out
+from mergekit_cycleqd.checkpoints.layout.lay_out import lay_out
+from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.layout.mergekit_reach import beyond_mergekit, describe_beyond
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import missing_tensors
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
-from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
-from mergekit_cycleqd.checkpoints.mergekit_reach import beyond_mergekit, describe_beyond
-from mergekit_cycleqd.checkpoints.tensor_readers import missing_tensors
+from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import FamilyVocabulary, align_family
 from mergekit_cycleqd.errors import GenomeError, ModelError, RecipeError, first_names
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.mergekit_plugin.write_model import write_model

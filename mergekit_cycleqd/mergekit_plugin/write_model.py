@@ -18,8 +18,8 @@ from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.genome_tensors import genome_tensor
-from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
-from mergekit_cycleqd.checkpoints.tensor_readers import tensor_reader
+from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader
 from mergekit_cycleqd.genome.genome import Genome
 
 _COPIED = (".json", ".model", ".txt", ".jinja", ".py")

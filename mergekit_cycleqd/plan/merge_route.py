@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lay_out import lay_out
-from mergekit_cycleqd.checkpoints.mergekit_reach import beyond_mergekit, describe_beyond
+from mergekit_cycleqd.checkpoints.layout.lay_out import lay_out
+from mergekit_cycleqd.checkpoints.layout.mergekit_reach import beyond_mergekit, describe_beyond
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults, references
 from mergekit_cycleqd.errors import first_line
 from mergekit_cycleqd.plan.findings import Finding

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mergekit_cycleqd.checkpoints.aligned import AlignedCheckpoint
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, references
-from mergekit_cycleqd.checkpoints.tokenizer import has_tokenizer, open_tokenizer
-from mergekit_cycleqd.checkpoints.vocabulary import REMEDY
+from mergekit_cycleqd.checkpoints.vocabulary.aligned import AlignedCheckpoint
+from mergekit_cycleqd.checkpoints.vocabulary.row_map import REMEDY
+from mergekit_cycleqd.checkpoints.vocabulary.tokenizer import has_tokenizer, open_tokenizer
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.plan.findings import Finding
 from mergekit_cycleqd.plan.tokenizer_differences import differences

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mergekit_cycleqd.checkpoints.aligned import Aligned
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, with_vocabulary
-from mergekit_cycleqd.checkpoints.vocabulary import RowMap
+from mergekit_cycleqd.checkpoints.vocabulary.aligned import Aligned
+from mergekit_cycleqd.checkpoints.vocabulary.row_map import RowMap
 from mergekit_cycleqd.plan.findings import Finding, Level
 from mergekit_cycleqd.plan.model_checks import RecipeModels
 from mergekit_cycleqd.recipe.recipe import Recipe

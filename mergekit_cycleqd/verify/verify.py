@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.family_vocabulary import open_family
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults
 from mergekit_cycleqd.checkpoints.tensor_difference import TensorDifference
+from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 from mergekit_cycleqd.verify.scores import SAMPLES, few_samples, score_both

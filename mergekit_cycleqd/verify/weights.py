@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
-from mergekit_cycleqd.checkpoints.model_class import model_class
+from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.layout.model_class import model_class
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader
 from mergekit_cycleqd.checkpoints.tensor_difference import TensorDifference
-from mergekit_cycleqd.checkpoints.tensor_readers import tensor_reader
 from mergekit_cycleqd.engines.resident_check import compare_resident
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import ModelError, first_names

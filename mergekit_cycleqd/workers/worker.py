@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.family_vocabulary import open_family
+from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
 from mergekit_cycleqd.engines.base import ModelEngine
 from mergekit_cycleqd.engines.open import open_engine
 from mergekit_cycleqd.errors import CycleQDError, ModelError

@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lay_out import lay_out
+from mergekit_cycleqd.checkpoints.layout.lay_out import lay_out
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
-from mergekit_cycleqd.checkpoints.tensor_readers import tensor_reader
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.merging.low_rank import LowRank

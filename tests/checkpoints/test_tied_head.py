@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lay_out import lay_out
+from mergekit_cycleqd.checkpoints.layout.lay_out import lay_out
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.engines.resident_model import ResidentModel

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM
 
-from mergekit_cycleqd.checkpoints.aligned import AlignedCheckpoint
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.family_vocabulary import FamilyVocabulary, open_family
-from mergekit_cycleqd.checkpoints.vocabulary import REMEDY, RowMap, remedy
+from mergekit_cycleqd.checkpoints.vocabulary.aligned import AlignedCheckpoint
+from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import FamilyVocabulary, open_family
+from mergekit_cycleqd.checkpoints.vocabulary.row_map import REMEDY, RowMap, remedy
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome

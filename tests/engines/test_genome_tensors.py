@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mergekit_cycleqd.checkpoints.family_vocabulary import open_family
+from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
 from mergekit_cycleqd.engines.vllm.worker import GenomeTensors
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family

@@ -11,7 +11,7 @@ import transformers
 from lm_eval.models.huggingface import HFLM
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lay_out import meta_model
+from mergekit_cycleqd.checkpoints.layout.lay_out import meta_model
 from mergekit_cycleqd.engines.hf.engine import load_lm
 from mergekit_cycleqd.engines.hf.image_text_lm import ImageTextLM
 from mergekit_cycleqd.errors import CycleQDError, ModelError

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.tokenizer import load_tokenizer
+from mergekit_cycleqd.checkpoints.vocabulary.tokenizer import load_tokenizer
 from mergekit_cycleqd.engines.device import (
     device_faults,
     device_map_settings,

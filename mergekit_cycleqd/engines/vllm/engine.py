@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mergekit_cycleqd.checkpoints.aligned import AlignedCheckpoint
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.vocabulary.aligned import AlignedCheckpoint
 from mergekit_cycleqd.engines.base import ModelEngine
 from mergekit_cycleqd.engines.vllm.swap_check import SwapCheck, SwapReport, check_reach
 from mergekit_cycleqd.errors import ModelError

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mergekit_cycleqd.checkpoints.aligned import as_stored
-from mergekit_cycleqd.checkpoints.family_vocabulary import open_family
-from mergekit_cycleqd.checkpoints.lay_out import meta_model
-from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
-from mergekit_cycleqd.checkpoints.tensor_readers import tensor_reader
+from mergekit_cycleqd.checkpoints.layout.lay_out import meta_model
+from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader
+from mergekit_cycleqd.checkpoints.vocabulary.aligned import as_stored
+from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
 from mergekit_cycleqd.engines.fingerprint import tensor_digest
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.errors import CycleQDError, ModelError

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.tokenizer import open_tokenizer
+from mergekit_cycleqd.checkpoints.vocabulary.tokenizer import open_tokenizer
 from mergekit_cycleqd.errors import ModelError
 
 REMEDY = (

@@ -5,12 +5,16 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mergekit_cycleqd.checkpoints.aligned import Aligned, AlignedCheckpoint, AlignedLoRAExpert
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.lay_out import meta_model
-from mergekit_cycleqd.checkpoints.loading import Loading
+from mergekit_cycleqd.checkpoints.layout.lay_out import meta_model
+from mergekit_cycleqd.checkpoints.layout.loading import Loading
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert, open_expert
-from mergekit_cycleqd.checkpoints.vocabulary import RowMap, base_tokens, map_rows
+from mergekit_cycleqd.checkpoints.vocabulary.aligned import (
+    Aligned,
+    AlignedCheckpoint,
+    AlignedLoRAExpert,
+)
+from mergekit_cycleqd.checkpoints.vocabulary.row_map import RowMap, base_tokens, map_rows
 from mergekit_cycleqd.errors import ModelError, first_line
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.vocabulary import BaseVocabulary

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.loading import Loading, Source
-from mergekit_cycleqd.checkpoints.merge_names import described_weights, inferred_names
+from mergekit_cycleqd.checkpoints.layout.loading import Loading, Source
+from mergekit_cycleqd.checkpoints.layout.merge_names import described_weights, inferred_names
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.loading import Source
+from mergekit_cycleqd.checkpoints.layout.loading import Source
+from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.layout.stored_layout import StoredLayout
+from mergekit_cycleqd.checkpoints.layout.tied_head import head_of, states_tied, untie
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
-from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
-from mergekit_cycleqd.checkpoints.stored_layout import StoredLayout
-from mergekit_cycleqd.checkpoints.tied_head import head_of, states_tied, untie
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.merging.low_rank import LowRank
 

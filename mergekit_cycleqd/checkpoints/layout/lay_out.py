@@ -11,11 +11,11 @@ from torch import nn
 from transformers import AutoConfig
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.loading import Source
-from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
-from mergekit_cycleqd.checkpoints.model_class import model_class
-from mergekit_cycleqd.checkpoints.stored_layout import StoredLayout
-from mergekit_cycleqd.checkpoints.tied_head import states_tied
+from mergekit_cycleqd.checkpoints.layout.loading import Source
+from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.layout.model_class import model_class
+from mergekit_cycleqd.checkpoints.layout.stored_layout import StoredLayout
+from mergekit_cycleqd.checkpoints.layout.tied_head import states_tied
 
 
 @lru_cache(maxsize=4)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.loading import Source
+from mergekit_cycleqd.checkpoints.layout.loading import Source
 
 
 class StoredLayout:

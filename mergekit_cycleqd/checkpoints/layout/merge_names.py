@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from mergekit_cycleqd.checkpoints.loading import Source
+from mergekit_cycleqd.checkpoints.layout.loading import Source
 
 _LAYER = re.compile(r"\.(\d+)\.")
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, TensorHeader
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
-from mergekit_cycleqd.checkpoints.vocabulary import RowMap, vocabulary_fingerprint
+from mergekit_cycleqd.checkpoints.vocabulary.row_map import RowMap, vocabulary_fingerprint
 from mergekit_cycleqd.genome.vocabulary import BaseVocabulary
 from mergekit_cycleqd.merging.low_rank import LowRank
 

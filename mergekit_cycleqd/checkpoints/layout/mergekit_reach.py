@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
+from mergekit_cycleqd.checkpoints.layout.merge_names import DescribedWeight, described_weights
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
-from mergekit_cycleqd.checkpoints.merge_layout import MergeLayout
-from mergekit_cycleqd.checkpoints.merge_names import DescribedWeight, described_weights
 from mergekit_cycleqd.errors import first_names
 
 

@@ -1,0 +1,1 @@
+"""Experts of another vocabulary, brought to that of their base."""
