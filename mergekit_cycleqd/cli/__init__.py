@@ -1,1 +1,4 @@
-"""The commands, one file each. Options are parsed and exit codes chosen here and nowhere else."""
+"""The commands, one file each. Options are parsed and exit codes chosen here and nowhere else.
+
+There are 18 files: the commands, and what all of them share: exits, output and the option `--trust`.
+"""
