@@ -1,4 +1,4 @@
 """The commands, one file each. Options are parsed and exit codes chosen here and nowhere else.
 
-There are 18 files: the commands, and what all of them share: exits, output and the option `--trust`.
+There are 18 files: the commands, and what they share, which is exits, output and `--trust`.
 """
