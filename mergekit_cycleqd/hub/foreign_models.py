@@ -21,6 +21,7 @@ from mergekit_cycleqd.genome.references import (
 )
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.pins import folder_of
+from mergekit_cycleqd.hub.redaction import shown_option
 
 _TOKENIZERS = ("tokenizer_source", "source")
 _WORDS = ("union", "base")
@@ -85,7 +86,7 @@ class ForeignModels:
                 raise HubError(
                     f"{self._place}: the recipe means {reference} on the Hub, but a folder here "
                     "has that name; run this from another folder, or map it by "
-                    f"--path {reference}={reference}"
+                    f"--path {shown_option(reference, reference)}"
                 )
             folder = folder_of(reference)
         self._folders.add(folder)
@@ -94,7 +95,8 @@ class ForeignModels:
     def _refusal(self, reference: str) -> HubError:
         return HubError(
             f"{self._place}: the recipe needs {reference}, which its publisher did not put on the "
-            f"Hub; get it from them, and say where it is: --path {reference}=FOLDER"
+            f"Hub; get it from them, and say where it is: "
+            f"--path {shown_option(reference, 'FOLDER')}"
         )
 
     def _refuse_template(self, content: Any) -> None:

@@ -81,6 +81,8 @@ def make_run_folder(
         if path in (FILE, RECIPE, RETENTION)
         or (PurePosixPath(path).parts[0] == TASKS and PurePosixPath(path).suffix in TASK_FILES)
     ]
+    if odd := [path for path in wanted if ".." in PurePosixPath(path).parts or "\\" in path]:
+        raise HubError(f"{reference}: names a file outside of the run: {odd[0]!r}")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as partial:
         folder = Path(partial) / out.name

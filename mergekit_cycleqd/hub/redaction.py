@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.recipe.tasks import EVALUATORS
+from mergekit_cycleqd.system.printable import printable
 
 _PLACEHOLDER = re.compile(r"<path: ([^<>]+)>")
 # Slashes after a name or a colon are those of an id or of an address.
@@ -125,7 +127,7 @@ def chosen_paths(needed: list[str], given: Mapping[str, Path], run: str) -> dict
         HubError: If one is missing, unknown or not there.
     """
     if missing := [name for name in needed if name not in given]:
-        options = " ".join(f"--path {name}=..." for name in missing)
+        options = " ".join(f"--path {shown_option(name, '...')}" for name in missing)
         raise HubError(
             f"{run}: its tasks read what lay on its publisher's machine; say where it is on yours: "
             f"{options}"
@@ -137,6 +139,11 @@ def chosen_paths(needed: list[str], given: Mapping[str, Path], run: str) -> dict
         if not path.exists():
             raise HubError(f"--path {name}: no such file or folder {str(path)!r}")
     return {name: str(path.resolve()) for name, path in given.items()}
+
+
+def shown_option(name: str, value: str) -> str:
+    """What a message suggests as ``NAME=VALUE``, safe to paste: the name is a stranger's text."""
+    return shlex.quote(printable(f"{name}={value}", kept=""))
 
 
 def public_record(record: dict[str, Any]) -> dict[str, Any]:

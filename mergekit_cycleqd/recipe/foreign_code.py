@@ -48,7 +48,7 @@ def foreign_code(folder: Path, recipe: Path, tasks: Path) -> ForeignCode:
     items = list(_of_recipe(recipe))
     digest = hashlib.sha256()
     for file in sorted(path for path in tasks.rglob("*") if path.is_file()):
-        if "__pycache__" in file.parts:
+        if file.suffix == ".pyc":  # which Python writes itself, and pull-run does not take
             continue
         path = file.relative_to(folder).as_posix()
         name = printable(path, kept="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def test_a_path_of_this_machine_is_refused_in_one_line(
     (line,) = [e for e in capsys.readouterr().err.splitlines() if e.startswith("error")]
     assert line == (
         f"error: lab/evil: the recipe needs {named}, which its publisher did not put on the Hub; "
-        f"get it from them, and say where it is: --path {named}=FOLDER"
+        f"get it from them, and say where it is: --path {shlex.quote(named + '=FOLDER')}"
     )
     assert not (tmp_path / "out").exists()
 

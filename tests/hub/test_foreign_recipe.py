@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,7 @@ def test_a_placeholder_is_filled_only_where_a_path_is_meant(
         ("agentbench_root", "/home/you/secret"),
         ("data_files", "../../secret.jsonl"),
         ("data_files", "~/secret.jsonl"),
+        ("data_files", "/home/$(touch${IFS}owned)/secret"),
     ],
 )
 def test_a_path_of_this_machine_in_a_strangers_recipe_counts_only_as_the_user_maps_it(
@@ -125,7 +127,7 @@ def test_a_path_of_this_machine_in_a_strangers_recipe_counts_only_as_the_user_ma
     capsys.readouterr()
     assert pulled(out) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"--path {value}=..." in line and not out.exists()
+    assert f"--path {shlex.quote(value + '=...')}" in line and not out.exists()
     assert pulled(out, "--path", f"{value}={mine}") == 0
     assert load_recipe(out / "recipe.yaml").tasks[0].metadata == {key: str(mine)}
 

@@ -72,3 +72,14 @@ def test_python_files_and_options_of_the_recipe_are_listed(tmp_path: Path) -> No
         "recipe.yaml: tasks[0].metadata.image: 'y', which is run or connected to",
         "tasks/x.py: Python code, 1 lines",
     )
+
+
+def test_code_in_a_folder_of_caches_is_listed_too(tmp_path: Path) -> None:
+    hidden = tmp_path / "tasks" / "__pycache__"
+    hidden.mkdir(parents=True)
+    (hidden / "x.py").write_text("a = 1\n")
+    before = foreign_code(tmp_path, tmp_path / "recipe.yaml", tmp_path / "tasks")
+    assert before.items == ("tasks/__pycache__/x.py: Python code, 1 lines",)
+    (hidden / "x.cpython-311.pyc").write_bytes(b"made by Python")
+    after = foreign_code(tmp_path, tmp_path / "recipe.yaml", tmp_path / "tasks")
+    assert after == before
