@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
 from mergekit_cycleqd.engines.vllm.worker import GenomeTensors
 from mergekit_cycleqd.errors import ModelError
@@ -17,6 +18,7 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from tests.support.families import make_family, mixture
 from tests.support.merges import bred, in_place
+from tests.support.renamed_models import RENAMED, stored_family
 from tests.support.vocabularies import EMBEDDING, HEAD, TOKENS, mixed_family
 
 pytestmark = pytest.mark.costly
@@ -73,3 +75,14 @@ def test_a_worker_does_not_take_another_vocabulary(tmp_path: Path) -> None:
     told = sent(family) | {"tokenizer": None}
     with pytest.raises(ModelError, match="finds other weights"):
         GenomeTensors(told, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("name", ["gemma3", "qwen2.5-vl", "llava", "mixtral"])
+def test_an_expert_is_fed_under_the_names_of_its_repository(name: str, tmp_path: Path) -> None:
+    _, family = stored_family(RENAMED[name], tmp_path)
+    tensors = GenomeTensors(sent(family), torch.device("cpu"))
+    fed = dict(tensors.tensors(Genome.from_expert(family, 1)))
+    expert = Checkpoint.open(family.experts[1])
+    assert fed.keys() == expert.headers.keys()
+    for key, tensor in fed.items():
+        assert torch.allclose(tensor, expert.tensor(key), atol=1e-6), key

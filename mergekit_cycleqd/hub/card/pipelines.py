@@ -45,9 +45,22 @@ def pipeline_tag(architecture: str) -> str | None:
     """Give the Hub's tag for what a model does; None if the architecture does not tell."""
     if architecture.endswith("ForCausalLM"):
         return "text-generation"
+    if _loads(architecture, "AutoModelForImageTextToText"):
+        return "image-text-to-text"
     if architecture.endswith(_LABELLING):
         return "image-segmentation"
     return "mask-generation" if _PROMPTED.fullmatch(architecture) else None
+
+
+def has_encoder(architecture: str) -> bool:
+    """Whether a model of text has an encoder beside its decoder, as T5 has."""
+    return _loads(architecture, "AutoModelForSeq2SeqLM")
+
+
+def _loads(architecture: str, auto: str) -> bool:
+    from mergekit_cycleqd.checkpoints.model_class import is_listed  # imports transformers
+
+    return is_listed(architecture, auto)
 
 
 def public_name(task: Task) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mergekit_cycleqd.hub.card.pipelines import ModelKind, pipeline_tag
+from mergekit_cycleqd.hub.card.pipelines import ModelKind, has_encoder, pipeline_tag
 
 
 def model_usage(kind: ModelKind, repo: str) -> str:
@@ -44,6 +44,20 @@ found = model(**inputs, multimask_output=False).pred_masks
 (mask,) = processor.post_process_masks(found, {sizes})
 print(mask.shape)
 ```"""
+    if tag == "image-text-to-text":
+        return _seeing(kind, repo)
+    if has_encoder(architecture):
+        return f"""\
+## Use
+
+```python
+from transformers import AutoTokenizer, {architecture}
+
+model = {architecture}.from_pretrained("{repo}")
+tokenizer = AutoTokenizer.from_pretrained("{repo}")
+answers = model.generate(**tokenizer("Hello", return_tensors="pt"), max_new_tokens=64)
+print(tokenizer.decode(answers[0], skip_special_tokens=True))
+```"""
     prompt, answer = '"Hello"', '["generated_text"]'
     if kind.chats:
         prompt = '[{"role": "user", "content": "Hello"}]'
@@ -56,6 +70,27 @@ from transformers import pipeline
 
 generate = pipeline("text-generation", model="{repo}")
 print(generate({prompt}, max_new_tokens=64)[0]{answer})
+```
+
+```console
+$ vllm serve {repo}
+```"""
+
+
+def _seeing(kind: ModelKind, repo: str) -> str:
+    """Write code that uses a model of text that also sees images."""
+    prompt, answer = '"Hello"', '["generated_text"]'
+    if kind.chats:
+        prompt = '[{"role": "user", "content": [{"type": "text", "text": "Hello"}]}]'
+        answer += '[-1]["content"]'
+    return f"""\
+## Use
+
+```python
+from transformers import pipeline
+
+generate = pipeline("image-text-to-text", model="{repo}")
+print(generate(text={prompt}, max_new_tokens=64)[0]{answer})
 ```
 
 ```console
