@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.evaluators.base import Harness, TaskNote
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.example_masks import Example
 from mergekit_cycleqd.search.early_stop import EntryThresholds
@@ -25,6 +25,7 @@ class CombinedHarness(Harness):
         self._parts = tuple(parts)
         self._names = tuple(names)
         self.illustrated = any(part.illustrated for part in parts)
+        self.warnings = tuple(warning for part in parts for warning in part.warnings)
         self.steady = frozenset[str]().union(*(part.steady for part in parts))
 
     def sizes(self, split: Split) -> dict[str, int]:
@@ -50,6 +51,10 @@ class CombinedHarness(Harness):
                     }
                 )
         return {name: scores[name] for name in self._names if name in scores}
+
+    def changes(self) -> list[TaskNote]:
+        """List what runs of the first rules scored otherwise."""
+        return [change for part in self._parts for change in part.changes()]
 
     def examples(self, model: Any) -> list[Example]:
         """Collect the examples of all harnesses."""

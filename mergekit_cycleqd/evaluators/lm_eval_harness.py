@@ -8,6 +8,7 @@ from copy import copy
 from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError
+from mergekit_cycleqd.evaluators.base import TaskNote
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
 from mergekit_cycleqd.evaluators.task_errors import located
@@ -38,8 +39,9 @@ class LMHarness(SampledHarness):
         self._fresh: dict[str, Any] = {}
         self._by_samples: dict[tuple[str, Split, int], Any] = {}
         self._built: set[int] = set()
-        loader = TaskLoader(tasks)
+        self._loader = loader = TaskLoader(tasks)
         prepare_all(tasks, lambda task: self._prepare(task, loader))
+        self.warnings = tuple((t.name, warning) for t in tasks for warning in loader.warnings(t))
         loaded = self._objects["search"]
         self.steady = frozenset(t.name for t in tasks if _is_steady(t, loaded[t.name]))
 
@@ -58,6 +60,14 @@ class LMHarness(SampledHarness):
             self._objects["holdout"][task.name] = loader.load(task)
         if task.samples.again is not None:
             self._fresh[task.name] = copy(loaded)  # copied before it has requests
+
+    def changes(self) -> list[TaskNote]:
+        """List what runs of the first rules scored otherwise."""
+        return [
+            (task.name, f"task: {task.task!r} was read from {before}")
+            for task in self._tasks.values()
+            if (before := self._loader.moved(task)) is not None
+        ]
 
     def evaluate(
         self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
