@@ -19,7 +19,7 @@ from lm_eval.tasks import TaskManager
 
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest, reason
 from mergekit_cycleqd.evaluate.options import TaskOptions
-from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED
+from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, heard
 from mergekit_cycleqd.evaluators.task_errors import RAISED, located
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 from mergekit_cycleqd.run_folder.retention import Measured
@@ -206,11 +206,14 @@ def task_manager(names: Sequence[str], options: TaskOptions) -> TaskManager:
         raise RecipeError([_leave(name) for name in unsafe])
     paths = [str(evals_folder()), *([options.include_path] if options.include_path else [])]
     for defaults in (False, True):  # indexing lm-eval's own takes seconds
-        manager = TaskManager(
-            include_path=paths, include_defaults=defaults, metadata=dict(options.metadata)
-        )
+        with heard("lm_eval.tasks._index") as said:
+            manager = TaskManager(
+                include_path=paths, include_defaults=defaults, metadata=dict(options.metadata)
+            )
         unknown = [name for name in names if name not in manager.all_tasks]
         if not unknown:
+            for words in (words for words in said if any(f"'{name}'" in words for name in names)):
+                print(f"warning: {words}", file=sys.stderr)
             return manager
     raise RecipeError(
         [f"--tasks: no task {name!r}{nearest(name, manager.all_tasks)}" for name in unknown]

@@ -33,7 +33,7 @@ from mergekit_cycleqd.evaluate.results import Job, Results
 from mergekit_cycleqd.evaluate.table import table
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.image_tasks import check_images
-from mergekit_cycleqd.evaluators.open import open_harness
+from mergekit_cycleqd.evaluators.open import numbered, open_harness
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.run_folder.compared_models import (
     NamedGenomes,
@@ -43,6 +43,7 @@ from mergekit_cycleqd.run_folder.compared_models import (
 )
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.journal_reading import read_header
+from mergekit_cycleqd.run_folder.resume_check import rule_faults
 from mergekit_cycleqd.run_folder.retention import RetentionFile
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.system.interrupts import Interrupts
@@ -189,10 +190,12 @@ def _harness(run: RunView, faults: list[str]) -> Harness | None:
         ]
         return None
     try:
-        return open_harness(run.recipe)
+        harness = open_harness(run.recipe)
     except RecipeError as error:
         faults += error.faults
         return None
+    faults += rule_faults(run.header, numbered(run.recipe, harness.changes()))
+    return harness
 
 
 def _checkpoints(run: RunView, faults: list[str]) -> tuple[Checkpoint, ...]:

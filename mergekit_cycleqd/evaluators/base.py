@@ -14,16 +14,22 @@ if TYPE_CHECKING:
     from mergekit_cycleqd.run_folder.example_masks import Example
 
 
+TaskNote = tuple[str, str]
+"""A task's name, and what is to be said of it, as ``key: text``."""
+
+
 class Harness(ABC):
     """The tasks of a recipe, loaded once, which score any number of genomes.
 
     Attributes:
         illustrated: Whether `examples` returns pictures.
         steady: Names of the tasks that always give a model the same score on the same samples.
+        warnings: What the user should know of the tasks.
     """
 
     illustrated: bool = False
     steady: frozenset[str] = frozenset()
+    warnings: tuple[TaskNote, ...] = ()
 
     @abstractmethod
     def sizes(self, split: Split) -> dict[str, int]:
@@ -61,6 +67,10 @@ class Harness(ABC):
             base: The base model; its weights are not read.
         """
         return ""
+
+    def changes(self) -> list[TaskNote]:
+        """List what runs of the first rules scored otherwise; see `run_folder/resume_check.py`."""
+        return []
 
     def examples(self, model: Any) -> list[Example]:
         """Run the model that an engine holds now on a few samples, and draw its masks."""

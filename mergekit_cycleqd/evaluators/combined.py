@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.evaluators.base import Harness, TaskNote
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.example_masks import Example
@@ -27,6 +27,7 @@ class CombinedHarness(Harness):
         self._parts = tuple(parts)
         self._names = tuple(names)
         self.illustrated = any(part.illustrated for part in parts)
+        self.warnings = tuple(warning for part in parts for warning in part.warnings)
         self.steady = frozenset[str]().union(*(part.steady for part in parts))
 
     def sizes(self, split: Split) -> dict[str, int]:
@@ -57,6 +58,10 @@ class CombinedHarness(Harness):
         """Ask the harness that has the task: see `Harness.base_fault`."""
         (part,) = (part for part in self._parts if task in part.sizes("search"))
         return part.base_fault(task, engine, base)
+
+    def changes(self) -> list[TaskNote]:
+        """List what runs of the first rules scored otherwise."""
+        return [change for part in self._parts for change in part.changes()]
 
     def examples(self, model: Any) -> list[Example]:
         """Collect the examples of all harnesses."""

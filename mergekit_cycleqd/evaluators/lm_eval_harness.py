@@ -9,6 +9,7 @@ from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import CycleQDError
+from mergekit_cycleqd.evaluators.base import TaskNote
 from mergekit_cycleqd.evaluators.image_tasks import image_fault
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
@@ -41,8 +42,9 @@ class LMHarness(SampledHarness):
         self._fresh: dict[str, Any] = {}
         self._by_samples: dict[tuple[str, Split, int], Any] = {}
         self._built: set[int] = set()
-        loader = TaskLoader(tasks)
+        self._loader = loader = TaskLoader(tasks)
         prepare_all(tasks, lambda task: self._prepare(task, loader))
+        self.warnings = tuple((t.name, warning) for t in tasks for warning in loader.warnings(t))
         loaded = self._objects["search"]
         self.steady = frozenset(t.name for t in tasks if _is_steady(t, loaded[t.name]))
 
@@ -65,6 +67,14 @@ class LMHarness(SampledHarness):
     def base_fault(self, task: str, engine: Engine, base: Checkpoint) -> str:
         """Say why a task that shows images cannot be scored: see `Harness.base_fault`."""
         return image_fault(self._objects["search"][task], engine, base)
+
+    def changes(self) -> list[TaskNote]:
+        """List what runs of the first rules scored otherwise."""
+        return [
+            (task.name, f"task: {task.task!r} was read from {before}")
+            for task in self._tasks.values()
+            if (before := self._loader.moved(task)) is not None
+        ]
 
     def evaluate(
         self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ FEWSHOT_SEED = 1234  # the default of lm-eval's own command
 
 
 class TaskLoader:
-    """Loads lm-eval tasks. Indexes once, with lm-eval's own tasks only if one is named."""
+    """Loads lm-eval tasks, each from its own folder, or else from lm-eval's own tasks."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         """Quieten lm-eval, and look for nothing yet.
@@ -28,19 +29,8 @@ class TaskLoader:
         """
         for name in ("lm_eval.tasks", "lm_eval.api.task", "lm_eval.evaluator"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        self._paths = sorted({path for task in tasks if (path := _task_folder(task))})
-        self._managers: dict[tuple[bool, str], Any] = {}
-
-    def _manager(self, task: Task, *, defaults: bool) -> Any:
-        """Get the index for a task's metadata, with or without lm-eval's own tasks."""
-        from lm_eval.tasks import TaskManager
-
-        key = (defaults, json.dumps(task.metadata, sort_keys=True, default=str))
-        if key not in self._managers:
-            self._managers[key] = TaskManager(
-                include_path=self._paths, include_defaults=defaults, metadata=task.metadata
-            )
-        return self._managers[key]
+        self._folders = sorted({folder for task in tasks if (folder := _task_folder(task))})
+        self._indexes: dict[tuple[str | None, str], tuple[Any, list[str]]] = {}
 
     def load(self, task: Task) -> Any:
         """Make a new lm-eval task object with the recipe's settings.
@@ -50,13 +40,9 @@ class TaskLoader:
         """
         if task.include_path and not Path(task.include_path).is_dir():
             raise TaskFault(f"include_path: no folder {task.include_path!r}")
-        manager = self._manager(task, defaults=False)
-        if task.task not in manager.all_subtasks and not task.scored_by.brings_tasks:
-            manager = self._manager(task, defaults=True)
-        if task.task not in manager.all_subtasks:
-            raise TaskFault(f"task: {_unknown_task(task, manager)}")
+        index = self._find(task)
         try:
-            (loaded,) = manager.load([task.task])["tasks"].values()
+            (loaded,) = index.load([task.task])["tasks"].values()
         except CycleQDError as error:  # this package's tasks report clear faults
             raise TaskFault(f"task: {task.task!r} cannot be loaded: {reason(error)}") from error
         except RAISED as error:
@@ -72,6 +58,71 @@ class TaskLoader:
         loaded.set_fewshot_seed(seed=FEWSHOT_SEED)
         return loaded
 
+    def warnings(self, task: Task) -> Iterator[str]:
+        """Say which files of a task's folder lm-eval passes over, since their tasks stand twice."""
+        _, said = self._index(_task_folder(task), task)
+        for words in said:
+            if f"'{task.task}'" in words:
+                yield f"task: {words}"
+
+    def moved(self, task: Task) -> str | None:
+        """Say which file an earlier version scored a task by, if it is not the present one.
+
+        That version looked in the folders of all tasks, and took the last one that had the name.
+        """
+        now = _file(self._find(task), task)
+        folders = [each for each in self._folders if self._has(each, task)]
+        before = _file(self._index(folders[-1] if folders else None, task)[0], task)
+        return None if before == now else before
+
+    def _find(self, task: Task) -> Any:
+        """Get the index that has a task: of its folder, of lm-eval, or of another task's folder."""
+        own = _task_folder(task)
+        if own and self._has(own, task):
+            return self._index(own, task)[0]
+        if task.scored_by.brings_tasks:
+            raise TaskFault(f"task: {self._unknown(task)}")
+        if self._has(None, task):
+            return self._index(None, task)[0]
+        others = [folder for folder in self._folders if self._has(folder, task)]
+        if len(others) > 1:
+            raise TaskFault(
+                f"task: {task.task!r} is in {' and in '.join(others)}; choose one by include_path"
+            )
+        if not others:
+            raise TaskFault(f"task: {self._unknown(task)}")
+        return self._index(others[0], task)[0]
+
+    def _has(self, folder: str | None, task: Task) -> bool:
+        return task.task in self._index(folder, task)[0].all_subtasks
+
+    def _index(self, folder: str | None, task: Task) -> tuple[Any, list[str]]:
+        """Index a folder for a task's metadata, or lm-eval's own tasks; with lm-eval's warnings."""
+        from lm_eval.tasks import TaskManager
+
+        key = (folder, json.dumps(task.metadata, sort_keys=True, default=str))
+        if key not in self._indexes:
+            with heard("lm_eval.tasks._index") as said:
+                index = TaskManager(
+                    include_path=folder, include_defaults=folder is None, metadata=task.metadata
+                )
+            self._indexes[key] = index, said
+        return self._indexes[key]
+
+    def _unknown(self, task: Task) -> str:
+        """Say that there is no such task, and what is near."""
+        name = task.task
+        if task.scored_by.brings_tasks:
+            known = self._index(_task_folder(task), task)[0].all_subtasks
+            return f"no task {name!r} for evaluator {task.evaluator}{nearest(name, known)}"
+        indexes = [self._index(folder, task)[0] for folder in (*self._folders, None)]
+        if any(name in index.all_groups or name in index.all_tags for index in indexes):
+            return f"{name!r} is a group of tasks; name one of its tasks"
+        known = [known for index in indexes for known in index.all_subtasks]
+        near = difflib.get_close_matches(name, known, n=3)
+        hint = f"; did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
+        return f"lm-eval knows no task {name!r}{hint}; for your own tasks set include_path"
+
 
 def _task_folder(task: Task) -> str | None:
     """Find the folder with a task's file; None for tasks that lm-eval brings."""
@@ -82,14 +133,24 @@ def _task_folder(task: Task) -> str | None:
     return task.include_path
 
 
-def _unknown_task(task: Task, manager: Any) -> str:
-    name = task.task
-    if task.scored_by.brings_tasks:
-        return (
-            f"no task {name!r} for evaluator {task.evaluator}{nearest(name, manager.all_subtasks)}"
-        )
-    if name in manager.all_groups or name in manager.all_tags:
-        return f"{name!r} is a group of tasks; name one of its tasks"
-    near = difflib.get_close_matches(name, manager.all_subtasks, n=3)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"lm-eval knows no task {name!r}{hint}; for your own tasks set include_path"
+def _file(index: Any, task: Task) -> str:
+    return str(index.task_index[task.task].yaml_path)
+
+
+@contextmanager
+def heard(name: str) -> Iterator[list[str]]:
+    """Collect the warnings of a logger, and print none of them."""
+    said: list[str] = []
+    log = logging.getLogger(name)
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    level, passes = log.level, log.propagate
+    log.setLevel(logging.WARNING)
+    log.propagate = False
+    log.addHandler(handler)
+    try:
+        yield said
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = passes

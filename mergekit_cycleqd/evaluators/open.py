@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.evaluators.base import Harness, TaskNote
 from mergekit_cycleqd.evaluators.combined import CombinedHarness
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.tasks import Task
@@ -64,6 +64,11 @@ def repeat_faults(recipe: Recipe, harness: Harness) -> list[str]:
         for i, task in enumerate(recipe.tasks)
         if task.name in harness.steady and task.samples.again is None
     ]
+
+
+def numbered(recipe: Recipe, notes: Iterable[TaskNote]) -> list[str]:
+    """Write notes on tasks as lines, each with the path to its key."""
+    return [f"tasks[{recipe.task_names.index(name)}].{text}" for name, text in notes]
 
 
 def harness_of(tasks: Sequence[Task]) -> Harness:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import constants
 
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults, references
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.evaluators.base import Harness
-from mergekit_cycleqd.evaluators.open import open_harness, repeat_faults
+from mergekit_cycleqd.evaluators.open import numbered, open_harness, repeat_faults
 from mergekit_cycleqd.experts.plain_models import with_plain_models
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.plan.dtypes import dtype_findings
@@ -35,6 +36,8 @@ from mergekit_cycleqd.plan.tokenizers import compare_tokenizers
 from mergekit_cycleqd.plan.vocabularies import align_vocabularies
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.run_folder.journal_reading import header_in
+from mergekit_cycleqd.run_folder.resume_check import rule_faults
 
 _CHILD_BYTES = (
     6_000  # a line of the journal, as benchmarks/search_overhead.py finds it; elites besides
@@ -103,7 +106,7 @@ def preflight(path: Path, out: Path) -> Preflight:
     seen.findings += dtype_findings(recipe, aligned)
     seen.findings.append(class_finding(recipe, aligned.get(BASE)))
     seen.findings += compare_tokenizers(recipe, aligned)
-    seen.findings += _tasks(recipe, seen)
+    seen.findings += _tasks(recipe, seen, header_in(out))
     seen.findings += device_findings(recipe)
     seen.findings += worker_findings(recipe)
     seen.findings += publish_findings(recipe)
@@ -112,7 +115,8 @@ def preflight(path: Path, out: Path) -> Preflight:
     return seen
 
 
-def _tasks(recipe: Recipe, seen: Preflight) -> Sequence[Finding]:
+def _tasks(recipe: Recipe, seen: Preflight, begun: Mapping[str, Any] | None) -> Sequence[Finding]:
+    """Load the tasks, also as a run that has begun needs them."""
     try:
         harness = seen.harness = open_harness(recipe)
     except RecipeError as error:
@@ -125,14 +129,20 @@ def _tasks(recipe: Recipe, seen: Preflight) -> Sequence[Finding]:
     ]
     if told:
         return checked("tasks", told, "")
-    if alike := repeat_faults(recipe, harness):
-        return checked("tasks", alike, "")
+    found = repeat_faults(recipe, harness)
+    found += rule_faults(begun, numbered(recipe, harness.changes()))
+    if found:
+        return checked("tasks", found, "")
     searched, held = harness.sizes("search"), harness.sizes("holdout")
     counts = (
         f"{task} {searched[task]}" + (f" + {held[task]} holdout" if task in held else "")
         for task in recipe.task_names
     )
-    return [Finding("ok", "tasks", f"samples: {', '.join(counts)}")]
+    told = numbered(recipe, harness.warnings)
+    return [
+        Finding("ok", "tasks", f"samples: {', '.join(counts)}"),
+        *(Finding("warning", "tasks", text) for text in told),
+    ]
 
 
 def _room(recipe: Recipe, seen: Preflight, out: Path) -> list[Finding]:

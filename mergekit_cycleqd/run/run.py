@@ -21,6 +21,7 @@ from mergekit_cycleqd.run_folder.example_masks import draw
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.outputs import write_outputs
 from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.run_folder.resume_check import RULES
 from mergekit_cycleqd.run_folder.summary import summary
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.interrupts import Interrupts
@@ -264,6 +265,7 @@ def _header(prepared: Prepared) -> dict[str, object]:
         "recipe": recipe,
         "fingerprints": {model.name: model.fingerprint() for model in checkpoints},
         "versions": {package: _version(package) for package in _PACKAGES},
+        "rules": RULES,
     }
 
 

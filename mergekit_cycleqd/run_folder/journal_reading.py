@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,14 @@ def read_header(folder: Path) -> dict[str, Any]:
     if not all(isinstance(header.get(key), dict) for key in ("recipe", "fingerprints")):
         raise JournalError(f"{path}: line 1 is damaged: it lacks recipe or fingerprints")
     return header
+
+
+def header_in(folder: Path) -> Mapping[str, Any] | None:
+    """The header of the run in a folder; None if there is none that can be read."""
+    try:
+        return read_header(folder)
+    except JournalError:
+        return None  # which is told when the run is opened
 
 
 def read_recipe(folder: Path) -> Recipe:

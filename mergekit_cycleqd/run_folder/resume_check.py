@@ -1,9 +1,9 @@
-"""What two headers of a journal differ in, where the run cannot go on with the other one."""
+"""What keeps a run from being resumed: another recipe, other models, other rules of scoring."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,28 @@ from pydantic import ValidationError
 from mergekit_cycleqd.recipe.recipe import Recipe
 
 _CONSENTS = re.compile(r"recipe\.(tasks\[\d+\]\.confirm_run_unsafe_code|engine\.trust_remote_code)")
+RULES = 2
+"""How tasks are scored apart from the recipe. Headers without the key `rules` are of the first.
+
+By those, some tasks were scored otherwise than by lm-eval's own command. A run that is not touched
+by that goes on. Another one is refused, since scores of two kinds must not meet in its archives.
+"""
+
+
+def rule_faults(header: Mapping[str, Any] | None, changes: Sequence[str]) -> list[str]:
+    """Say why a run of the first rules cannot be scored by the present ones.
+
+    Args:
+        header: The run's; None if there is none.
+        changes: What its tasks were scored by before, each with the path to its key.
+    """
+    if header is None or header.get("rules", 1) >= RULES:
+        return []
+    return [
+        f"{change} when this run began, which was wrong; its scores cannot be mixed with new ones: "
+        "begin anew with another --out"
+        for change in changes
+    ]
 
 
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mergekit_cycleqd.checkpoints.tokenizer import load_tokenizer
+from mergekit_cycleqd.checkpoints.vocabulary.tokenizer import load_tokenizer
 from tests.support.families import save_tokenizer
 
 

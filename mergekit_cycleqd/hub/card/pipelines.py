@@ -58,7 +58,7 @@ def has_encoder(architecture: str) -> bool:
 
 
 def _loads(architecture: str, auto: str) -> bool:
-    from mergekit_cycleqd.checkpoints.model_class import is_listed  # imports transformers
+    from mergekit_cycleqd.checkpoints.layout.model_class import is_listed  # imports transformers
 
     return is_listed(architecture, auto)
 
