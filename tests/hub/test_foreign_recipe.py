@@ -40,6 +40,11 @@ def test_a_section_publish_of_a_stranger_is_dropped_and_said(
     assert load_recipe(out / "recipe.yaml").publish is None
     assert "publish" not in yaml.safe_load((out / "recipe.yaml").read_text())
     assert "publish" not in read_header(out)["recipe"]
+    with pytest.raises(SystemExit) as exit:
+        main([str(out / "recipe.yaml"), "--out", str(out), "--trust", code_of(out).digest])
+    assert exit.value.code == 0
+    assert not hub.api().repo_exists("me/pulled-journal", repo_type="dataset")
+    assert "collection" not in capsys.readouterr().out
 
 
 def test_workers_of_a_stranger_are_dropped_and_said(
