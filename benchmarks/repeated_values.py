@@ -1,12 +1,13 @@
 """Repeated singular values: by how much do rebuilt models differ from machine to machine?
 
-    python benchmarks/repeated_values.py [--hidden 256] [--ways terms rank ...]
+    python benchmarks/repeated_values.py [--hidden 256]
 
 Two experts differ from a bfloat16 base by one step of its rounding in 0.1 % of their weights. So
 most of their singular values are repeated. An adapter with orthogonal factors has equal values
 alone. Genomes of every kind are merged in float32 by `merge` in a process of its own: with 1, 2 and
-4 threads, and with other functions of LAPACK in the place of those that torch calls. A second table
-has pairs of values at a given relative gap, in float64.
+4 threads, and with other functions of LAPACK in the place of those that torch calls. "In place" is
+the resident model of a search. Two more tables have pairs of values at a given relative gap: terms
+in float64, and three mutations of a lineage in float32.
 
 Printed is the largest difference of a tensor from that of one thread, relative to its change from
 the base.
@@ -149,15 +150,15 @@ def orthogonal_adapter(base: str, folder: Path, seed: int) -> str:
     return f"{base}+{folder}"
 
 
-def gap_family(folder: Path, hidden: int, gap: float) -> Family:
-    """Save a float64 base and experts whose singular values come in pairs of a relative gap."""
+def gap_family(folder: Path, hidden: int, gap: float, dtype: torch.dtype) -> Family:
+    """Save a base and experts whose singular values come in pairs of a relative gap."""
     model = tiny(hidden).double()
     base = {name: p.detach() for name, p in model.named_parameters()}
-    save(folder / "base", model, base)
+    save(folder / "base", model, {name: tensor.to(dtype) for name, tensor in base.items()})
     draw = torch.Generator().manual_seed(0)
     for name in "ab":
         moved = {k: t + paired(t, gap, draw) if t.ndim > 1 else t for k, t in base.items()}
-        save(folder / name, model, moved)
+        save(folder / name, model, {key: tensor.to(dtype) for key, tensor in moved.items()})
     return Family(str(folder / "base"), tuple(str(folder / name) for name in "ab"))
 
 
@@ -266,13 +267,15 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             table(folder, dict(genomes(folder / "models", options.hidden, dtype)), dtype)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        pairs = {}
-        for gap in GAPS:
-            family = gap_family(folder / f"{gap}", options.hidden, gap)
-            pairs[f"{gap:.0e}" if gap else "0"] = Genome(family, WEIGHTS, TERMS)
-        table(folder, pairs, "relative gap")
+    for kind, dtype in (("terms", torch.float64), ("lineage", torch.float32)):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            pairs = {}
+            for gap in GAPS:
+                family = gap_family(folder / f"{gap}", options.hidden, gap, dtype)
+                genome = Genome(family, WEIGHTS, TERMS) if kind == "terms" else bred(family, 3)
+                pairs[f"{gap:.0e}" if gap else "0"] = genome
+            table(folder, pairs, f"relative gap, {kind}")
 
 
 if __name__ == "__main__":

@@ -102,9 +102,8 @@ def columns(side: int, device: torch.device) -> Tensor:
 def random_directions(tau: Tensor) -> SingularDirections:
     """Make random directions of the right size, in place of `merging.directions.directions`."""
     side = min(tau.shape)
-    return SingularDirections(
-        columns(side, tau.device).clone(), torch.ones(side, dtype=torch.float64)
-    )
+    values = torch.linspace(2.0, 1.0, side, dtype=torch.float64)
+    return SingularDirections(columns(side, tau.device).clone(), values)
 
 
 class RandomDirections(DirectionCache):

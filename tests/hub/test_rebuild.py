@@ -153,6 +153,17 @@ def test_other_weights_than_the_published_ones_are_told(
     assert re.search(said, line), line
 
 
+def test_weights_in_other_files_are_not_said_to_be_compared(
+    run: Path, hub: Hub, tmp_path: Path
+) -> None:
+    assert push(run, "--what", "aggregate") == 0
+    said: list[str] = []
+    options = MergeOptions(quiet=True, safe_serialization=False)
+    recipe = PublishedRecipe("me/tiny-aggregate", None, "mergekit_config.yml")
+    rebuild(recipe, tmp_path / "out", options, said.append)
+    assert said[-1].endswith("not in safetensors files, as the published ones are; not compared")
+
+
 @pytest.mark.parametrize(
     ("reference", "meaning"),
     [
