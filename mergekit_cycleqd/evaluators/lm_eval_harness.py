@@ -62,11 +62,7 @@ class LMHarness(SampledHarness):
 
     def changes(self) -> list[TaskNote]:
         """List what runs of the first rules scored otherwise."""
-        return [
-            (task.name, f"task: {task.task!r} was read from {before}")
-            for task in self._tasks.values()
-            if (before := self._loader.moved(task)) is not None
-        ]
+        return [(t.name, text) for t in self._tasks.values() for text in self._loader.changes(t)]
 
     def evaluate(
         self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
