@@ -72,7 +72,10 @@ class _BoundedTask:
             if pipeline.name == self._filter:
                 pipeline.apply(requests)
         answers = [request.filtered_resps[self._filter] for request in requests]
-        value = self._loaded.process_results(requests[0].doc, answers)[self._metric]
+        value = self._loaded.process_results(requests[0].doc, answers).get(self._metric)
+        if value is None:  # lm-eval's mean is over the samples that have the metric
+            self._total -= 1
+            return
         self._sum += float(value)
         self._done += 1
         if not float(value).is_integer():
@@ -81,6 +84,8 @@ class _BoundedTask:
     @property
     def bounds(self) -> tuple[float, float]:
         """The lowest and the highest value that the mean can still reach."""
+        if not self._total:
+            return -math.inf, math.inf
         highest = self._sum + self._total - self._done
         return self._sum / self._total - self._slack, highest / self._total + self._slack
 

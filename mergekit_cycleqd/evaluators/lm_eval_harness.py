@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.evaluators.base import TaskNote
 from mergekit_cycleqd.evaluators.image_tasks import image_fault
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
+from mergekit_cycleqd.evaluators.lm_eval_metrics import metric_faults, task_score
 from mergekit_cycleqd.evaluators.task_errors import located
 from mergekit_cycleqd.evaluators.task_samples import SampledHarness, prepare_all
 from mergekit_cycleqd.recipe.engine import Engine
@@ -50,7 +49,7 @@ class LMHarness(SampledHarness):
 
     def _prepare(self, task: Task, loader: TaskLoader) -> Iterator[str]:
         loaded = loader.load(task)
-        yield from _metric_faults(task, loaded)
+        yield from metric_faults(task, loaded)
         if getattr(loaded, "UNSAFE_CODE", False) and not task.confirm_run_unsafe_code:
             yield (
                 f"confirm_run_unsafe_code: the task {task.task!r} runs code that models write; "
@@ -70,11 +69,7 @@ class LMHarness(SampledHarness):
 
     def changes(self) -> list[TaskNote]:
         """List what runs of the first rules scored otherwise."""
-        return [
-            (task.name, f"task: {task.task!r} was read from {before}")
-            for task in self._tasks.values()
-            if (before := self._loader.moved(task)) is not None
-        ]
+        return [(t.name, text) for t in self._tasks.values() for text in self._loader.changes(t)]
 
     def evaluate(
         self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
@@ -101,7 +96,9 @@ class LMHarness(SampledHarness):
                     log_samples=False,
                     confirm_run_unsafe_code=True,  # `_prepare` has checked each task's own setting
                 )["results"]
-        return {task.name: _task_score(task, results[task.name]) for task in tasks}
+        return {
+            task.name: task_score(task, objects[task.name], results[task.name]) for task in tasks
+        }
 
     def _object(self, task: Task, split: Split, ids: Sequence[int]) -> Any:
         """Get the task object of some samples, each time the same."""
@@ -129,27 +126,6 @@ class LMHarness(SampledHarness):
             request.filtered_resps.clear()
         if _is_sampled(loaded):
             _reseed(loaded, repeat)
-
-
-def _task_score(task: Task, results: Mapping[str, Any]) -> float:
-    value = results.get(task.metric)
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise CycleQDError(f"task {task.name!r} reports {value!r} as {task.metric}")
-    return float(value)
-
-
-def _metric_faults(task: Task, loaded: Any) -> Iterator[str]:
-    filters = [pipeline.name for pipeline in loaded._filters]
-    metrics: Mapping[str, Any] = loaded.aggregation()
-    reported = [f"{metric},{name}" for metric in metrics for name in filters]
-    if task.metric not in reported:
-        yield (
-            f"metric: the task {task.task!r} does not report {task.metric!r}; "
-            f"it reports {', '.join(reported)}"
-        )
-    higher = loaded.higher_is_better().get(task.metric.partition(",")[0])
-    if higher is False:
-        yield f"metric: {task.metric!r} is better when lower; quality must be maximised"
 
 
 def _is_sampled(loaded: Any) -> bool:

@@ -30,6 +30,7 @@ class TaskLoader:
         for name in ("lm_eval.tasks", "lm_eval.api.task", "lm_eval.evaluator"):
             logging.getLogger(name).setLevel(logging.ERROR)
         self._folders = sorted({folder for task in tasks if (folder := _task_folder(task))})
+        self._without_shots: set[str] = set()
         self._indexes: dict[tuple[str | None, str], tuple[Any, list[str]]] = {}
 
     def load(self, task: Task) -> Any:
@@ -51,29 +52,47 @@ class TaskLoader:
             if loaded.get_config("output_type") != "generate_until":
                 raise TaskFault(f"gen_kwargs: the task {task.task!r} does not generate text")
             loaded.set_config(key="generation_kwargs", value=dict(task.gen_kwargs), update=True)
-        if task.num_fewshot is not None:
+        fixed = loaded.get_config("num_fewshot")
+        if fixed == 0 and task.num_fewshot:
+            self._without_shots.add(task.name)  # as in lm-eval's own command
+        elif task.num_fewshot is not None:
             loaded.set_config(key="num_fewshot", value=task.num_fewshot)
-        elif loaded.get_config("num_fewshot") is None:
+        elif fixed is None:
             loaded.set_config(key="num_fewshot", value=0)
         loaded.set_fewshot_seed(seed=FEWSHOT_SEED)
         return loaded
 
     def warnings(self, task: Task) -> Iterator[str]:
-        """Say which files of a task's folder lm-eval passes over, since their tasks stand twice."""
+        """Say what of a loaded task is passed over, as lm-eval does.
+
+        These are files of tasks that stand twice in a folder, and examples where a task has none.
+        """
+        if task.name in self._without_shots:
+            yield (
+                f"num_fewshot: {task.num_fewshot} is passed over, as lm-eval does: the task "
+                f"{task.task!r} fixes 0"
+            )
         _, said = self._index(_task_folder(task), task)
         for words in said:
             if f"'{task.task}'" in words:
                 yield f"task: {words}"
 
-    def moved(self, task: Task) -> str | None:
-        """Say which file an earlier version scored a task by, if it is not the present one.
+    def changes(self, task: Task) -> Iterator[str]:
+        """Say what earlier versions did otherwise with a loaded task.
 
-        That version looked in the folders of all tasks, and took the last one that had the name.
+        They looked in the folders of all tasks, and took the last one that had the name. They made
+        examples for tasks that fix none.
         """
         now = _file(self._find(task), task)
         folders = [each for each in self._folders if self._has(each, task)]
         before = _file(self._index(folders[-1] if folders else None, task)[0], task)
-        return None if before == now else before
+        if before != now:
+            yield f"task: {task.task!r} was read from {before}"
+        if task.name in self._without_shots and not task.scored_by.brings_tasks:
+            yield (
+                f"num_fewshot: {task.num_fewshot} examples were shown, though the task "
+                f"{task.task!r} fixes 0,"
+            )
 
     def _find(self, task: Task) -> Any:
         """Get the index that has a task: of its folder, of lm-eval, or of another task's folder."""

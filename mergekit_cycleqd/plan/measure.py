@@ -15,6 +15,7 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.base import ModelEngine
 from mergekit_cycleqd.engines.open import open_engine
 from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.evaluators.lm_eval_metrics import MetricNotReported
 from mergekit_cycleqd.evaluators.open import open_harness
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.terms import Term
@@ -99,12 +100,15 @@ def _evaluation_seconds(recipe: Recipe, engine: ModelEngine, harness: Harness) -
     _time_evaluation(
         recipe, engine, harness, counts
     )  # not kept: the first call also loads what is loaded once
-    seconds, before = _time_evaluation(recipe, engine, harness, counts), (0.0, 0.0)
+    seconds, fault = _time_evaluation(recipe, engine, harness, counts)
+    before = (0.0, 0.0)
     while share < 1 and seconds * GROWTH <= LONGEST_SECONDS:
         before = share, seconds
         share = min(1.0, share * GROWTH)
         counts = _counts(full, share)
-        seconds = _time_evaluation(recipe, engine, harness, counts)
+        seconds, fault = _time_evaluation(recipe, engine, harness, counts)
+    if fault is not None:
+        raise fault
     slope = max(0.0, (seconds - before[1]) / (share - before[0]))
     return seconds + slope * (1 - share), sum(counts.values())
 
@@ -115,12 +119,19 @@ def _counts(full: Mapping[str, int], share: float) -> dict[str, int]:
 
 def _time_evaluation(
     recipe: Recipe, engine: ModelEngine, harness: Harness, counts: Mapping[str, int]
-) -> float:
-    """Measure the seconds of an evaluation on a number of samples of each task."""
+) -> tuple[float, MetricNotReported | None]:
+    """Measure the seconds of an evaluation on a number of samples of each task.
+
+    Returns:
+        The seconds, and the fault of samples that have no value of a metric. More may have one.
+    """
     tasks = open_harness(_with_first_samples(recipe, harness, counts))
-    start = time.monotonic()
-    tasks.evaluate(engine.model, "search")
-    return time.monotonic() - start
+    start, fault = time.monotonic(), None
+    try:
+        tasks.evaluate(engine.model, "search")
+    except MetricNotReported as error:
+        fault = error
+    return time.monotonic() - start, fault
 
 
 def _time_swap(engine: ModelEngine, recipe: Recipe, seed: int, *, prepared: bool) -> float:

@@ -14,7 +14,10 @@ from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.recipe.engine import Engine
+from mergekit_cycleqd.run_folder.journal_lines import decode, encode
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 from tests.support.lm_eval_tasks import plain_lm_eval, task
+from tests.support.plans import plan
 from tests.support.recipes import TASKS, RecipeMaker
 from tests.support.runs import run_main
 
@@ -36,6 +39,14 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 def skill(name: str, folder: Path | None, **settings: Any) -> Any:
     place = {"include_path": None if folder is None else str(folder)}
     return task(name, "acc,none", task="skill", **place, **settings)
+
+
+def by_first_rules(run: Path) -> None:
+    """Let a run be of an earlier version."""
+    first, rest = (run / FILE).read_bytes().split(b"\n", 1)
+    header = decode(first + b"\n", run / FILE, 1)
+    assert header.pop("rules") == 2
+    (run / FILE).write_bytes(encode(header) + rest)
 
 
 def test_two_tasks_of_one_name_are_each_scored_by_the_file_of_their_own_folder(
@@ -88,25 +99,61 @@ def test_a_task_that_stands_twice_in_its_folder_is_told(
     assert str(red / "twice.yaml") in warning
 
 
+@pytest.mark.parametrize("name", ["fixed", "three", "generate"])
+def test_examples_are_shown_as_by_lm_evals_command(name: str, family: Family) -> None:
+    harness = LMHarness([task(name, "exact_match,first-word", num_fewshot=2)])
+    engine = HFEngine(Engine(device="cpu", dtype="float32"), Checkpoint.open(family.base_model), [])
+    prompts: list[str] = []
+    generate = engine.model.generate_until
+
+    def spy(requests: list[Any], **settings: Any) -> list[str]:
+        prompts.extend(request.args[0] for request in requests)
+        return generate(requests, **settings)
+
+    engine.model.generate_until = spy  # type: ignore[method-assign]
+    found = harness.evaluate(engine.model, "search")
+    metric = {f"tiny_{name}": "exact_match,first-word"}
+    plain = plain_lm_eval(family.base_model, metric, list(range(3, 21)), num_fewshot=2)
+    assert list(found.values()) == list(plain.values())
+    assert {prompt.count("\n\n") for prompt in prompts} == {0 if name == "fixed" else 2}
+    fixed = "num_fewshot: 2 is passed over, as lm-eval does: the task 'tiny_fixed' fixes 0"
+    assert list(harness.warnings) == ([("fixed", fixed)] if name == "fixed" else [])
+
+
+def test_a_plan_says_that_examples_are_passed_over_and_an_older_run_with_them_is_refused(
+    make_recipe: RecipeMaker,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    change = {"task": "tiny_fixed", "metric": "exact_match,first-word", "num_fewshot": 2}
+
+    def fixed(content: dict[str, Any]) -> None:
+        content["evolution"].update(children=1, mutation={"kind": "none"})
+        content["tasks"][2].update(change)
+
+    recipe, run = make_recipe(fixed), tmp_path / "run"
+    warning = "tasks[2].num_fewshot: 2 is passed over, as lm-eval does: the task 'tiny_fixed' fix"
+    mark, text = plan(recipe, capsys, monkeypatch)["tasks"][1]
+    assert mark == "!" and text == f"{warning}es 0"
+    assert run_main(recipe, "--out", run) == 0
+    assert f"warning: {warning}es 0" in capsys.readouterr().out
+    by_first_rules(run)
+    assert run_main(recipe, "--out", run) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "tasks[2].num_fewshot: 2 examples were shown, though the task 'tiny_fixed' fixes" in line
+
+
 def test_a_run_begun_before_goes_on_only_if_its_tasks_were_scored_by_the_same_files(
     folders: tuple[Path, Path],
     make_recipe: RecipeMaker,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from mergekit_cycleqd.run_folder.journal_lines import decode, encode
-    from mergekit_cycleqd.run_folder.journal_reading import FILE
-
     def same_name(content: dict[str, Any]) -> None:
         content["evolution"].update(children=1, mutation={"kind": "none"})
         for place, folder in zip(content["tasks"], folders, strict=False):
             place.update(task="skill", include_path=str(folder))
-
-    def by_first_rules(run: Path) -> None:
-        first, rest = (run / FILE).read_bytes().split(b"\n", 1)
-        header = decode(first + b"\n", run / FILE, 1)
-        assert header.pop("rules") == 2
-        (run / FILE).write_bytes(encode(header) + rest)
 
     recipe, run = make_recipe(same_name), tmp_path / "run"
     assert run_main(recipe, "--out", run) == 0

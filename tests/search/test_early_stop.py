@@ -89,7 +89,8 @@ def test_bounds_close_in_on_the_score_that_lm_eval_reports(family: Family) -> No
     experts = [Checkpoint.open(expert) for expert in family.experts]
     settings = Engine(device="cpu", dtype="float32", batch_size=4)
     engine = HFEngine(settings, Checkpoint.open(family.base_model), experts)
-    tasks = [task("red", "acc,none"), task("generate", "exact_match,first-word")]
+    tasks = [task(name, "acc,none") for name in ("red", "partial")]
+    tasks.append(task("generate", "exact_match,first-word"))
     harness = LMHarness([*tasks, task("whole", "exact_match,whole", task="tiny_generate")])
     harness.evaluate(engine.model, "search")  # builds the requests
     heard: list[dict[str, tuple[float, float]]] = []
@@ -102,10 +103,10 @@ def test_bounds_close_in_on_the_score_that_lm_eval_reports(family: Family) -> No
             for name, (low, high) in bounds.items():
                 assert low <= final[name] <= high
                 assert before[name][0] <= low and high <= before[name][1]
-        assert len(heard) == 3 * 18, "every sample of every task narrows them"
+        assert len(heard) == 4 * 18, "every sample of every task narrows them"
         for name, (low, high) in heard[-1].items():
             assert high - low < 1e-8 and low <= final[name] <= high
-        assert not hasattr(engine.model.cache_hook, "heard") and len(heard[0]) == 3
+        assert not hasattr(engine.model.cache_hook, "heard") and len(heard[0]) == 4
 
 
 def statuses(folder: Path) -> list[str]:

@@ -23,7 +23,9 @@ def task(name: str, metric: str, **settings: Any) -> Task:
     return Task.model_validate(content | settings)
 
 
-def plain_lm_eval(model: str, metrics: dict[str, str], ids: list[int]) -> dict[str, float]:
+def plain_lm_eval(
+    model: str, metrics: dict[str, str], ids: list[int], **settings: Any
+) -> dict[str, float]:
     """Scores by lm-eval alone; `metrics` names the metric of each lm-eval task."""
     results = lm_eval.simple_evaluate(
         model=HFLM(pretrained=model, device="cpu", batch_size=8),
@@ -31,5 +33,6 @@ def plain_lm_eval(model: str, metrics: dict[str, str], ids: list[int]) -> dict[s
         task_manager=TaskManager(include_path=str(TASKS), include_defaults=False),
         samples={name: ids for name in metrics},
         bootstrap_iters=0,
+        **settings,
     )["results"]
     return {name: float(results[name][metric]) for name, metric in metrics.items()}
