@@ -32,9 +32,10 @@ pytestmark = pytest.mark.costly
 TEXTS = [" ".join(text.split()[:8]) for text in prompts(9)]
 
 
-@pytest.fixture(scope="module", params=MADE_OF)
+@pytest.fixture(scope="module")
 def family(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Family:
-    return save_image_family(request.param, tmp_path_factory.mktemp("family"), "a")
+    name = getattr(request, "param", "Gemma 3")
+    return save_image_family(name, tmp_path_factory.mktemp("family"), "a")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,7 @@ def lm_eval_of(engine: HFEngine, model: str) -> HFMultimodalLM:
     return HFMultimodalLM(pretrained=model, device="cpu", dtype="float32", batch_size=3, **token)
 
 
+@pytest.mark.parametrize("family", MADE_OF, indirect=True)
 def test_answers_are_those_of_lm_eval_and_depend_on_the_images(
     engine: HFEngine, family: Family
 ) -> None:
@@ -91,6 +93,7 @@ def test_requests_with_and_without_images_stand_in_one_list(engine: HFEngine) ->
     assert engine.model.generate_until(mixed) == [answer for pair in alone for answer in pair]
 
 
+@pytest.mark.parametrize("family", MADE_OF, indirect=True)
 def test_a_chat_has_its_images_in_their_places(engine: HFEngine, family: Family) -> None:
     lm, image = engine.model, engine.model._image_text
     lm.tokenizer.chat_template = CHAT_OF_PARTS.replace("{{ image }}", image)
