@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,28 @@ pytestmark = [
     pytest.mark.costly,
     pytest.mark.filterwarnings("ignore"),  # of transformers and peft, about tiny models
 ]
+
+EVERYDAY = {
+    "Llama, tied",
+    "GPT-2",
+    "Mixtral",
+    "Cohere",
+    "DeepSeek-V3",
+    "LFM2",
+    "BERT",
+    "T5",
+    "ViT",
+    "SegFormer",
+    "Gemma 3",
+    "Qwen2.5-VL",
+}
+"""Models that are tried in every form by default. `make test-slow` tries all others."""
+
+
+def mostly_slow(names: Iterable[str]) -> list[Any]:
+    return [
+        pytest.param(name, marks=() if name in EVERYDAY else pytest.mark.slow) for name in names
+    ]
 
 
 def assert_equal(found: Any, expected: Any, **tolerance: float) -> None:
@@ -38,7 +61,7 @@ def test_full_fine_tunes_of(name: str, tmp_path: Path) -> None:
     assert row(name, ways, said) in table_rows()
 
 
-@pytest.mark.parametrize("name", sorted(ZOO.keys() - NO_ADAPTERS.keys()))
+@pytest.mark.parametrize("name", mostly_slow(sorted(ZOO.keys() - NO_ADAPTERS.keys())))
 def test_adapters_of(name: str, tmp_path: Path) -> None:
     ways, expected = Ways.of(name, tmp_path, max_shard_size="20KB").with_adapter()
     model, resident = ways.in_memory()
@@ -50,7 +73,7 @@ def test_adapters_of(name: str, tmp_path: Path) -> None:
     assert_equal(model, merged, rtol=1e-5, atol=3e-6)
 
 
-@pytest.mark.parametrize("name", RENAMED_ON_LOADING)
+@pytest.mark.parametrize("name", mostly_slow(RENAMED_ON_LOADING))
 def test_sixteen_bits_in_shards_under_the_names_in_memory_of(name: str, tmp_path: Path) -> None:
     ways = Ways.of(
         name, tmp_path, dtype=torch.bfloat16, max_shard_size="20KB", save_original_format=False
