@@ -73,12 +73,24 @@ def equal(side: int) -> tuple[Tensor, list[Tensor | LowRank | None]]:
     return torch.zeros(side, side), [*taus]
 
 
+def stored(side: int) -> tuple[Tensor, list[Tensor | LowRank | None]]:
+    """A base, and experts of equal singular values, which storing in float32 has split."""
+    draw = torch.Generator().manual_seed(2)
+    base = 0.02 * torch.randn(side, side, generator=draw)
+
+    def moved() -> Tensor:
+        return base + 0.005 * torch.linalg.qr(torch.randn(side, side, generator=draw))[0]
+
+    return base, [moved(), moved()]
+
+
 FAMILIES = {
     "tall": lambda: stepped(72, 56),
     "wide": lambda: stepped(56, 72),
     "square": lambda: stepped(64, 64),
     "adapters": lambda: adapted(72, 56),
     "equal adapters": lambda: equal(64),
+    "stored in float32": lambda: stored(64),
 }
 
 
