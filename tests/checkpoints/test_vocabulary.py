@@ -291,6 +291,20 @@ def test_models_without_tokens_have_no_vocabulary(family: Family, tmp_path: Path
         FamilyVocabulary(Checkpoint.open(str(folder)), trust=False)
 
 
+def test_a_tied_expert_of_an_untied_base_must_have_all_tokens(tmp_path: Path) -> None:
+    """A token that it lacks would get the row of the base's embedding in its head."""
+    family = mixed_family(tmp_path)
+    expert = Path(family.experts[1])
+    edit_tensors(expert, lambda tensors: tensors.pop(HEAD))
+    edit_json(expert / "config.json", lambda content: content.update(tie_word_embeddings=True))
+    open_family(family)
+    edit_json(expert / "tokenizer.json", lambda content: content["model"]["vocab"].pop("w5"))
+    with pytest.raises(
+        ModelError, match=r"green: lacks 1 token of the base, and .* lm_head\.weight"
+    ):
+        open_family(family)
+
+
 def test_only_shapes_that_differ_by_tokens_are_mended_by_the_key(family: Family) -> None:
     base = Checkpoint.open(family.base_model)
     more = ((66, 32), (TOKENS, 32))

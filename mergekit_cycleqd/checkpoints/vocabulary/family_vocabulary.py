@@ -18,6 +18,7 @@ from mergekit_cycleqd.checkpoints.vocabulary.row_map import RowMap, base_tokens,
 from mergekit_cycleqd.errors import ModelError, first_line
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.vocabulary import BaseVocabulary
+from mergekit_cycleqd.system.units import counted
 
 
 class FamilyVocabulary:
@@ -83,7 +84,16 @@ class FamilyVocabulary:
             return AlignedLoRAExpert(model, rows, names, self._trust)
         if model is not self._base:
             rows = map_rows(self.tokens, self.rows, model, self._rows_of(model), self._trust)
-        return AlignedCheckpoint(model, rows, self._base, self._places(model), self._trust)
+        places = self._places(model)
+        apart = sorted(set(self._stored_name.values()) - set(places.values()))
+        if apart and rows.lacking:  # a head that is read from the embedding has no rows of its own
+            lacking = counted(rows.lacking, "token")
+            raise ModelError(
+                f"{model.name}: lacks {lacking} of the base, and the base's {apart[0]}: save it "
+                f"with tie_word_embeddings: false and the embedding stored as {apart[0]} too, and "
+                "name that folder"
+            )
+        return AlignedCheckpoint(model, rows, self._base, places, self._trust)
 
     def _places(self, model: Checkpoint) -> dict[str, str]:
         """The base's name of each stored vocabulary tensor, by its name in the model."""
