@@ -108,7 +108,8 @@ def test_what_cannot_be_kept_is_not_made_ahead(
     monkeypatch.setattr(direction_cache, "_store", full)
     assert run_main(make_recipe(evolution()), "--out", tmp_path / "run") == 0
     children = 2  # each mutated along an expert of its own
-    assert not stored(cache) and making.made == 1 + children * MATRICES
+    checked = 8  # one matrix of each kind, before the first of them is scored
+    assert not stored(cache) and making.made == 1 + children * MATRICES + checked
 
 
 def test_a_tensor_that_an_expert_leaves_alone_needs_none(
