@@ -80,6 +80,7 @@ class ScoredTask:
                 bootstrap_iters=_BOOTSTRAPS,
                 log_samples=False,
                 apply_chat_template=self.options.apply_chat_template,
+                fewshot_as_multiturn=self.options.apply_chat_template,  # as lm-eval's command
                 confirm_run_unsafe_code=self.options.run_unsafe_code,
             )
         results = found["results"][self.name]
@@ -198,7 +199,13 @@ def task_manager(names: Sequence[str], options: TaskOptions) -> TaskManager:
     Raises:
         RecipeError: If one is unknown, or runs what models write without the user's leave.
     """
-    for log in ("lm_eval.tasks", "lm_eval.api.task", "lm_eval.evaluator", "huggingface_hub"):
+    for log in (
+        "lm_eval.tasks",
+        "lm_eval.api.task",
+        "lm_eval.evaluator",
+        "lm_eval.evaluator_utils",
+        "huggingface_hub",
+    ):
         logging.getLogger(log).setLevel(logging.ERROR)
     if options.run_unsafe_code:
         os.environ.setdefault("HF_ALLOW_CODE_EVAL", "1")  # asked for by the metric itself
@@ -276,6 +283,8 @@ def _scored(
         "chat_template": options.apply_chat_template,
         **engine,
     }
+    if options.apply_chat_template and any(shots):
+        settings["fewshot_as_multiturn"] = True  # records without it had them in one turn
     return ScoredTask(name, loaded, ids, settings, options)
 
 

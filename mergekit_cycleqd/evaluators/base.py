@@ -72,6 +72,13 @@ class Harness(ABC):
         """List what runs of the first rules scored otherwise; see `run_folder/resume_check.py`."""
         return []
 
+    def prompts(self) -> dict[str, dict[str, Any]]:
+        """Tell per task the settings that prompts are made with; a task without prompts has none.
+
+        The names are lm-eval's, the values are plain data.
+        """
+        return {}
+
     def examples(self, model: Any) -> list[Example]:
         """Run the model that an engine holds now on a few samples, and draw its masks."""
         return []

@@ -63,6 +63,11 @@ class CombinedHarness(Harness):
         """List what runs of the first rules scored otherwise."""
         return [change for part in self._parts for change in part.changes()]
 
+    def prompts(self) -> dict[str, dict[str, Any]]:
+        """Tell per task the settings that prompts are made with."""
+        found = {name: each for part in self._parts for name, each in part.prompts().items()}
+        return {name: found[name] for name in self._names if name in found}
+
     def examples(self, model: Any) -> list[Example]:
         """Collect the examples of all harnesses."""
         return [example for part in self._parts for example in part.examples(model)]

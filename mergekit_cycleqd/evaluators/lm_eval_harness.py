@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from copy import copy
 from typing import Any
@@ -70,6 +71,13 @@ class LMHarness(SampledHarness):
     def changes(self) -> list[TaskNote]:
         """List what runs of the first rules scored otherwise."""
         return [(t.name, text) for t in self._tasks.values() for text in self._loader.changes(t)]
+
+    def prompts(self) -> dict[str, dict[str, Any]]:
+        """Tell per task the settings that prompts are made with, whoever chose them."""
+        return {
+            name: _prompt_settings(self._tasks[name], loaded)
+            for name, loaded in self._objects["search"].items()
+        }
 
     def evaluate(
         self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
@@ -155,6 +163,21 @@ def _reseed(loaded: Any, repeat: int) -> None:
         request.arguments = (prompt, {**asked, "seed": seed}, *rest)
 
 
+def _prompt_settings(task: Task, loaded: Any) -> dict[str, Any]:
+    """Tell the settings of a loaded task, as plain data."""
+    found = {
+        "num_fewshot": loaded.get_config("num_fewshot"),
+        "apply_chat_template": task.apply_chat_template,
+        "fewshot_as_multiturn": task.multiturn,
+    }
+    if task.system_instruction is not None:
+        found["system_instruction"] = task.system_instruction
+    if loaded.get_config("output_type") == "generate_until":
+        found["generation_kwargs"] = loaded.get_config("generation_kwargs")
+    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
+    return plain
+
+
 def _build_requests(loaded: Any, task: Task, ids: Sequence[int], model: Any) -> None:
     """Build the requests of a task as lm-eval's `evaluate` does, which then does not build them."""
     chat = bool(task.apply_chat_template)
@@ -164,7 +187,7 @@ def _build_requests(loaded: Any, task: Task, ids: Sequence[int], model: Any) -> 
         world_size=model.world_size,
         system_instruction=task.system_instruction,
         apply_chat_template=chat,
-        fewshot_as_multiturn=task.fewshot_as_multiturn,
+        fewshot_as_multiturn=task.multiturn,
         chat_template=model.apply_chat_template if chat else None,
         tokenizer_name=model.tokenizer_name if chat else "",
     )

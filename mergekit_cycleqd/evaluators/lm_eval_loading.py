@@ -27,7 +27,12 @@ class TaskLoader:
         Args:
             tasks: The recipe's tasks that lm-eval runs.
         """
-        for name in ("lm_eval.tasks", "lm_eval.api.task", "lm_eval.evaluator"):
+        for name in (
+            "lm_eval.tasks",
+            "lm_eval.api.task",
+            "lm_eval.evaluator",
+            "lm_eval.evaluator_utils",
+        ):
             logging.getLogger(name).setLevel(logging.ERROR)
         self._folders = sorted({folder for task in tasks if (folder := _task_folder(task))})
         self._without_shots: set[str] = set()

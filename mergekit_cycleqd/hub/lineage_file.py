@@ -44,6 +44,7 @@ def lineage_content(
             "children": run.search.children_told,
             "evolution": evolution.model_dump(mode="json"),
             "versions": dict(run.header["versions"]),
+            **({"prompts": run.prompts} if run.prompts else {}),
         },
         "model": {
             "what": model.what,

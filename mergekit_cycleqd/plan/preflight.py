@@ -37,7 +37,7 @@ from mergekit_cycleqd.plan.vocabularies import align_vocabularies
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.journal_reading import header_in
-from mergekit_cycleqd.run_folder.resume_check import rule_faults
+from mergekit_cycleqd.run_folder.resume_check import as_begun, rule_faults
 
 _CHILD_BYTES = (
     6_000  # a line of the journal, as benchmarks/search_overhead.py finds it; elites besides
@@ -98,6 +98,7 @@ def preflight(path: Path, out: Path) -> Preflight:
     seen.findings.append(
         Finding("ok", "recipe", f"{count:,} children over {', '.join(recipe.task_names)}")
     )
+    recipe = seen.recipe = _going_on(recipe, out, seen)
     seen.models = look_at_models(recipe, seen.findings)
     recipe, aligned = align_vocabularies(recipe, seen.models, seen.findings)
     seen.recipe = recipe
@@ -113,6 +114,19 @@ def preflight(path: Path, out: Path) -> Preflight:
     seen.findings.append(download_finding(recipe, seen.models))
     seen.findings += _room(recipe, seen, out)
     return seen
+
+
+def _going_on(recipe: Recipe, out: Path, seen: Preflight) -> Recipe:
+    """Take what the recipe leaves open from the run that has begun, and say so."""
+    begun = as_begun(recipe, header_in(out))
+    for i, (task, was) in enumerate(zip(recipe.tasks, begun.tasks, strict=True)):
+        if task.multiturn != was.multiturn:
+            text = (
+                f"tasks[{i}].fewshot_as_multiturn: goes on with false, as the run in {out} began; "
+                "a new run makes turns of its examples, as lm-eval does"
+            )
+            seen.findings.append(Finding("warning", "recipe", text))
+    return begun
 
 
 def _tasks(recipe: Recipe, seen: Preflight, begun: Mapping[str, Any] | None) -> Sequence[Finding]:

@@ -171,8 +171,7 @@ def _task_lines(name: str, task: EvolveTask, evolve: EvolveFile) -> Iterator[str
         yield f"  num_fewshot: {evolve.num_fewshot}"
     if evolve.apply_chat_template:
         yield "  apply_chat_template: true"
-        if evolve.fewshot_as_multiturn:
-            yield "  fewshot_as_multiturn: true"
+        yield f"  fewshot_as_multiturn: {str(evolve.fewshot_as_multiturn).lower()}"
 
 
 def _missing(base: str | None, experts: Sequence[str], names: Sequence[str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from pydantic import (
     Field,
@@ -45,6 +46,13 @@ class Recipe(Strict):
             return lag
         assert count != "auto"  # recipe_checks
         return 1 if count == 1 else 2 * count
+
+    def written(self) -> dict[str, Any]:
+        """The recipe as a journal keeps it: without workers, and with every setting said."""
+        content = self.model_dump(mode="json", exclude={"workers"})
+        for task, kept in zip(self.tasks, content["tasks"], strict=True):
+            kept["fewshot_as_multiturn"] = task.multiturn
+        return content
 
     def holding(self, candidates: int) -> Recipe:
         """The recipe with at least as many children as make so many candidates.

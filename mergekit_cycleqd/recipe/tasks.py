@@ -164,13 +164,29 @@ class Task(Strict):
     gen_kwargs: Options = None
     apply_chat_template: bool | str = False
     system_instruction: str | None = None
-    fewshot_as_multiturn: bool = False
+    fewshot_as_multiturn: bool | None = None
     confirm_run_unsafe_code: bool = False
+
+    @property
+    def multiturn(self) -> bool:
+        """Whether examples are turns of a chat: with a chat template, as lm-eval has it."""
+        said = self.fewshot_as_multiturn
+        return bool(self.apply_chat_template) if said is None else said
 
     @property
     def scored_by(self) -> EvaluatorKind:
         """What is known of its evaluator."""
         return EVALUATORS[self.evaluator]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_means_nothing(cls, content: Any) -> Any:
+        """Take examples as one turn for unsaid where there are no turns, as older journals say."""
+        if isinstance(content, Mapping) and not content.get("apply_chat_template"):
+            key = "fewshot_as_multiturn"
+            if content.get(key) is False:
+                return {name: value for name, value in content.items() if name != key}
+        return content
 
     @model_validator(mode="after")
     def _only_its_evaluators_keys(self) -> Task:

@@ -259,13 +259,14 @@ class Run:
 
 def _header(prepared: Prepared) -> dict[str, object]:
     checkpoints: Sequence[Checkpoint] = (prepared.base, *prepared.experts)
-    recipe = prepared.recipe.model_dump(mode="json", exclude={"workers"})  # not part of the search
+    recipe = prepared.recipe.written()
     recipe["evolution"]["lag"] = prepared.recipe.lag
     return {
         "recipe": recipe,
         "fingerprints": {model.name: model.fingerprint() for model in checkpoints},
         "versions": {package: _version(package) for package in _PACKAGES},
         "rules": RULES,
+        "prompts": prepared.harness.prompts(),
     }
 
 

@@ -37,6 +37,25 @@ def rule_faults(header: Mapping[str, Any] | None, changes: Sequence[str]) -> lis
     ]
 
 
+def as_begun(recipe: Recipe, header: Mapping[str, Any] | None) -> Recipe:
+    """Take from a run what its recipe leaves open, where the default has changed since.
+
+    Args:
+        recipe: The recipe.
+        header: The run's; None if there is none.
+    """
+    began = header["recipe"].get("tasks") if header is not None else None
+    said = {task.get("name"): task for task in began or () if isinstance(task, Mapping)}
+    tasks = []
+    for task in recipe.tasks:
+        multiturn = said.get(task.name, {}).get("fewshot_as_multiturn")
+        unsaid = task.fewshot_as_multiturn is None and isinstance(multiturn, bool)
+        if unsaid and multiturn != task.multiturn:
+            task = task.model_copy(update={"fewshot_as_multiturn": multiturn})
+        tasks.append(task)
+    return recipe.model_copy(update={"tasks": tuple(tasks)})
+
+
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     """What keeps a run from being resumed: not children, moved folders or the user's consents."""
     before, after = (_flat(_completed(header["recipe"]), "recipe") for header in (was, now))
@@ -57,7 +76,7 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
 def _completed(recipe: Any) -> Any:
     """A recipe with the defaults of keys that came after the run was started."""
     with suppress(ValidationError):
-        return Recipe.model_validate(recipe).model_dump(mode="json", exclude={"workers"})
+        return Recipe.model_validate(recipe).written()
     return recipe
 
 

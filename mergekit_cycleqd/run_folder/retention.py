@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,7 @@ class Column:
         higher_is_better: Whether it is.
         samples: How many documents every score rests on.
         measured: By genome id.
+        prompts: What the prompts are beside the bare tasks, in a word each.
     """
 
     task: str
@@ -96,13 +97,13 @@ class Column:
     higher_is_better: bool
     samples: int
     measured: Mapping[str, Measured]
+    prompts: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
-        """Such as ``gsm8k (n=1319)``; a metric that is better when lower is marked."""
-        return (
-            f"{self.task} (n={self.samples}{'' if self.higher_is_better else ', lower is better'})"
-        )
+        """Such as ``gsm8k (n=1319, 5-shot)``; a metric that is better when lower is marked."""
+        notes = [f"n={self.samples}", *([] if self.higher_is_better else ["lower is better"])]
+        return f"{self.task} ({', '.join([*notes, *self.prompts])})"
 
     def relative(self, genome: str, base: str) -> float | None:
         """A model's score in units of the base's (paper, table of retention); above 1 is better.
@@ -136,8 +137,18 @@ def columns(records: Sequence[Measured]) -> list[Column]:
     for task, record in shown.items():
         alike = [each for each in records if (each.task, each.settings) == (task, record.settings)]
         measured = {each.genome: each for each in alike}
-        table.append(Column(task, record.metric, record.higher_is_better, record.samples, measured))
+        about = (task, record.metric, record.higher_is_better, record.samples)
+        table.append(Column(*about, measured, tuple(_prompts(record.settings))))
     return table
+
+
+def _prompts(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Name the examples and the chat template among settings."""
+    shots = settings.get("shots")
+    if isinstance(shots, list) and any(shots):
+        yield f"{'/'.join(map(str, shots))}-shot"
+    if settings.get("chat_template"):
+        yield "chat template"
 
 
 def comparable(table: Sequence[Column], base: str) -> list[Column]:

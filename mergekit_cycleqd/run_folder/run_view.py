@@ -110,6 +110,13 @@ class RunView:
         content = json.dumps([tasks, evolution, models], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
+    @property
+    def prompts(self) -> dict[str, dict[str, Any]]:
+        """Per task, the settings that its prompts were made with; empty in older journals."""
+        kept = self.header.get("prompts")
+        found = kept.items() if isinstance(kept, Mapping) else ()
+        return {task: dict(made) for task, made in found if isinstance(made, Mapping)}
+
     @cached_property
     def told(self) -> dict[int, Outcome]:
         """Every candidate with its genome and scores, by number.

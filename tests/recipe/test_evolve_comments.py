@@ -51,6 +51,7 @@ def test_a_file_with_a_counterpart_for_all_is_carried_over_whole() -> None:
         "samples": {"search": "0-99", "holdout": "100-"},
         "num_fewshot": 0,
         "apply_chat_template": True,
+        "fewshot_as_multiturn": False,
     }
     assert content["evolution"] == {"preset": "best", "children": 300}
     assert len(remarks(text)) == 1 and remarks(text)[0].startswith("merge_method task_arithmetic")

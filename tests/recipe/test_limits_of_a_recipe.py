@@ -98,7 +98,7 @@ def test_the_defaults_of_engine_workers_and_tasks_have_not_changed() -> None:
         "gen_kwargs": None,
         "apply_chat_template": False,
         "system_instruction": None,
-        "fewshot_as_multiturn": False,
+        "fewshot_as_multiturn": None,
         "confirm_run_unsafe_code": False,
     }
 

@@ -163,3 +163,11 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}w{{ message['content'] | length % 50 }} {% endfor %}"
     "{% if add_generation_prompt %}w59{% endif %}"
 )
+
+
+def make_chatty_family(folder: Path) -> Family:
+    """A family whose tokenizers have a chat template."""
+    family = make_family(folder)
+    for model in (family.base_model, *family.experts):
+        Path(model, "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    return family

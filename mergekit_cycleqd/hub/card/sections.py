@@ -9,6 +9,7 @@ from huggingface_hub import constants
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.task_vectors import KINDS, PLAIN
 from mergekit_cycleqd.hub.card import pipelines
+from mergekit_cycleqd.hub.card.prompts import prompts_text
 from mergekit_cycleqd.hub.card.usage import model_usage
 from mergekit_cycleqd.hub.pins import Source
 from mergekit_cycleqd.recipe.sample_ids import SPLITS
@@ -183,7 +184,7 @@ Settings: {told}.
 
 Models were chosen by their scores on the search samples of these tasks, {_numbering(run.recipe)}:
 
-{markdown_table(head, rows, texts=len(head))}
+{markdown_table(head, rows, texts=len(head))}{prompts_text(run)}
 
 [lineage.json](lineage.json) has the ancestors back to the experts, with seeds, scores and
 fingerprints. Versions: {versions}."""
