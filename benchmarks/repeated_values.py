@@ -4,10 +4,11 @@
 
 Two experts differ from a bfloat16 base by one step of its rounding in 0.1 % of their weights. So
 most of their singular values are repeated. An adapter with orthogonal factors has equal values
-alone. Genomes of every kind are merged in float32 by `merge` in a process of its own: with 1, 2 and
-4 threads, and with other functions of LAPACK in the place of those that torch calls. "In place" is
-the resident model of a search. Two more tables have pairs of values at a given relative gap: terms
-in float64, and three mutations of a lineage in float32.
+alone. Genomes of every kind are merged in float32, and in float64, by `merge` in a process of its
+own: with 1, 2 and 4 threads, and with other functions of LAPACK in the place of those that torch
+calls. "In place" is the resident model of a search, with those other functions. Two more tables
+have pairs of values at a given relative gap: terms in float64, and three mutations of a lineage in
+float32.
 
 Printed is the largest difference of a tensor from that of one thread, relative to its change from
 the base.
