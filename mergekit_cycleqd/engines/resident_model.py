@@ -107,8 +107,9 @@ class ResidentModel:
 
     The singular directions of an expert and their images are made at its first mutation and kept.
     For a matrix of m x n, n <= m, at rank R, these are R * (n + m) numbers. They are bfloat16 in a
-    model of 16 bits, else float32. Task singular vectors are made for the first genome that needs
-    them and kept too. With a share of R / n, these are R * (n + m) numbers for each expert.
+    model of 16 bits, else float32 (float64 for repeated singular values). Task singular vectors are
+    made for the first genome that needs them and kept too. With a share of R / n, these are
+    R * (n + m) numbers for each expert, in float64 for close singular values.
 
     All this is on the model's device while there is room, and then in main memory, from where it is
     copied for each genome (see `placement`).

@@ -63,16 +63,18 @@ class LeadingDirections:
             directions: All singular directions of the task vector.
             rank: As in `SingularDirections.leading`.
             energy: As in `SingularDirections.leading`.
-            dtype: Dtype in which vectors and image are kept and multiplied; float32 becomes float64
-                for a `LowRank` in float64.
+            dtype: Dtype in which vectors and image are kept and multiplied. float32 becomes float64
+                if singular values are repeated, so that the sum is rounded alike in every basis.
         """
         lead = directions.leading(rank, energy)
+        least = torch.float64 if directions.repeated else torch.float32
         if isinstance(tau, LowRank):
-            exact = torch.promote_types(tau.up.dtype, torch.float32)
+            exact = torch.promote_types(tau.up.dtype, least)
             up, down = tau.scaling * tau.up.to(exact), tau.down.to(exact)
-            dtype = torch.promote_types(dtype, exact) if dtype == torch.float32 else dtype
         else:
-            up, down = as_matrix(tau), None
+            exact = torch.promote_types(tau.dtype, least)
+            up, down = as_matrix(tau).to(exact), None
+        dtype = exact if dtype == torch.float32 else dtype
         vectors = directions.vectors[:, :lead].to(up)
         m, n = tau.shape if isinstance(tau, LowRank) else up.shape
         if m >= n:

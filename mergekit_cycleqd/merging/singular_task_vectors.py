@@ -59,8 +59,9 @@ def singular_task_vectors(
         if expert_tensor is not None
         and (part := _leading(base, expert_tensor, lead, singular_directions)).values.numel()
     }
-    lefts = _orthonormalise([part.left for part in leading.values()])
-    rights = _orthonormalise([part.right for part in leading.values()])
+    exact = any(part.close for part in leading.values())
+    lefts = _orthonormalise([part.left for part in leading.values()], exact)
+    rights = _orthonormalise([part.right for part in leading.values()], exact)
     for (k, part), left, right in zip(leading.items(), lefts, rights, strict=True):
         dtype = torch.float64 if part.close else compute_dtype(base.dtype)
         up, down = left * part.values, right.T.contiguous()
@@ -114,11 +115,22 @@ def _leading(
     return _Leading(vectors, values, tau.T @ vectors / values, known.close)
 
 
-def _orthonormalise(sides: Sequence[Tensor]) -> list[Tensor]:
-    """Compute the orthonormal columns nearest to all given ones, in the same groups."""
+def _orthonormalise(sides: Sequence[Tensor], exact: bool) -> list[Tensor]:
+    """Compute the orthonormal columns nearest to all given ones, in the same groups.
+
+    Args:
+        sides: (length, r) columns of each group.
+        exact: Whether to take the time for an SVD. Squares hide which singular values of the task
+            vectors are repeated, where groups share directions or nearly so.
+    """
     if len(sides) < 2:  # the columns of one expert are orthonormal
         return list(sides)
     joined = torch.cat(list(sides), 1)
-    lengths, turn = torch.linalg.eigh(joined.T @ joined)
-    nearest = joined @ (turn * lengths.clamp(min=_SMALLEST_LENGTH).rsqrt()) @ turn.T
+    if exact:
+        basis, stretch, turn = torch.linalg.svd(joined, full_matrices=False)
+        shrunk = (stretch / _SMALLEST_LENGTH**0.5).clamp(max=1.0)
+        nearest = (basis * shrunk) @ turn
+    else:
+        lengths, turn = torch.linalg.eigh(joined.T @ joined)
+        nearest = joined @ (turn * lengths.clamp(min=_SMALLEST_LENGTH).rsqrt()) @ turn.T
     return list(nearest.split_with_sizes([side.shape[1] for side in sides], 1))

@@ -123,6 +123,33 @@ def test_every_machine_makes_the_same_tensor(
         assert difference < 1e-6, machine
 
 
+def test_directions_that_experts_nearly_share_hide_no_cluster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is left of such directions is enlarged ten thousand times, with its rounding."""
+    draw = torch.Generator().manual_seed(0)
+    first, second = torch.zeros(2, 96, 96, dtype=torch.float64)
+    for k in range(24):
+        first[k, k], second[k + 12, k + 12] = 1.0, 1.0
+    second[12, -1] = 1e-6
+    left, right = (
+        torch.linalg.qr(torch.randn(96, 96, generator=draw, dtype=torch.float64))[0]
+        for _ in range(2)
+    )
+    experts: list[Tensor | LowRank | None] = [left @ tau @ right.T for tau in (first, second)]
+    found = []
+    for machine in (None, *MACHINES.values()):
+        with monkeypatch.context() as patch:
+            if machine:
+                machine(patch)
+            out = torch.empty_like(first)
+            numbers = TensorNumbers.of(GENOMES["mutated task singular vectors"])
+            merge_tensor_once(out, NAME, first * 0, experts, numbers, SINGULAR.task_vectors)
+            found.append(out)
+    for other in found[1:]:
+        assert float((other - found[0]).norm() / found[0].norm()) < 5e-10
+
+
 def only(tau: Tensor, terms: tuple[Term, ...], rank: int = 0) -> Tensor:
     """What terms alone add to a base of zeros."""
     base, out = torch.zeros_like(tau), torch.empty_like(tau)
