@@ -12,6 +12,7 @@ from huggingface_hub import constants
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults, references
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.evaluators.chat_templates import template_faults
 from mergekit_cycleqd.evaluators.open import numbered, open_harness, repeat_faults
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.plan.environment import device_findings, publish_findings, worker_findings
@@ -81,6 +82,8 @@ def preflight(path: Path, out: Path) -> Preflight:
     recipe = seen.recipe = _going_on(recipe, out, seen)
     seen.models = look_at_models(recipe, seen.findings)
     seen.findings += compare_tokenizers(recipe, seen.models.described)
+    unknown = template_faults(recipe, seen.models.described.get(BASE))
+    seen.findings += [Finding("fault", "chat template", text) for text in unknown]
     seen.findings += _tasks(recipe, seen, header_in(out))
     seen.findings += device_findings(recipe)
     seen.findings += worker_findings(recipe)
@@ -94,11 +97,14 @@ def _going_on(recipe: Recipe, out: Path, seen: Preflight) -> Recipe:
     """Take what the recipe leaves open from the run that has begun, and say so."""
     begun = as_begun(recipe, header_in(out))
     for i, (task, was) in enumerate(zip(recipe.tasks, begun.tasks, strict=True)):
-        if task.multiturn != was.multiturn:
-            text = (
-                f"tasks[{i}].fewshot_as_multiturn: goes on with false, as the run in {out} began; "
-                "a new run makes turns of its examples, as lm-eval does"
-            )
+        kept = {
+            "fewshot_as_multiturn: goes on with false": task.multiturn != was.multiturn,
+            "apply_chat_template: goes on with the default template": (
+                task.apply_chat_template != was.apply_chat_template
+            ),
+        }
+        for what in (what for what, is_kept in kept.items() if is_kept):
+            text = f"tasks[{i}].{what}, as the run in {out} began; a new run does otherwise"
             seen.findings.append(Finding("warning", "recipe", text))
     return begun
 
