@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.recipe.tasks import PATHS
+
+_PATH = re.compile(rf"\.(include_path|metadata\.({'|'.join(sorted(PATHS))})(\[\d+\])?)$")
 
 RULES = 2
 """How tasks are scored apart from the recipe. Headers without the key `rules` are of the first.
@@ -65,7 +69,7 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)
         moved = old in then and new in here and then[old] == here[new]
-        if key.endswith(".include_path") and old and new:
+        if _PATH.search(key) and isinstance(old, str) and isinstance(new, str):
             moved = Path(old).name == Path(new).name
         if old != new and not moved and key != "recipe.evolution.children":
             yield f"  {key}: was {old!r}, is {new!r}"

@@ -45,7 +45,7 @@ def test_a_second_person_goes_on_with_a_published_run(
     out = tmp_path / "second" / "run"
     assert command("pull-run", "me/tiny-journal", "--out", out) == 0
     said = capsys.readouterr().out
-    assert "15 evaluated candidates" in said and "docs.py will be run by lm-eval" in said
+    assert "15 evaluated candidates" in said and "metrics.py will be run by lm-eval" in said
     pulled = (out / FILE).read_bytes().split(b"\n")
     assert pulled[1:] == (run / FILE).read_bytes().split(b"\n")[1:]
     recipe = yaml.safe_load((out / "recipe.yaml").read_text())
