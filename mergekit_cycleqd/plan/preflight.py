@@ -24,11 +24,13 @@ from mergekit_cycleqd.plan.tokenizers import compare_tokenizers
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.journal_reading import header_in
-from mergekit_cycleqd.run_folder.resume_check import as_begun, rule_faults
+from mergekit_cycleqd.run_folder.resume_check import as_begun, of_first_rules, rule_faults
 
 _CHILD_BYTES = (
     6_000  # a line of the journal, as benchmarks/search_overhead.py finds it; elites besides
 )
+
+_CODING = "mbpp_sandboxed"
 
 
 @dataclass
@@ -95,7 +97,8 @@ def preflight(path: Path, out: Path) -> Preflight:
 
 def _going_on(recipe: Recipe, out: Path, seen: Preflight) -> Recipe:
     """Take what the recipe leaves open from the run that has begun, and say so."""
-    begun = as_begun(recipe, header_in(out))
+    header = header_in(out)
+    begun = as_begun(recipe, header)
     for i, (task, was) in enumerate(zip(recipe.tasks, begun.tasks, strict=True)):
         kept = {
             "fewshot_as_multiturn: goes on with false": task.multiturn != was.multiturn,
@@ -105,6 +108,12 @@ def _going_on(recipe: Recipe, out: Path, seen: Preflight) -> Recipe:
         }
         for what in (what for what, is_kept in kept.items() if is_kept):
             text = f"tasks[{i}].{what}, as the run in {out} began; a new run does otherwise"
+            seen.findings.append(Finding("warning", "recipe", text))
+        if task.task == _CODING and of_first_rules(header):
+            text = (
+                f"tasks[{i}].task: {_CODING} finds the program in more answers than when the run "
+                f"in {out} began, so its next children may score higher than the others"
+            )
             seen.findings.append(Finding("warning", "recipe", text))
     return begun
 

@@ -30,7 +30,7 @@ def rule_faults(header: Mapping[str, Any] | None, changes: Sequence[str]) -> lis
         header: The run's; None if there is none.
         changes: What its tasks were scored by before, each with the path to its key.
     """
-    if header is None or not _of_first_rules(header):
+    if not of_first_rules(header):
         return []
     return [
         f"{change} when this run began, which was wrong; its scores cannot be mixed with new ones: "
@@ -56,7 +56,7 @@ def as_begun(recipe: Recipe, header: Mapping[str, Any] | None) -> Recipe:
         unsaid = task.fewshot_as_multiturn is None and isinstance(multiturn, bool)
         if unsaid and multiturn != task.multiturn:
             task = task.model_copy(update={"fewshot_as_multiturn": multiturn})
-        if header is not None and _of_first_rules(header) and task.apply_chat_template:
+        if of_first_rules(header) and task.apply_chat_template:
             task = task.model_copy(update={"apply_chat_template": True})
         tasks.append(task)
     return recipe.model_copy(update={"tasks": tuple(tasks)})
@@ -78,8 +78,12 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
             yield f"  models.{model}: was {then[model]!r}, is {here[model]!r}"
 
 
-def _of_first_rules(header: Mapping[str, Any]) -> bool:
-    return bool(header.get("rules", 1) < RULES)
+def of_first_rules(header: Mapping[str, Any] | None) -> bool:
+    """Whether a run was begun by the first rules; no run was not."""
+    if header is None:
+        return False
+    rules = header.get("rules", 1)
+    return not isinstance(rules, int) or rules < RULES
 
 
 def _completed(header: Mapping[str, Any]) -> Any:
