@@ -326,7 +326,7 @@ def test_a_repeat_scores_its_own_block_whatever_was_scored_before(
         """The scores, and what the model was asked."""
         found = harness.evaluate(engine.model, "search", repeat=repeat)
         first = (0, 8, 16, 8)[repeat]
-        objects = [harness._built[name, "search", first] for name in ("red", "generate")]
+        objects = [harness._by_samples[name, "search", first] for name in ("red", "generate")]
         return found, [request.args for loaded in objects for request in loaded.instances]
 
     engine.load(Genome.from_expert(family, 0))
