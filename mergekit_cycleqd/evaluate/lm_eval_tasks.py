@@ -20,6 +20,7 @@ from lm_eval.tasks import TaskManager
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest, reason
 from mergekit_cycleqd.evaluate.options import TaskOptions
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, heard
+from mergekit_cycleqd.evaluators.task_data import data_beside, folders_of
 from mergekit_cycleqd.evaluators.task_errors import RAISED, located
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 from mergekit_cycleqd.run_folder.retention import Measured
@@ -181,8 +182,10 @@ def load(manager: TaskManager, name: str, options: TaskOptions) -> Mapping[str, 
     Raises:
         RecipeError: If that cannot be had, or runs what models write without the user's leave.
     """
+    file = manager.task_index[name].yaml_path
     try:
-        loaded: Mapping[str, Any] = manager.load([name])
+        with data_beside(folders_of(file, options.include_path)):
+            loaded: Mapping[str, Any] = manager.load([name])
     except CycleQDError as error:  # our own tasks say what they need
         raise RecipeError([f"{name}: {reason(error)}"]) from error
     except RAISED as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.evaluators.base import TaskNote
+from mergekit_cycleqd.evaluators.chat_templates import rendered_for
 from mergekit_cycleqd.evaluators.image_tasks import image_fault
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
@@ -55,6 +56,11 @@ class LMHarness(SampledHarness):
             yield (
                 f"confirm_run_unsafe_code: the task {task.task!r} runs code that models write; "
                 "set it to true if you accept that"
+            )
+        if isinstance(task.apply_chat_template, str) and loaded.OUTPUT_TYPE == "rollout":
+            yield (
+                "apply_chat_template: episodes are always rendered by the model's default "
+                f"template, got {task.apply_chat_template!r}; leave it out"
             )
         documents = len(loaded.eval_docs)
         yield from self._samples.add(task, lambda ids: ids.resolve(documents))
@@ -127,7 +133,8 @@ class LMHarness(SampledHarness):
         """
         if id(loaded) not in self._built:
             loaded.set_fewshot_seed(seed=FEWSHOT_SEED)  # tasks built before have no effect
-            _build_requests(loaded, task, ids, model)
+            with rendered_for(task, model):
+                _build_requests(loaded, task, ids, model)
             self._built.add(id(loaded))
         for request in loaded.instances:
             request.resps.clear()

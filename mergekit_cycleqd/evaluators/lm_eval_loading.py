@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError, nearest, reason
+from mergekit_cycleqd.evaluators.task_data import data_beside, folders_of
 from mergekit_cycleqd.evaluators.task_errors import RAISED
 from mergekit_cycleqd.evaluators.task_samples import TaskFault
 from mergekit_cycleqd.recipe.tasks import Task
@@ -47,8 +48,10 @@ class TaskLoader:
         if task.include_path and not Path(task.include_path).is_dir():
             raise TaskFault(f"include_path: no folder {task.include_path!r}")
         index = self._find(task)
+        entry = index.task_index[task.task]
         try:
-            (loaded,) = index.load([task.task])["tasks"].values()
+            with data_beside(folders_of(entry.yaml_path, index.include_path)):
+                (loaded,) = index.load([task.task])["tasks"].values()
         except CycleQDError as error:  # this package's tasks report clear faults
             raise TaskFault(f"task: {task.task!r} cannot be loaded: {reason(error)}") from error
         except RAISED as error:

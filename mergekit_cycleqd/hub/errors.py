@@ -103,10 +103,7 @@ def _describe_error(error: BaseException, target: str) -> str:
     if status == 401:
         return f"{target}: needs a token of the Hub, got none; log in by `hf auth login`"
     if status == 403:
-        return (
-            f"{target}: this token may not write there; needs a token with write access, of its "
-            f"owner or a member of its organisation{_said(error)}"
-        )
+        return f"{target}: {_refusal(error)}"
     if status in (409, 412):
         return (
             f"{target}: somebody changed it since this push began; run the same command again"
@@ -127,10 +124,27 @@ def _describe_error(error: BaseException, target: str) -> str:
     return f"{target}: {_first_line(error)}"
 
 
+def _refusal(error: BaseException) -> str:
+    """Say why the Hub refuses: its own reason first, which may be another than the token's rights.
+
+    It may be a limit of storage, a repo that is disabled, or a branch that is protected.
+    """
+    rights = "a token with write access, of its owner or a member of its organisation"
+    if said := _message(error):
+        return f"refused by the Hub: {said.rstrip('.')}; if that is about rights, it needs {rights}"
+    return f"refused by the Hub, which gives no reason; it may need {rights}"
+
+
 def _said(error: BaseException) -> str:
+    message = _message(error)
+    return f" ({message})" if message else ""
+
+
+def _message(error: BaseException) -> str:
+    """What the Hub itself says; empty if it says nothing."""
     for cause in _causes(error):
         if isinstance(cause, HfHubHTTPError) and cause.server_message:
-            return f" ({cause.server_message.strip()[:_LONGEST]})"
+            return cause.server_message.strip()[:_LONGEST]
     return ""
 
 

@@ -12,6 +12,7 @@ from huggingface_hub import constants
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults, references
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.evaluators.chat_templates import template_faults
 from mergekit_cycleqd.evaluators.open import numbered, open_harness, repeat_faults
 from mergekit_cycleqd.experts.plain_models import with_plain_models
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
@@ -37,11 +38,13 @@ from mergekit_cycleqd.plan.vocabularies import align_vocabularies
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.journal_reading import header_in
-from mergekit_cycleqd.run_folder.resume_check import as_begun, rule_faults
+from mergekit_cycleqd.run_folder.resume_check import as_begun, of_first_rules, rule_faults
 
 _CHILD_BYTES = (
     6_000  # a line of the journal, as benchmarks/search_overhead.py finds it; elites besides
 )
+
+_CODING = "mbpp_sandboxed"
 
 
 @dataclass
@@ -107,6 +110,8 @@ def preflight(path: Path, out: Path) -> Preflight:
     seen.findings += dtype_findings(recipe, aligned)
     seen.findings.append(class_finding(recipe, aligned.get(BASE)))
     seen.findings += compare_tokenizers(recipe, aligned)
+    unknown = template_faults(recipe, aligned.get(BASE))
+    seen.findings += [Finding("fault", "chat template", text) for text in unknown]
     seen.findings += _tasks(recipe, seen, header_in(out))
     seen.findings += device_findings(recipe)
     seen.findings += worker_findings(recipe)
@@ -118,12 +123,22 @@ def preflight(path: Path, out: Path) -> Preflight:
 
 def _going_on(recipe: Recipe, out: Path, seen: Preflight) -> Recipe:
     """Take what the recipe leaves open from the run that has begun, and say so."""
-    begun = as_begun(recipe, header_in(out))
+    header = header_in(out)
+    begun = as_begun(recipe, header)
     for i, (task, was) in enumerate(zip(recipe.tasks, begun.tasks, strict=True)):
-        if task.multiturn != was.multiturn:
+        kept = {
+            "fewshot_as_multiturn: goes on with false": task.multiturn != was.multiturn,
+            "apply_chat_template: goes on with the default template": (
+                task.apply_chat_template != was.apply_chat_template
+            ),
+        }
+        for what in (what for what, is_kept in kept.items() if is_kept):
+            text = f"tasks[{i}].{what}, as the run in {out} began; a new run does otherwise"
+            seen.findings.append(Finding("warning", "recipe", text))
+        if task.task == _CODING and of_first_rules(header):
             text = (
-                f"tasks[{i}].fewshot_as_multiturn: goes on with false, as the run in {out} began; "
-                "a new run makes turns of its examples, as lm-eval does"
+                f"tasks[{i}].task: {_CODING} finds the program in more answers than when the run "
+                f"in {out} began, so its next children may score higher than the others"
             )
             seen.findings.append(Finding("warning", "recipe", text))
     return begun

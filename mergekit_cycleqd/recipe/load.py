@@ -17,7 +17,7 @@ from mergekit_cycleqd.recipe.checks import cross_checks
 from mergekit_cycleqd.recipe.other_files import other_kind
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
-from mergekit_cycleqd.recipe.tasks import Task
+from mergekit_cycleqd.recipe.tasks import PATHS, Task
 
 _MOST_FAULTS = 50
 
@@ -25,9 +25,9 @@ _MOST_FAULTS = 50
 def load_recipe(path: str | Path) -> Recipe:
     """Read the recipe of a run.
 
-    Folders of models, of images and `include_path` are looked up beside the recipe first, then from
-    the working directory, and come out absolute, as do files of functions; what is no folder is
-    left alone, as a Hub id.
+    Folders of models, of images and `include_path`, and files that options of tasks name, are
+    looked up beside the recipe first, then from the working directory, and come out absolute, as do
+    files of functions; what is no folder is left alone, as a Hub id.
 
     Raises:
         RecipeError: With one line per fault, each naming file and key.
@@ -132,7 +132,20 @@ def _with_folders(recipe: Recipe, beside: Path) -> Recipe:
                 return str(candidate.resolve())
         return reference
 
+    def option(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: option(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [option(each) for each in value]
+        if not isinstance(value, str):
+            return value
+        places = (beside / value, Path(value))
+        return next((str(path.resolve()) for path in places if os.path.exists(path)), value)
+
     def placed(task: Task) -> Task:
+        if task.metadata and task.scored_by.by_lm_eval:
+            paths = {key: option(task.metadata[key]) for key in PATHS & task.metadata.keys()}
+            task = task.model_copy(update={"metadata": task.metadata | paths})
         if task.include_path:
             return task.model_copy(update={"include_path": found(task.include_path)})
         if task.scored_by.task == "folder":

@@ -26,6 +26,9 @@ _OF_LM_EVAL = (
     "fewshot_as_multiturn",
 )
 
+PATHS = frozenset({"agentbench_root", "data_files", "task_ids"})
+"""Options of tasks (`metadata`) that are files or folders, or lists of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluatorKind:

@@ -13,6 +13,7 @@ from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.journal_lines import decode
 from mergekit_cycleqd.run_folder.pulled import as_consented
 from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.run_folder.resume_check import as_begun
 from mergekit_cycleqd.run_folder.synced_lines import read_lines
 
 VERSION = 1
@@ -58,7 +59,8 @@ def read_recipe(folder: Path) -> Recipe:
         JournalError: If there is no run, or its first line is damaged or holds no recipe.
     """
     try:
-        recipe = Recipe.model_validate(read_header(folder)["recipe"])
+        header = read_header(folder)
+        recipe = as_begun(Recipe.model_validate(header["recipe"]), header)
         if fault := next(cross_checks(recipe), None):
             raise ValueError(fault)
     except (ValueError, GenomeError) as error:

@@ -11,6 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.recipe.tasks import PATHS
+
+_PATH = re.compile(rf"\.(include_path|metadata\.({'|'.join(sorted(PATHS))})(\[\d+\])?)$")
 
 _CONSENTS = re.compile(r"recipe\.(tasks\[\d+\]\.confirm_run_unsafe_code|engine\.trust_remote_code)")
 RULES = 2
@@ -28,7 +31,7 @@ def rule_faults(header: Mapping[str, Any] | None, changes: Sequence[str]) -> lis
         header: The run's; None if there is none.
         changes: What its tasks were scored by before, each with the path to its key.
     """
-    if header is None or header.get("rules", 1) >= RULES:
+    if not of_first_rules(header):
         return []
     return [
         f"{change} when this run began, which was wrong; its scores cannot be mixed with new ones: "
@@ -39,6 +42,8 @@ def rule_faults(header: Mapping[str, Any] | None, changes: Sequence[str]) -> lis
 
 def as_begun(recipe: Recipe, header: Mapping[str, Any] | None) -> Recipe:
     """Take from a run what its recipe leaves open, where the default has changed since.
+
+    The first rules rendered by the default template, whatever its name in the recipe.
 
     Args:
         recipe: The recipe.
@@ -52,18 +57,20 @@ def as_begun(recipe: Recipe, header: Mapping[str, Any] | None) -> Recipe:
         unsaid = task.fewshot_as_multiturn is None and isinstance(multiturn, bool)
         if unsaid and multiturn != task.multiturn:
             task = task.model_copy(update={"fewshot_as_multiturn": multiturn})
+        if of_first_rules(header) and task.apply_chat_template:
+            task = task.model_copy(update={"apply_chat_template": True})
         tasks.append(task)
     return recipe.model_copy(update={"tasks": tuple(tasks)})
 
 
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     """What keeps a run from being resumed: not children, moved folders or the user's consents."""
-    before, after = (_flat(_completed(header["recipe"]), "recipe") for header in (was, now))
+    before, after = (_flat(_completed(header), "recipe") for header in (was, now))
     then, here = was["fingerprints"], now["fingerprints"]
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)
         moved = old in then and new in here and then[old] == here[new]
-        if key.endswith(".include_path") and old and new:
+        if _PATH.search(key) and isinstance(old, str) and isinstance(new, str):
             moved = Path(old).name == Path(new).name
         free = key == "recipe.evolution.children" or _CONSENTS.fullmatch(key)
         if old != new and not moved and not free:
@@ -73,11 +80,19 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
             yield f"  models.{model}: was {then[model]!r}, is {here[model]!r}"
 
 
-def _completed(recipe: Any) -> Any:
-    """A recipe with the defaults of keys that came after the run was started."""
+def of_first_rules(header: Mapping[str, Any] | None) -> bool:
+    """Whether a run was begun by the first rules; no run was not."""
+    if header is None:
+        return False
+    rules = header.get("rules", 1)
+    return not isinstance(rules, int) or rules < RULES
+
+
+def _completed(header: Mapping[str, Any]) -> Any:
+    """A header's recipe with the defaults of keys that came after the run was started."""
     with suppress(ValidationError):
-        return Recipe.model_validate(recipe).written()
-    return recipe
+        return as_begun(Recipe.model_validate(header["recipe"]), header).written()
+    return header["recipe"]
 
 
 def _flat(content: Any, prefix: str) -> dict[str, Any]:

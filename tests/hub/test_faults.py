@@ -22,6 +22,8 @@ from tests.support.published_runs import command, push
 hub = server.hub
 made, local_run = published_runs.made, published_runs.local_run
 
+ASKED = "This answer was asked for by the test"
+
 STEPS = {
     "account": ("GET", "/api/whoami-v2"),
     "look at the repo": ("GET", "/api/models/me/"),
@@ -123,7 +125,8 @@ def test_a_refusal_to_write_is_one_line_and_is_not_tried_again(
 ) -> None:
     hub.faults.append(Fault("POST", "me/tiny-aggregate/commit/", 403))
     assert publish(run) == 2
-    assert "me/tiny-aggregate: this token may not write there" in one_line(capsys)
+    line = one_line(capsys)
+    assert f"me/tiny-aggregate: refused by the Hub: {ASKED}; if that is about rights, it" in line
     assert len(hub.calls("POST", "me/tiny-aggregate/commit/")) == 1 and not without_waiting
     hub.faults.clear()
     assert publish(run) == 0
@@ -248,7 +251,7 @@ def test_an_upload_that_xet_may_not_make_is_one_line_and_is_not_tried_again(
 ) -> None:
     hub.faults.append(Fault("GET", "xet-write-token", 403))
     assert publish(run) == 2
-    assert "me/tiny-aggregate: this token may not write there" in one_line(capsys)
+    assert "me/tiny-aggregate: refused by the Hub, which gives no reason" in one_line(capsys)
     assert not without_waiting and not published(hub)
 
 

@@ -147,9 +147,7 @@ def test_who_pulls_a_run_is_asked_for_what_lay_on_the_publishers_machine(
     assert metadata[1]["data_files"] == {"test": [str(data)]}
     assert metadata[1]["prompt"] == f"/no_think see {data}, {mine}"
     told = read_header(out)["recipe"]
-    assert told == recipe.model_dump(mode="json", exclude={"workers"}) | {
-        "evolution": told["evolution"]
-    }
+    assert told == recipe.written() | {"evolution": told["evolution"]}
     published = hub.content("me/tiny-journal", "dataset")[FILE]
     assert push(out, "--what", "journal") == 0
     assert hub.content("me/tiny-journal", "dataset")[FILE] == published

@@ -106,7 +106,7 @@ def test_a_run_is_checked_before_it_and_published_after_it_and_a_broken_push_goe
     hub.faults.append(Fault("POST", "/commit/", 403))
     assert command(recipe, "--out", out) == 2
     (line,) = errors(capsys)
-    assert "me/aggregate: this token may not write there" in line
+    assert "me/aggregate: refused by the Hub: This answer was asked for by the test; if" in line
     assert (out / "summary.md").is_file() and (out / "aggregate.yaml").is_file()
     _, again = line.split("The run itself is finished and kept; to publish it: ")
     hub.faults.clear()

@@ -420,6 +420,36 @@ def test_an_expert_of_another_family_is_refused_before_any_model_is_loaded(
     assert line.startswith(f"error: {path}: experts[1].model: ") and message in line
 
 
+def test_files_that_options_name_are_found_beside_the_recipe_then_here(
+    make_named_recipe: RecipeMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "shell"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for place in (tmp_path / "one.jsonl", here / "one.jsonl", here / "ids.json"):
+        place.touch()
+    (tmp_path / "AgentBench").mkdir()
+    options = {
+        "data_files": ["one.jsonl", "absent.jsonl"],
+        "task_ids": "ids.json",
+        "agentbench_root": "AgentBench",
+        "image": "one.jsonl",
+        "repeats": 2,
+    }
+    mine = {"evaluator": "agentbench", "task": "agentbench_os", "metadata": options}
+
+    def change(content: dict[str, Any]) -> None:
+        content["tasks"][0].update(mine)
+        del content["tasks"][0]["include_path"]
+
+    found = load_recipe(make_named_recipe(change)).tasks[0].metadata
+    assert found == options | {
+        "data_files": [str(tmp_path / "one.jsonl"), "absent.jsonl"],
+        "task_ids": str(here / "ids.json"),
+        "agentbench_root": str(tmp_path / "AgentBench"),
+    }
+
+
 def test_folders_are_found_beside_the_recipe(
     make_named_recipe: RecipeMaker, tmp_path: Path
 ) -> None:

@@ -259,6 +259,21 @@ def test_tasks_may_lie_in_a_folder_of_the_same_name_elsewhere() -> None:
     assert list(differences(at("/one/tasks"), at(None))) != []
 
 
+def test_files_of_options_may_lie_elsewhere_under_their_names() -> None:
+    def at(**metadata: Any) -> dict[str, Any]:
+        content = recipe().model_dump(mode="json")
+        content["tasks"][0].update(evaluator="agentbench", metadata=metadata)
+        return header(recipe(), recipe=content)
+
+    one = at(data_files=["a.jsonl", "/one/b.jsonl"], task_ids="ids.json", image="debian")
+    assert list(differences(one, at(**{**FILES, "image": "debian"}))) == []
+    assert list(differences(one, at(**{**FILES, "image": "/x/debian"}))) != []
+    assert list(differences(one, at(**{**FILES, "task_ids": "/x/other.json"}))) != []
+
+
+FILES = {"data_files": ["/x/a.jsonl", "/x/b.jsonl"], "task_ids": "/x/ids.json"}
+
+
 def test_workers_may_be_others() -> None:
     now = moved_recipe(workers={"count": 4}, evolution=moved_recipe()["evolution"])
     assert changed(recipe=now) == []

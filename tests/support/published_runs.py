@@ -47,7 +47,7 @@ def make_run(folder: Path, family: Family, change: Change = lambda content: None
     folder.mkdir(parents=True, exist_ok=True)
     recipe = load_recipe(write_run_recipe(folder / "recipe.yaml", family, change))
     models = [family.base_model, *family.experts]
-    content = recipe.model_dump(mode="json", exclude={"workers"})
+    content = recipe.written()
     content["evolution"]["lag"] = recipe.lag
     header = {
         "recipe": content,

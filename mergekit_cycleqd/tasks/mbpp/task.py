@@ -7,7 +7,6 @@ endless loop and an early exit all count as failures. `runner.py` says what a pr
 from __future__ import annotations
 
 import json
-import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from mergekit_cycleqd.sandbox.base import Backend, Limits
 from mergekit_cycleqd.tasks.box_task import BoxOptions, BoxTask
 from mergekit_cycleqd.tasks.episode import Episode, EpisodeOutcome, Prompt
 from mergekit_cycleqd.tasks.episode_task import Aggregation
+from mergekit_cycleqd.tasks.mbpp.fences import python_block
 from mergekit_cycleqd.tasks.mbpp.problems import (
     DATASET,
     CodingProblem,
@@ -55,7 +55,6 @@ _INSTRUCTION = """\
 ```"""
 
 _FENCE = "```"
-_BLOCK = re.compile(r"```(?:python|py|Python)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 
 
 class CodingOptions(BoxOptions):
@@ -169,7 +168,7 @@ def find_program(reply: str, style: Style) -> str:
     """Find the program in a reply.
 
     "magicoder": the text up to the end of the code block that the prompt opened. "chat": the first
-    code block, or the whole reply if it has none.
+    code block that is Python, or the whole reply if it has no block.
 
     Args:
         reply: The model's reply.
@@ -177,8 +176,8 @@ def find_program(reply: str, style: Style) -> str:
     """
     if style == "magicoder":
         return reply.partition(_FENCE)[0]
-    block = _BLOCK.search(reply)
-    return block[1] if block else reply
+    block = python_block(reply)
+    return reply if block is None else block
 
 
 def run_program(backend: Backend, problem: CodingProblem, program: str) -> str | None:
