@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import tempfile
 from importlib.util import find_spec
+from pathlib import Path
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.recipe_models import BASE
@@ -13,6 +16,7 @@ from mergekit_cycleqd.hub.account_check import check_before_run
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.plan.findings import Finding, checked
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.recipe.workers import Cluster
 
 _REACH_SECONDS = 3.0
 
@@ -68,11 +72,33 @@ def worker_findings(recipe: Recipe) -> list[Finding]:
             return [Finding("fault", "workers", text)]
         text = f"{cluster.title} at {wanted.address}, {wanted.count} actors"
         return [Finding("ok", "workers", text)]
+    gpus = 0.0 if wanted.gpus_per_worker == "auto" else wanted.gpus_per_worker
+    asked = f"each with {wanted.cpus_per_worker:g} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
+    if gpus and not _may_run(cluster) and (here := _gpus_here()) < gpus:
+        text = (
+            f"workers.gpus_per_worker: {gpus:g} are asked for, no {cluster.title} cluster runs "
+            f"here, and one that the run starts on this machine has {here}; start one with "
+            f"`{cluster.start}` where there are GPUs, or ask for less"
+        )
+        return [Finding("fault", "workers", text)]
     text = (
-        f"{cluster.title} is installed; a cluster at {wanted.address!r} for {wanted.count} actors "
-        "is looked for when the run begins"
+        f"{cluster.title} is installed; a cluster at {wanted.address!r} for {wanted.count} actors, "
+        f"{asked}, is looked for when the run begins"
     )
     return [Finding("skipped", "workers", text)]
+
+
+def _may_run(cluster: Cluster) -> bool:
+    """Whether a cluster may run that a run would join, by what its programs leave behind."""
+    folder = Path(os.environ.get(f"{cluster.title.upper()}_TMPDIR", tempfile.gettempdir()))
+    traces = folder / cluster.module / f"{cluster.module}_current_cluster"
+    return f"{cluster.title.upper()}_ADDRESS" in os.environ or traces.exists()
+
+
+def _gpus_here() -> int:
+    import torch
+
+    return int(torch.cuda.device_count())
 
 
 def publish_findings(recipe: Recipe) -> list[Finding]:

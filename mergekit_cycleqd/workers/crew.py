@@ -85,6 +85,10 @@ class Fleet(ABC):
     def size(self) -> int:
         """Number of workers that there should be now."""
 
+    def shortage(self) -> str | None:
+        """Say what a worker needs and no machine has, for which it waits; None if nothing."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Release what the workers ran on."""
@@ -133,6 +137,7 @@ class Crew(Pool):
         self._seconds: deque[float] = deque(maxlen=200)
         self._dropped = 0
         self._numbers = 0
+        self._lacking: str | None = None
         self._grow()
 
     @property
@@ -168,6 +173,7 @@ class Crew(Pool):
                 self._hand_out()
             return []
         records = []
+        self._tell_shortage()
         for remote, answer in self._fleet.wait(list(remotes), _LOOK_SECONDS):
             slot = remotes[remote]
             if isinstance(answer, WorkerLost):
@@ -190,6 +196,15 @@ class Crew(Pool):
         for slot in self._slots:
             slot.remote.stop()
         self._fleet.close()
+
+    def _tell_shortage(self) -> None:
+        """Say once what all workers wait for, as long as none is ready."""
+        if any(slot.ready for slot in self._slots):
+            return
+        lacking = self._fleet.shortage()
+        if lacking is not None and lacking != self._lacking:
+            self._say(f"{lacking}; the run waits for a machine that has it, Ctrl-C ends it")
+        self._lacking = lacking
 
     def _grow(self) -> None:
         for _ in range(self._fleet.size() - self._dropped - len(self._slots)):

@@ -71,13 +71,13 @@ class RayCluster(Fleet):
         """Join the cluster, or start one on this machine if none runs.
 
         Raises:
-            WorkerError: If the cluster that the recipe names cannot be joined.
+            WorkerError: If the cluster that the recipe names cannot be joined, or this machine, on
+                which one is started, lacks what a worker needs.
         """
         self._recipe = recipe
         workers = recipe.workers
         self._joined = not ray.is_initialized()
-        if self._joined:
-            _join_cluster(workers.address)
+        started_here = self._joined and _join_cluster(workers.address)
         self._cpus = workers.cpus_per_worker
         self._gpus = (
             _gpus_per_worker(recipe)
@@ -86,6 +86,9 @@ class RayCluster(Fleet):
         )
         self._size = 0
         self._looked = -math.inf
+        if started_here and (lacking := self.shortage()) is not None:
+            self.close()
+            raise WorkerError(f"{lacking}; start a cluster that has it, or ask for less")
 
     def start(self, number: int) -> Remote:
         """Start an actor. Ray keeps it waiting until the cluster has room."""
@@ -119,6 +122,19 @@ class RayCluster(Fleet):
             self._size = max(1, self._size, math.floor(min(room)))
         return self._size
 
+    def shortage(self) -> str | None:
+        """Compare what a worker needs with each machine of the cluster; None if one has it."""
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        for has in machines:
+            if has.get("CPU", 0) >= self._cpus and has.get("GPU", 0) >= self._gpus:
+                return None
+        found = [_resources(has.get("CPU", 0), has.get("GPU", 0)) for has in machines]
+        return (
+            f"workers: each needs {_resources(self._cpus, self._gpus)} of one machine "
+            "(cpus_per_worker, gpus_per_worker), and the machines of the cluster have "
+            f"{'; '.join(found) or 'nothing'}"
+        )
+
     def close(self) -> None:
         """Leave the cluster, if this object joined it."""
         if self._joined:
@@ -130,6 +146,10 @@ def _actor_end(error: RayError) -> str:
     return " ".join(line for line in str(error).splitlines() if not line.startswith("\t"))
 
 
+def _resources(cpus: float, gpus: float) -> str:
+    return f"{cpus:g} CPUs and {gpus:g} GPUs"
+
+
 def _gpus_per_worker(recipe: Recipe) -> float:
     """Count the GPUs of one worker. With `device: auto`, 0 if the cluster has no GPUs."""
     device = recipe.engine.device
@@ -139,7 +159,8 @@ def _gpus_per_worker(recipe: Recipe) -> float:
     return float(recipe.engine.gpus) if on_gpus else 0.0
 
 
-def _join_cluster(address: str) -> None:
+def _join_cluster(address: str) -> bool:
+    """Join a cluster, or start one on this machine. Returns whether it was started."""
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         host, colon, port = address.removeprefix("ray://").rpartition(":")
@@ -153,3 +174,5 @@ def _join_cluster(address: str) -> None:
                 "`ray start --head`, or take auto"
             ) from error
         ray.init(**quiet)
+        return True
+    return False

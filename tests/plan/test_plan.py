@@ -60,6 +60,23 @@ def test_a_cluster_may_have_the_gpu_that_this_machine_has_not(
     assert "runs on the cluster's machines alone" in out and "│ child" not in out
 
 
+def test_a_gpu_for_each_worker_that_no_cluster_can_have_is_a_fault(
+    at: Ground, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setenv("RAY_TMPDIR", str(at.folder))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    workers = {"kind": "ray", "count": 2, "gpus_per_worker": 0.5}
+    at.edits.append(lambda content: content.update(workers=workers))
+    code, out = plan(at, capsys)
+    assert code == 1 and "✗ │ workers" in out
+    assert "workers.gpus_per_worker: 0.5 are asked for, no Ray cluster runs here, and one" in out
+    (at.folder / "ray").mkdir()
+    (at.folder / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+    code, out = plan(at, capsys)
+    assert code == 0 and "2 actors, each with 1 CPUs and 0.5 GPUs, is looked for when" in out
+
+
 def other_template(at: Ground) -> None:
     (at.expert / "chat_template.jinja").write_text("{{ messages[0].content }}")
 

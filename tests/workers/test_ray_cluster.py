@@ -8,9 +8,9 @@ import pytest
 
 from mergekit_cycleqd.cli.main import main
 from tests.support import ray_nodes, worker_runs
-from tests.support.ray_nodes import TwoNodes
+from tests.support.ray_nodes import OBJECT_STORE_BYTES, TwoNodes
 from tests.support.recipes import RecipeMaker
-from tests.support.runs import derived
+from tests.support.runs import derived, start
 from tests.support.worker_runs import run_and, when, with_workers
 
 alone = worker_runs.alone
@@ -70,3 +70,23 @@ def test_a_cluster_that_is_not_there_is_one_line(
         main([str(recipe), "--out", str(tmp_path / "run")])
     assert exit.value.code == 2
     assert "workers.address: no Ray cluster at '127.0.0.1:1'" in capsys.readouterr().err
+
+
+def test_a_gpu_that_no_machine_has_is_said_in_seconds_and_waited_for(
+    nodes: TwoNodes, make_recipe: RecipeMaker, tmp_path: Path
+) -> None:
+    recipe = make_recipe(with_workers(kind="ray", count=2, gpus_per_worker=1))
+    process = start(recipe, tmp_path / "run", RAY_ADDRESS=nodes.address)
+    assert process.stdout is not None
+    needs = (
+        "workers: each needs 1 CPUs and 1 GPUs of one machine (cpus_per_worker, gpus_per_worker)"
+    )
+    try:
+        line = next(line for line in process.stdout if "each needs" in line)
+        assert needs in line and "have 2 CPUs and 0 GPUs; 2 CPUs and 0 GPUs; the run waits" in line
+        nodes.cluster.add_node(num_cpus=2, num_gpus=2, object_store_memory=OBJECT_STORE_BYTES)
+        assert process.wait(120) == 0, "another machine came with what was lacking"
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
