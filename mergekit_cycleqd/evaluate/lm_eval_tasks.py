@@ -27,18 +27,11 @@ from mergekit_cycleqd.run_folder.retention import Measured
 from mergekit_cycleqd.tasks.episode_task import evals_folder
 
 PAPER = ("humaneval_plus", "bbh", "gsm8k", "squadv2", "boolq", "commonsense_qa")
-
-
 """What lm-eval has of the paper's retention table, with lm-eval's own numbers of examples: coding,
 reasoning, mathematics, reading (two) and common sense. It has no BigCodeBench."""
 
-
 _UNSAFE = frozenset({"humaneval_plus"})
-
-
 _BOOTSTRAPS = 1000
-
-
 _IN_PROCESS = "DISABLE_MULTIPROC"  # a variable of lm-eval
 
 
