@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from mergekit_cycleqd.cli.exit import run_group
+from mergekit_cycleqd.cli.group import Group
 from mergekit_cycleqd.cli.pull_run import pull_run
 from mergekit_cycleqd.cli.push import push
 
 
-@click.group(no_args_is_help=True)
+@click.group(cls=Group, no_args_is_help=True)
 @click.version_option(package_name="mergekit-cycleqd")
 def hf_commands() -> None:
     """Publish runs of mergekit-cycleqd, and continue published runs."""

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from mergekit_cycleqd.cli.group import Group
 from mergekit_cycleqd.cli.output import say
 
 
-@click.group()
+@click.group(cls=Group)
 def journal() -> None:
     """Check the journal of a run, which all other files of its folder are made from."""
 

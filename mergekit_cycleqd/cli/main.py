@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
+from click.shell_completion import CompletionItem
 
 from mergekit_cycleqd.cli.dequantize import dequantize
 from mergekit_cycleqd.cli.eval import evaluate
 from mergekit_cycleqd.cli.exit import run_group
 from mergekit_cycleqd.cli.factorize import factorize
+from mergekit_cycleqd.cli.group import HELP, Group
 from mergekit_cycleqd.cli.import_evolve import import_evolve
 from mergekit_cycleqd.cli.journal import journal
 from mergekit_cycleqd.cli.merge import merge
@@ -19,15 +23,26 @@ from mergekit_cycleqd.cli.run import run
 from mergekit_cycleqd.cli.sandbox import sandbox
 from mergekit_cycleqd.cli.tasks import tasks
 from mergekit_cycleqd.cli.verify import verify
+from mergekit_cycleqd.errors import RecipeError, nearest
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """A group of commands that takes any other first word as a recipe to run."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in (*self.list_commands(ctx), "--help", "--version"):
+        first = args[0] if args else ""
+        if not first.startswith("-") and first not in self.commands and not ctx.resilient_parsing:
+            known = self.list_commands(ctx)
+            if first and not any(mark in first for mark in "./\\") and not Path(first).exists():
+                end = nearest(first, known)
+                raise RecipeError([f"{first}: neither a command nor a recipe's file{end}"])
+        if args and first not in (*self.commands, *HELP, "--version"):
             args = ["run", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer files beside the commands, since a recipe may stand in a command's place."""
+        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
 
 
 @click.group(cls=_Commands, no_args_is_help=True)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from mergekit_cycleqd.cli.group import Group
 from mergekit_cycleqd.cli.output import SafeConsole
 
 
-@click.group()
+@click.group(cls=Group)
 def sandbox() -> None:
     """Prepare the boxes in which code that models write is run."""
 

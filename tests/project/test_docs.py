@@ -37,6 +37,7 @@ from tests.support.recipes import write_run_recipe
 ACCOUNT, BOXES, CLUSTER = "needs an account of the Hub", "needs boxes and data", "needs a cluster"
 SLOW = "takes minutes: `make demo` is run by hand and on release"
 NOT_RUN = {
+    "eval $(_MERGEKIT_CYCLEQD_COMPLETE=bash_source": "is a line of a shell's start; see tests/cli",
     "pip install": "needs a registry; the extras are checked",
     "apt-get install": "changes the machine",
     "git clone": "needs the network",
