@@ -25,7 +25,7 @@ from mergekit_cycleqd.plan.environment import (
 )
 from mergekit_cycleqd.plan.findings import Finding, checked, faults
 from mergekit_cycleqd.plan.memory_and_disk import Written, disk, memory
-from mergekit_cycleqd.plan.merge_route import merge_finding
+from mergekit_cycleqd.plan.merge_route import merge_findings
 from mergekit_cycleqd.plan.model_checks import (
     RecipeModels,
     compare_architectures,
@@ -106,7 +106,7 @@ def preflight(path: Path, out: Path) -> Preflight:
     recipe, aligned = align_vocabularies(recipe, seen.models, seen.findings)
     seen.recipe = recipe
     seen.findings += compare_architectures(recipe, aligned)
-    seen.findings.append(merge_finding(recipe, aligned))
+    seen.findings += merge_findings(recipe, aligned, header_in(out))
     seen.findings += dtype_findings(recipe, aligned)
     seen.findings.append(class_finding(recipe, aligned.get(BASE)))
     seen.findings += compare_tokenizers(recipe, aligned)

@@ -195,6 +195,11 @@ class MergeLayout:
         """The loaded name of a tensor that is loaded as it is; None for a part of another."""
         return self._loaded_name.get(name)
 
+    @property
+    def renamed(self) -> list[str]:
+        """The merged tensors that a loaded model has under another name, or as part of another."""
+        return [name for name in self.names if self._loaded_name.get(name) != name]
+
     def other_names(self, name: str) -> tuple[str, ...]:
         """Other names under which mergekit looks for a tensor in a checkpoint."""
         return self._others.get(name, ())
