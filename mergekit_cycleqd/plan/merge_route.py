@@ -1,4 +1,4 @@
-"""Say who will write the merged models of a run, and whether their draws are those it began with."""
+"""Say who will write the merged models of a run, and whether it may go on by its first draws."""
 
 from __future__ import annotations
 
