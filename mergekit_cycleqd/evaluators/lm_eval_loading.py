@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -125,15 +126,11 @@ class TaskLoader:
 
     def _index(self, folder: str | None, task: Task) -> tuple[Any, list[str]]:
         """Index a folder for a task's metadata, or lm-eval's own tasks; with lm-eval's warnings."""
-        from lm_eval.tasks import TaskManager
-
+        if folder is None and not task.metadata:
+            return _own_index()
         key = (folder, json.dumps(task.metadata, sort_keys=True, default=str))
         if key not in self._indexes:
-            with heard("lm_eval.tasks._index") as said:
-                index = TaskManager(
-                    include_path=folder, include_defaults=folder is None, metadata=task.metadata
-                )
-            self._indexes[key] = index, said
+            self._indexes[key] = _indexed(folder, task.metadata)
         return self._indexes[key]
 
     def _unknown(self, task: Task) -> str:
@@ -149,6 +146,20 @@ class TaskLoader:
         near = difflib.get_close_matches(name, known, n=3)
         hint = f"; did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
         return f"lm-eval knows no task {name!r}{hint}; for your own tasks set include_path"
+
+
+@cache
+def _own_index() -> tuple[Any, list[str]]:
+    """Index lm-eval's own tasks once in a process: its 14,000 files take seconds."""
+    return _indexed(None, None)
+
+
+def _indexed(folder: str | None, metadata: Any) -> tuple[Any, list[str]]:
+    from lm_eval.tasks import TaskManager
+
+    with heard("lm_eval.tasks._index") as said:
+        index = TaskManager(include_path=folder, include_defaults=folder is None, metadata=metadata)
+    return index, said
 
 
 def _task_folder(task: Task) -> str | None:
