@@ -21,7 +21,7 @@ from mergekit_cycleqd.checkpoints.layout.lay_out import lay_out_if_known
 from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
 from mergekit_cycleqd.genome.mergekit_config import METHOD
-from mergekit_cycleqd.genome.references import is_hub_id, with_folders
+from mergekit_cycleqd.genome.references import has_form_of_hub_id, is_hub_id, with_folders
 from mergekit_cycleqd.mergekit_plugin.base_dtype import BaseDtype
 from mergekit_cycleqd.mergekit_plugin.model_references import (
     nowhere,
@@ -60,7 +60,7 @@ def merge_recipe(
     if ours and (unread := list(unread_keys(content))):
         raise RecipeError([f"{recipe}: {fault}" for fault in unread])
     try:
-        config = MergeConfiguration.model_validate(with_folders(content, pinned_folder))
+        config = MergeConfiguration.model_validate(with_folders(content, as_merged))
     except (ValueError, RuntimeError) as error:
         raise RecipeError([f"{recipe}: {' '.join(str(error).split())}"]) from None
     known = [method.spec.name for method in registered_methods()]
@@ -164,13 +164,20 @@ def _safetensors_folder(model: ModelReference | None) -> str:
     return folder if any(Path(folder).glob("*.safetensors")) else ""
 
 
-def pinned_folder(reference: str) -> str:
-    """Download a Hub id with a revision, and give its folder. Other references stay as they are.
+def as_merged(reference: str) -> str:
+    """Name a model so that mergekit 0.1.5 reads what is meant, and does not ask the Hub about it.
 
-    mergekit 0.1.5 would read the configuration of the revision, but the newest weights.
+    mergekit would read the configuration of a revision, but the newest weights. For the model's
+    card it would ask the Hub whether it has a model with the name of a folder here.
+
+    Returns:
+        The folder of a Hub id with a revision, which is downloaded; ``./name`` for a folder here;
+        any other reference as it is.
 
     Raises:
         ModelError: If the model cannot be downloaded.
     """
+    if has_form_of_hub_id(reference) and os.path.isdir(reference):
+        return os.path.join(os.curdir, reference)
     pinned = "@" in reference and is_hub_id(reference)
     return str(Checkpoint.open(reference).folder) if pinned else reference
