@@ -23,7 +23,7 @@ from mergekit_cycleqd.checkpoints.other_weights import (
 from mergekit_cycleqd.errors import ModelError, first_line
 from mergekit_cycleqd.genome.references import is_hub_id, is_weight_file
 
-MODEL_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
+MODEL_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja", "*.py"]
 
 _PROBES = 64
 _PROBE_BYTES = 4096
