@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,6 +27,10 @@ class TaskOptions:
         apply_chat_template: Whether lm-eval renders its own tasks by the model's chat template;
             episodes always are.
         run_unsafe_code: Whether tasks may run what models write on this machine.
+        num_fewshot: How many examples prompts have; None for each task's own number.
+        gen_kwargs: Generation settings that change each task's own.
+        system_instruction: The text of the system's turn, before the task's description.
+        fewshot_as_multiturn: Whether examples are turns of a chat; None for lm-eval's default.
     """
 
     metadata: Mapping[str, Any]
@@ -32,6 +38,16 @@ class TaskOptions:
     samples: SampleIds | None = None
     apply_chat_template: bool = False
     run_unsafe_code: bool = False
+    num_fewshot: int | None = None
+    gen_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    system_instruction: str | None = None
+    fewshot_as_multiturn: bool | None = None
+
+    @property
+    def multiturn(self) -> bool:
+        """Whether examples are turns of a chat: with a chat template, as lm-eval has it."""
+        said = self.fewshot_as_multiturn
+        return self.apply_chat_template if said is None else said
 
 
 @dataclass(frozen=True)
@@ -102,3 +118,45 @@ def sample_ids(text: str | None) -> SampleIds | None:
         return None if text is None else SampleIds.parse(text)
     except ValueError as error:
         raise RecipeError([f"--samples: {error}"]) from None
+
+
+def gen_kwargs(text: str | None) -> dict[str, Any]:
+    """The generation settings that `--gen-kwargs` holds, written as in lm-eval's command.
+
+    Args:
+        text: A JSON mapping, or ``key=value`` with commas between; None if it was not given.
+
+    Raises:
+        RecipeError: If it is neither.
+    """
+    if text is None:
+        return {}
+    fault = f'--gen-kwargs: must be as "temperature=0.7,top_p=0.9" or a JSON mapping, got {text!r}'
+    if text.lstrip().startswith("{"):
+        try:
+            content: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise RecipeError([f"{fault}: {error}"]) from None
+        return content
+    pairs = [part.partition("=") for part in _parts(text)]
+    if not pairs or not all(key.strip() and sign for key, sign, _ in pairs):
+        raise RecipeError([fault])
+    return {key.strip(): _value(value) for key, _, value in pairs}
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Split at the commas that are in no quotes and no brackets."""
+    inside = re.compile(r"""("[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|[^,])+""")
+    for found in inside.finditer(text):
+        if found[0].strip():
+            yield found[0]
+
+
+def _value(text: str) -> Any:
+    """Read a value as lm-eval's command does: what is no Python value is a text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
