@@ -61,6 +61,7 @@ _WIDTH = 120  # of the table, where there is no terminal
     help="Of a model: the tasks of this recipe of a run, with all their settings.",
 )
 @click.option("--confirm-run-unsafe-code", is_flag=True, help="Let tasks run what models write.")
+@click.option("--engine", help="More keys of a recipe's section engine, as a JSON mapping.")
 @click.option("--device", help="[default: auto, or the run's]")
 @click.option("--dtype", help="[default: auto; a run has its own]")
 @click.option("--batch-size", help="[default: auto, or the run's]")
@@ -109,6 +110,7 @@ class _Given:
     system_instruction: str | None
     recipe: Path | None
     confirm_run_unsafe_code: bool
+    engine: str | None
     device: str | None
     dtype: str | None
     batch_size: str | None
@@ -119,10 +121,12 @@ class _Given:
         """The names of the tasks."""
         return tuple(filter(None, (name.strip() for name in self.tasks.split(","))))
 
-    @property
-    def engine(self) -> dict[str, str | None]:
-        """By the keys of the recipe's section."""
-        return {"device": self.device, "dtype": self.dtype, "batch_size": self.batch_size}
+    def of_engine(self) -> dict[str, Any]:
+        """By the keys of the recipe's section; None for those that are not given."""
+        from mergekit_cycleqd.evaluate.options import mapping
+
+        named = {"device": self.device, "dtype": self.dtype, "batch_size": self.batch_size}
+        return {**mapping("--engine", self.engine or "{}"), **{k: v for k, v in named.items() if v}}
 
     def about_tasks(self) -> TaskOptions:
         """What is said about tasks.
@@ -135,7 +139,7 @@ class _Given:
         if self.fewshot_as_multiturn and not self.apply_chat_template:
             raise RecipeError(["--fewshot-as-multiturn: needs --apply-chat-template"])
         return options.TaskOptions(
-            metadata=options.metadata(self.metadata),
+            metadata=options.mapping("--metadata", self.metadata),
             include_path=self.include_path,
             samples=options.sample_ids(self.samples),
             apply_chat_template=self.apply_chat_template,
@@ -161,7 +165,7 @@ def _evaluate_model(model: str, given: _Given, about: TaskOptions) -> None:
         "--elites": given.elites is not None,
     }
     _refuse(of_run, f"the folder of a run, with its {FILE}; {model} is none")
-    engine = options.engine(given.engine)
+    engine = options.engine(given.of_engine())
     say(one_model.evaluate(model, given.names, engine, about, given.out))
 
 
@@ -188,7 +192,7 @@ def _evaluate_with_recipe(model: str, given: _Given, *, is_run: bool) -> None:
     }
     _refuse(of_tasks, "--tasks; with --recipe, change the recipe")
     split: Split = "holdout" if given.holdout else "search"
-    say(evaluate_with_recipe(model, given.recipe, split, given.engine))
+    say(evaluate_with_recipe(model, given.recipe, split, given.of_engine()))
 
 
 def _evaluate_run(folder: Path, given: _Given, about: TaskOptions) -> None:
@@ -206,7 +210,7 @@ def _evaluate_run(folder: Path, given: _Given, about: TaskOptions) -> None:
     console = SafeConsole()
     if not console.is_terminal:
         console = SafeConsole(width=_WIDTH)
-    options = RunOptions(given.holdout, tasks, given.elites or 1, given.engine, about)
+    options = RunOptions(given.holdout, tasks, given.elites or 1, given.of_engine(), about)
     try:
         evaluate_run(folder, options, console)
     except KeyboardInterrupt:

@@ -58,43 +58,49 @@ class RunOptions:
         holdout: Whether to evaluate on the holdout samples of the run's own tasks.
         tasks: Names of lm-eval's tasks, ours among them.
         elites: How many of the best elites per task.
-        engine: Keys of the recipe's section `engine` that the user changed; None for the others.
+        engine: Keys of the recipe's section `engine` that the user changed.
         about: What it says about `tasks`.
     """
 
     holdout: bool
     tasks: tuple[str, ...]
     elites: int
-    engine: Mapping[str, str | None]
+    engine: Mapping[str, Any]
     about: TaskOptions
 
 
-def engine(settings: Mapping[str, str | None], of: Engine | None = None) -> Engine:
+def engine(settings: Mapping[str, Any], of: Engine | None = None) -> Engine:
     """The options of the command as a recipe's section.
 
     Args:
-        settings: By the section's keys; None where the user gave none.
+        settings: By the section's keys; what the user did not give is not there.
         of: The section that they change; the defaults if None.
 
     Raises:
         RecipeError: If one is wrong.
     """
-    given: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
-    if given.get("batch_size", "").isdecimal():
+    given = dict(settings)
+    if str(given.get("batch_size", "")).isdecimal():
         given["batch_size"] = int(given["batch_size"])
     try:
         return Engine.model_validate({**(of or Engine()).model_dump(), **given})
     except ValidationError as error:
-        raise RecipeError(
-            [
-                f"--{str(fault['loc'][0]).replace('_', '-')}: {fault['msg']}"
-                for fault in error.errors()
-            ]
-        ) from None
+        faults = ((fault["loc"], fault["msg"]) for fault in error.errors())
+        raise RecipeError([f"{_option(*loc[:1])}: {words}" for loc, words in faults]) from None
 
 
-def metadata(text: str) -> dict[str, Any]:
-    """The mapping that `--metadata` holds.
+def _option(key: str | int = "") -> str:
+    """The option that sets a key of the section `engine`."""
+    named = key in ("device", "dtype", "batch_size")
+    return f"--{str(key).replace('_', '-')}" if named else f"--engine {key}".strip()
+
+
+def mapping(option: str, text: str) -> dict[str, Any]:
+    """The mapping that an option holds.
+
+    Args:
+        option: Its name, for messages.
+        text: What it was given.
 
     Raises:
         RecipeError: If it is no JSON mapping.
@@ -102,9 +108,9 @@ def metadata(text: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise RecipeError([f"--metadata: must be a JSON mapping, got {text!r}: {error}"]) from None
+        raise RecipeError([f"{option}: must be a JSON mapping, got {text!r}: {error}"]) from None
     if not isinstance(content, dict):
-        raise RecipeError([f"--metadata: must be a JSON mapping, got {text!r}"])
+        raise RecipeError([f"{option}: must be a JSON mapping, got {text!r}"])
     return content
 
 

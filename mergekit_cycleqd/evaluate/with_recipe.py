@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.open import engine_faults
@@ -20,16 +21,14 @@ from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.system.markdown import markdown_table
 
 
-def evaluate_with_recipe(
-    model: str, path: Path, split: Split, settings: Mapping[str, str | None]
-) -> str:
+def evaluate_with_recipe(model: str, path: Path, split: Split, settings: Mapping[str, Any]) -> str:
     """Score a model with all settings of a recipe's tasks, and give a table.
 
     Args:
         model: A Hub id, a folder, or the recipe of a model. It may be none of the recipe's.
         path: The recipe of a run. Its models are not read.
         split: Which samples of the tasks.
-        settings: Keys of the recipe's section `engine` that the user changed; None for the others.
+        settings: Keys of the recipe's section `engine` that the user changed.
 
     Raises:
         RecipeError: With one line per fault of the recipe, its tasks or its engine.
