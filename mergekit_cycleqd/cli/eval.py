@@ -19,6 +19,7 @@ from mergekit_cycleqd.run_folder.journal_reading import FILE
 
 if TYPE_CHECKING:
     from mergekit_cycleqd.evaluate.options import TaskOptions
+    from mergekit_cycleqd.recipe.sample_ids import Split
 
 _WIDTH = 120  # of the table, where there is no terminal
 
@@ -26,7 +27,9 @@ _WIDTH = 120  # of the table, where there is no terminal
 @click.command("eval")
 @click.argument("model", metavar="MODEL|RUN")
 @click.option("--tasks", default="", help="Names of lm-eval tasks, with commas between.")
-@click.option("--holdout", is_flag=True, help="Of a run: the holdout samples of its own tasks.")
+@click.option(
+    "--holdout", is_flag=True, help="Of a run or a recipe: the holdout samples of its own tasks."
+)
 @click.option(
     "--retention", is_flag=True, help="Of a run: the tasks of the paper's retention table."
 )
@@ -39,7 +42,26 @@ _WIDTH = 120  # of the table, where there is no terminal
 @click.option("--metadata", default="{}", help="Options of the tasks, as a JSON mapping.")
 @click.option("--include-path", type=click.Path(exists=True, file_okay=False), help="More tasks.")
 @click.option("--apply-chat-template", is_flag=True, help="For lm-eval's own tasks.")
+@click.option(
+    "--fewshot-as-multiturn",
+    type=bool,
+    is_flag=False,
+    flag_value="true",
+    metavar="[BOOLEAN]",
+    help="Few-shot examples are turns of a chat.  [default: with a chat template]",
+)
+@click.option("--num-fewshot", type=click.IntRange(min=0), help="[default: each task's own]")
+@click.option(
+    "--gen-kwargs", help='Changes of each task\'s own, such as "temperature=0.7,top_p=0.9".'
+)
+@click.option("--system-instruction", help="Text of the system's turn.")
+@click.option(
+    "--recipe",
+    type=click.Path(path_type=Path),
+    help="Of a model: the tasks of this recipe of a run, with all their settings.",
+)
 @click.option("--confirm-run-unsafe-code", is_flag=True, help="Let tasks run what models write.")
+@click.option("--engine", help="More keys of a recipe's section engine, as a JSON mapping.")
 @click.option("--device", help="[default: auto, or the run's]")
 @click.option("--dtype", help="[default: auto; a run has its own]")
 @click.option("--batch-size", help="[default: auto, or the run's]")
@@ -50,17 +72,21 @@ def evaluate(model: str, trust: str | None, **options: Any) -> None:
 
     MODEL is a Hub id, a folder, or an elite's recipe, and gets lm-eval's table. Of a RUN's folder,
     base, experts, uniform merge, best elites and aggregate are scored and compared with the base;
-    what was scored before is not scored again.
+    what was scored before is not scored again. With --recipe, a MODEL is scored as a run of that
+    recipe scores its candidates.
     """
     include_path = options["include_path"]
-    check_trust(trust, Path(model), *([Path(include_path)] if include_path else []))
+    places = [Path(place) for place in (include_path, options["recipe"]) if place]
+    check_trust(trust, Path(model), *places)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     is_run = (Path(model) / FILE).is_file()
-    if is_run:
+    if is_run or options["recipe"]:
         os.environ.setdefault("TQDM_DISABLE", "1")  # a bar per task would bury the lines
     given = _Given(**options)
     about = given.about_tasks()
-    if is_run:
+    if given.recipe is not None:
+        _evaluate_with_recipe(model, given, is_run=is_run)
+    elif is_run:
         _evaluate_run(Path(model), given, about)
     else:
         _evaluate_model(model, given, about)
@@ -78,7 +104,13 @@ class _Given:
     metadata: str
     include_path: str | None
     apply_chat_template: bool
+    fewshot_as_multiturn: bool | None
+    num_fewshot: int | None
+    gen_kwargs: str | None
+    system_instruction: str | None
+    recipe: Path | None
     confirm_run_unsafe_code: bool
+    engine: str | None
     device: str | None
     dtype: str | None
     batch_size: str | None
@@ -89,10 +121,12 @@ class _Given:
         """The names of the tasks."""
         return tuple(filter(None, (name.strip() for name in self.tasks.split(","))))
 
-    @property
-    def engine(self) -> dict[str, str | None]:
-        """By the keys of the recipe's section."""
-        return {"device": self.device, "dtype": self.dtype, "batch_size": self.batch_size}
+    def of_engine(self) -> dict[str, Any]:
+        """By the keys of the recipe's section; None for those that are not given."""
+        from mergekit_cycleqd.evaluate.options import mapping
+
+        named = {"device": self.device, "dtype": self.dtype, "batch_size": self.batch_size}
+        return {**mapping("--engine", self.engine or "{}"), **{k: v for k, v in named.items() if v}}
 
     def about_tasks(self) -> TaskOptions:
         """What is said about tasks.
@@ -102,12 +136,18 @@ class _Given:
         """
         from mergekit_cycleqd.evaluate import options
 
+        if self.fewshot_as_multiturn and not self.apply_chat_template:
+            raise RecipeError(["--fewshot-as-multiturn: needs --apply-chat-template"])
         return options.TaskOptions(
-            metadata=options.metadata(self.metadata),
+            metadata=options.mapping("--metadata", self.metadata),
             include_path=self.include_path,
             samples=options.sample_ids(self.samples),
             apply_chat_template=self.apply_chat_template,
             run_unsafe_code=self.confirm_run_unsafe_code,
+            num_fewshot=self.num_fewshot,
+            gen_kwargs=options.gen_kwargs(self.gen_kwargs),
+            system_instruction=self.system_instruction,
+            fewshot_as_multiturn=self.fewshot_as_multiturn,
         )
 
 
@@ -125,8 +165,34 @@ def _evaluate_model(model: str, given: _Given, about: TaskOptions) -> None:
         "--elites": given.elites is not None,
     }
     _refuse(of_run, f"the folder of a run, with its {FILE}; {model} is none")
-    engine = options.engine(given.engine)
+    engine = options.engine(given.of_engine())
     say(one_model.evaluate(model, given.names, engine, about, given.out))
+
+
+def _evaluate_with_recipe(model: str, given: _Given, *, is_run: bool) -> None:
+    from mergekit_cycleqd.evaluate.with_recipe import evaluate_with_recipe
+
+    assert given.recipe is not None
+    if is_run:
+        raise RecipeError([f"--recipe: is for a model; {model} is a run, which has its own recipe"])
+    of_tasks = {
+        "--tasks": bool(given.tasks),
+        "--retention": given.retention,
+        "--elites": given.elites is not None,
+        "--samples": given.samples is not None,
+        "--metadata": given.metadata != "{}",
+        "--include-path": given.include_path is not None,
+        "--apply-chat-template": given.apply_chat_template,
+        "--fewshot-as-multiturn": given.fewshot_as_multiturn is not None,
+        "--num-fewshot": given.num_fewshot is not None,
+        "--gen-kwargs": given.gen_kwargs is not None,
+        "--system-instruction": given.system_instruction is not None,
+        "--confirm-run-unsafe-code": given.confirm_run_unsafe_code,
+        "--out": given.out is not None,
+    }
+    _refuse(of_tasks, "--tasks; with --recipe, change the recipe")
+    split: Split = "holdout" if given.holdout else "search"
+    say(evaluate_with_recipe(model, given.recipe, split, given.of_engine()))
 
 
 def _evaluate_run(folder: Path, given: _Given, about: TaskOptions) -> None:
@@ -144,7 +210,7 @@ def _evaluate_run(folder: Path, given: _Given, about: TaskOptions) -> None:
     console = SafeConsole()
     if not console.is_terminal:
         console = SafeConsole(width=_WIDTH)
-    options = RunOptions(given.holdout, tasks, given.elites or 1, given.engine, about)
+    options = RunOptions(given.holdout, tasks, given.elites or 1, given.of_engine(), about)
     try:
         evaluate_run(folder, options, console)
     except KeyboardInterrupt:

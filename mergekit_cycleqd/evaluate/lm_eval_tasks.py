@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +17,8 @@ from lm_eval.tasks import TaskManager
 
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest, reason
 from mergekit_cycleqd.evaluate.options import TaskOptions
+from mergekit_cycleqd.evaluate.quiet_bootstraps import bootstraps_quietly
+from mergekit_cycleqd.evaluate.task_settings import change_tasks, prompt_settings, seeded
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, heard
 from mergekit_cycleqd.evaluators.task_data import data_beside, folders_of
 from mergekit_cycleqd.evaluators.task_errors import RAISED, located
@@ -32,7 +32,6 @@ reasoning, mathematics, reading (two) and common sense. It has no BigCodeBench."
 
 _UNSAFE = frozenset({"humaneval_plus"})
 _BOOTSTRAPS = 1000
-_IN_PROCESS = "DISABLE_MULTIPROC"  # a variable of lm-eval
 
 
 @dataclass(frozen=True)
@@ -66,15 +65,16 @@ class ScoredTask:
         start = time.monotonic()
         for task in self.loaded["tasks"].values():
             task.set_fewshot_seed(seed=FEWSHOT_SEED)  # the same examples for every model
-        with located(lm, self.loaded["tasks"], self.ids), _bootstraps_quietly():
+        with located(lm, self.loaded["tasks"], self.ids), bootstraps_quietly(), seeded():
             found = evaluate(
                 lm,
                 dict(self.loaded),
                 samples=dict(self.ids),
                 bootstrap_iters=_BOOTSTRAPS,
                 log_samples=False,
+                system_instruction=self.options.system_instruction,
                 apply_chat_template=self.options.apply_chat_template,
-                fewshot_as_multiturn=self.options.apply_chat_template,  # as lm-eval's command
+                fewshot_as_multiturn=self.options.multiturn,
                 confirm_run_unsafe_code=self.options.run_unsafe_code,
             )
         results = found["results"][self.name]
@@ -93,34 +93,6 @@ class ScoredTask:
             samples=results["sample_len"],
             seconds=round(time.monotonic() - start, 3),
         )
-
-
-@contextmanager
-def _bootstraps_quietly() -> Iterator[None]:
-    """Let lm-eval bootstrap in this process, without the line that it prints for each metric.
-
-    The draws are the same as in a pool of processes. With so few, one process would do them all.
-    """
-    with ExitStack() as stack:
-        if _IN_PROCESS not in os.environ:
-            os.environ[_IN_PROCESS] = "1"
-            stack.callback(os.environ.pop, _IN_PROCESS)
-        stack.enter_context(redirect_stdout(_Said()))
-        yield
-
-
-class _Said(io.TextIOBase):
-    """What tasks print goes to stderr, without lm-eval's words on bootstrapping."""
-
-    def __init__(self) -> None:
-        self._hides = False
-
-    def write(self, text: str) -> int:
-        self._hides |= text.startswith("bootstrapping for stddev")
-        if not self._hides:
-            return sys.stderr.write(text)
-        self._hides = not text.endswith("\n")
-        return len(text)
 
 
 def _scores(results: Mapping[str, Any]) -> list[tuple[str, tuple[float, float | None]]]:
@@ -186,6 +158,7 @@ def load(manager: TaskManager, name: str, options: TaskOptions) -> Mapping[str, 
     for leaf, task in loaded["tasks"].items():
         if getattr(task, "UNSAFE_CODE", False) and not options.run_unsafe_code:
             raise RecipeError([_leave(leaf)])
+    change_tasks(loaded["tasks"], options)
     return loaded
 
 
@@ -276,11 +249,9 @@ def _scored(
         "shots": sorted(shots),
         "content": digest.hexdigest()[:16],
         "metadata": {key: each for key, each in options.metadata.items() if key != "dsn"},
-        "chat_template": options.apply_chat_template,
+        **prompt_settings(options, any(shots)),
         **engine,
     }
-    if options.apply_chat_template and any(shots):
-        settings["fewshot_as_multiturn"] = True  # records without it had them in one turn
     return ScoredTask(name, loaded, ids, settings, options)
 
 

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lm_eval
 from lm_eval.utils import handle_non_serializable, make_table
 
-from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults
-from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
-from mergekit_cycleqd.engines.hf.engine import load_lm
-from mergekit_cycleqd.engines.open import open_engine
-from mergekit_cycleqd.errors import ModelError, RecipeError, reason
+from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.evaluate.lm_eval_tasks import load, sample_numbers, task_manager
+from mergekit_cycleqd.evaluate.loaded_model import loaded_model
 from mergekit_cycleqd.evaluate.options import TaskOptions
 from mergekit_cycleqd.evaluators.image_tasks import check_images
 from mergekit_cycleqd.evaluators.task_errors import located
-from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.engine import Engine
-from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 from mergekit_cycleqd.system.atomic_write import write_atomically
 
 
@@ -53,14 +47,16 @@ def evaluate(
     for name in tasks:
         objects |= load(manager, name, options)["tasks"]
     numbers = sample_numbers(objects, options.samples) if options.samples else None
-    lm = _loaded(model, engine, objects)
+    lm = loaded_model(model, engine, lambda base: check_images(objects, engine, base))
     with located(lm, objects, numbers):
         results = lm_eval.simple_evaluate(
             model=lm,
             tasks=list(objects.values()),
             task_manager=manager,
             samples=numbers,
+            system_instruction=options.system_instruction,
             apply_chat_template=options.apply_chat_template,
+            fewshot_as_multiturn=options.multiturn,
             log_samples=out is not None,
             confirm_run_unsafe_code=options.run_unsafe_code,
         )
@@ -68,23 +64,3 @@ def evaluate(
         text = json.dumps(results, indent=1, default=handle_non_serializable, ensure_ascii=False)
         write_atomically(out, text + "\n")
     return str(make_table(results))
-
-
-def _loaded(model: str, engine: Engine, tasks: Mapping[str, Any]) -> Any:
-    """lm-eval's model of a Hub id, a folder or a recipe."""
-    if Path(model).suffix not in (".yaml", ".yml"):
-        checkpoint = Checkpoint.open(model)
-        check_images(tasks, engine, checkpoint)
-        try:
-            return load_lm(engine, checkpoint)
-        except (ImportError, LookupError, OSError, RuntimeError, ValueError) as error:
-            raise ModelError(f"{model}: cannot be loaded ({reason(error)})") from error
-    genome = Genome.from_mergekit(read_yaml(Path(model)))
-    base, experts = open_family(genome.family, engine.trust_remote_code)
-    named = {f"models[{k}].model": expert for k, expert in enumerate(experts)}
-    if faults := family_faults({BASE: base, **named}):
-        raise RecipeError([f"{model}: {fault}" for fault in faults])
-    check_images(tasks, engine, base)
-    loaded = open_engine(engine, base, experts)
-    loaded.load(genome)
-    return loaded.model

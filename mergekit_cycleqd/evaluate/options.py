@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,6 +27,10 @@ class TaskOptions:
         apply_chat_template: Whether lm-eval renders its own tasks by the model's chat template;
             episodes always are.
         run_unsafe_code: Whether tasks may run what models write on this machine.
+        num_fewshot: How many examples prompts have; None for each task's own number.
+        gen_kwargs: Generation settings that change each task's own.
+        system_instruction: The text of the system's turn, before the task's description.
+        fewshot_as_multiturn: Whether examples are turns of a chat; None for lm-eval's default.
     """
 
     metadata: Mapping[str, Any]
@@ -32,6 +38,16 @@ class TaskOptions:
     samples: SampleIds | None = None
     apply_chat_template: bool = False
     run_unsafe_code: bool = False
+    num_fewshot: int | None = None
+    gen_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    system_instruction: str | None = None
+    fewshot_as_multiturn: bool | None = None
+
+    @property
+    def multiturn(self) -> bool:
+        """Whether examples are turns of a chat: with a chat template, as lm-eval has it."""
+        said = self.fewshot_as_multiturn
+        return self.apply_chat_template if said is None else said
 
 
 @dataclass(frozen=True)
@@ -42,43 +58,49 @@ class RunOptions:
         holdout: Whether to evaluate on the holdout samples of the run's own tasks.
         tasks: Names of lm-eval's tasks, ours among them.
         elites: How many of the best elites per task.
-        engine: Keys of the recipe's section `engine` that the user changed; None for the others.
+        engine: Keys of the recipe's section `engine` that the user changed.
         about: What it says about `tasks`.
     """
 
     holdout: bool
     tasks: tuple[str, ...]
     elites: int
-    engine: Mapping[str, str | None]
+    engine: Mapping[str, Any]
     about: TaskOptions
 
 
-def engine(settings: Mapping[str, str | None], of: Engine | None = None) -> Engine:
+def engine(settings: Mapping[str, Any], of: Engine | None = None) -> Engine:
     """The options of the command as a recipe's section.
 
     Args:
-        settings: By the section's keys; None where the user gave none.
+        settings: By the section's keys; what the user did not give is not there.
         of: The section that they change; the defaults if None.
 
     Raises:
         RecipeError: If one is wrong.
     """
-    given: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
-    if given.get("batch_size", "").isdecimal():
+    given = dict(settings)
+    if str(given.get("batch_size", "")).isdecimal():
         given["batch_size"] = int(given["batch_size"])
     try:
         return Engine.model_validate({**(of or Engine()).model_dump(), **given})
     except ValidationError as error:
-        raise RecipeError(
-            [
-                f"--{str(fault['loc'][0]).replace('_', '-')}: {fault['msg']}"
-                for fault in error.errors()
-            ]
-        ) from None
+        faults = ((fault["loc"], fault["msg"]) for fault in error.errors())
+        raise RecipeError([f"{_option(*loc[:1])}: {words}" for loc, words in faults]) from None
 
 
-def metadata(text: str) -> dict[str, Any]:
-    """The mapping that `--metadata` holds.
+def _option(key: str | int = "") -> str:
+    """The option that sets a key of the section `engine`."""
+    named = key in ("device", "dtype", "batch_size")
+    return f"--{str(key).replace('_', '-')}" if named else f"--engine {key}".strip()
+
+
+def mapping(option: str, text: str) -> dict[str, Any]:
+    """The mapping that an option holds.
+
+    Args:
+        option: Its name, for messages.
+        text: What it was given.
 
     Raises:
         RecipeError: If it is no JSON mapping.
@@ -86,9 +108,9 @@ def metadata(text: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise RecipeError([f"--metadata: must be a JSON mapping, got {text!r}: {error}"]) from None
+        raise RecipeError([f"{option}: must be a JSON mapping, got {text!r}: {error}"]) from None
     if not isinstance(content, dict):
-        raise RecipeError([f"--metadata: must be a JSON mapping, got {text!r}"])
+        raise RecipeError([f"{option}: must be a JSON mapping, got {text!r}"])
     return content
 
 
@@ -102,3 +124,45 @@ def sample_ids(text: str | None) -> SampleIds | None:
         return None if text is None else SampleIds.parse(text)
     except ValueError as error:
         raise RecipeError([f"--samples: {error}"]) from None
+
+
+def gen_kwargs(text: str | None) -> dict[str, Any]:
+    """The generation settings that `--gen-kwargs` holds, written as in lm-eval's command.
+
+    Args:
+        text: A JSON mapping, or ``key=value`` with commas between; None if it was not given.
+
+    Raises:
+        RecipeError: If it is neither.
+    """
+    if text is None:
+        return {}
+    fault = f'--gen-kwargs: must be as "temperature=0.7,top_p=0.9" or a JSON mapping, got {text!r}'
+    if text.lstrip().startswith("{"):
+        try:
+            content: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise RecipeError([f"{fault}: {error}"]) from None
+        return content
+    pairs = [part.partition("=") for part in _parts(text)]
+    if not pairs or not all(key.strip() and sign for key, sign, _ in pairs):
+        raise RecipeError([fault])
+    return {key.strip(): _value(value) for key, _, value in pairs}
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Split at the commas that are in no quotes and no brackets."""
+    inside = re.compile(r"""("[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|[^,])+""")
+    for found in inside.finditer(text):
+        if found[0].strip():
+            yield found[0]
+
+
+def _value(text: str) -> Any:
+    """Read a value as lm-eval's command does: what is no Python value is a text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text

@@ -218,6 +218,11 @@ def _checkpoints(run: RunView, faults: list[str]) -> tuple[Checkpoint, ...]:
 def _settings(engine: Engine) -> dict[str, Any]:
     """What of engine and versions a score depends on."""
     return {
-        "engine": {"kind": engine.kind, "dtype": engine.dtype, "device": device_of(engine).type},
+        "engine": {
+            "kind": engine.kind,
+            "dtype": engine.dtype,
+            "device": device_of(engine).type,
+            **engine.of_prompts,
+        },
         "versions": {package: version(package) for package in _PACKAGES},
     }

@@ -8,6 +8,7 @@ from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import CycleQDError, nearest
+from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.tasks import Task
 
@@ -92,3 +93,18 @@ def rendered_for(task: Task, model: Any) -> Iterator[None]:
     finally:
         for (owner, name), value in zip(places, before, strict=True):
             setattr(owner, name, value)
+
+
+def thoughts_fault(loaded: Any, engine: Engine) -> str:
+    """Say why a task cannot be scored with models that think; empty if it can be.
+
+    Args:
+        loaded: lm-eval's object of the task.
+        engine: The recipe's section.
+    """
+    if engine.enable_thinking and loaded.OUTPUT_TYPE in ("loglikelihood", "multiple_choice"):
+        return (
+            "scores given answers, which lm-eval refuses with engine.enable_thinking: true; take a "
+            "task of output_type generate_until"
+        )
+    return ""

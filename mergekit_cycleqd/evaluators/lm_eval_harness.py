@@ -9,7 +9,7 @@ from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.evaluators.base import TaskNote
-from mergekit_cycleqd.evaluators.chat_templates import rendered_for
+from mergekit_cycleqd.evaluators.chat_templates import rendered_for, thoughts_fault
 from mergekit_cycleqd.evaluators.image_tasks import image_fault
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
@@ -71,8 +71,9 @@ class LMHarness(SampledHarness):
             self._fresh[task.name] = copy(loaded)  # copied before it has requests
 
     def base_fault(self, task: str, engine: Engine, base: Checkpoint) -> str:
-        """Say why a task that shows images cannot be scored: see `Harness.base_fault`."""
-        return image_fault(self._objects["search"][task], engine, base)
+        """Say why a task that shows images, or given answers, cannot be scored."""
+        loaded = self._objects["search"][task]
+        return image_fault(loaded, engine, base) or thoughts_fault(loaded, engine)
 
     def changes(self) -> list[TaskNote]:
         """List what runs of the first rules scored otherwise."""

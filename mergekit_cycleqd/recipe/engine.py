@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -39,17 +39,28 @@ class EngineKind:
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
+_OF_TEXTS = frozenset(
+    {
+        "trust_remote_code",
+        "pipeline_parallel_size",
+        "max_length",
+        "add_bos_token",
+        "think_end_token",
+        "enable_thinking",
+        "chat_template_args",
+    }
+)
+"""Keys that every engine for language models takes."""
+
 ENGINES: Mapping[str, EngineKind] = {
     "hf": EngineKind(
         "transformers",
-        frozenset({"batching", "trust_remote_code", "pipeline_parallel_size"}),
+        _OF_TEXTS | {"batching"},
         shows_images=True,
     ),
     "vllm": EngineKind(
         "vLLM",
-        frozenset(
-            {"trust_remote_code", "pipeline_parallel_size", "tensor_parallel_size", "options"}
-        ),
+        _OF_TEXTS | {"tensor_parallel_size", "options"},
         merges_in_workers=True,
         module="vllm",
         notes={"batching": "vLLM always batches continuously"},
@@ -70,7 +81,8 @@ class Engine(Strict):
     """What runs the models; `options` are vLLM's own.
 
     Attributes beside the obvious: over `pipeline_parallel_size` GPUs a language model is spread
-    layer by layer, over `tensor_parallel_size` vLLM's with each tensor in parts.
+    layer by layer, over `tensor_parallel_size` vLLM's with each tensor in parts. The keys from
+    `max_length` on mean what they mean to lm-eval's models.
     """
 
     kind: Annotated[str, OneOf(ENGINES)] = "hf"
@@ -82,6 +94,17 @@ class Engine(Strict):
     pipeline_parallel_size: Annotated[int, Field(ge=1)] = 1
     tensor_parallel_size: Annotated[int, Field(ge=1)] = 1
     options: Options = None
+    max_length: Annotated[int, Field(ge=2)] | None = None
+    add_bos_token: bool | None = None
+    think_end_token: str | int | None = None
+    enable_thinking: bool | None = None
+    chat_template_args: Options = None
+
+    @property
+    def of_prompts(self) -> dict[str, Any]:
+        """What is said of prompts and answers, by the names of lm-eval's models."""
+        names = sorted(_OF_TEXTS - {"trust_remote_code", "pipeline_parallel_size"})
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     @property
     def traits(self) -> EngineKind:
@@ -111,6 +134,10 @@ class Engine(Strict):
             raise ValueError(f"{key}: is for kind: {takers}" + (f"; {note}" if note else ""))
         if self.pipeline_parallel_size > 1 and not self.merges_in_workers:
             self._can_be_spread()
+        if self.enable_thinking and self.think_end_token is None:
+            raise ValueError(
+                "enable_thinking: needs think_end_token, which ends the thoughts, such as </think>"
+            )
         return self
 
     def _keys_of_others(self) -> Iterator[str]:

@@ -428,3 +428,22 @@ def test_our_tasks_run_on_it(
             scores.append(harness.evaluate(engine.model, "search"))
     assert scores[1] == pytest.approx(scores[0])
     assert sum(scores[1].values()) > 0, "or this shows nothing"
+
+
+def test_thoughts_are_left_out_and_not_cut_as_with_transformers(plain: Family) -> None:
+    said = {"until": ["a"], "max_gen_toks": 24, "do_sample": False}
+    asked = [
+        Instance("generate_until", {}, ("list " + LETTERS[i : i + 5], dict(said)), i)
+        for i in range(12)
+    ]
+    with opened(plain, device="cpu", dtype="float32") as whole:
+        (texts_of_all,) = texts(whole, [Genome.from_base(plain)])
+    end = max(LETTERS, key=lambda letter: sum(letter in text[:-2] for text in texts_of_all))
+    for marked in (end, 3 + LETTERS.index(end)):
+        found = []
+        for kind in ({"kind": "vllm", "options": EAGER}, {"kind": "hf", "device": "cpu"}):
+            with opened(plain, dtype="float32", think_end_token=marked, **kind) as engine:
+                engine.load(Genome.from_base(plain))
+                found.append(engine.model.generate_until(asked))
+        assert found[0] == found[1]
+        assert any(found[0])

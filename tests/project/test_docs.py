@@ -303,8 +303,12 @@ def test_models_are_compared(
     with pytest.raises(SystemExit):
         main(["recipe.yaml", "--out", "runs/my-run"])
     capsys.readouterr()
-    one, several = run_page("docs/how-to/compare.md", capsys)
-    assert "my_coding" in one and "best elite" in several
+    one, with_examples, with_recipe, with_engine, several = run_page(
+        "docs/how-to/compare.md", capsys
+    )
+    assert "my_coding" in one and "my_coding" in with_examples and "best elite" in several
+    assert "my_coding" in with_engine
+    assert "| red | tiny_red | acc,none | 24 |" in with_recipe
 
 
 def test_the_page_on_clusters_runs_where_there_is_none(

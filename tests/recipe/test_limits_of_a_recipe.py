@@ -79,6 +79,11 @@ def test_the_defaults_of_engine_workers_and_tasks_have_not_changed() -> None:
         "pipeline_parallel_size": 1,
         "tensor_parallel_size": 1,
         "options": None,
+        "max_length": None,
+        "add_bos_token": None,
+        "think_end_token": None,
+        "enable_thinking": None,
+        "chat_template_args": None,
     }
     assert Workers().model_dump() == {
         "kind": "local",

@@ -47,7 +47,7 @@ def open_tokenizer(name: str, folder: Path, trust: bool) -> Any:
         log.setLevel(level)
 
 
-def load_tokenizer(folder: Path, trust: bool) -> Any:
+def load_tokenizer(folder: Path, trust: bool, **settings: Any) -> Any:
     """Load a tokenizer as transformers does.
 
     Older repositories of models that see images keep their chat template with the processor of
@@ -56,10 +56,11 @@ def load_tokenizer(folder: Path, trust: bool) -> Any:
     Args:
         folder: The folder of the tokenizer's files.
         trust: transformers' `trust_remote_code`.
+        settings: Others of the tokenizer.
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust, **settings)
     if tokenizer.chat_template is None:
         tokenizer.chat_template = _processor_template(folder)
     return tokenizer

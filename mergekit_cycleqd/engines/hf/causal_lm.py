@@ -20,6 +20,7 @@ from mergekit_cycleqd.engines.hf.continuous import ContinuousBatching
 from mergekit_cycleqd.engines.hf.stop_texts import StopRows, StopTexts
 from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, halve_batch
 from mergekit_cycleqd.engines.quiet_lm import QuietScoring
+from mergekit_cycleqd.engines.thoughts import after_thoughts, thoughts_end
 from mergekit_cycleqd.errors import CycleQDError
 
 _log = logging.getLogger(__name__)
@@ -47,7 +48,12 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
     _BACKEND: ClassVar[Backend] = "causal"
 
     def __init__(
-        self, model: Any, tokenizer: Any, rows: int, continuous: ContinuousBatching | None = None
+        self,
+        model: Any,
+        tokenizer: Any,
+        rows: int,
+        continuous: ContinuousBatching | None = None,
+        **prompts: Any,
     ) -> None:
         """Wrap a model for lm-eval.
 
@@ -56,9 +62,14 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
             tokenizer: The model's tokenizer.
             rows: Largest size of a batch. With `continuous`, largest number of requests at a time.
             continuous: Generates greedy answers; None for padded batches.
+            prompts: HFLM's settings of prompts and answers, such as `max_length`.
         """
         super().__init__(
-            pretrained=model, tokenizer=tokenizer, batch_size=rows, backend=self._BACKEND
+            pretrained=model,
+            tokenizer=tokenizer,
+            batch_size=rows,
+            backend=self._BACKEND,
+            **{**prompts, "think_end_token": thoughts_end(tokenizer, prompts)},
         )
         self.rows: dict[_Kind, int] = {"generate": rows, "score": rows}
         self._continuous = continuous
@@ -88,7 +99,8 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
         return array("i", ids[0].tolist())
 
     def _as_text(self, tokens: tuple[int, ...], until: tuple[str, ...]) -> str:
-        text: str = postprocess_generated_text(self.tok_decode(tokens), list(until), None)
+        answer = after_thoughts(tokens, self.think_end_token, self.tok_decode)
+        text: str = postprocess_generated_text(answer, list(until), None)
         return text
 
     def _loglikelihood_tokens(
@@ -208,7 +220,7 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
         found = self.model.generate(
             input_ids=torch.from_numpy(ids).to(self.device),
             attention_mask=torch.from_numpy(mask).to(self.device),
-            stopping_criteria=[StopRows(self._stop(sampling.until), width)],
+            stopping_criteria=[StopRows(self._stop(sampling), width)],
             pad_token_id=pad,
             use_cache=True,
             **{"max_length": width + sampling.new_tokens, **sampling.settings},
@@ -224,7 +236,7 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
             rows, done = min(len(left), self.rows["generate"]), set()
             with MemoryGuard() as guard:
                 for place, tokens in engine.answers(
-                    [prompts[i] for i in left], sampling, self._stop(sampling.until), rows
+                    [prompts[i] for i in left], sampling, self._stop(sampling), rows
                 ):
                     done.add(left[place])
                     yield left[place], tokens
@@ -251,7 +263,11 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
         one, mend = "a batch of one request", "shorter prompts or answers, "
         self.rows[kind] = halve_batch(rows, one, self.device, reason, mend)
 
-    def _stop(self, until: tuple[str, ...]) -> StopTexts:
+    def _stop(self, sampling: AnswerSampling) -> StopTexts:
+        """Get the texts that end generation: with thoughts, which may hold any, the end alone."""
+        until = sampling.until
+        if self.think_end_token is not None:
+            until = (self.tok_decode(self.eot_token_id, False),)
         if until not in self._stops:
             self._stops[until] = StopTexts(self.tokenizer, self._vocabulary, until, self.device)
         return self._stops[until]

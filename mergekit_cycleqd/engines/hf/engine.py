@@ -64,7 +64,9 @@ def _load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
             f"{base.name} does not fit on {engine.pipeline_parallel_size} GPUs: "
             f"{describe_shortage(devices_of(engine), base, ())}"
         )
-    tokenizer = load_tokenizer(base.folder, engine.trust_remote_code)
+    adds = {} if engine.add_bos_token is None else {"add_bos_token": engine.add_bos_token}
+    tokenizer = load_tokenizer(base.folder, engine.trust_remote_code, **adds)
+    prompts = engine.of_prompts
     rows = engine.batch_size
     if rows == "auto":
         rows = CPU_ROWS if device_of(engine).type == "cpu" else GPU_ROWS
@@ -74,12 +76,12 @@ def _load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
     try:
         if found.has_encoder:
             _refuse_continuous(engine, f"{found.made_by.name} has an encoder")
-            return Seq2SeqLM(model, tokenizer, rows)
+            return Seq2SeqLM(model, tokenizer, rows, **prompts)
         continuous = _continuous(engine, model, tokenizer)
         if found.sees_images:
             processor = partial(load_processor, base, engine.trust_remote_code)
-            return ImageTextLM(model, tokenizer, rows, continuous, processor)
-        return CausalLM(model, tokenizer, rows, continuous)
+            return ImageTextLM(model, tokenizer, rows, continuous, processor, **prompts)
+        return CausalLM(model, tokenizer, rows, continuous, **prompts)
     finally:
         log.setLevel(level)
 

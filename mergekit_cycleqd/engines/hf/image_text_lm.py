@@ -35,6 +35,7 @@ class ImageTextLM(CausalLM):
         rows: int,
         continuous: ContinuousBatching | None,
         load_processor: Callable[[], Any],
+        **prompts: Any,
     ) -> None:
         """Wrap a model for lm-eval.
 
@@ -44,8 +45,9 @@ class ImageTextLM(CausalLM):
             rows: Largest size of a batch.
             continuous: Generates greedy answers to prompts without images.
             load_processor: Loads the processor of images and texts when it is needed.
+            prompts: Settings of prompts and answers; see `CausalLM`.
         """
-        super().__init__(model, tokenizer, rows, continuous)
+        super().__init__(model, tokenizer, rows, continuous, **prompts)
         self.rows["see"] = rows
         self._load_processor = load_processor
 
@@ -124,7 +126,7 @@ class ImageTextLM(CausalLM):
         with sampling.drawn_for([[k, requests[k].args[0]] for k in batch], self.device):
             found = self.model.generate(
                 **inputs,
-                stopping_criteria=[StopRows(self._stop(sampling.until), width)],
+                stopping_criteria=[StopRows(self._stop(sampling), width)],
                 pad_token_id=self.processor.tokenizer.pad_token_id,
                 use_cache=True,
                 **{"max_length": width + sampling.new_tokens, **sampling.settings},

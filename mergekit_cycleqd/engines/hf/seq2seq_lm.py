@@ -40,7 +40,7 @@ class Seq2SeqLM(CausalLM):
         found = self.model.generate(
             input_ids=ids.to(self.device),
             attention_mask=mask.to(self.device),
-            stopping_criteria=[StopRows(self._stop(sampling.until), start)],
+            stopping_criteria=[StopRows(self._stop(sampling), start)],
             pad_token_id=pad,
             use_cache=True,
             **{"max_length": start + sampling.new_tokens, **sampling.settings},

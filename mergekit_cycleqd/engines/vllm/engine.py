@@ -163,6 +163,8 @@ def faults(engine: Engine) -> list[str]:
         )
     if engine.options:
         wrong += _option_faults(engine.options)
+        if engine.max_length is not None and "max_model_len" in engine.options:
+            wrong.append("engine.options.max_model_len: is engine.max_length too; leave one out")
     return wrong
 
 
@@ -200,6 +202,7 @@ def _open_lm(engine: Engine, base: Checkpoint) -> Any:
                 trust_remote_code=engine.trust_remote_code,
                 pipeline_parallel_size=engine.pipeline_parallel_size,
                 tensor_parallel_size=engine.tensor_parallel_size,
+                **engine.of_prompts,
                 batch_size=_ALL_AT_ONCE if engine.batch_size == "auto" else engine.batch_size,
                 worker_extension_cls=_WORKER,
                 **{"use_tqdm_on_load": False, **(engine.options or {})},

@@ -66,8 +66,15 @@ class QuietVLLM(QuietScoring, VLLM):  # type: ignore[misc]
     """VLLM without a progress bar per batch, and with special tokens removed from answers.
 
     lm-eval removes special tokens from answers of transformers, but not from answers of vLLM. Here
-    both engines give the same texts. Special tokens can still be stop texts.
+    both engines give the same texts. Special tokens can still be stop texts, and end thoughts.
     """
+
+    def __init__(self, **settings: Any) -> None:
+        """Open vLLM as lm-eval does; the end of thoughts may be the id of a token."""
+        super().__init__(**settings)
+        end: str | int | None = settings.get("think_end_token")
+        if str(end).isdigit():
+            self.think_end_token = self.tokenizer.decode([int(str(end))])
 
     def _model_generate(
         self, requests: list[list[int]], generate: bool = False, sampling_params: Any = None
@@ -75,8 +82,13 @@ class QuietVLLM(QuietScoring, VLLM):  # type: ignore[misc]
         outputs: list[Any] = super()._model_generate(requests, generate, sampling_params)
         if generate:
             for completion in (answer for output in outputs for answer in output.outputs):
-                completion.text = self._special.sub("", completion.text)
+                completion.text = self._special.sub("", self._without_thoughts(completion.text))
         return outputs
+
+    def _without_thoughts(self, text: str) -> str:
+        """Leave out the thoughts, while the token that ends them is still there."""
+        end = self.think_end_token
+        return text.split(end)[-1].lstrip() if end else text
 
     @cached_property
     def _special(self) -> re.Pattern[str]:
