@@ -299,7 +299,7 @@ def test_a_table_made_unreadable_is_a_wrong_answer(tmp_path: Path) -> None:
         "DROP TABLE t",
         "ALTER TABLE t DROP COLUMN People",
         "CREATE VIEW v AS SELECT SLEEP(1000000) AS City, 1 AS People",
-        "DROP DATABASE dbbench",
+        "DROP DATABASE t",
         "SET PASSWORD = PASSWORD('mine')",
     ]
     records = [

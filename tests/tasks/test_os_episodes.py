@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lm_eval.tasks import TaskManager
@@ -177,3 +178,31 @@ def test_an_init_script_that_fails_is_noted(tmp_path: Path, own_boxes: dict[str,
     outcome = run_one(task, act("answer(yes)"))
     assert outcome["details"]["init"] == ["script 1 exited with 3: why"]
     assert outcome["correct"] is True
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "last", "correct"),
+    [
+        ({"check": 'test "$0" = -- -a "$1" = None'}, "finish", True),
+        ({"check": 'test "$1" = ""'}, "finish", False),
+        ({"check": 'test "$1" = ""'}, "answer()", True),
+        ({"match": {"regex": ".*"}}, "finish", False),
+        ({"match": ""}, "finish", False),
+        ({"match": "None"}, "finish", False),
+        ({"match": {"regex": ".*"}}, "answer()", True),
+        # AgentBench reads a script's output and errors as one
+        ({"check": ["echo 5 >&2", 'test "$2" = ""']}, "answer(5)", False),
+        ({"check": ["echo 5 >&2", 'echo "$1" | cmp - <(printf %s "$2")']}, "answer(5)", True),
+    ],
+)
+def test_finish_and_check_scripts_are_judged_as_in_agentbench(
+    tmp_path: Path, own_boxes: dict[str, str], evaluation: dict[str, Any], last: str, correct: bool
+) -> None:
+    path = write_os_problem(tmp_path, evaluation=evaluation)
+    manager = TaskManager(
+        include_path=str(evals_folder()),
+        include_defaults=False,
+        metadata={"data_files": str(path), **own_boxes},
+    )
+    task = manager.load(["agentbench_os"])["tasks"]["agentbench_os"]
+    assert run_one(task, act(last))["correct"] is correct

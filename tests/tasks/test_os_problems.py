@@ -26,7 +26,7 @@ from tests.support.box_records import write_os_problem
         ("Act: bash\n```bash\nls\n```\nAct: answer(3)", Action("answer", "3")),
         ("Act: answer(3)\nAct: dance", Action("answer", "3")),
         ("Act: answer(3)\nAct: answer 4", Action("answer", "3")),
-        ("Act: answer )4(", None),
+        ("Act: answer )4(", Action("answer", "")),  # as AgentBench cuts it
         ("Act: answer(a\nb)", None),
         ("finish", None),
         ("", None),

@@ -10,17 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mergekit_cycleqd.tasks.agentbench_db.database_names import with_real_name
 from mergekit_cycleqd.tasks.agentbench_db.mariadb import Server
 from mergekit_cycleqd.tasks.agentbench_db.model_statements import Reply, run_statement
 from mergekit_cycleqd.tasks.agentbench_db.mysql_client import Endpoint, ServerError, administrate
 
 Cell = str | int | float | None
 
-NAME = "dbbench"
-"""The name that a model sees for its database and its account. The real name differs each time,
-and transcripts must be equal."""
+ACCOUNT = "dbbench"
+"""The name that a model sees for its account. The real one differs each time, and transcripts must
+be equal."""
 
-_NAME = re.compile(rf"\b{NAME}\b")
+_SHOWN = 10  # characters of a name on the server by which it is known in a message that cuts it
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +60,10 @@ class Table:
 
 
 class EpisodeDatabase:
-    """A new database for one episode, which `close` drops."""
+    """A new database for one episode, which `close` drops.
+
+    The model knows it by the name of its table, as in AgentBench.
+    """
 
     def __init__(self, server: Server, table: Table) -> None:
         """Make the database, its account and its table.
@@ -74,10 +78,17 @@ class EpisodeDatabase:
         self._server = server
         self._table = table
         # no underscore: in GRANT it is a wildcard, which would match other episodes' databases
-        self._name = f"episode{secrets.token_hex(8)}"
+        token = secrets.token_hex(8)
+        self._name = f"episode{token}"
+        self._user = f"account{token}"
+        self._columns = frozenset(column.lower() for column in table.columns)
+        self._masks = [
+            (re.compile(f"{real[:_SHOWN]}[0-9a-f]*"), shown)
+            for real, shown in ((self._name, table.name), (self._user, ACCOUNT))
+        ]
         password = secrets.token_hex(16)
         admin = server.admin
-        self._account = Endpoint(self._name, password, admin.socket, admin.host, admin.port)
+        self._account = Endpoint(self._user, password, admin.socket, admin.host, admin.port)
         try:
             administrate(admin, *self._statements(password))
         except BaseException:
@@ -90,8 +101,8 @@ class EpisodeDatabase:
         columns = ", ".join(f"{_quoted(column)} TEXT" for column in self._table.columns)
         statements: list[str | tuple[str, list[str | None]]] = [
             f"CREATE DATABASE {_quoted(self._name)} {self._server.database_options}",
-            f"CREATE USER '{self._name}'@'%' IDENTIFIED BY '{password}'",
-            f"GRANT ALL PRIVILEGES ON {_quoted(self._name)}.* TO '{self._name}'@'%'",
+            f"CREATE USER '{self._user}'@'%' IDENTIFIED BY '{password}'",
+            f"GRANT ALL PRIVILEGES ON {_quoted(self._name)}.* TO '{self._user}'@'%'",
             f"CREATE TABLE {table} ({columns})",
         ]
         if self._table.rows:
@@ -103,12 +114,15 @@ class EpisodeDatabase:
         return statements
 
     def execute(self, sql: str) -> Reply:
-        """Run one statement of the model.
+        """Run what the model wrote: one statement, or several in one block.
 
         Raises:
             ServerError: If the server broke; never for what the statement does.
         """
-        reply = run_statement(self._account, self._name, _NAME.sub(self._name, sql))
+        return self._run(with_real_name(sql, self._table.name, self._name, self._columns))
+
+    def _run(self, sql: str) -> Reply:
+        reply = run_statement(self._account, self._name, sql)
         if reply.lost:
             self._server.check()
         if reply.running is not None:
@@ -117,7 +131,10 @@ class EpisodeDatabase:
         return replace(reply, rows=rows, error=self._masked(reply.error))
 
     def _masked(self, value: Any) -> Any:
-        return value.replace(self._name, NAME) if isinstance(value, str) else value
+        if isinstance(value, str):
+            for real, shown in self._masks:
+                value = real.sub(shown.replace("\\", r"\\"), value)
+        return value
 
     def _kill(self, number: int) -> None:
         try:
@@ -136,7 +153,7 @@ class EpisodeDatabase:
         """
         columns = ", ".join(map(_quoted, self._table.columns))
         # with the model's rights, since the model may have replaced the table by a view of others
-        reply = self.execute(
+        reply = self._run(
             "SELECT MD5(GROUP_CONCAT(rowhash ORDER BY rowhash)) FROM "  # noqa: S608
             f"(SELECT SUBSTRING(MD5(CONCAT_WS(',', {columns})), 1, 5) AS rowhash "
             f"FROM {_quoted(self._table.name)}) AS hashes"
@@ -153,7 +170,7 @@ class EpisodeDatabase:
             administrate(
                 self._server.admin,
                 f"DROP DATABASE IF EXISTS {_quoted(self._name)}",
-                f"DROP USER IF EXISTS '{self._name}'@'%'",
+                f"DROP USER IF EXISTS '{self._user}'@'%'",
             )
 
 

@@ -30,6 +30,8 @@ _TOO_SLOW = (
     "3024 (HY000): Query execution was interrupted, maximum statement execution time exceeded"
 )
 _TOO_LARGE = "1153 (08S01): Got a packet bigger than 'max_allowed_packet' bytes"
+# what AgentBench's client says to any block of several statements, after the server ran them
+_SEVERAL = "Commands out of sync; you can't run this command now"
 
 # access denied, no such database: caused by a model that dropped its database, or changed its
 # password
@@ -61,15 +63,16 @@ class Reply:
 
 
 def run_statement(endpoint: Endpoint, database: str, sql: str) -> Reply:
-    """Run one statement that a model wrote, in a connection of its own.
+    """Run what a model wrote, in a connection of its own: one statement, or several.
 
     Locks, variables, temporary tables and open transactions end with the connection, as they do in
-    AgentBench.
+    AgentBench. What a single statement changed is committed. Of several, all run, and what they do
+    not commit themselves is rolled back.
 
     Args:
         endpoint: The server, and an account that may use this database only.
         database: The database that the connection starts in.
-        sql: The statement.
+        sql: The statements. Nothing is run if the text is empty.
 
     Returns:
         The statement's rows or error. Nothing that a statement does raises an exception.
@@ -77,6 +80,8 @@ def run_statement(endpoint: Endpoint, database: str, sql: str) -> Reply:
     Raises:
         ServerError: If there is no server to connect to.
     """
+    if not sql:
+        return Reply()
     with _turns:
         return _run(endpoint, database, sql)
 
@@ -84,9 +89,12 @@ def run_statement(endpoint: Endpoint, database: str, sql: str) -> Reply:
 def _run(endpoint: Endpoint, database: str, sql: str) -> Reply:
     rows: list[tuple[Any, ...]] = []
     kept = 0.0
+    several = False
     cursor: Any = None
     try:
-        connection = connect(endpoint, _BoundedConnection, database, SECONDS + _GRACE)
+        connection = connect(
+            endpoint, _BoundedConnection, database, SECONDS + _GRACE, for_model=True
+        )
     except (MySQLError, OSError, RuntimeError) as failure:
         code, state, message = error_parts(failure)
         if code in _OWN_DOING:
@@ -101,9 +109,13 @@ def _run(endpoint: Endpoint, database: str, sql: str) -> Reply:
                 rows.append(row)
                 kept += len(str(row))
         kept = math.inf
-        while cursor.nextset():  # results of a compound statement are read to its end, and dropped
+        several = cursor._result.has_next
+        while cursor.nextset():  # further results are read to their end, and dropped
             while cursor.fetchone() is not None:
                 pass
+        if several:
+            return Reply(error=_SEVERAL)
+        connection.commit()
         return Reply(rows)
     except _TooMuch:
         error = None if kept > _KEEP else _TOO_LARGE
@@ -115,7 +127,7 @@ def _run(endpoint: Endpoint, database: str, sql: str) -> Reply:
             return Reply(error=_TOO_SLOW, running=connection.number)
         lost = unanswered or code in _KILLED
         return Reply(
-            error=f"{code} ({state}): {message}",
+            error=f"{code} ({state}): {message}" if lost or not several else _SEVERAL,
             lost=lost,
             running=connection.number if lost else None,
         )

@@ -18,6 +18,7 @@ class ServerError(CycleQDError):
 try:
     import pymysql
     from pymysql.connections import Connection
+    from pymysql.constants.CLIENT import MULTI_STATEMENTS
     from pymysql.cursors import SSCursor
 except ImportError as missing:
     raise ServerError(
@@ -115,7 +116,14 @@ def administrate(endpoint: Endpoint, *statements: str | tuple[str, Sequence[Any]
         raise server_error(endpoint, error) from error
 
 
-def connect(endpoint: Endpoint, kind: type[C], database: str | None, seconds: float) -> C:
+def connect(
+    endpoint: Endpoint,
+    kind: type[C],
+    database: str | None,
+    seconds: float,
+    *,
+    for_model: bool = False,
+) -> C:
     """Connect to a server.
 
     Args:
@@ -123,6 +131,8 @@ def connect(endpoint: Endpoint, kind: type[C], database: str | None, seconds: fl
         kind: The class of the connection.
         database: The database to start in; None for none.
         seconds: Seconds to wait for each piece of an answer.
+        for_model: Whether a text may hold several statements, and nothing is kept until `commit`,
+            as in AgentBench.
 
     Raises:
         OSError: If the server cannot be reached.
@@ -139,7 +149,8 @@ def connect(endpoint: Endpoint, kind: type[C], database: str | None, seconds: fl
         charset="utf8mb4",
         sql_mode=SQL_MODE,
         ssl_disabled=endpoint.socket is not None,
-        autocommit=True,
+        autocommit=not for_model,
+        client_flag=MULTI_STATEMENTS if for_model else 0,
         read_timeout=seconds,
         write_timeout=seconds,
         defer_connect=True,

@@ -27,7 +27,7 @@ class Script:
     def argv(self, parameters: Sequence[str] = ()) -> list[str]:
         """Build the command that runs the script with parameters."""
         if self.language == "bash":
-            return ["bash", "-c", self.code, "bash", *parameters]
+            return ["bash", "-c", self.code, *(("--", *parameters) if parameters else ())]
         return ["python3", "-c", self.code, *parameters]
 
 

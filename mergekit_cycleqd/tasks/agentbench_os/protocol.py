@@ -84,7 +84,7 @@ class Action:
 
     Attributes:
         kind: "bash" runs `text`, "finish" ends without an answer, "answer" ends with `text`.
-        text: Bash code, or the answer.
+        text: Bash code, or the answer; empty for "finish".
     """
 
     kind: Literal["bash", "finish", "answer"]
@@ -113,7 +113,7 @@ def parse_action(reply: str) -> Action | None:
         if name.startswith("finish"):
             return Action("finish")
         first, last = act.find("("), act.rfind(")")
-        if name.startswith("answer") and 0 <= first < last:
+        if name.startswith("answer") and first >= 0 and last >= 0:
             return Action("answer", act[first + 1 : last])
     return None
 

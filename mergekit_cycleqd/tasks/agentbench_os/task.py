@@ -133,7 +133,7 @@ class OSEpisode(Episode):
         if action is None:
             return self._unanswered("invalid action")
         if action.kind != "bash":
-            return self._judged("completed", action.text)
+            return self._judged("completed", action.text if action.kind == "answer" else None)
         result = self._box.shell().run(action.text)
         self._rounds -= 1
         if self._rounds == 0:
@@ -155,7 +155,7 @@ class OSEpisode(Episode):
             return self._judged(status, "")
         return EpisodeOutcome(status, False, self._details())
 
-    def _judged(self, status: str, answer: str) -> EpisodeOutcome:
+    def _judged(self, status: str, answer: str | None) -> EpisodeOutcome:
         assert self._box is not None
         fault = judge_answer(self._problem, self._box, answer)
         details = {"answer": answer} | ({} if fault is None else {"judge": fault})
@@ -165,13 +165,14 @@ class OSEpisode(Episode):
         return {"init": self._init} if self._init else {}
 
 
-def judge_answer(problem: Problem, box: Box, answer: str) -> str | None:
+def judge_answer(problem: Problem, box: Box, answer: str | None) -> str | None:
     """Judge an answer, and the state of the box.
 
     Args:
         problem: The problem.
         box: The box in which the model worked.
-        answer: The answer.
+        answer: The answer; None after `Act: finish`. As in AgentBench, it then matches nothing, and
+            check scripts get the word "None".
 
     Returns:
         What is wrong; None if the problem is solved.
@@ -180,12 +181,14 @@ def judge_answer(problem: Problem, box: Box, answer: str) -> str | None:
         SandboxError: If the box broke.
     """
     if problem.match is not None:
-        return None if problem.match.accepts(answer) else "the answer does not match"
-    parameters = [answer]
+        right = answer is not None and problem.match.accepts(answer)
+        return None if right else "the answer does not match"
+    parameters = [str(answer)]
     for i, script in enumerate(problem.check):
         if not all(_is_argument(parameter) for parameter in parameters):
             return f"check {i} cannot be given the answer and the outputs so far as its arguments"
-        result = box.run(script.argv(parameters))
+        # as in AgentBench, errors are part of a script's output
+        result = box.run(["sh", "-c", 'exec "$@" 2>&1', "sh", *script.argv(parameters)])
         if result.returncode != 0:
             return f"check {i} {_ending(result)}"
         parameters.append(result.output)
@@ -199,5 +202,5 @@ def _is_argument(text: str) -> bool:
 
 def _ending(result: Result) -> str:
     how = "ran out of time" if result.timed_out else f"exited with {result.returncode}"
-    errors = result.errors.strip()
+    errors = (result.errors or result.output).strip()
     return f"{how}: {errors[-200:]}" if errors else how
