@@ -26,46 +26,62 @@ _WIDTH = 120  # of the table, where there is no terminal
 
 @click.command("eval")
 @click.argument("model", metavar="MODEL|RUN")
-@click.option("--tasks", default="", help="Names of lm-eval tasks, with commas between.")
+@click.option("--tasks", default="", help="Names of tasks, separated by commas.")
+@click.option("--holdout", is_flag=True, help="For a run or --recipe: score the holdout samples.")
 @click.option(
-    "--holdout", is_flag=True, help="Of a run or a recipe: the holdout samples of its own tasks."
-)
-@click.option(
-    "--retention", is_flag=True, help="Of a run: the tasks of the paper's retention table."
+    "--retention", is_flag=True, help="For a run: score the tasks of the paper's retention table."
 )
 @click.option(
     "--elites",
     type=click.IntRange(min=1),
-    help="Of a run: so many of the best elites per task.  [default: 1]",
+    help="For a run: how many of the best elites per task to score.  [default: 1]",
 )
-@click.option("--samples", help='Which documents of every task, such as "0-19".  [default: all]')
+@click.option("--samples", help='Documents of every task to score, such as "0-19".  [default: all]')
 @click.option("--metadata", default="{}", help="Options of the tasks, as a JSON mapping.")
-@click.option("--include-path", type=click.Path(exists=True, file_okay=False), help="More tasks.")
-@click.option("--apply-chat-template", is_flag=True, help="For lm-eval's own tasks.")
+@click.option(
+    "--include-path",
+    type=click.Path(exists=True, file_okay=False),
+    help="Folder with your own tasks.",
+)
+@click.option(
+    "--apply-chat-template", is_flag=True, help="Render prompts with the model's chat template."
+)
 @click.option(
     "--fewshot-as-multiturn",
     type=bool,
     is_flag=False,
     flag_value="true",
     metavar="[BOOLEAN]",
-    help="Few-shot examples are turns of a chat.  [default: with a chat template]",
+    help="Render few-shot examples as turns of a chat.  [default: with a chat template]",
 )
-@click.option("--num-fewshot", type=click.IntRange(min=0), help="[default: each task's own]")
 @click.option(
-    "--gen-kwargs", help='Changes of each task\'s own, such as "temperature=0.7,top_p=0.9".'
+    "--num-fewshot",
+    type=click.IntRange(min=0),
+    help="Number of few-shot examples.  [default: each task's own]",
 )
-@click.option("--system-instruction", help="Text of the system's turn.")
+@click.option(
+    "--gen-kwargs", help='Generation settings to change, such as "temperature=0.7,top_p=0.9".'
+)
+@click.option("--system-instruction", help="System prompt.")
 @click.option(
     "--recipe",
     type=click.Path(path_type=Path),
-    help="Of a model: the tasks of this recipe of a run, with all their settings.",
+    help="For a model: score the tasks of this run recipe, with all their settings.",
 )
-@click.option("--confirm-run-unsafe-code", is_flag=True, help="Let tasks run what models write.")
-@click.option("--engine", help="More keys of a recipe's section engine, as a JSON mapping.")
-@click.option("--device", help="[default: auto, or the run's]")
-@click.option("--dtype", help="[default: auto; a run has its own]")
-@click.option("--batch-size", help="[default: auto, or the run's]")
-@click.option("--out", type=click.Path(path_type=Path), help="All results and samples, as JSON.")
+@click.option(
+    "--confirm-run-unsafe-code", is_flag=True, help="Allow tasks to run code that models write."
+)
+@click.option(
+    "--engine", help="Further engine settings, as a JSON mapping of a recipe's `engine` keys."
+)
+@click.option("--device", help="Device.  [default: auto, or the run's]")
+@click.option("--dtype", help="Dtype of the weights.  [default: auto; a run has its own]")
+@click.option("--batch-size", help="Samples per batch.  [default: auto, or the run's]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write all results and samples to this file, as JSON.",
+)
 @trust_option
 def evaluate(model: str, trust: str | None, **options: Any) -> None:
     """Score a model, or the models of a run, on lm-eval's tasks and ours.
@@ -204,9 +220,7 @@ def _evaluate_run(folder: Path, given: _Given, about: TaskOptions) -> None:
     _refuse(of_model, "a model alone")
     tasks = tuple(dict.fromkeys([*(PAPER if given.retention else ()), *given.names]))
     if not given.holdout and not tasks:
-        raise RecipeError(
-            [f"{folder}: say what to evaluate: --holdout, --retention or --tasks (several at will)"]
-        )
+        raise RecipeError([f"{folder}: name what to evaluate: --holdout, --retention or --tasks"])
     console = SafeConsole()
     if not console.is_terminal:
         console = SafeConsole(width=_WIDTH)

@@ -19,7 +19,7 @@ from mergekit_cycleqd.cli.output import SafeConsole
     help="Device to compute on.  [default: the device of the recipe's engine]",
 )
 @click.option(
-    "--prune", is_flag=True, help="Remove from the cache all that this recipe does not need."
+    "--prune", is_flag=True, help="Remove everything from the cache that this recipe does not need."
 )
 def factorize(recipe: Path, device: str | None, prune: bool) -> None:
     """Compute the singular directions of RECIPE's experts ahead of a run.

@@ -18,7 +18,7 @@ from mergekit_cycleqd.cli.output import say
     help="The run folder.  [default: runs/<name of the repo>]",
 )
 @click.option(
-    "--path", "paths", multiple=True, help="NAME=PATH of a local path that its tasks read."
+    "--path", "paths", multiple=True, help="NAME=PATH: a local path that the run's tasks read."
 )
 def pull_run(repo: str, out: Path | None, paths: tuple[str, ...]) -> None:
     """Make a run folder from REPO, so that the published run can be continued here.

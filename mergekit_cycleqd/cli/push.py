@@ -32,7 +32,7 @@ from mergekit_cycleqd.recipe.publish import WHATS, Publish
 @click.option(
     "--license",
     "licence",
-    help="Id of the models' licence.  [default: the strictest of base and experts]",
+    help='Licence, such as "apache-2.0".  [default: the strictest of base and experts]',
 )
 @click.option(
     "--dataset", "datasets", multiple=True, help="TASK=ORG/NAME: the dataset of a task on the Hub."

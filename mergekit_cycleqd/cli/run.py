@@ -30,7 +30,7 @@ from mergekit_cycleqd.trackers.open import check as check_tracker
     type=click.Choice([*TRACKERS, NONE]),
     default=NONE,
     show_default=True,
-    help="Log the run there besides.",
+    help="Also log the run to this tracker.",
 )
 @trust_option
 def run(recipe: Path, out: Path | None, tracker: str, trust: str | None) -> None:

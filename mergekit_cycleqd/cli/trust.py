@@ -11,7 +11,7 @@ from mergekit_cycleqd.errors import RecipeError
 trust_option = click.option(
     "--trust",
     metavar="DIGEST",
-    help="Of a pulled run: let the code that was listed with this digest run.",
+    help="For a pulled run: allow the code that was listed with this digest.",
 )
 
 
