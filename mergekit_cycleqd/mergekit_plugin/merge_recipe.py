@@ -17,6 +17,7 @@ from mergekit.options import MergeOptions
 
 import mergekit_cycleqd.mergekit_plugin.method  # noqa: F401  (registers the method)
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.hub_cache import cached_snapshot, is_given
 from mergekit_cycleqd.checkpoints.layout.lay_out import lay_out_if_known
 from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
@@ -167,10 +168,15 @@ def _safetensors_folder(model: ModelReference | None) -> str:
 def pinned_folder(reference: str) -> str:
     """Download a Hub id with a revision, and give its folder. Other references stay as they are.
 
-    mergekit 0.1.5 would read the configuration of the revision, but the newest weights.
+    mergekit 0.1.5 would read the configuration of the revision, but the newest weights. It also
+    asks the Hub for each model. One that the Hub does not give comes from the cache, if it can.
 
     Raises:
         ModelError: If the model cannot be downloaded.
     """
-    pinned = "@" in reference and is_hub_id(reference)
-    return str(Checkpoint.open(reference).folder) if pinned else reference
+    if not is_hub_id(reference):
+        return reference
+    if "@" in reference:
+        return str(Checkpoint.open(reference).folder)
+    folder = None if is_given(reference) else cached_snapshot(reference)
+    return reference if folder is None else str(folder)
