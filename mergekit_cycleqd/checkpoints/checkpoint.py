@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from mergekit_cycleqd.checkpoints.hub_cache import cached_snapshot
 from mergekit_cycleqd.checkpoints.other_weights import (
     adapter_alone,
     instead_of_safetensors,
@@ -54,6 +55,9 @@ class Checkpoint:
     def open(cls, reference: str) -> Checkpoint:
         """Open a folder, or download a Hub model (``org/name`` or ``org/name@revision``).
 
+        Where the Hub does not give it, as without the network or without a token for a gated model,
+        the one in the cache of this machine is taken.
+
         Raises:
             ModelError: If there is no such folder, and the Hub does not give such a model.
         """
@@ -70,6 +74,8 @@ class Checkpoint:
         try:
             path = snapshot_download(repo, revision=revision or None, allow_patterns=MODEL_FILES)
         except Exception as error:
+            if (cached := cached_snapshot(reference)) is not None:
+                return cls(reference, cached)
             raise ModelError(
                 f"no folder {reference!r} here, and the Hub does not give it "
                 f"({type(error).__name__}: {first_line(error, 160)})"

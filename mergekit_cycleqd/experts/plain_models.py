@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub import hf_hub_download
 
-from mergekit_cycleqd.checkpoints.checkpoint import MODEL_FILES, Checkpoint, read_config
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, read_config
+from mergekit_cycleqd.checkpoints.hub_cache import cached_snapshot
 from mergekit_cycleqd.checkpoints.quantized import quantization_settings, quantized_fault
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, references
 from mergekit_cycleqd.errors import ModelError
@@ -87,19 +88,8 @@ def _folder_of_weights(model: str) -> Path | None:
     if not is_hub_id(model):
         return Path(model)
     repo, _, revision = model.partition("@")
-    try:
-        folder = Path(
-            snapshot_download(
-                repo,
-                revision=revision or None,
-                allow_patterns=MODEL_FILES,
-                local_files_only=True,
-            )
-        )
-        _ = Checkpoint(model, folder).headers
+    if (folder := cached_snapshot(model)) is not None:
         return folder
-    except (ModelError, OSError, ValueError):
-        pass
     try:
         file = Path(hf_hub_download(repo, "config.json", revision=revision or None))
         told = any(quantization_settings(read_config(model, file)))

@@ -17,6 +17,7 @@ from mergekit.options import MergeOptions
 
 import mergekit_cycleqd.mergekit_plugin.method  # noqa: F401  (registers the method)
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.hub_cache import cached_snapshot, is_given
 from mergekit_cycleqd.checkpoints.layout.lay_out import lay_out_if_known
 from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
@@ -168,16 +169,21 @@ def as_merged(reference: str) -> str:
     """Name a model so that mergekit 0.1.5 reads what is meant, and does not ask the Hub about it.
 
     mergekit would read the configuration of a revision, but the newest weights. For the model's
-    card it would ask the Hub whether it has a model with the name of a folder here.
+    card it would ask the Hub whether it has a model with the name of a folder here. It also asks the
+    Hub for each model.
 
     Returns:
-        The folder of a Hub id with a revision, which is downloaded; ``./name`` for a folder here;
-        any other reference as it is.
+        ``./name`` for a folder here; the folder of a Hub id with a revision, which is downloaded, or
+        of one in the cache that the Hub does not give; any other reference as it is.
 
     Raises:
         ModelError: If the model cannot be downloaded.
     """
     if has_form_of_hub_id(reference) and os.path.isdir(reference):
         return os.path.join(os.curdir, reference)
-    pinned = "@" in reference and is_hub_id(reference)
-    return str(Checkpoint.open(reference).folder) if pinned else reference
+    if not is_hub_id(reference):
+        return reference
+    if "@" in reference:
+        return str(Checkpoint.open(reference).folder)
+    folder = None if is_given(reference) else cached_snapshot(reference)
+    return reference if folder is None else str(folder)

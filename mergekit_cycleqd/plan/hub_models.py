@@ -17,6 +17,7 @@ from mergekit_cycleqd.checkpoints.checkpoint import (
     TensorHeader,
     read_config,
 )
+from mergekit_cycleqd.checkpoints.hub_cache import cached_snapshot
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
 from mergekit_cycleqd.checkpoints.other_weights import (
     ADAPTER_CONFIG,
@@ -216,14 +217,10 @@ def cached_model(reference: str) -> Checkpoint | None:
 
 
 def _cached_folder(part: str) -> Path:
-    if not is_hub_id(part):
-        return Path(part)
-    repo, _, revision = part.partition("@")
-    return Path(
-        snapshot_download(
-            repo, revision=revision or None, allow_patterns=MODEL_FILES, local_files_only=True
-        )
-    )
+    folder = cached_snapshot(part) if is_hub_id(part) else Path(part)
+    if folder is None:
+        raise ModelError(f"{part}: is not in the cache of this machine")
+    return folder
 
 
 def _not_found(error: BaseException, name: str) -> str:

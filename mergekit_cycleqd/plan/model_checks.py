@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from huggingface_hub.errors import OfflineModeIsEnabled
-
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
 from mergekit_cycleqd.checkpoints.recipe_models import (
@@ -20,7 +18,7 @@ from mergekit_cycleqd.checkpoints.recipe_models import (
 )
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.references import is_hub_id, is_remote, parts
-from mergekit_cycleqd.hub.errors import is_passing, one_line
+from mergekit_cycleqd.hub.errors import one_line
 from mergekit_cycleqd.plan.findings import Finding, checked
 from mergekit_cycleqd.plan.hub_models import (
     HubRepo,
@@ -110,10 +108,7 @@ def _look_at_remote(
             models.described[key] = found
     except ModelError as error:
         cause = error.__cause__
-        unasked = cause is not None and (
-            is_passing(cause) or isinstance(cause, OfflineModeIsEnabled)
-        )
-        cached = cached_model(reference) if unasked else None
+        cached = None if cause is None else cached_model(reference)
         if cause is None or cached is None:
             add_fault(faults, key, error)
             return

@@ -10,8 +10,9 @@ import pytest
 
 from mergekit_cycleqd.sandbox.base import Backend
 from mergekit_cycleqd.sandbox.open import open_backend
+from mergekit_cycleqd.tasks.mbpp.judging import run_program
 from mergekit_cycleqd.tasks.mbpp.problems import CodingProblem
-from mergekit_cycleqd.tasks.mbpp.task import CodingTask, run_program
+from mergekit_cycleqd.tasks.mbpp.task import CodingTask
 
 pytest_plugins = ("tests.support.boxes", "tests.support.box_fixtures")
 
@@ -72,11 +73,176 @@ CHEATS = {
     "changes the runner": WRONG
     + "import __main__\nfor name in ('run', 'run_shut_in', 'read_secret', 'main'):\n"
     "    setattr(__main__, name, lambda *a: b'')",
+    "blanks the tests that its callers hold": WRONG
+    + "import sys\nframe = sys._getframe()\nwhile frame:\n"
+    "    for held in [frame.f_locals, *frame.f_locals.values()]:\n"
+    "        if isinstance(held, dict) and held is not globals():\n"
+    "            for name in list(held):\n"
+    "                if isinstance(held[name], type(frame.f_code)):\n"
+    "                    held[name] = compile('', '', 'exec')\n"
+    "    frame = frame.f_back\n",
+    "blanks all programs that there are": WRONG
+    + "import gc, types\nfor held in gc.get_objects():\n    if isinstance(held, dict):\n"
+    "        for name in list(held):\n"
+    "            if isinstance(held[name], types.CodeType):\n"
+    "                held[name] = compile('', '', 'exec')\n",
+    "equals everything": "class All:\n    def __eq__(self, other):\n        return True\n"
+    "def add(a, b):\n    return All()",
+    "is a number that equals everything": "class All(int):\n    __hash__ = int.__hash__\n"
+    "    def __eq__(self, other):\n        return True\ndef add(a, b):\n    return All()",
+    "writes to the line": WRONG + "import json, os, struct\n"
+    "said = json.dumps({'reply': {}}).encode()\n"
+    "for stream in range(3, 9):\n    for _ in range(9):\n        try:\n"
+    "            os.write(stream, struct.pack('>I', len(said)) + said)\n"
+    "        except OSError:\n            pass\n",
+    "answers for its module": WRONG + "import sys\n"
+    "for name in list(sys.modules):\n    if name.startswith('inside'):\n"
+    "        module = sys.modules[name]\n"
+    "        for each in list(vars(module)):\n            setattr(module, each, lambda *a: 3)\n",
     "raises what cannot be shown": "class E(Exception):\n    def __str__(self):\n"
     "        raise SystemExit(0)\nraise E",
     "opens a text that it does not close": WRONG + "'''",
     "opens a block that does not end": WRONG + "if False:",
     "takes the tests for its own": WRONG + "def run(parts):\n    return b''\nmain = run",
+}
+
+TESTED = {  # what else tests may hold: program, setup, tests, and the reference solution
+    "a builtin's name": (RIGHT.replace("add", "sum"), "", ("assert sum(10, 15) == 25",), ""),
+    "a builtin's name among others": (
+        RIGHT.replace("add", "sum") + "def f(x):\n    return x",
+        "",
+        ("assert f(sum(1, 2)) == 3",),
+        "def sum(a, b):\n    return a + b",
+    ),
+    "objects of the program": (
+        "class Node:\n    def __init__(self, data):\n        self.data, self.left = data, None\n"
+        "def depth(node):\n    return 0 if node is None else 1 + depth(node.left)",
+        "root = Node(1)\nroot.left = Node(2)",
+        (
+            "assert depth(root) == 2",
+            "assert root.left.data == 2",
+            "root.left.left = Node(3)",
+            "assert depth(root) == 3",
+        ),
+        "",
+    ),
+    "objects that are compared": (
+        "import dataclasses\n@dataclasses.dataclass\nclass Point:\n    x: int\n"
+        "def f(x):\n    return Point(x)",
+        "",
+        ("assert f(1) == Point(1) != Point(2)", "assert isinstance(f(1), Point)"),
+        "",
+    ),
+    "changes in place": (
+        "def f(items):\n    items.sort()\n    return items",
+        "items = [3, 1, 2]",
+        (
+            "assert f(items) is items",
+            "assert items == [1, 2, 3]",
+            "x = [[2, 1]]\nassert f(x[0]) is x[0]",
+        ),
+        "",
+    ),
+    "imports and helpers of the setup": (
+        "def f(x):\n    return math.sqrt(x)",
+        "import math\ndef close(a, b):\n    return math.isclose(a, b, rel_tol=0.01)",
+        ("assert close(f(2), 1.414)", "assert not close(f(2), 1.5)"),
+        "",
+    ),
+    "an import of the program": (
+        "import math\ndef f(x):\n    return math.sqrt(x)",
+        "",
+        ("assert math.isclose(f(2), 1.4142, rel_tol=0.001)",),
+        "",
+    ),
+    "functions as arguments": (
+        "def f(g, items):\n    return [g(x) for x in items]\ndef h(x):\n    return -x",
+        "",
+        (
+            "assert f(lambda x: x * 2, [1, 2]) == [2, 4]",
+            "assert f(str, [1]) == ['1']",
+            "assert f(h, [1]) == [-1]",
+            "assert sorted([1, 3, 2], key=h) == [3, 2, 1]",
+        ),
+        "",
+    ),
+    "iterators": (
+        "def f():\n    i = 0\n    while True:\n        yield i\n        i += 1\n"
+        "def g(a, b):\n    return zip(a, b)",
+        "",
+        (
+            "import itertools\nassert list(itertools.islice(f(), 3)) == [0, 1, 2]",
+            "assert dict(g([1], [2])) == {1: 2}",
+            "assert next(f()) == 0",
+        ),
+        "",
+    ),
+    "errors that are expected": (
+        "def f(x):\n    raise ValueError('negative')",
+        "",
+        (
+            "try:\n    f(1)\nexcept ValueError as e:\n    assert str(e) == 'negative'\n"
+            "else:\n    assert False",
+        ),
+        "",
+    ),
+    "data of many kinds": (
+        "from collections import *\nfrom fractions import Fraction\nfrom decimal import Decimal\n"
+        "import datetime\nPair = namedtuple('Pair', 'a b')\n"
+        "found = dict(counter=Counter('aab'), pair=Pair(1, 2), big=-10**400, nan=float('nan'),\n"
+        "  rest=[b'a', {1}, frozenset([1]), 1j, range(3), deque([1], 2), OrderedDict(a=1),\n"
+        "  Fraction(1, 3), Decimal('1.5'), datetime.date(2020, 1, 2), bytearray(b'x'), True])\n"
+        "def f(name):\n    return found[name]",
+        "",
+        (
+            "assert f('counter').most_common(1) == [('a', 2)]",
+            "assert f('big') == -10**400",
+            "assert f('pair') == (1, 2) and f('pair').a == 1",
+            "assert f('nan') != f('nan')",
+            "from collections import deque\nfrom fractions import Fraction\n"
+            "from decimal import Decimal\nimport datetime\n"
+            "assert f('rest') == [b'a', {1}, frozenset([1]), 1j, range(3), deque([1]), {'a': 1},\n"
+            "  Fraction(1, 3), Decimal('1.5'), datetime.date(2020, 1, 2), bytearray(b'x'), True]",
+        ),
+        "",
+    ),
+    "copies of the process": (
+        "import os\nos.fork()\ndef f(x):\n    os.fork()\n    return x",
+        "",
+        ("assert f(1) == 1", "assert f(2) == 2"),
+        "",
+    ),
+}
+
+LIES = {  # programs of no worth, with tests that a lie about comparisons would pass
+    "a builtin of its own": (
+        "def abs(x):\n    return 0\ndef f(x):\n    return 7.0",
+        "",
+        "assert abs(f(1) - 3) < 0.1",
+    ),
+    "a set of its own": (
+        "class All:\n    def __eq__(self, other):\n        return True\n"
+        "def set(x):\n    return All()\ndef f(x):\n    return x",
+        "",
+        "assert set(f([1])) == {2}",
+    ),
+    "a module of its own": (
+        "class math:\n    isclose = lambda *a, **k: True\ndef f(x):\n    return 7.0",
+        "import math",
+        "assert math.isclose(f(1), 3.0)",
+    ),
+    "less and none": (
+        "class All:\n    __sub__ = __abs__ = lambda self, *a: self\n"
+        "    __lt__ = __contains__ = lambda self, other: True\ndef f(x):\n    return All()",
+        "",
+        "assert abs(f(1) - 3) < 0.1",
+    ),
+    "holding all": (
+        "class All(list):\n    __contains__ = lambda self, other: True\n"
+        "def f(x):\n    return All()",
+        "",
+        "assert 3 in f(1)",
+    ),
 }
 
 FAILURES = {
@@ -152,6 +318,20 @@ def test_a_right_program_passes_whatever_else_it_does(backend: Backend, name: st
 @pytest.mark.parametrize("name", CHEATS)
 def test_a_program_that_cheats_fails(backend: Backend, name: str) -> None:
     assert run_program(backend, ADD, CHEATS[name]) is not None
+
+
+@pytest.mark.parametrize("name", TESTED)
+def test_tests_may_hold_what_python_has(backend: Backend, name: str) -> None:
+    program, setup, tests, reference = TESTED[name]
+    problem = CodingProblem(2, "Do.", reference, setup, tests)
+    assert run_program(backend, problem, program) is None
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_program_that_lies_about_comparisons_fails(backend: Backend, name: str) -> None:
+    program, setup, test = LIES[name]
+    problem = CodingProblem(2, "Do.", "def f(x):\n    return 3", setup, (test,))
+    assert "test 0: " in str(run_program(backend, problem, program))
 
 
 @pytest.mark.parametrize("name", FAILURES)

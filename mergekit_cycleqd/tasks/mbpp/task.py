@@ -1,16 +1,14 @@
 """MBPP as an lm-eval task: a model writes a program, and its tests run in a box.
 
 An episode has one turn. A program passes if all its tests pass. A wrong answer, a syntax error, an
-endless loop and an early exit all count as failures. `runner.py` says what a program cannot fake.
+endless loop and an early exit all count as failures. The tests run in a process of their own, which
+the program cannot reach: see `inside/judge.py`.
 """
 
 from __future__ import annotations
 
-import json
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -21,6 +19,7 @@ from mergekit_cycleqd.tasks.box_task import BoxOptions, BoxTask
 from mergekit_cycleqd.tasks.episode import Episode, EpisodeOutcome, Prompt
 from mergekit_cycleqd.tasks.episode_task import Aggregation
 from mergekit_cycleqd.tasks.mbpp.fences import python_block
+from mergekit_cycleqd.tasks.mbpp.judging import run_program
 from mergekit_cycleqd.tasks.mbpp.problems import (
     DATASET,
     CodingProblem,
@@ -178,37 +177,3 @@ def find_program(reply: str, style: Style) -> str:
         return reply.partition(_FENCE)[0]
     block = python_block(reply)
     return reply if block is None else block
-
-
-def run_program(backend: Backend, problem: CodingProblem, program: str) -> str | None:
-    """Run a program with a problem's tests, in a box of its own.
-
-    Args:
-        backend: Opens the box.
-        problem: The problem.
-        program: Python code.
-
-    Returns:
-        What went wrong; None if all tests passed.
-
-    Raises:
-        SandboxError: If no box could be opened, or the box broke.
-    """
-    secret = secrets.token_hex(16)
-    parts = [
-        ("program", program),
-        ("setup", problem.setup),
-        *((f"test {i}", test) for i, test in enumerate(problem.tests)),
-    ]
-    with backend.open() as box:
-        result = box.run(["python3", "-I", "-c", _runner()], stdin=secret + json.dumps(parts))
-    if secret in result.output:
-        return None
-    if result.timed_out:
-        return f"it did not end within {backend.limits.seconds:g} seconds"
-    return result.output.strip()[:1000] or f"the process ended with {result.returncode}"
-
-
-@cache
-def _runner() -> str:
-    return Path(__file__).with_name("runner.py").read_text(encoding="utf-8")
