@@ -169,12 +169,12 @@ def as_merged(reference: str) -> str:
     """Name a model so that mergekit 0.1.5 reads what is meant, and does not ask the Hub about it.
 
     mergekit would read the configuration of a revision, but the newest weights. For the model's
-    card it would ask the Hub whether it has a model with the name of a folder here. It also asks the
-    Hub for each model.
+    card it would ask the Hub whether it has a model with the name of a folder here. It also asks
+    the Hub for each model.
 
     Returns:
-        ``./name`` for a folder here; the folder of a Hub id with a revision, which is downloaded, or
-        of one in the cache that the Hub does not give; any other reference as it is.
+        ``./name`` for a folder here. For a Hub id with a revision, its folder. The same for one in
+        the cache that the Hub does not give. Any other reference as it is.
 
     Raises:
         ModelError: If the model cannot be downloaded.
