@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
 
@@ -17,85 +16,16 @@ from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
 from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader
 from mergekit_cycleqd.engines.fingerprint import row_sums
 from mergekit_cycleqd.engines.placement import TensorStore, prefetch, room_beside_batches
+from mergekit_cycleqd.engines.resident_slot import Slot, map_expert_tensor
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
+from mergekit_cycleqd.genome.task_vectors import PLAIN
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
-from mergekit_cycleqd.merging.directions import as_matrix
-from mergekit_cycleqd.merging.kernel import LeadingDirections
 from mergekit_cycleqd.merging.lineage_replay import Replays
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.model_tensor import TensorNumbers, merge_tensor
-from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
-from mergekit_cycleqd.merging.task_vectors import transform_experts
 
 _CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class _Slot:
-    """One merged tensor: those of base and experts, on the device if they fit.
-
-    Attributes:
-        name: The tensor's name in `MergeLayout`, which keys the draws.
-        dtype: Dtype of the model's tensor.
-        device: Device of the merge.
-        base: The base's tensor.
-        experts: Each expert's tensor, its task vector as a `LowRank`, or None if it equals the
-            base's.
-        directions: Leading singular directions by the expert's index, made at the first mutation.
-    """
-
-    name: str
-    dtype: torch.dtype
-    device: torch.device
-    base: Tensor
-    experts: tuple[Tensor | LowRank | None, ...]
-    directions: dict[int, LeadingDirections] = field(default_factory=dict)
-
-    def transformed(
-        self, task_vectors: TaskVectors, cache: DirectionCache, home: TensorStore
-    ) -> _Slot:
-        """Replace the experts' task vectors by those of a kind."""
-        dtype, device = self.kept_dtype(), self.device
-        here = [
-            expert_tensor if expert_tensor is None else expert_tensor.to(device)
-            for expert_tensor in self.experts
-        ]
-        found = transform_experts(task_vectors, self.base.to(device), here, cache.directions)
-        narrow = (
-            expert_tensor.kept_in(dtype) if isinstance(expert_tensor, LowRank) else expert_tensor
-            for expert_tensor in found
-        )
-        keep = partial(home.keep, device=device)
-        return replace(
-            self,
-            experts=tuple(_map_expert_tensor(expert_tensor, keep) for expert_tensor in narrow),
-            directions={},
-        )
-
-    def on_device(self, numbers: TensorNumbers) -> _Slot:
-        """Copy what a genome needs to the device; the stream may still be copying."""
-
-        def copy(tensor: Tensor) -> Tensor:
-            return tensor.to(self.device, non_blocking=self.device.type == "cuda")
-
-        wanted = numbers.experts
-        experts = tuple(
-            _map_expert_tensor(expert_tensor, copy) if k in wanted else None
-            for k, expert_tensor in enumerate(self.experts)
-        )
-        directions = {
-            k: leading.map_tensors(copy)
-            for k, leading in self.directions.items()
-            if numbers.terms[k]
-        }
-        return replace(self, base=copy(self.base), experts=experts, directions=directions)
-
-    def kept_dtype(self) -> torch.dtype:
-        """The dtype of kept directions: bfloat16 for models of 16 bits, which cannot show more."""
-        narrow = self.dtype in (torch.bfloat16, torch.float16)
-        return torch.bfloat16 if narrow else compute_dtype(self.base.dtype)
 
 
 class ResidentModel:
@@ -109,7 +39,8 @@ class ResidentModel:
     For a matrix of m x n, n <= m, at rank R, these are R * (n + m) numbers. They are bfloat16 in a
     model of 16 bits, else float32 (float64 for repeated singular values). Task singular vectors are
     made for the first genome that needs them and kept too. With a share of R / n, these are
-    R * (n + m) numbers for each expert, in float64 for close singular values.
+    R * (n + m) numbers for each expert, in float64 for close singular values. Other kinds of task
+    vectors take as much as the experts do.
 
     All this is on the model's device while there is room, and then in main memory, from where it is
     copied for each genome (see `placement`).
@@ -160,12 +91,12 @@ class ResidentModel:
                 assert isinstance(original, Tensor)
                 found = (_unless_equal(change(name), original) for change in changes)
                 expert_tensors = tuple(
-                    _map_expert_tensor(expert_tensor, keep) for expert_tensor in found
+                    map_expert_tensor(expert_tensor, keep) for expert_tensor in found
                 )
                 self._slots.append(
-                    _Slot(name, parameter.dtype, place, keep(original), expert_tensors)
+                    Slot(name, parameter.dtype, place, keep(original), expert_tensors)
                 )
-        self._by_kind = {PLAIN: self._slots}
+        self._by_kind = {(PLAIN, False): self._slots}
 
     @torch.no_grad()
     def load(self, genome: Genome) -> None:
@@ -200,13 +131,15 @@ class ResidentModel:
                 torch.full(slot.base.shape, number, dtype=slot.dtype, device=slot.device),
             )
 
-    def _merging(self, genome: Genome) -> Iterator[tuple[_Slot, Callable[[Tensor], None]]]:
+    def _merging(self, genome: Genome) -> Iterator[tuple[Slot, Callable[[Tensor], None]]]:
         """Give each slot with a function that writes its merged tensor."""
         family = genome.family
         vectors = family.task_vectors
-        if vectors not in self._by_kind:
-            self._by_kind[vectors] = [
-                slot.transformed(vectors, self._cache, self._home) for slot in self._slots
+        exact = bool(genome.lineage) and not (vectors == PLAIN or vectors.of_directions)
+        if (vectors, exact) not in self._by_kind:
+            self._by_kind[vectors, exact] = [
+                slot.transformed(vectors, self._cache, self._home, exact=exact)
+                for slot in self._slots
             ]
         if (leading := (family.rank, family.energy)) != self._leading:
             self._leading = leading
@@ -215,14 +148,16 @@ class ResidentModel:
         numbers = TensorNumbers.of(genome)
         replays = self._replays[family] if genome.lineage else None
 
-        def on_device(slot: _Slot) -> _Slot:
+        def on_device(slot: Slot) -> Slot:
             return slot.on_device(numbers)
 
-        def copied_to(slot: _Slot) -> torch.device | None:
+        def copied_to(slot: Slot) -> torch.device | None:
             return slot.device if self._home.full and slot.device.type == "cuda" else None
 
-        for slot, there in prefetch(self._by_kind[vectors], on_device, copied_to):
-            directions = partial(self._directions, slot, there)
+        for slot, there in prefetch(self._by_kind[vectors, exact], on_device, copied_to):
+            directions = partial(
+                slot.leading, copy=there, limits=leading, cache=self._cache, home=self._home
+            )
             yield (
                 slot,
                 partial(
@@ -247,47 +182,12 @@ class ResidentModel:
             digest.update(row_sums(tensor))
         return digest.hexdigest()
 
-    def _directions(
-        self, kept: _Slot, slot: _Slot, k: int, expert_tensor: Tensor | LowRank
-    ) -> LeadingDirections:
-        """Give the leading directions of an expert, and keep new ones for the next genome.
 
-        Args:
-            kept: The slot as it is kept.
-            slot: Its copy on the device.
-            k: Index of the expert.
-            expert_tensor: The expert's tensor in the copy.
-        """
-        if k not in slot.directions:
-            dtype = kept.kept_dtype()
-            if isinstance(expert_tensor, LowRank):
-                found = LeadingDirections.of(
-                    expert_tensor, expert_tensor.singular_directions(), *self._leading, dtype
-                )
-            else:
-                tau = as_matrix(task_vector(slot.base, expert_tensor))
-                found = LeadingDirections.of(
-                    tau, self._cache.directions(tau), *self._leading, dtype
-                )
-            slot.directions[k] = found
-            kept.directions[k] = found.map_tensors(partial(self._home.keep, device=kept.device))
-        return slot.directions[k]
-
-
-def _merge_new(slot: _Slot, merge: Callable[[Tensor], None]) -> tuple[str, Tensor]:
+def _merge_new(slot: Slot, merge: Callable[[Tensor], None]) -> tuple[str, Tensor]:
     """Merge into a new tensor, and give its name too."""
     merged = torch.empty(slot.base.shape, dtype=slot.dtype, device=slot.device)
     merge(merged)
     return slot.name, merged
-
-
-def _map_expert_tensor(
-    expert_tensor: Tensor | LowRank | None, change: Callable[[Tensor], Tensor]
-) -> Tensor | LowRank | None:
-    """Apply a function to the tensors of an expert, such as a copy to another device."""
-    if isinstance(expert_tensor, LowRank):
-        return expert_tensor.map_tensors(change)
-    return None if expert_tensor is None else change(expert_tensor)
 
 
 def _unless_equal(expert_tensor: Tensor | LowRank | None, base: Tensor) -> Tensor | LowRank | None:

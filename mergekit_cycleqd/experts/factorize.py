@@ -94,9 +94,7 @@ def factorize_experts(path: Path, device: str | None, prune: bool, console: Cons
         ModelError: If a model cannot be read.
     """
     recipe = load_recipe(path)
-    faults = (
-        [] if recipe.task_vectors.of_directions else _unused_directions(recipe.evolution.mutation)
-    )
+    faults = [] if recipe.uses_directions else _unused_directions(recipe.evolution.mutation)
     if not faults:
         recipe = with_plain_models(recipe, faults)
     checkpoints = {} if faults else open_models(references(recipe), faults)
@@ -109,7 +107,8 @@ def factorize_experts(path: Path, device: str | None, prune: bool, console: Cons
         faults.append("engine.device: needs a CUDA device, got none here; use --device cpu")
     if faults:
         raise RecipeError([f"{path}: {fault}" for fault in faults])
-    experts, family = in_task_order(recipe, checkpoints), recipe.families[-1]
+    experts = in_task_order(recipe, checkpoints)
+    *_, family = (f for f in recipe.families if _uses_plain_directions(f))
     cache = DirectionCache.default()
     spectra = [ExpertSpectrum() for _ in experts]
     reading = FamilyTensors(checkpoints[BASE], experts, recipe.engine.trust_remote_code)
@@ -128,13 +127,19 @@ def factorize_experts(path: Path, device: str | None, prune: bool, console: Cons
         console.print(f"pruned: {cache.prune(needed)} bytes freed", highlight=False)
 
 
+def _uses_plain_directions(family: Family) -> bool:
+    """Whether models of a family may need the singular directions of plain task vectors."""
+    return family.task_vectors == PLAIN or family.task_vectors.of_directions
+
+
 def _unused_directions(mutation: Mutation) -> list[str]:
-    """Say why a mutation uses no directions that can be computed ahead; empty if it does."""
+    """Say why a run uses no directions that can be computed ahead."""
     if not isinstance(mutation, SvdMutation):
         return [f"evolution.mutation: must be of kind svd to need directions, got {mutation.kind}"]
     if mutation.basis == "child":
         return ["evolution.mutation.basis: must be expert for directions made ahead, got child"]
-    return []
+    kinds = "plain or made of directions, such as tsv"
+    return [f"evolution.task_vectors: must be {kinds}, for directions made ahead"]
 
 
 def _spectra_table(
@@ -142,7 +147,7 @@ def _spectra_table(
 ) -> Table:
     limit = f"energy {family.energy}" if family.energy else f"rank {family.rank or 'all'}"
     if (vectors := family.task_vectors) != PLAIN:
-        limit = f"{vectors.kind} {vectors.share:.3g}"
+        limit = f"{vectors.kind} {vectors.number:.3g}"
     table = Table(title="share of each expert's energy in its leading directions")
     table.add_column("expert", overflow="fold")
     columns = ("matrices", *map(str, RANKS), f"recipe: {limit}", "directions", "bytes in cache")

@@ -67,7 +67,7 @@ def write_model_recipe(
     if stock and vectors != PLAIN:
         raise GenomeError(
             f"stock task_arithmetic cannot hold {KINDS[vectors.kind].short}, {vectors.kind} "
-            f"{vectors.share}: leave out stock=True to get a cycleqd recipe"
+            f"{vectors.number}: leave out stock=True to get a cycleqd recipe"
         )
     models: list[dict[str, Any]] = []
     for k, (model, weight) in enumerate(zip(family.experts, weights, strict=True)):

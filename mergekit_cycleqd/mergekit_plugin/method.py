@@ -25,7 +25,7 @@ from mergekit_cycleqd.errors import GenomeError, ModelError
 from mergekit_cycleqd.genome.family import check_directions
 from mergekit_cycleqd.genome.lineage import parse_lineage
 from mergekit_cycleqd.genome.mergekit_config import METHOD
-from mergekit_cycleqd.genome.task_vectors import KINDS, TaskVectors
+from mergekit_cycleqd.genome.task_vectors import KINDS, PLAIN, TaskVectors
 from mergekit_cycleqd.genome.terms import parse_terms
 from mergekit_cycleqd.mergekit_plugin.thin_adapter import thin_adapter
 from mergekit_cycleqd.mergekit_plugin.tied_name import draw_name
@@ -101,9 +101,10 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
         experts: list[Tensor | LowRank | None] = []
         for entry, terms in zip(group.non_base, numbers.terms, strict=True):
             tensor = _changing(entry, base, name)
+            thin = kind != PLAIN and not kind.of_directions
             decomposed = bool(terms or numbers.lineage or kind.of_directions)
-            if tensor is not None and decomposed and base.ndim > 1:
-                experts.append(thin_adapter(entry.id, name, tensor) or tensor)
+            if tensor is not None and (thin or decomposed) and base.ndim > 1:
+                experts.append(thin_adapter(entry.id, name, tensor, always=thin) or tensor)
             else:
                 experts.append(tensor)
         merged = torch.empty_like(base, memory_format=torch.contiguous_format)

@@ -20,13 +20,16 @@ from mergekit_cycleqd.merging.low_rank import LowRank
 _GAP = 1e-5  # relative: there, rounding of the sum changes a mutated tensor by about 4e-6
 
 
-def thin_adapter(model: object, name: str, adapted: Tensor) -> LowRank | None:
+def thin_adapter(
+    model: object, name: str, adapted: Tensor, *, always: bool = False
+) -> LowRank | None:
     """Give the factors of an adapted tensor if two of its singular values are close.
 
     Args:
         model: mergekit's reference of the expert.
         name: The tensor's name.
         adapted: The tensor of base and adapter together.
+        always: Whether to give the factors whatever the singular values are.
 
     Returns:
         The task vector on the tensor's device; None for all other tensors.
@@ -40,7 +43,9 @@ def thin_adapter(model: object, name: str, adapted: Tensor) -> LowRank | None:
     if not isinstance(found, LowRank) or found.shape != adapted.shape:
         return None
     found = found.to(adapted.device)
-    return found if smallest_gap(found.singular_directions().values) < _GAP else None
+    if always or smallest_gap(found.singular_directions().values) < _GAP:
+        return found
+    return None
 
 
 @lru_cache(maxsize=16)

@@ -14,10 +14,11 @@ from torch import Tensor
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.merging import random_draws
 from mergekit_cycleqd.merging.clusters import Starts
+from mergekit_cycleqd.merging.dense_task_vector import DenseTaskVector
 from mergekit_cycleqd.merging.direction_cache import known_directions
 from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix
 from mergekit_cycleqd.merging.low_rank import LowRank
-from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
+from mergekit_cycleqd.merging.task_vector import ExpertTensor, compute_dtype, task_vector
 
 _CPU_BLOCK = 2**20  # elements: a block stays in the processor's cache
 _DEVICE_BLOCK = 2**26
@@ -102,13 +103,13 @@ class Share:
     Attributes:
         weight: Coefficient of the task vector.
         terms: The expert's mutation terms.
-        expert: The expert's tensor, or its task vector as a `LowRank`.
+        expert: The expert's tensor, or its task vector.
         directions: Gives the leading singular directions; called only for matrices with terms.
     """
 
     weight: float
     terms: Sequence[Term]
-    expert: Tensor | LowRank
+    expert: ExpertTensor
     directions: Callable[[], LeadingDirections]
 
     def as_products(self, name: str, dtype: torch.dtype) -> tuple[float, list[Product]]:
@@ -123,7 +124,7 @@ class Share:
             dtype: Dtype of the arithmetic.
 
         Returns:
-            Coefficient of a dense expert's task vector (0 for a `LowRank`), and products to add.
+            Coefficient of a dense task vector (0 for a `LowRank`), and products to add.
         """
         coefficient, products = self.weight, []
         if self.terms and self.expert.ndim > 1:
@@ -177,9 +178,14 @@ def merge_into(
     dense = [
         (coefficient, _rows(expert))
         for expert, coefficient, _ in added_by_shares
-        if not isinstance(expert, LowRank)
+        if isinstance(expert, Tensor)
     ]
     base_coefficient = 1.0 - math.fsum(coefficient for coefficient, _ in dense)
+    dense += [
+        (coefficient, _rows(expert.tau.to(dtype)))
+        for expert, coefficient, _ in added_by_shares
+        if isinstance(expert, DenseTaskVector)
+    ]
     sums = _join_products([product for _, _, products in added_by_shares for product in products])
     added = [] if lineage is None else [_rows(lineage)]
     if noise:
@@ -203,26 +209,35 @@ def merge_into(
 
 
 def directions_of(
-    base: Tensor, expert_tensor: Tensor | LowRank, rank: int, energy: float
+    base: Tensor,
+    expert_tensor: ExpertTensor,
+    rank: int,
+    energy: float,
+    dtype: torch.dtype | None = None,
+    singular_directions: Callable[[Tensor], SingularDirections] = known_directions,
 ) -> LeadingDirections:
-    """Compute the leading directions of an expert for one use, without storing them.
+    """Compute the leading directions of an expert.
 
     Args:
         base: As in `task_vector`.
         expert_tensor: As in `task_vector`.
         rank: As in `SingularDirections.leading`.
         energy: As in `SingularDirections.leading`.
+        dtype: As in `LeadingDirections.of`; None for the dtype of the arithmetic.
+        singular_directions: Gives the singular directions of a dense task vector. By default, those
+            that are computed are not stored.
     """
+    dtype = dtype or compute_dtype(base.dtype)
     if isinstance(expert_tensor, LowRank):
         return LeadingDirections.of(
-            expert_tensor,
-            expert_tensor.singular_directions(),
-            rank,
-            energy,
-            compute_dtype(base.dtype),
+            expert_tensor, expert_tensor.singular_directions(), rank, energy, dtype
         )
-    tau = task_vector(base, expert_tensor)
-    return LeadingDirections.of(tau, known_directions(as_matrix(tau)), rank, energy, tau.dtype)
+    tau = as_matrix(task_vector(base, expert_tensor))
+    if isinstance(expert_tensor, DenseTaskVector):  # rounding may part repeated values
+        exact = as_matrix(expert_tensor.tau)
+        found = singular_directions(exact)
+        return LeadingDirections.of(exact if found.close else tau, found, rank, energy, dtype)
+    return LeadingDirections.of(tau, singular_directions(tau), rank, energy, dtype)
 
 
 def _join_products(products: Sequence[Product]) -> list[tuple[list[Tensor], Tensor]]:

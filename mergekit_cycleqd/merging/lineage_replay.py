@@ -12,8 +12,7 @@ from torch import Tensor
 from mergekit_cycleqd.genome.lineage import Mutation, Parts, in_order
 from mergekit_cycleqd.merging import random_draws
 from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix, directions
-from mergekit_cycleqd.merging.low_rank import LowRank
-from mergekit_cycleqd.merging.task_vector import task_vector
+from mergekit_cycleqd.merging.task_vector import ExpertTensor, task_vector
 
 _SPLIT = 1e-4  # of `SingularDirections.gap`: storing experts in float32 splits values by no more
 
@@ -50,7 +49,7 @@ def _free() -> int:
 def replay(
     name: str,
     base: Tensor,
-    experts: Sequence[Tensor | LowRank | None],
+    experts: Sequence[ExpertTensor | None],
     parts: Parts,
     rank: int,
     energy: float,
@@ -69,8 +68,8 @@ def replay(
     Args:
         name: Name of the tensor, which keys its draws.
         base: The base's tensor, in the dtype of the arithmetic.
-        experts: Each expert's tensor, its task vector as a `LowRank`, or None for one that leaves
-            the tensor alone.
+        experts: Each expert's tensor, its task vector, or None for one that leaves the tensor
+            alone.
         parts: What to add.
         rank: As in `SingularDirections.leading`.
         energy: As in `SingularDirections.leading`.
@@ -99,7 +98,7 @@ def replay(
 class _TaskVectors:
     """The experts' task vectors of one tensor."""
 
-    def __init__(self, base: Tensor, experts: Sequence[Tensor | LowRank | None]) -> None:
+    def __init__(self, base: Tensor, experts: Sequence[ExpertTensor | None]) -> None:
         self._base = base
         self._experts = experts
         self._made: dict[tuple[int, torch.dtype], Tensor] = {}
@@ -117,12 +116,12 @@ class _TaskVectors:
     def are_split(self, weights: Sequence[float], basis: SingularDirections) -> bool:
         """Whether rounding to float32 splits repeated singular values of their sum, now or later.
 
-        A sum is rounded alike on all machines, as it was when it was stored. A product of thin
-        factors is not.
+        A sum is rounded alike on all machines, as it was when it was stored. A task vector that is
+        computed is not.
         """
-        used = zip(weights, self._experts, strict=True)
-        thin = any(weight and isinstance(expert, LowRank) for weight, expert in used)
-        return basis.close if thin else basis.repeated or basis.gap < _SPLIT
+        used = [expert for weight, expert in zip(weights, self._experts, strict=True) if weight]
+        stored = all(expert is None or isinstance(expert, Tensor) for expert in used)
+        return basis.repeated or basis.gap < _SPLIT if stored else basis.close
 
 
 class _Line:

@@ -20,7 +20,7 @@ from mergekit_cycleqd.merging.direction_cache import known_directions
 from mergekit_cycleqd.merging.kernel import LeadingDirections, Share, directions_of, merge_into
 from mergekit_cycleqd.merging.lineage_replay import Replays, replay
 from mergekit_cycleqd.merging.low_rank import LowRank
-from mergekit_cycleqd.merging.task_vector import compute_dtype
+from mergekit_cycleqd.merging.task_vector import ExpertTensor, compute_dtype
 from mergekit_cycleqd.merging.task_vectors import transform_experts
 
 
@@ -67,9 +67,9 @@ def merge_tensor(
     out: Tensor,
     name: str,
     base: Tensor,
-    experts: Sequence[Tensor | LowRank | None],
+    experts: Sequence[ExpertTensor | None],
     numbers: TensorNumbers,
-    directions: Callable[[int, Tensor | LowRank], LeadingDirections],
+    directions: Callable[[int, ExpertTensor], LeadingDirections],
     replays: Replays | None = None,
 ) -> None:
     """Compute one tensor of a genome's model from task vectors of the genome's kind.
@@ -78,8 +78,7 @@ def merge_tensor(
         out: Tensor for the result, of the shape of `base` and any floating dtype.
         name: Name of the tensor in the checkpoint, which keys all draws.
         base: The base model's tensor.
-        experts: Each expert's tensor, its task vector as a `LowRank`, or None if it equals the
-            base's.
+        experts: Each expert's tensor, its task vector, or None if it equals the base's.
         numbers: The genome's numbers.
         directions: Gives the leading directions of an expert, from its index and its tensor.
         replays: Replays that are kept for models of the same family.
@@ -114,13 +113,14 @@ def merge_tensor_once(
         out: As in `merge_tensor`.
         name: As in `merge_tensor`.
         base: As in `merge_tensor`.
-        experts: As in `merge_tensor`, but not yet transformed to the genome's kind.
+        experts: Each expert's tensor, its task vector as a `LowRank`, or None if it equals the
+            base's; not yet transformed to the genome's kind.
         numbers: As in `merge_tensor`.
         task_vectors: The genome's kind of task vectors.
     """
-    found = transform_experts(task_vectors, base, experts, known_directions)
+    found = transform_experts(task_vectors, name, base, experts, known_directions)
 
-    def directions(_: int, expert_tensor: Tensor | LowRank) -> LeadingDirections:
+    def directions(_: int, expert_tensor: ExpertTensor) -> LeadingDirections:
         return directions_of(base, expert_tensor, numbers.rank, numbers.energy)
 
     merge_tensor(out, name, base, found, numbers, directions)

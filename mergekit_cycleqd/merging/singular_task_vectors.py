@@ -24,6 +24,7 @@ _SMALLEST_LENGTH = 1e-8  # squared length of a difference: closer directions cou
 
 
 def singular_task_vectors(
+    name: str,
     base: Tensor,
     experts: Sequence[Tensor | LowRank | None],
     share: float,
@@ -32,6 +33,7 @@ def singular_task_vectors(
     """Replace the task vectors of one tensor by task singular vectors.
 
     Args:
+        name: Not needed.
         base: The base's tensor.
         experts: Each expert's tensor, its task vector as a `LowRank`, or None if it equals the
             base's.
@@ -44,6 +46,7 @@ def singular_task_vectors(
         singular values are close. A tensor of fewer than two axes becomes the base plus
         ``1 / len(experts)`` of the task vector.
     """
+    del name
     if base.ndim < 2:
         start = base.to(compute_dtype(base.dtype))
         parts = [

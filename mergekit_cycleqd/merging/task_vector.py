@@ -1,23 +1,29 @@
-"""The plain task vector: an expert minus the base, in the dtype of the arithmetic."""
+"""The task vector of an expert, in the dtype of the arithmetic, from any form of an expert."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from mergekit_cycleqd.merging.dense_task_vector import DenseTaskVector
 from mergekit_cycleqd.merging.low_rank import LowRank
 
+ExpertTensor = Tensor | LowRank | DenseTaskVector
+"""An expert's tensor, or its task vector."""
 
-def task_vector(base: Tensor, expert_tensor: Tensor | LowRank) -> Tensor:
+
+def task_vector(base: Tensor, expert_tensor: ExpertTensor) -> Tensor:
     """Compute an expert's task vector, of the base's shape, in the dtype of the arithmetic.
 
     Args:
         base: The base's tensor, of any shape and floating dtype.
-        expert_tensor: The expert's tensor, or its task vector as a `LowRank`.
+        expert_tensor: The expert's tensor, or its task vector.
     """
     exact = compute_dtype(base.dtype)
     if isinstance(expert_tensor, LowRank):
         return expert_tensor.product(exact).reshape(base.shape)
+    if isinstance(expert_tensor, DenseTaskVector):
+        return expert_tensor.tau.to(exact)
     return expert_tensor.to(exact) - base.to(exact)
 
 

@@ -11,45 +11,54 @@ from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.merging.directions import SingularDirections
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.singular_task_vectors import kept_directions, singular_task_vectors
+from mergekit_cycleqd.merging.task_vector import ExpertTensor
+from mergekit_cycleqd.merging.wudi_task_vectors import wudi_task_vectors
 
 
 class TaskVectorTransform(NamedTuple):
     """How a kind of task vectors is made.
 
     Attributes:
-        transform: Makes new expert tensors from the base's tensor, the experts' tensors, the
-            share, and a function that gives the singular directions of a task vector.
-        kept_directions: Counts the directions that are left, from the share and the smaller side
-            of a matrix.
+        transform: Makes new expert tensors from the tensor's name, the base's tensor, the experts'
+            tensors, the kind's number, and a function that gives the singular directions of a task
+            vector.
+        kept_directions: Counts the directions that are left, from the kind's number and the smaller
+            side of a matrix.
+        dense: Whether what is left of a matrix is kept as a matrix, and not by its directions.
     """
 
     transform: Callable[
         [
+            str,
             Tensor,
             Sequence[Tensor | LowRank | None],
             float,
             Callable[[Tensor], SingularDirections],
         ],
-        list[Tensor | LowRank | None],
+        Sequence[ExpertTensor | None],
     ]
     kept_directions: Callable[[float, int], int]
+    dense: bool = False
 
 
 KINDS: Mapping[str, TaskVectorTransform] = {
     "tsv": TaskVectorTransform(singular_task_vectors, kept_directions),
+    "wudi": TaskVectorTransform(wudi_task_vectors, lambda _, side: side, dense=True),
 }
 
 
 def transform_experts(
     task_vectors: TaskVectors,
+    name: str,
     base: Tensor,
     experts: Sequence[Tensor | LowRank | None],
     singular_directions: Callable[[Tensor], SingularDirections],
-) -> list[Tensor | LowRank | None]:
+) -> list[ExpertTensor | None]:
     """Replace the task vectors of one tensor by those of a kind.
 
     Args:
         task_vectors: The kind.
+        name: The tensor's name in the checkpoint.
         base: The base's tensor.
         experts: Each expert's tensor, its task vector as a `LowRank`, or None if it equals the
             base's.
@@ -57,9 +66,8 @@ def transform_experts(
     """
     if task_vectors == PLAIN:
         return list(experts)
-    return KINDS[task_vectors.kind].transform(
-        base, experts, task_vectors.share, singular_directions
-    )
+    transform = KINDS[task_vectors.kind].transform
+    return list(transform(name, base, experts, task_vectors.number, singular_directions))
 
 
 def count_directions(task_vectors: TaskVectors, side: int) -> int:
@@ -71,4 +79,19 @@ def count_directions(task_vectors: TaskVectors, side: int) -> int:
     """
     if task_vectors == PLAIN:
         return side
-    return KINDS[task_vectors.kind].kept_directions(task_vectors.share, side)
+    return KINDS[task_vectors.kind].kept_directions(task_vectors.number, side)
+
+
+def count_kept_numbers(task_vectors: TaskVectors, rows: int, columns: int) -> int:
+    """Count the numbers that are kept of one matrix of one expert, beside its plain task vector.
+
+    Args:
+        task_vectors: The kind.
+        rows: Rows of the matrix.
+        columns: Columns of the matrix.
+    """
+    if task_vectors == PLAIN:
+        return 0
+    if KINDS[task_vectors.kind].dense:
+        return rows * columns
+    return count_directions(task_vectors, min(rows, columns)) * (rows + columns)

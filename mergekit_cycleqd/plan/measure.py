@@ -17,7 +17,9 @@ from mergekit_cycleqd.engines.open import open_engine
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.lm_eval_metrics import MetricNotReported
 from mergekit_cycleqd.evaluators.open import open_harness
+from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.task_vectors import PLAIN
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
@@ -83,8 +85,13 @@ def _measure_engine(
     full = harness.sizes("search")
     engine.load(Genome.from_base(recipe.family))
     seconds, samples = _evaluation_seconds(recipe, engine, harness)
-    first = _time_swap(engine, recipe, seed=1, prepared=prepared)
-    swap = _time_swap(engine, recipe, seed=2, prepared=prepared)
+    usable = [f for f in recipe.families if prepared or not f.task_vectors.of_directions]
+    *others, family = usable or [recipe.family.plain]
+    first = _time_swap(engine, recipe, family, seed=1, prepared=prepared)
+    swap = _time_swap(engine, recipe, family, seed=2, prepared=prepared)
+    for other in others:  # each kind of task vectors is made at its first swap
+        if other.task_vectors != PLAIN:
+            first += _time_swap(engine, recipe, other, seed=1, prepared=prepared)
     return MeasuredTimes(load, first, swap, seconds, samples, sum(full.values()))
 
 
@@ -134,9 +141,10 @@ def _time_evaluation(
     return time.monotonic() - start, fault
 
 
-def _time_swap(engine: ModelEngine, recipe: Recipe, seed: int, *, prepared: bool) -> float:
+def _time_swap(
+    engine: ModelEngine, recipe: Recipe, family: Family, seed: int, *, prepared: bool
+) -> float:
     """Measure the seconds of a swap to a merge, with mutation terms if the run has them."""
-    family = recipe.families[-1] if prepared else recipe.family.plain
     experts = len(family.experts)
     mutated = prepared and recipe.mutates_experts
     terms = tuple(Term(k, seed, 0.1) for k in range(experts)) if mutated else ()

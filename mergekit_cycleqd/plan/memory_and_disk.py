@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mergekit_cycleqd.genome.task_vectors import PLAIN
 from mergekit_cycleqd.plan.findings import Finding, Level
 from mergekit_cycleqd.plan.model_sizes import Sizes
 from mergekit_cycleqd.recipe.evolution import SvdMutation
@@ -155,8 +154,7 @@ def demanded(
     mutation = recipe.evolution.mutation
     by_energy = isinstance(mutation, SvdMutation) and mutation.energy is not None
     directions = needs.directions if exact and not by_energy else 0
-    transformed = recipe.task_vectors != PLAIN
-    lever = "evolution.task_vectors" if transformed else "evolution.mutation"
+    lever = "evolution.task_vectors" if recipe.task_vectors else "evolution.mutation"
     mend, held = f"engine.dtype and {lever}", needs.together - needs.model
     if recipe.engine.merges_in_workers:
         each = recipe.engine.gpus

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint, TensorHeader
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
-from mergekit_cycleqd.genome.task_vectors import PLAIN
-from mergekit_cycleqd.merging.task_vectors import count_directions
+from mergekit_cycleqd.merging.task_vectors import count_directions, count_kept_numbers
 from mergekit_cycleqd.recipe.recipe import Recipe
 
 _BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
@@ -27,9 +26,9 @@ class Sizes:
         base: The base, as it is stored.
         experts: The experts, as they are stored, without tensors known to equal the base's.
         directions: The leading singular directions of all task vectors, with their images, and the
-            task singular vectors.
+            task vectors of other kinds than plain.
         on_disk: The singular directions of all task vectors in the cache, on disk.
-        largest: Temporary memory for the decomposition of the largest matrix.
+        largest: Temporary memory for the largest matrix, while it is decomposed or transformed.
     """
 
     model: int
@@ -64,8 +63,6 @@ def family_sizes(
     model = sum(math.prod(h.shape) * (width or _width(h)) for h in base.headers.values())
     stored = sum(math.prod(h.shape) * _width(h) for h in base.headers.values())
     experts_stored = directions = on_disk = largest = 0
-    mutates, uses_directions = recipe.mutates_experts, recipe.uses_directions
-    families, vectors = recipe.families, recipe.task_vectors
     for key, expert in experts.items():
         tensors = expert.changed_shapes() if isinstance(expert, LoRAExpert) else expert.headers
         for name in tensors:
@@ -75,19 +72,21 @@ def family_sizes(
             m, n = header.shape[0] if header.shape else 1, math.prod(header.shape[1:])
             if not isinstance(expert, LoRAExpert):
                 experts_stored += m * n * _width(header)
-            if not uses_directions or len(header.shape) < 2 or isinstance(expert, LoRAExpert):
+            if len(header.shape) < 2 or isinstance(expert, LoRAExpert):
                 continue
             side, wide = min(m, n), (width or _width(header))
-            lead = 0
-            for family in families:
-                left = count_directions(family.task_vectors, side)
-                lead += min(family.rank or left, left) if mutates else 0
-                lead += 0 if family.task_vectors == PLAIN else left
-            directions += lead * (m + n) * (2 if wide == 2 else 4)
-            on_disk += directions_size(side)
-            left = 0 if vectors == PLAIN else count_directions(vectors, side)
-            joined = len(experts) * left * (m + n)
-            largest = max(largest, 8 * (m * n + 4 * side * side + 2 * joined))
+            numbers = joined = 0
+            for family in recipe.families:
+                vectors = family.task_vectors
+                left = count_directions(vectors, side)
+                lead = min(family.rank or left, left) if recipe.mutates_experts else 0
+                made = count_kept_numbers(vectors, m, n)
+                numbers += lead * (m + n) + made
+                joined = max(joined, len(experts) * made)
+            directions += numbers * (2 if wide == 2 else 4)
+            if recipe.uses_directions:
+                on_disk += directions_size(side)
+            largest = max(largest, 8 * (m * n + 4 * side * side + 2 * joined) if numbers else 0)
     return Sizes(model, stored, experts_stored, directions, on_disk, largest)
 
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.recipe.presets import PRESETS, over
 from mergekit_cycleqd.recipe.section import OneOf, Strict
+from mergekit_cycleqd.recipe.task_vectors import PlainTaskVectors, TaskVectorsSection
 
 MANY = 10**9  # and more is a slip of the hand
 
@@ -117,41 +117,6 @@ class Sampling(Strict):
         return self
 
 
-class PlainTaskVectors(Strict):
-    """Each expert less the base, as in the paper."""
-
-    kind: Literal["plain"] = "plain"
-
-    def kinds(self, experts: int) -> tuple[TaskVectors, ...]:
-        """What the genomes of a run with so many experts refer to."""
-        return (PLAIN,)
-
-
-class SingularTaskVectors(Strict):
-    """Task singular vectors (TSV-Merge, arXiv:2412.00081), for experts that exclude each other.
-
-    Of every matrix, an expert keeps its leading singular directions, and those of all experts are
-    made orthogonal. `share` says how many of the directions: 1 / number of experts if unsaid.
-
-    With `kind: both`, models of plain task vectors and of task singular vectors share the archives:
-    every founder is made of each, and a child is of the kind of its first parent.
-    """
-
-    kind: Literal["tsv", "both"]
-    share: float | None = Field(default=None, gt=0, le=1)
-
-    def kinds(self, experts: int) -> tuple[TaskVectors, ...]:
-        """What the genomes of a run with so many experts refer to."""
-        singular = TaskVectors("tsv", self.share or 1 / experts)
-        return (singular,) if self.kind == "tsv" else (PLAIN, singular)
-
-
-TaskVectorsSection = Annotated[
-    Annotated[PlainTaskVectors | SingularTaskVectors, Field(discriminator="kind")],
-    _if_unsaid("plain"),
-]
-
-
 class BestOfEach(Strict):
     """The best elite of each archive, by softmax of their qualities (section 3.4)."""
 
@@ -187,10 +152,10 @@ class Evolution(Strict):
 
     `task_vectors` says what of the experts is merged; with `tsv` the first candidates are what is
     left of each expert, which may score a little less than the expert. `both` suits experts that
-    nothing is known of, at the cost of their singular directions.
+    nothing is known of, at the cost of their singular directions. `wudi` needs no directions.
 
     `founders` are the first children: merges of all experts by one coefficient each, as task
-    arithmetic makes them, and with `task_vectors` of kind `both` as TSV-Merge does besides.
+    arithmetic makes them, and with several kinds of `task_vectors` of each kind.
     `screen: N` proposes N children for each one that is evaluated, the one from which the archives
     expect most by the scores of the elites near it; every twentieth is chosen for its expected mean
     over the tasks.
@@ -232,11 +197,14 @@ class Evolution(Strict):
         return over(PRESETS[preset], value)
 
     @model_validator(mode="after")
-    def _first_of_both(self) -> Evolution:
-        if self.task_vectors.kind == "both" and not self.founders:
+    def _first_of_each_kind(self) -> Evolution:
+        if len(self.task_vectors.each_kind(2)) > 1 and not self.founders:
+            kind = self.task_vectors.kind
+            first = "task singular vectors" if kind == "both" else "each kind but the first"
+            alone = "kind tsv or plain" if kind == "both" else "one kind"
             raise ValueError(
-                "task_vectors of kind both needs founders, the first models of task singular "
-                "vectors; give founders: [0.3, 0.5, 0.7, 1.0], or kind tsv or plain"
+                f"task_vectors of kind {kind} needs founders, the first models of {first}; "
+                f"give founders: [0.3, 0.5, 0.7, 1.0], or {alone}"
             )
         return self
 

@@ -29,6 +29,6 @@ def over(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**preset, **given}
     for key, section in preset.items():
         own = given.get(key)
-        if isinstance(section, Mapping) and isinstance(own, Mapping) and "kind" not in own:
-            merged[key] = {**section, **own}
+        if isinstance(section, Mapping) and isinstance(own, Mapping):
+            merged[key] = own if own.keys() & {"kind", "kinds"} else {**section, **own}
     return merged

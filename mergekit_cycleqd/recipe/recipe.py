@@ -10,7 +10,7 @@ from pydantic import (
 )
 
 from mergekit_cycleqd.genome.family import Family
-from mergekit_cycleqd.genome.task_vectors import TaskVectors
+from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.evolution import Evolution, SvdMutation
 from mergekit_cycleqd.recipe.publish import Publish
@@ -75,7 +75,7 @@ class Recipe(Strict):
 
     @property
     def families(self) -> tuple[Family, ...]:
-        """What the run's genomes refer to, by kind of task vectors: one family, or two."""
+        """What the run's genomes refer to, by kind of task vectors."""
         experts = {expert.task: expert.model for expert in self.experts}
         mutation = self.evolution.mutation
         svd = mutation if isinstance(mutation, SvdMutation) else None
@@ -90,12 +90,12 @@ class Recipe(Strict):
             out_dtype=None if dtype in ("auto", "float32") else dtype,
             tokenizer=self.tokenizer.vocabulary if self.tokenizer else None,
         )
-        return tuple(replace(plain, task_vectors=kind) for kind in vectors.kinds(len(experts)))
+        return tuple(replace(plain, task_vectors=kind) for kind in vectors.each_kind(len(experts)))
 
     @property
-    def task_vectors(self) -> TaskVectors:
-        """The kind that genomes refer to beside plain task vectors, or these alone."""
-        return self.families[-1].task_vectors
+    def task_vectors(self) -> tuple[TaskVectors, ...]:
+        """The kinds that genomes refer to, but for plain task vectors."""
+        return tuple(f.task_vectors for f in self.families if f.task_vectors != PLAIN)
 
     @property
     def founders(self) -> tuple[tuple[Family, float], ...]:
@@ -111,5 +111,7 @@ class Recipe(Strict):
 
     @property
     def uses_directions(self) -> bool:
-        """Whether the run needs the singular directions of its experts' task vectors."""
-        return self.mutates_experts or self.task_vectors.of_directions
+        """Whether the run needs the singular directions of its experts' plain task vectors."""
+        plain = any(family.task_vectors == PLAIN for family in self.families)
+        made = any(vectors.of_directions for vectors in self.task_vectors)
+        return made or (self.mutates_experts and plain)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.genome.task_vectors import PLAIN
+from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.cells import cell_numbers
 
@@ -44,9 +44,22 @@ def position(genome: Genome) -> list[float]:
     return factors
 
 
-def _coordinates(genome: Genome) -> list[float]:
-    """The position, and one more coordinate for the kind of task vectors."""
-    return [*position(genome), 0.0 if genome.family.task_vectors == PLAIN else KINDS_APART]
+def _coordinates(genomes: Sequence[Genome]) -> NDArray[np.float64]:
+    """The position of each genome, and one more coordinate for each kind of task vectors.
+
+    Plain task vectors have none. With no other kind, one coordinate is zero throughout.
+    """
+    found = dict.fromkeys(genome.family.task_vectors for genome in genomes)
+    others: list[TaskVectors | None] = [kind for kind in found if kind != PLAIN]
+    return np.array(
+        [
+            [
+                *position(genome),
+                *(KINDS_APART * (genome.family.task_vectors == kind) for kind in others or [None]),
+            ]
+            for genome in genomes
+        ]
+    )
 
 
 def most_promising(
@@ -108,7 +121,7 @@ def _predict_scores(
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 
-    places = np.array([_coordinates(genome) for genome in known])
+    places, proposed = np.split(_coordinates([*known, *proposals]), [len(known)])
     lowest, spans = _score_range(scores)
     low, wide = lowest - MARGIN * spans, (1 + 2 * MARGIN) * spans
     odds = logit((scores - low) / wide)
@@ -120,7 +133,6 @@ def _predict_scores(
         for kernel in kernels
     ]
     process = max(fitted, key=lambda fit: fit.log_marginal_likelihood_value_)
-    proposed = np.array([_coordinates(genome) for genome in proposals])
     means, deviations = process.predict(proposed, return_std=True)
     draws = np.random.Generator(np.random.Philox(0)).normal(size=(DRAWS, 1, scores.shape[1]))
     found: NDArray[np.float64] = low + wide * expit(means + deviations * draws)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from tests.support.model_matrix import NO_ADAPTERS, Ways, genome_of, row, table_rows
 from tests.support.model_zoo import RENAMED_ON_LOADING, ZOO
 
@@ -59,6 +61,16 @@ def test_full_fine_tunes_of(name: str, tmp_path: Path) -> None:
     merged, said = ways.merged(genome_of(ways.family))
     assert_equal(model, merged, rtol=1e-5, atol=3e-6)
     assert row(name, ways, said) in table_rows()
+
+
+@pytest.mark.parametrize("name", mostly_slow(ZOO))
+def test_task_vectors_without_interference_of(name: str, tmp_path: Path) -> None:
+    ways = Ways.of(name, tmp_path)
+    family = replace(ways.family, task_vectors=TaskVectors("wudi", 0.1))
+    model, resident = ways.in_memory()
+    resident.load(genome_of(family))
+    merged, _ = ways.merged(genome_of(family))
+    assert_equal(model, merged, rtol=1e-5, atol=3e-6)
 
 
 @pytest.mark.parametrize("name", mostly_slow(sorted(ZOO.keys() - NO_ADAPTERS.keys())))

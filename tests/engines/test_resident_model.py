@@ -33,8 +33,8 @@ def by_numpy(genome: Genome) -> dict[str, np.ndarray]:
     for name, start in base.items():
         total = start.copy()
         taus = [expert[name] - start for expert in experts]
-        if family.task_vectors.share:
-            taus = singular_by_numpy(taus, family.task_vectors.share)
+        if family.task_vectors.number:
+            taus = singular_by_numpy(taus, family.task_vectors.number)
         for k, tau in enumerate(taus):
             if tau.ndim < 2:
                 total += genome.weights[k] * tau

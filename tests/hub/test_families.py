@@ -74,9 +74,8 @@ def test_it_is_published_used_and_rebuilt_byte_for_byte(
     assert all(f"{name}@{commit}" in recipe for name, commit in commits.items())
     assert len(commits) == 4 and ("lab/base+" not in recipe)
     together = open_run(run).search.aggregate()
-    tsv = (
-        together.family.task_vectors.share if "both" in kind else 1 / 3 if "singular" in kind else 0
-    )
+    of_run = together.family.task_vectors.number
+    tsv = of_run if "both" in kind else 1 / 3 if "singular" in kind else 0
     assert ("task singular vectors" in pushed["README.md"].decode()) == bool(tsv)
     of_all = hub.content("me/tiny-recipes")["README.md"].decode()
     assert ("many merge of each expert are its task singular" in of_all) == ("both" in kind)
@@ -94,7 +93,7 @@ def test_it_is_published_used_and_rebuilt_byte_for_byte(
         assert (out / "model.safetensors").read_bytes() == pushed["model.safetensors"]
     published = Genome.from_mergekit(yaml.safe_load(recipe))
     assert published.weights == together.weights
-    assert published.family.task_vectors.share == together.family.task_vectors.share == tsv
+    assert published.family.task_vectors.number == together.family.task_vectors.number == tsv
     before = len(hub.calls("POST", "/commit/"))
     assert push(run, "--what", "aggregate,recipes,journal") == 0, capsys.readouterr().err
     assert len(hub.calls("POST", "/commit/")) == before

@@ -29,7 +29,7 @@ def test_a_share_of_directions_is_a_whole_number_of_them(
 
 
 def only(tau: torch.Tensor, share: float = 1.0) -> LowRank:
-    (found,) = singular_task_vectors(torch.zeros_like(tau), [tau], share, directions)
+    (found,) = singular_task_vectors("", torch.zeros_like(tau), [tau], share, directions)
     assert isinstance(found, LowRank)
     return found
 
@@ -60,7 +60,7 @@ def test_two_directions_a_little_apart_stay_two() -> None:
     one, two = torch.tensor([1.0, 0.0]), torch.tensor([1.0, turn])
     two = two / two.norm()
     taus = [torch.outer(one, one), torch.outer(two, two)]
-    found = singular_task_vectors(torch.zeros(2, 2), [*taus], 0.5, directions)
+    found = singular_task_vectors("", torch.zeros(2, 2), [*taus], 0.5, directions)
     first, second = (part.product(torch.float32) for part in found if isinstance(part, LowRank))
     assert (first @ second).abs().max() < 1e-4
     assert torch.linalg.svdvals(first)[0].item() == pytest.approx(1.0, abs=1e-4)
@@ -69,16 +69,16 @@ def test_two_directions_a_little_apart_stay_two() -> None:
 def test_vectors_of_three_experts_are_averaged() -> None:
     base = torch.ones(5)
     experts = [base + 3.0, base - 6.0, None]
-    first, second, third = singular_task_vectors(base, experts, 0.5, directions)
+    first, second, third = singular_task_vectors("", base, experts, 0.5, directions)
     assert isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor) and third is None
     assert first.tolist() == [2.0] * 5 and second.tolist() == [-1.0] * 5
 
 
 def test_merged_in_the_dtype_of_the_arithmetic() -> None:
     tau = torch.diag(torch.tensor([1.0, 4.0]))
-    (found,) = singular_task_vectors(tau.bfloat16() * 0, [tau.bfloat16()], 1.0, directions)
+    (found,) = singular_task_vectors("", tau.bfloat16() * 0, [tau.bfloat16()], 1.0, directions)
     assert isinstance(found, LowRank)
     assert found.up.dtype == found.down.dtype == torch.float32
     base = torch.zeros(2).bfloat16()
-    (vector,) = singular_task_vectors(base, [base + 1], 1.0, directions)
+    (vector,) = singular_task_vectors("", base, [base + 1], 1.0, directions)
     assert isinstance(vector, torch.Tensor) and vector.dtype == torch.float32

@@ -29,6 +29,12 @@ GENOMES = {
     "few directions": lambda family: bred(replace(family, rank=2)),
     "most of the energy": lambda family: bred(replace(family, energy=0.8)),
     "singular": lambda family: bred(replace(family, task_vectors=TaskVectors("tsv", 1 / 3))),
+    "without interference": lambda family: bred(
+        replace(family, task_vectors=TaskVectors("wudi", 0.1))
+    ),
+    "the directions of a child without interference": lambda family: mutate_own(
+        Genome(replace(family, task_vectors=TaskVectors("wudi", 0.1)), (0.5, 0.4, -0.1)), 7, 0.3
+    ),
     "noise": lambda family: Genome(family, (0.5, 0.0, 0.2), (Term(None, 3, 0.01),)),
     "its own directions": lambda family: mutate_own(Genome(family, (0.5, 0.4, -0.1)), 7, 0.3),
 }
@@ -59,14 +65,14 @@ def test_every_way_to_a_model_gives_the_same_bits(
 def half(monkeypatch: pytest.MonkeyPatch) -> str:
     """A kind of task vectors that a developer might add: a share of each expert's own."""
 
-    def transform(base: Tensor, experts: Any, share: float, basis: Any) -> Any:
+    def transform(_: str, base: Tensor, experts: Any, share: float, basis: Any) -> Any:
         return [None if own is None else base + share * (own - base) for own in experts]
 
     monkeypatch.setitem(
         known.KINDS,  # type: ignore[arg-type]
         "halves",
         known.TaskVectorKind(
-            tag=-9, largest=1.0, of_directions=False, title="halves", short="halves"
+            tag=-9, number="share", largest=1.0, of_directions=False, title="halves", short="halves"
         ),
     )
     monkeypatch.setitem(
@@ -105,8 +111,9 @@ def test_the_kinds_that_recipes_know_are_those_that_can_be_made() -> None:
         ("tsv", 0.0, "tsv must be above 0"),
         ("tsv", 1.5, "at most 1, or 0 for none, got 1.5"),
         ("tsv", -0.1, "got -0.1"),
-        ("plain", 0.5, "plain task vectors have no share, got 0.5"),
-        ("wudi", 0.1, "must be plain or tsv, got wudi"),
+        ("plain", 0.5, "plain task vectors have no number, got 0.5"),
+        ("ties", 0.1, "must be one of plain, tsv, wudi, got ties"),
+        ("wudi", 1e-5, "wudi must be at least 0.0001 and at most 10000, or 0 for none, got 1e-05"),
     ],
 )
 def test_a_kind_out_of_its_range_is_refused(kind: str, share: float, message: str) -> None:

@@ -50,7 +50,7 @@ def tensors() -> tuple[torch.Tensor, list[torch.Tensor]]:
 
 def test_plain_task_vectors_leave_the_experts_as_they_are() -> None:
     base, experts = tensors()
-    assert transform_experts(PLAIN, base, [*experts, None], directions) == [*experts, None]
+    assert transform_experts(PLAIN, "", base, [*experts, None], directions) == [*experts, None]
     assert count_directions(PLAIN, 7) == 7 and count_directions(SINGULAR, 7) == 3
 
 
@@ -60,7 +60,7 @@ def test_a_model_of_task_singular_vectors_is_the_sum_of_the_transformed_experts(
     out = torch.empty_like(base)
     merge_tensor_once(out, "x.weight", base, experts, numbers, SINGULAR)
     expected = base.clone()
-    found = singular_task_vectors(base, experts, 0.5, directions)
+    found = singular_task_vectors("", base, experts, 0.5, directions)
     for weight, part in zip((0.5, 0.25, 1.0), found, strict=True):
         assert part is not None and not isinstance(part, torch.Tensor)
         expected += weight * part.product(torch.float64)

@@ -49,7 +49,7 @@ def drawn(count: int, *shape: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
 
 def apart(base: torch.Tensor, experts: Found, share: float) -> list[torch.Tensor]:
     """The task vectors that `separate` leaves, which must be thin; zeros for none."""
-    found = singular_task_vectors(base, experts, share, directions)
+    found = singular_task_vectors("", base, experts, share, directions)
     assert all(own is None or isinstance(own, LowRank) for own in found)
     return [
         own.product(torch.float32) if isinstance(own, LowRank) else torch.zeros_like(base)
@@ -101,10 +101,10 @@ def test_an_adapter_that_was_never_trained_adds_nothing() -> None:
 
 def test_vectors_are_averaged_and_without_a_share_all_is_as_it_was() -> None:
     base, experts = drawn(2, 7)
-    first, second = singular_task_vectors(base, [*experts], 0.5, directions)
+    first, second = singular_task_vectors("", base, [*experts], 0.5, directions)
     assert isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor)
     assert torch.allclose(first + second - base, (experts[0] + experts[1]) / 2)
-    assert transform_experts(PLAIN, base, [*experts, None], directions) == [*experts, None]
+    assert transform_experts(PLAIN, "", base, [*experts, None], directions) == [*experts, None]
 
 
 @pytest.mark.parametrize("kind", LORA_KINDS)
@@ -194,18 +194,18 @@ def vectors(**section: Any) -> Any:
 
 
 def test_a_run_asks_for_them_by_one_line(make_named_recipe: RecipeMaker) -> None:
-    assert load_recipe(make_named_recipe()).family.task_vectors.share == 0
+    assert load_recipe(make_named_recipe()).family.task_vectors.number == 0
     third = load_recipe(make_named_recipe(vectors(kind="tsv")))
-    assert third.family.task_vectors.share == 1 / 3
+    assert third.family.task_vectors.number == 1 / 3
     assert (
-        load_recipe(make_named_recipe(vectors(kind="tsv", share=0.5))).family.task_vectors.share
+        load_recipe(make_named_recipe(vectors(kind="tsv", share=0.5))).family.task_vectors.number
         == 0.5
     )
     with pytest.raises(RecipeError, match=r"evolution\.task_vectors\.share: .*greater than 0"):
         load_recipe(make_named_recipe(vectors(kind="tsv", share=0)))
     with pytest.raises(RecipeError, match=r"evolution\.task_vectors\.shares: .*did you mean"):
         load_recipe(make_named_recipe(vectors(kind="tsv", shares=0.5)))
-    known = r"evolution\.task_vectors: .*'plain', 'tsv', 'both', got"
+    known = r"evolution\.task_vectors: .*'plain', 'tsv', 'both', 'wudi', 'several', got"
     with pytest.raises(RecipeError, match=known):
         load_recipe(make_named_recipe(vectors(kind="ties")))
 
@@ -217,7 +217,7 @@ def test_a_run_compares_its_merges_with_the_experts_themselves(
     for genome in (Genome.from_expert(family, 0), Genome.uniform(family)):
         as_run = replace(genome, family=found.search.family.plain)
         assert found.scores(as_run, "search") and found.scores(as_run, "holdout")
-    assert found.search.elites("red")[0].genome.family.task_vectors.share == 1 / 3
+    assert found.search.elites("red")[0].genome.family.task_vectors.number == 1 / 3
     assert run_main("merge", tmp_path / "run" / "aggregate.yaml", tmp_path / "out", "--quiet") == 0
     merged = load_file(tmp_path / "out" / "model.safetensors")
     local = replace(found.search.aggregate(), family=found.search.family)

@@ -526,7 +526,7 @@ def test_task_vectors_make_one_family_or_two() -> None:
     )
     for asked, kinds in expected:
         assert [family.task_vectors for family in asked.families] == kinds
-        assert asked.task_vectors == kinds[-1]
+        assert asked.task_vectors == tuple(kind for kind in kinds if kind != PLAIN)
     one, other = both.families
     assert both.founders == ((one, 0.5), (one, 1.0), (other, 0.5), (other, 1.0))
 
@@ -538,6 +538,8 @@ def test_task_vectors_make_one_family_or_two() -> None:
         ({"mutation": {"basis": "child"}}, False, False),
         ({"mutation": {"kind": "none"}}, False, False),
         ({"mutation": {"kind": "none"}, "task_vectors": {"kind": "tsv"}}, False, True),
+        ({"task_vectors": {"kind": "wudi"}}, True, False),
+        ({"task_vectors": {"kinds": ["plain", "wudi"]}, "founders": [1.0]}, True, True),
     ],
     ids=str,
 )

@@ -18,11 +18,10 @@ from mergekit_cycleqd.recipe.evolution import (
     Crossover,
     Evolution,
     IsoLine,
-    PlainTaskVectors,
-    SingularTaskVectors,
     SvdMutation,
 )
 from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.task_vectors import PlainTaskVectors, SingularTaskVectors
 from tests.support.recipes import RecipeMaker
 
 Change = Callable[[dict[str, Any]], object]

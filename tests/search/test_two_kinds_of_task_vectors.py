@@ -36,7 +36,7 @@ BOTH: dict[str, Any] = {"task_vectors": {"kind": "both"}, "founders": [0.5, 1.0]
 def scores(candidate: Candidate) -> dict[str, float]:
     """Plain sums have one skill, whichever weight is largest; singular ones have all of them."""
     weights = candidate.genome.weights
-    if candidate.genome.family.task_vectors.share:
+    if candidate.genome.family.task_vectors.number:
         return {t: 0.9 * math.exp(-((w - 1.2) ** 2)) for t, w in zip(TASKS, weights, strict=True)}
     others = [sum(weights) - w for w in weights]
     return {
@@ -51,18 +51,15 @@ def test_every_founder_is_made_of_each_and_a_child_is_of_its_first_parents_kind(
 ) -> None:
     asked = recipe(children=60, preset=preset, screen=1, **BOTH)
     plain, singular = asked.families
-    assert (plain.task_vectors.share, singular.task_vectors.share, asked.task_vectors.share) == (
-        0,
-        1 / 3,
-        1 / 3,
-    )
+    assert (plain.task_vectors.number, singular.task_vectors.number) == (0, 1 / 3)
+    assert asked.task_vectors == (singular.task_vectors,)
     told = finish(CycleQD(asked), scores)
     assert all(item.candidate.genome.family == plain for item in told[:3])
     founders = [(family, (c,) * 3) for family in (plain, singular) for c in (0.5, 1.0)]
     assert [(t.candidate.genome.family, t.candidate.genome.weights) for t in told[3:7]] == founders
     kinds = [item.candidate.genome.family for item in told]
     pairs = {
-        tuple(kinds[parent].task_vectors.share for parent in item.candidate.parents)
+        tuple(kinds[parent].task_vectors.number for parent in item.candidate.parents)
         for item in told[7:]
     }
     assert {(0, 1 / 3), (1 / 3, 0)} <= pairs
@@ -77,19 +74,19 @@ def test_archives_hold_the_better_of_both_and_the_aggregate_is_of_the_best_kind(
         for task in TASKS:
             elites = search.elites(task)
             assert (
-                elites[0].genome.family.task_vectors.share == 0 and elites[0].index < 3
+                elites[0].genome.family.task_vectors.number == 0 and elites[0].index < 3
             )  # the expert
-            assert any(elite.genome.family.task_vectors.share for elite in elites)
-        assert search.best_all_round().genome.family.task_vectors.share == 1 / 3
+            assert any(elite.genome.family.task_vectors.number for elite in elites)
+        assert search.best_all_round().genome.family.task_vectors.number == 1 / 3
         made_of = search.aggregated()
         assert (
-            {e.genome.family.task_vectors.share for e in made_of}
-            == {search.aggregate().family.task_vectors.share}
+            {e.genome.family.task_vectors.number for e in made_of}
+            == {search.aggregate().family.task_vectors.number}
             == {1 / 3}
         )
         if aggregation == "best":
             assert made_of == [
-                next(e for e in search.elites(t) if e.genome.family.task_vectors.share)
+                next(e for e in search.elites(t) if e.genome.family.task_vectors.number)
                 for t in TASKS
             ]
 

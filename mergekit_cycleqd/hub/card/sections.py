@@ -58,12 +58,13 @@ def introduction(subject: Subject) -> str:
         f"{search.children_told} merges and kept the best of every kind, in one archive per task. "
     )
     all_of_them = subject.model.what == "recipes" and len(subject.run.recipe.families) > 1
-    vectors = subject.model.genome.family.task_vectors
-    if all_of_them:
-        vectors = subject.run.recipe.task_vectors
-    if vectors != PLAIN:
+    kinds = subject.run.recipe.task_vectors
+    if not all_of_them:
+        kinds = tuple({subject.model.genome.family.task_vectors} - {PLAIN})
+    if kinds:
         what = "many merge" if all_of_them else "is merged"
-        text += f"What {what} of each expert are its {KINDS[vectors.kind].title}. "
+        titles = " or its ".join(KINDS[vectors.kind].title for vectors in kinds)
+        text += f"What {what} of each expert are its {titles}. "
     if subject.model.what == "recipes":
         elites = sum(len(search.elites(task)) for task in search.tasks)
         return text + (
@@ -80,8 +81,9 @@ def introduction(subject: Subject) -> str:
     for k, expert in enumerate(experts):
         family = subject.model.genome.family
         if subject.model.genome == Genome.from_expert(family, k):
-            plain = family.task_vectors == PLAIN
-            what = "itself" if plain else "alone, in its leading directions"
+            vectors = family.task_vectors
+            parts = "in its leading directions" if vectors.of_directions else "without interference"
+            what = "itself" if vectors == PLAIN else f"alone, {parts}"
             text += f" No merge bettered it: it is the expert {_linked(expert)} {what}."
     return text
 
