@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 from collections.abc import Iterator
@@ -21,6 +22,11 @@ from tests.support.recipes import write_run_recipe
 
 LONGEST = 120
 """Seconds after which a command counts as hanging."""
+
+LACKING = ("eos", "special tokens", "tokenizer")
+"""What the models' tokenizers lack, for tasks that have no fault."""
+
+SOUND = ("writes", "writes_from_nothing", "chooses", "chooses_from_nothing", "whole_texts")
 
 ONE_LINE, SCORED = "one line", "scored"
 
@@ -85,6 +91,23 @@ def of_plan(code: int | str, out: str, err: str) -> tuple[str, str]:
     return judged(code, rows, 1, out + err)
 
 
+def make_lacking(folder: Path, without: str) -> Family:
+    """A family whose tokenizers lack something."""
+    family = make_family(folder)
+    for model in (family.base_model, *family.experts):
+        settings = Path(model, "tokenizer_config.json")
+        if without == "tokenizer":
+            for file in Path(model).glob("tokenizer*"):
+                file.unlink()
+            continue
+        content = json.loads(settings.read_text())
+        dropped = ("eos_token", "pad_token") if without == "eos" else ()
+        if without == "special tokens":
+            dropped = ("eos_token", "pad_token", "bos_token", "unk_token")
+        settings.write_text(json.dumps({k: v for k, v in content.items() if k not in dropped}))
+    return family
+
+
 def recipe_of(folder: Path, family: Family, name: str, metric: str, tasks: Path) -> Path:
     """A recipe whose second task is the faulty one."""
 
@@ -131,10 +154,15 @@ def attempts(folder: Path, pattern: str = "") -> Iterator[Attempt]:
     """
     with redirect_stderr(StringIO()):
         family = make_family(folder / "models")
+        lacking = {without: make_lacking(folder / without, without) for without in LACKING}
     faulty = write_faulty_tasks(folder / "tasks")
     tasks = [(task.name, task.metric) for task in faulty] + write_more(folder / "tasks")
-    for number, (task, metric) in enumerate(tasks):
-        if not re.search(pattern, task):
+    tried = [(task, metric, family, "") for task, metric in tasks]
+    for without, other in lacking.items():
+        sound = [pair for pair in tasks if pair[0].removeprefix("more_") in SOUND]
+        tried += [(*pair, other, f" without {without}") for pair in sound]
+    for number, (task, metric, family, note) in enumerate(tried):
+        if not re.search(pattern, task + note):
             continue
         place = folder / str(number)
         recipe = recipe_of(place, family, task, metric, folder / "tasks")
@@ -144,4 +172,4 @@ def attempts(folder: Path, pattern: str = "") -> Iterator[Attempt]:
             of_command(*said_by("eval", family.base_model, *options, "--samples", "0-11")),
             of_command(*said_by(recipe, "--out", place / "run")),
         )
-        yield Attempt(task, found)
+        yield Attempt(task + note, found)

@@ -88,6 +88,7 @@ number, nothing, a_dict, some_bytes = giving(3), giving(None), giving({"a": 1}),
 half, words, nested = giving([0.5]), giving("much"), giving({"acc": {"deep": 1.0}})
 no_number, endless, a_set = giving(float("nan")), giving(float("inf")), giving({1.0})
 empty, blank, results_nan = giving(""), giving("   "), giving({"acc": float("nan")})
+results_sound = giving({"acc": 1.0})
 results_none, results_text = giving({"acc": None}), giving({"acc": "right"})
 
 

@@ -158,6 +158,19 @@ def _of_settings() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "not_a_mapping", {}
 
 
+def _sound() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Tasks with no fault of their own, for tokenizers that lack something."""
+    whole = {"output_type": "loglikelihood_rolling", "doc_to_target": "{{prompt}}"}
+    yield "writes", _GENERATE
+    yield "writes_from_nothing", _GENERATE | {"doc_to_text": ""}
+    yield "chooses", _CHOOSE
+    yield "chooses_from_nothing", _CHOOSE | {"doc_to_text": ""}
+    yield (
+        "whole_texts",
+        _CHOOSE | whole | {"doc_to_text": "", "process_results": _mine("results_sound")},
+    )
+
+
 def write_more(folder: Path) -> list[tuple[str, str]]:
     """Write the tasks, and give name and metric of each."""
     shutil.copy(HERE / "broken_more.py", folder)
@@ -168,7 +181,7 @@ def write_more(folder: Path) -> list[tuple[str, str]]:
     (folder / "words.jsonl").write_text("w1 w2\nw3\n")
     (folder / "columns.jsonl").write_text('{"colour": "red"}\n' * 24)
     made = []
-    for name, content in (*_of_errors(), *_of_values(), *_of_settings()):
+    for name, content in (*_of_errors(), *_of_values(), *_of_settings(), *_sound()):
         named = f"more_{name}"
         text = yaml.dump({"task": named, **content}, Dumper=_Dumper)
         if name == "not_a_mapping":
