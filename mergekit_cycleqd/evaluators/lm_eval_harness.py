@@ -46,8 +46,6 @@ class LMHarness(SampledHarness):
         self._loader = loader = TaskLoader(tasks)
         prepare_all(tasks, lambda task: self._prepare(task, loader))
         self.warnings = tuple((t.name, warning) for t in tasks for warning in loader.warnings(t))
-        loaded = self._objects["search"]
-        self.steady = frozenset(t.name for t in tasks if _is_steady(t, loaded[t.name]))
 
     def _prepare(self, task: Task, loader: TaskLoader) -> Iterator[str]:
         loaded = loader.load(task)
@@ -64,6 +62,8 @@ class LMHarness(SampledHarness):
             )
         documents = len(loaded.eval_docs)
         yield from self._samples.add(task, lambda ids: ids.resolve(documents))
+        if _is_steady(task, loaded):
+            self.steady |= {task.name}
         self._objects["search"][task.name] = loaded
         if task.samples.holdout is not None:
             self._objects["holdout"][task.name] = loader.load(task)

@@ -12,7 +12,7 @@ from typing import Any
 from mergekit_cycleqd.errors import CycleQDError, reason
 from mergekit_cycleqd.search.early_stop import CannotEnter
 
-RAISED = (Exception, SystemExit)
+RAISED = (Exception, SystemExit, GeneratorExit)
 """What code of a task may raise. Ctrl-C is not the task's."""
 
 SEARCH_SECONDS = 60.0

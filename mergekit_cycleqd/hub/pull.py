@@ -27,6 +27,7 @@ from mergekit_cycleqd.hub.remote_files import Target
 from mergekit_cycleqd.recipe.load import parse_recipe
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
+from mergekit_cycleqd.recipe.task_defaults import without_defaults
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.journal_lines import encode
 from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header, read_recipe
@@ -113,8 +114,8 @@ def _adopt_run(folder: Path, out: Path, reference: str, paths: Mapping[str, Path
     header, _ = read_header(folder), read_recipe(folder)
     content = read_yaml(folder / RECIPE)
     recipe = parse_recipe(content, folder / RECIPE)
-    told, more_notes = never_pushed_dropped(header["recipe"])
-    ours, notes = never_pushed_dropped(content)
+    told, more_notes = never_pushed_dropped(without_defaults(header["recipe"]))
+    ours, notes = never_pushed_dropped(without_defaults(content))
     ours, consents = without_consents(ours)  # those in the journal are history: as_consented
     needed = list(dict.fromkeys([*paths_needed(told), *paths_needed(ours)]))
     here = chosen_paths(needed, paths, reference)

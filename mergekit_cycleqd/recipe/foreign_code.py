@@ -13,6 +13,7 @@ import yaml
 
 from mergekit_cycleqd.errors import RecipeError, first_line
 from mergekit_cycleqd.recipe.safe_yaml import compose_yaml, read_yaml
+from mergekit_cycleqd.recipe.task_defaults import with_defaults
 from mergekit_cycleqd.system.printable import printable
 
 _PLAIN = "tag:yaml.org,2002:"
@@ -70,7 +71,7 @@ def _of_recipe(path: Path) -> Iterator[str]:
         return  # such a recipe is not run either
     if not isinstance(content, Mapping):
         return
-    engine, tasks = content.get("engine"), content.get("tasks")
+    engine, tasks = content.get("engine"), with_defaults(content).get("tasks")
     if isinstance(engine, Mapping) and engine.get("options"):
         yield f"{path.name}: engine.options: {engine['options']!r}, which may name code"
     for number, task in enumerate(tasks if isinstance(tasks, list) else []):

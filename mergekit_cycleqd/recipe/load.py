@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +17,7 @@ from mergekit_cycleqd.recipe.checks import cross_checks
 from mergekit_cycleqd.recipe.other_files import other_kind
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
+from mergekit_cycleqd.recipe.task_defaults import with_defaults
 from mergekit_cycleqd.recipe.tasks import PATHS, Task
 
 _MOST_FAULTS = 50
@@ -49,13 +50,25 @@ def parse_recipe(content: Any, path: Path) -> Recipe:
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
-        faults = [f"{path}: {_line(e, content)}" for e in error.errors()[:_MOST_FAULTS]]
-        if rest := error.error_count() - len(faults):
+        found = list(_once(error.errors(), content))
+        written = with_defaults(content)
+        faults = [f"{path}: {_line(e, written)}" for e in found[:_MOST_FAULTS]]
+        if rest := len(found) - len(faults):
             faults.append(f"{path}: and {rest} faults more")
         raise RecipeError(faults) from None
     if faults := [f"{path}: {fault}" for fault in cross_checks(recipe)]:
         raise RecipeError(faults)
     return _with_folders(recipe, path.parent)
+
+
+def _once(errors: Sequence[ErrorDetails], content: Any) -> Iterator[ErrorDetails]:
+    """Leave out faults of defaults where they stand in a task; they are told of their section."""
+    of_defaults = {error["loc"][1:2] for error in errors if error["loc"][0] == "task_defaults"}
+    for error in errors:
+        section, *keys = error["loc"] or ("",)
+        repeated = section == "tasks" and tuple(keys[1:2]) in of_defaults
+        if not repeated or keys[1] in content["tasks"][keys[0]]:
+            yield error
 
 
 def _line(error: ErrorDetails, content: Any) -> str:

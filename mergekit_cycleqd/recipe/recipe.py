@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from pydantic import (
     Field,
+    model_validator,
 )
 
 from mergekit_cycleqd.genome.family import Family
@@ -15,6 +17,7 @@ from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.evolution import Evolution, SvdMutation
 from mergekit_cycleqd.recipe.publish import Publish
 from mergekit_cycleqd.recipe.section import Strict
+from mergekit_cycleqd.recipe.task_defaults import TaskDefaults, with_defaults
 from mergekit_cycleqd.recipe.tasks import Expert, Task
 from mergekit_cycleqd.recipe.tokenizer import Tokenizer
 from mergekit_cycleqd.recipe.workers import Workers
@@ -27,11 +30,17 @@ class Recipe(Strict):
     experts: tuple[Expert, ...]
     tokenizer: Tokenizer | None = None
     tasks: tuple[Task, ...]
+    task_defaults: TaskDefaults | None = Field(default=None, exclude=True)  # they stand in tasks
     evolution: Evolution = Evolution()
     engine: Engine = Engine()
     workers: Workers = Workers()
     publish: Publish | None = Field(default=None, exclude=True)  # no part of the run itself
     dequantize: bool = Field(default=False, exclude=True)  # the copies are named in its place
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_task_defaults(cls, content: Any) -> Any:
+        return with_defaults(content) if isinstance(content, Mapping) else content
 
     @property
     def task_names(self) -> tuple[str, ...]:

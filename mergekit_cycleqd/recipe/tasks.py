@@ -17,7 +17,7 @@ from pydantic import (
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 from mergekit_cycleqd.recipe.section import LARGEST, OneOf, Options, Strict
 
-_OF_LM_EVAL = (
+OF_LM_EVAL = (
     "include_path",
     "num_fewshot",
     "gen_kwargs",
@@ -25,6 +25,7 @@ _OF_LM_EVAL = (
     "system_instruction",
     "fewshot_as_multiturn",
 )
+"""Keys of a task that are settings of lm-eval."""
 
 PATHS = frozenset({"agentbench_root", "data_files", "task_ids"})
 """Options of tasks (`metadata`) that are files or folders, or lists of them."""
@@ -80,7 +81,7 @@ def strange_keys(task: Task) -> list[str]:
         return []
     return [
         f"{key}: is a setting of lm-eval; leave it out with evaluator {task.evaluator}"
-        for key in _OF_LM_EVAL
+        for key in OF_LM_EVAL
         if getattr(task, key) != type(task).model_fields[key].default
     ]
 

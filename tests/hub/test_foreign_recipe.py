@@ -84,6 +84,24 @@ def test_the_publishers_consent_is_not_that_of_who_pulls(
         assert [task.confirm_run_unsafe_code for task in told.tasks] == [False, given, False]
 
 
+def test_a_consent_among_defaults_of_tasks_is_taken_back_too(
+    run: Path, hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def consenting_for_all(recipe: dict[str, Any]) -> None:
+        for task in recipe["tasks"]:
+            task.pop("confirm_run_unsafe_code", None)
+        recipe["task_defaults"] = {"confirm_run_unsafe_code": True}
+
+    publish_changed(run, hub, consenting_for_all, consenting_for_all)
+    out = tmp_path / "pulled"
+    assert pulled(out) == 0
+    said = capsys.readouterr().out
+    for number in range(3):
+        assert f"note: tasks[{number}].confirm_run_unsafe_code: was true for the publisher" in said
+    for recipe in (load_recipe(out / "recipe.yaml"), read_recipe(out)):
+        assert not any(task.confirm_run_unsafe_code for task in recipe.tasks)
+
+
 def test_a_placeholder_is_filled_only_where_a_path_is_meant(
     run: Path, hub: Hub, tmp_path: Path
 ) -> None:
