@@ -33,9 +33,17 @@ WANTED = {
 }
 """Rows of each table, at least."""
 
+LONGEST = {"marked", "quickstart", "two"}
+
 
 @pytest.mark.costly
-@pytest.mark.parametrize("part", command.LIMITS)
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(part, marks=pytest.mark.slow if part in LONGEST else ())
+        for part in command.LIMITS
+    ],
+)
 def test_every_part_runs_on_a_cpu_with_tiny_shapes(
     part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,6 +146,7 @@ def test_a_swap_that_runs_out_of_memory_is_tried_once_more(
 
 
 @pytest.mark.costly
+@pytest.mark.slow
 def test_real_memory_that_runs_out_at_start_at_a_swap_and_in_a_batch(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.out_of_memory", str(tmp_path)],

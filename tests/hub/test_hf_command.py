@@ -20,6 +20,7 @@ made, local_run = published_runs.made, published_runs.local_run
 HF = [sys.executable, "-c", "from huggingface_hub.cli.hf import main; main()"]
 
 
+@pytest.mark.slow
 def test_hf_finds_our_script_once_it_is_installed_as_an_extension(
     local_run: Path, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,7 +48,10 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [kind if kind == "a lineage" else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS],
+)
 def test_they_are_the_same_within_a_millionth_of_the_change(
     kind: str,
     stepped: Family,

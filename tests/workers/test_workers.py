@@ -51,7 +51,10 @@ def test_two_processes_find_what_one_finds(
     assert not children()
 
 
-@pytest.mark.parametrize("sent, name", [(signal.SIGKILL, "SIGKILL"), (40, "signal 40")])
+@pytest.mark.parametrize(
+    "sent, name",
+    [(signal.SIGKILL, "SIGKILL"), pytest.param(40, "signal 40", marks=pytest.mark.slow)],
+)
 def test_a_killed_worker_is_replaced_and_nothing_is_lost(
     alone: Path, make_recipe: RecipeMaker, tmp_path: Path, sent: int, name: str
 ) -> None:
