@@ -38,7 +38,7 @@ def genome_tensor(
     expert_tensors = [_unless_equal(read(name), start, family.dtype) for read in experts]
     out = torch.empty(start.shape, dtype=dtype or start.dtype, device=start.device)
     merge_tensor_once(
-        out, name, start, expert_tensors, TensorNumbers.of(genome), family.task_vectors
+        out, name, start, expert_tensors, TensorNumbers.of(genome, name), family.task_vectors
     )
     return out
 

@@ -145,11 +145,10 @@ class ResidentModel:
             self._leading = leading
             for slot in chain.from_iterable(self._by_kind.values()):
                 slot.directions.clear()
-        numbers = TensorNumbers.of(genome)
         replays = self._replays[family] if genome.lineage else None
 
         def on_device(slot: Slot) -> Slot:
-            return slot.on_device(numbers)
+            return slot.on_device(TensorNumbers.of(genome, slot.name))
 
         def copied_to(slot: Slot) -> torch.device | None:
             return slot.device if self._home.full and slot.device.type == "cuda" else None
@@ -165,7 +164,7 @@ class ResidentModel:
                     name=slot.name,
                     base=there.base,
                     experts=there.experts,
-                    numbers=numbers,
+                    numbers=TensorNumbers.of(genome, slot.name),
                     directions=directions,
                     replays=replays,
                 ),

@@ -1,5 +1,7 @@
 """A model as a genome: weights and mutation terms over one base and its K experts.
 
+The weights may be others in groups of tensors; see module `groups`.
+
 Every operator of CycleQD (arXiv:2410.14735, sections 3.2 and 3.3) is linear in the experts' task
 vectors, so every model that the search reaches is
 
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome import mergekit_config
 from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.groups import NO_GROUPS, TensorGroups
 from mergekit_cycleqd.genome.lineage import Parts, packed
 
 if TYPE_CHECKING:
@@ -41,15 +44,17 @@ class Genome:
 
     Attributes:
         family: The models that the numbers refer to.
-        weights: (K,) coefficient of each expert's task vector.
+        weights: (K,) coefficient of each expert's task vector, in tensors that are in no group.
         terms: Mutation terms, sorted by expert (noise first) and seed.
         lineage: Mutations along a child's singular directions; see module `lineage`.
+        groups: Groups of tensors with weights of their own.
     """
 
     family: Family
     weights: tuple[float, ...]
     terms: tuple[Term, ...] = ()
     lineage: Parts = ()
+    groups: TensorGroups = NO_GROUPS
 
     def __post_init__(self) -> None:
         """Bring the genome into canonical form.
@@ -61,6 +66,8 @@ class Genome:
         weights = tuple(float(weight) for weight in self.weights)
         if len(weights) != experts or not all(map(math.isfinite, weights)):
             raise GenomeError(f"needs {experts} finite weights, one per expert, got {weights}")
+        if self.groups:
+            object.__setattr__(self, "groups", self.groups.checked(experts))
         previous = (-2, 0)
         is_canonical = True
         for expert, seed, scale in self.terms:
@@ -108,11 +115,16 @@ class Genome:
         for expert, seed, scale in self.terms:
             digest.update(_TERM.pack(-1 if expert is None else expert, seed, scale))
         digest.update(packed(self.lineage))
+        digest.update(self.groups.packed())
         return digest.hexdigest()[:16]
 
     def terms_of(self, expert: int | None) -> tuple[Term, ...]:
         """The terms of one expert; the Gaussian terms for None."""
         return tuple(term for term in self.terms if term.expert == expert)
+
+    def weights_of(self, name: str) -> tuple[float, ...]:
+        """The (K,) coefficients of the experts' task vectors in the tensor of a name."""
+        return self.groups.weights_of(name, self.weights)
 
     def to_recipe(self, *, stock: bool = False) -> dict[str, Any]:
         """Write the model recipe as plain data, its keys in reading order.
@@ -125,7 +137,7 @@ class Genome:
                 vectors.
         """
         return mergekit_config.write_model_recipe(
-            self.family, self.weights, self.terms, self.lineage, stock=stock
+            self.family, self.weights, self.terms, self.lineage, self.groups, stock=stock
         )
 
     def to_yaml(self) -> str:
@@ -153,8 +165,8 @@ class Genome:
 
         Raises:
             GenomeError: If the recipe has what a genome cannot hold: another merge method,
-                slices, modules, another tokenizer than the base's, or a parameter with filters or
-                gradients.
+                slices, modules, another tokenizer than the base's, a parameter with gradients, or
+                filters of something else than weights.
         """
         if not isinstance(config, Mapping):
             config = config.model_dump(mode="json", exclude_defaults=True)

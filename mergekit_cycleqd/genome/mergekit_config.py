@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from mergekit_cycleqd.errors import GenomeError, nearest
 from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.genome.groups import NO_GROUPS, TensorGroups, read_weights
 from mergekit_cycleqd.genome.lineage import Parts, format_lineage, parse_lineage
 from mergekit_cycleqd.genome.references import as_text
 from mergekit_cycleqd.genome.task_vectors import KINDS, PLAIN, TaskVectors
@@ -36,6 +37,7 @@ class Fields(NamedTuple):
     weights: tuple[float, ...]
     terms: tuple[Term, ...]
     lineage: Parts
+    groups: TensorGroups
 
 
 def write_model_recipe(
@@ -43,6 +45,7 @@ def write_model_recipe(
     weights: Sequence[float],
     terms: Sequence[Term],
     lineage: Parts,
+    groups: TensorGroups = NO_GROUPS,
     *,
     stock: bool = False,
 ) -> dict[str, Any]:
@@ -53,6 +56,7 @@ def write_model_recipe(
         weights: (K,) coefficient of each expert's task vector.
         terms: Mutation terms.
         lineage: Mutations along a child's singular directions.
+        groups: Groups of tensors with weights of their own.
         stock: Use mergekit's `task_arithmetic`, which needs no `cycleqd` method.
 
     Raises:
@@ -71,7 +75,7 @@ def write_model_recipe(
         )
     models: list[dict[str, Any]] = []
     for k, (model, weight) in enumerate(zip(family.experts, weights, strict=True)):
-        parameters: dict[str, Any] = {"weight": weight}
+        parameters: dict[str, Any] = {"weight": groups.as_setting(k, weight)}
         if mutation := [term for term in terms if term.expert == k]:
             parameters["mutation"] = format_terms(mutation)
         models.append({"model": model, "parameters": parameters})
@@ -115,7 +119,7 @@ def read_model_recipe(config: Mapping[str, Any]) -> Fields:
         raise GenomeError(f"{key or repr('')}: a genome cannot hold it{hint}")
     ours = method == METHOD
     shared = _mapping(config.get("parameters"), "parameters")
-    weights: list[float] = []
+    settings: dict[str, Any] = {}
     terms: list[Term] = []
     experts: list[str] = []
     models = config.get("models") or ()
@@ -127,7 +131,7 @@ def read_model_recipe(config: Mapping[str, Any]) -> Fields:
         parameters = _mapping(entry.pop("parameters", None), where)
         experts.append(_read_model(entry.pop("model", None), f"models[{k}].model"))
         _refuse_rest(entry, f"models[{k}].", ("model", "parameters"))
-        weights.append(_read_scalar(parameters.pop("weight", None), float, f"{where}.weight"))
+        settings[f"{where}.weight"] = parameters.pop("weight", None)
         mutation = _read_scalar(parameters.pop("mutation", ""), str, f"{where}.mutation")
         terms += parse_terms(mutation, expert=k)
         _refuse_rest(parameters, f"{where}.", EXPERT_PARAMETERS if ours else ())
@@ -140,6 +144,7 @@ def read_model_recipe(config: Mapping[str, Any]) -> Fields:
     terms += parse_terms(noise, expert=None)
     lineage = _read_scalar(shared.pop("lineage", ""), str, "parameters.lineage")
     _refuse_rest(shared, "parameters.", SHARED_PARAMETERS if ours else ())
+    weights, groups = read_weights(settings)
     family = Family(
         base_model=_read_model(config.get("base_model"), "base_model"),
         experts=tuple(experts),
@@ -150,7 +155,8 @@ def read_model_recipe(config: Mapping[str, Any]) -> Fields:
         out_dtype=_read_dtype(config, "out_dtype"),
         tokenizer=BaseVocabulary.read(config),
     )
-    return Fields(family, tuple(weights), tuple(terms), parse_lineage(lineage, len(weights)))
+    parts = parse_lineage(lineage, len(weights))
+    return Fields(family, weights, tuple(terms), parts, groups)
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:

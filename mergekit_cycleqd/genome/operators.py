@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.groups import combine_groups
 from mergekit_cycleqd.genome.lineage import Mutation, canonical_parts, weighted_sum
 from mergekit_cycleqd.genome.terms import Term
 
@@ -20,7 +22,8 @@ def combine(genomes: Sequence[Genome], coefficients: Sequence[float]) -> Genome:
 
 
     Raises:
-        GenomeError: If there are no genomes, or they are of different families.
+        GenomeError: If there are no genomes, or they are of different families, or have different
+            groups of tensors.
     """
     families = {genome.family for genome in genomes}
     if len(families) != 1:
@@ -36,6 +39,7 @@ def combine(genomes: Sequence[Genome], coefficients: Sequence[float]) -> Genome:
             for term in genome.terms
         ),
         weighted_sum([(c, genome.lineage) for c, genome in pairs]),
+        combine_groups([(c, genome.weights, genome.groups) for c, genome in pairs]),
     )
 
 
@@ -58,24 +62,26 @@ def crossover(first: Genome, second: Genome, w1: float, w2: float) -> Genome:
 
 
 def shift(genome: Genome, by: Sequence[float]) -> Genome:
-    """Add (K,) numbers to the weights of a genome."""
+    """Add (K,) numbers to the weights of a genome, in all groups of tensors."""
     weights = tuple(weight + step for weight, step in zip(genome.weights, by, strict=True))
-    return Genome(genome.family, weights, genome.terms, genome.lineage)
+    return replace(genome, weights=weights, groups=genome.groups.shifted(by))
 
 
 def mutate(genome: Genome, term: Term) -> Genome:
     """Add a term to a genome: SVD-based mutation along an expert's directions, or noise."""
-    return Genome(genome.family, genome.weights, (*genome.terms, term), genome.lineage)
+    return replace(genome, terms=(*genome.terms, term))
 
 
 def mutate_own(genome: Genome, seed: int, scale: float) -> Genome:
     """Mutate a genome along the singular directions of the genome's task vector (section 3.3).
 
     Raises:
-        GenomeError: If the genome has terms, which a lineage does not replay.
+        GenomeError: If the genome has terms or groups, which a lineage does not replay.
     """
     if genome.terms:
         raise GenomeError("a genome with mutation terms cannot be mutated along its own directions")
+    if genome.groups:
+        raise GenomeError("a genome with weights by groups of tensors has no lineage; use terms")
     mutation = Mutation(seed, scale, genome.weights, genome.lineage)
     return Genome(
         genome.family, genome.weights, (), canonical_parts([*genome.lineage, (mutation, 1.0)])

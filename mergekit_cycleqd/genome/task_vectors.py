@@ -93,9 +93,8 @@ class TaskVectors:
             if self.number:
                 raise GenomeError(f"plain task vectors have no number, got {self.number}")
         elif self.kind not in KINDS:
-            raise GenomeError(
-                f"task vectors must be one of plain, {', '.join(KINDS)}, got {self.kind}"
-            )
+            known = ", ".join(("plain", *KINDS))
+            raise GenomeError(f"task vectors must be one of {known}, got {self.kind}")
         elif not KINDS[self.kind].allows(self.number):
             raise GenomeError(
                 f"{self.kind} must be {KINDS[self.kind].range}, or 0 for none, got {self.number}"

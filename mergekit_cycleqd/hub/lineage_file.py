@@ -135,6 +135,7 @@ def ancestors(run: RunView, index: int | None, parents: Sequence[int]) -> list[d
                 "genome": candidate.genome.id,
                 "parents": list(candidate.parents),
                 "weights": list(candidate.genome.weights),
+                **candidate.genome.groups.written(),
                 "seeds": sorted(_all_seeds(candidate.genome) - inherited),
                 **_evaluation_count(scores or ()),
                 "scores": mean_scores(scores) if scores else None,

@@ -26,7 +26,7 @@ from mergekit_cycleqd.merging.task_vectors import transform_experts
 
 @dataclass(frozen=True)
 class TensorNumbers:
-    """The numbers of a genome that apply to one tensor, or to all.
+    """The numbers of a genome that apply to one tensor.
 
     Attributes:
         weights: (K,) coefficient of each expert's task vector.
@@ -45,10 +45,10 @@ class TensorNumbers:
     energy: float
 
     @classmethod
-    def of(cls, genome: Genome) -> TensorNumbers:
-        """Take the numbers of a genome, which are the same for every tensor."""
+    def of(cls, genome: Genome, name: str) -> TensorNumbers:
+        """Take the numbers of a genome for the tensor of a name."""
         return cls(
-            genome.weights,
+            genome.weights_of(name),
             [genome.terms_of(k) for k in range(len(genome.weights))],
             genome.terms_of(None),
             genome.lineage,

@@ -62,6 +62,7 @@ def _archive(archive: TaskArchive) -> dict[str, Any]:
                 **elite.genome.family.task_vectors.written(),
                 "weights": elite.genome.weights,
                 "terms": elite.genome.terms,
+                **elite.genome.groups.written(),
             }
             for elite in archive.elites
         ],

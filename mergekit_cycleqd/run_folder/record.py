@@ -10,6 +10,7 @@ from typing import Any, Literal
 from mergekit_cycleqd.errors import GenomeError, JournalError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.groups import TensorGroups
 from mergekit_cycleqd.genome.lineage import format_lineage, parse_lineage
 from mergekit_cycleqd.genome.task_vectors import KINDS, TaskVectors
 from mergekit_cycleqd.genome.terms import Term
@@ -101,6 +102,7 @@ class Record:
             "id": self.genome.id,
             "weights": self.genome.weights,
             "terms": self.genome.terms,
+            **self.genome.groups.written(),
         }
 
     @classmethod
@@ -115,7 +117,8 @@ class Record:
         terms = tuple(Term(*term) for term in content["terms"])
         lineage = parse_lineage(content.get("lineage", ""), len(family.experts))
         family = replace(family, task_vectors=TaskVectors.read(content))  # the experts have none
-        genome = Genome(family, tuple(content["weights"]), terms, lineage)
+        weights, groups = tuple(content["weights"]), TensorGroups.read(content)
+        genome = Genome(family, weights, terms, lineage, groups)
         if genome.id != content["id"]:
             raise GenomeError(f"its genome is {genome.id}, not {content['id']} as it says")
         candidate = None
@@ -185,6 +188,17 @@ def _is_term(value: Any) -> bool:
     return (expert is None or type(expert) is int) and type(seed) is int and _is_finite(scale)
 
 
+def _are_groups(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(group, list)
+        and len(group) == 2
+        and isinstance(group[0], str)
+        and isinstance(group[1], list)
+        and all(map(_is_finite, group[1]))
+        for group in value
+    )
+
+
 def _check(content: Mapping[str, Any]) -> None:
     """See that every field is there, and is what it must be.
 
@@ -211,6 +225,8 @@ def _check_fields(content: Mapping[str, Any]) -> None:
 def _check_genome(content: Mapping[str, Any]) -> None:
     if not all(map(_is_finite, content["weights"])) or not all(map(_is_term, content["terms"])):
         raise JournalError("its weights or terms are no numbers")
+    if not _are_groups(content.get("groups", [])):
+        raise JournalError("its groups are no filters with weights")
     for kind in KINDS:
         if not _is_finite(content.get(kind, 0.0)):
             raise JournalError(f"its {kind} is {content[kind]!r}")

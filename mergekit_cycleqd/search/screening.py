@@ -35,9 +35,10 @@ def position(genome: Genome) -> list[float]:
 
     Returns:
         (K,) sums of an expert's weight and half the scales of its terms, since the terms' draws
-        from [0, 1) have the mean 1/2. Noise and the lineage are ignored.
+        from [0, 1) have the mean 1/2. The weight is the mean over groups of tensors, if there are
+        any. Noise and the lineage are ignored.
     """
-    factors = list(genome.weights)
+    factors = list(genome.groups.mean(genome.weights))
     for term in genome.terms:
         if term.expert is not None:
             factors[term.expert] += term.scale / 2

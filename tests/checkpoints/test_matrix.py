@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.groups import TensorGroups
 from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from tests.support.model_matrix import NO_ADAPTERS, Ways, genome_of, row, table_rows
 from tests.support.model_zoo import RENAMED_ON_LOADING, ZOO
@@ -64,12 +66,20 @@ def test_full_fine_tunes_of(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", mostly_slow(ZOO))
-def test_task_vectors_without_interference_of(name: str, tmp_path: Path) -> None:
+def test_task_vectors_without_interference_with_weights_by_tensor_of(
+    name: str, tmp_path: Path
+) -> None:
     ways = Ways.of(name, tmp_path)
     family = replace(ways.family, task_vectors=TaskVectors("wudi", 0.1))
     model, resident = ways.in_memory()
-    resident.load(genome_of(family))
-    merged, _ = ways.merged(genome_of(family))
+    copies = resident.layout.copies()
+    names = sorted({*resident.layout.names, *copies}, key=lambda each: (-len(each), each))
+    rng = np.random.default_rng(0)
+    drawn = {each: tuple(rng.uniform(0.3, 1.2, size=2)) for each in resident.layout.names}
+    groups = TensorGroups(tuple(names), tuple(drawn[copies.get(each, each)] for each in names))
+    genome = replace(genome_of(family), groups=groups)
+    resident.load(genome)
+    merged, _ = ways.merged(genome)
     assert_equal(model, merged, rtol=1e-5, atol=3e-6)
 
 

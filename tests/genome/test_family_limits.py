@@ -70,7 +70,7 @@ def test_any_other_share_is_refused(share: float) -> None:
 def test_task_vectors_are_of_a_known_kind_and_plain_ones_have_no_share() -> None:
     with pytest.raises(GenomeError, match="must be one of plain, tsv, wudi, got ties"):
         TaskVectors("ties", 0.5)
-    with pytest.raises(GenomeError, match=r"plain task vectors have no share, got 0\.5"):
+    with pytest.raises(GenomeError, match=r"plain task vectors have no number, got 0\.5"):
         TaskVectors("plain", 0.5)
     for content in ({}, {"tsv": 0}, {"tsv": None}, {"other": 3}):
         assert TaskVectors.read(content) == PLAIN

@@ -165,7 +165,7 @@ def test_mutation_text_is_exact() -> None:
         ({"parameters": {"rank": 1.5}}, "parameters.rank: a genome needs one int"),
         (
             {"models": [{"model": "org/a", "parameters": {"weight": [0, 1]}}]},
-            r"models\[0\].parameters.weight: a genome needs one float",
+            r"models\[0\].parameters.weight\[0\]: a genome needs one float, or a list of filter",
         ),
     ],
 )

@@ -17,6 +17,7 @@ from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome import task_vectors as known
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.groups import TensorGroups
 from mergekit_cycleqd.genome.operators import mutate_own
 from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.genome.terms import Term
@@ -34,6 +35,10 @@ GENOMES = {
     ),
     "the directions of a child without interference": lambda family: mutate_own(
         Genome(replace(family, task_vectors=TaskVectors("wudi", 0.1)), (0.5, 0.4, -0.1)), 7, 0.3
+    ),
+    "weights by groups of tensors": lambda family: replace(
+        bred(family),
+        groups=TensorGroups(("mlp", "layers.1."), ((0.9, 0.1, 0.0), (0.0, 0.0, 1.3))),
     ),
     "noise": lambda family: Genome(family, (0.5, 0.0, 0.2), (Term(None, 3, 0.01),)),
     "its own directions": lambda family: mutate_own(Genome(family, (0.5, 0.4, -0.1)), 7, 0.3),

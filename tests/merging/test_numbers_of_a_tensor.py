@@ -28,15 +28,15 @@ def cache(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_expert_is_needed_for_its_weight_its_terms_or_a_lineage() -> None:
-    assert TensorNumbers.of(GENOME).experts == {1}
-    assert TensorNumbers.of(mutate(GENOME, Term(2, 7, 0.3))).experts == {1, 2}
-    assert TensorNumbers.of(mutate(GENOME, Term(None, 7, 0.3))).experts == {1}
-    assert TensorNumbers.of(mutate_own(GENOME, 7, 0.3)).experts == {0, 1, 2}
+    assert TensorNumbers.of(GENOME, "w").experts == {1}
+    assert TensorNumbers.of(mutate(GENOME, Term(2, 7, 0.3)), "w").experts == {1, 2}
+    assert TensorNumbers.of(mutate(GENOME, Term(None, 7, 0.3)), "w").experts == {1}
+    assert TensorNumbers.of(mutate_own(GENOME, 7, 0.3), "w").experts == {0, 1, 2}
 
 
 def test_the_numbers_of_a_genome_are_told_apart() -> None:
     terms = (Term(None, 1, 0.1), Term(0, 2, 0.2), Term(2, 3, 0.3))
-    numbers = TensorNumbers.of(replace(GENOME, terms=terms))
+    numbers = TensorNumbers.of(replace(GENOME, terms=terms), "w")
     assert numbers.noise == terms[:1]
     assert list(numbers.terms) == [terms[1:2], (), terms[2:]]
     assert (numbers.rank, numbers.energy) == (2, 0.0)
@@ -56,7 +56,9 @@ def test_plain_task_vectors_leave_the_experts_as_they_are() -> None:
 
 def test_a_model_of_task_singular_vectors_is_the_sum_of_the_transformed_experts() -> None:
     base, experts = tensors()
-    numbers = TensorNumbers.of(Genome(replace(FAMILY, task_vectors=SINGULAR), (0.5, 0.25, 1.0)))
+    numbers = TensorNumbers.of(
+        Genome(replace(FAMILY, task_vectors=SINGULAR), (0.5, 0.25, 1.0)), "w"
+    )
     out = torch.empty_like(base)
     merge_tensor_once(out, "x.weight", base, experts, numbers, SINGULAR)
     expected = base.clone()
@@ -69,7 +71,7 @@ def test_a_model_of_task_singular_vectors_is_the_sum_of_the_transformed_experts(
 
 def test_an_expert_that_leaves_a_tensor_alone_adds_nothing() -> None:
     base, experts = tensors()
-    numbers = TensorNumbers.of(mutate(Genome(FAMILY, (0.5, 0.25, 1.0)), Term(1, 7, 0.3)))
+    numbers = TensorNumbers.of(mutate(Genome(FAMILY, (0.5, 0.25, 1.0)), Term(1, 7, 0.3)), "w")
     out = torch.empty_like(base)
     merge_tensor_once(out, "x.weight", base, [experts[0], None, None], numbers, PLAIN)
     assert torch.allclose(out, base + 0.5 * (experts[0] - base))

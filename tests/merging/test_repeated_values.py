@@ -103,7 +103,7 @@ def merged(genome: Genome, models: tuple[Tensor, list[Tensor | LowRank | None]])
         for expert in experts
     ]
     out = torch.empty_like(start)
-    numbers = TensorNumbers.of(genome)
+    numbers = TensorNumbers.of(genome, "w")
     merge_tensor_once(out, NAME, start, taus, numbers, genome.family.task_vectors)
     return out
 
@@ -143,7 +143,7 @@ def test_directions_that_experts_nearly_share_hide_no_cluster(
             if machine:
                 machine(patch)
             out = torch.empty_like(first)
-            numbers = TensorNumbers.of(GENOMES["mutated task singular vectors"])
+            numbers = TensorNumbers.of(GENOMES["mutated task singular vectors"], "w")
             merge_tensor_once(out, NAME, first * 0, experts, numbers, SINGULAR.task_vectors)
             found.append(out)
     for other in found[1:]:
