@@ -128,6 +128,15 @@ def _made() -> dict[str, tuple[dict[str, Any], tuple[str, ...]]]:
         "gen_stops": (_GENERATE | {"generation_kwargs": _stopping(*STOPS)}, digest),
         "gen_letters": (_GENERATE | {"generation_kwargs": _stopping("e", "ü", " –")}, digest),
         "gen_no_stop": (_GENERATE | {"generation_kwargs": _stopping()}, digest),
+        "gen_whole": (
+            _GENERATE
+            | {
+                "generation_kwargs": _stopping(num_beams=2),
+                "process_results": _Function("of_answer"),
+                "metric_list": [_metric("digest"), _metric("length")],
+            },
+            ("digest,none", "length,none"),
+        ),
         "gen_filters": (
             _GENERATE | {"repeats": 3, "filter_list": _FILTERS},
             ("digest,word", "digest,vote", "exact_match,upper"),

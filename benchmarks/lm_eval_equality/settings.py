@@ -83,7 +83,7 @@ class Setting:
         return found
 
 
-_UNCUT = ("eq_gen_no_stop", "eq_gen_top", "eq_gen_beams")
+_UNCUT = ("eq_gen_no_stop", "eq_gen_whole")
 """Forms without a stop text that thoughts have: lm-eval's `hf` would end the answer there."""
 
 _GENERATED = tuple(name for name in FEW if "gen" in name)

@@ -206,7 +206,7 @@ def _evaluate_with_recipe(model: str, given: _Given, *, is_run: bool) -> None:
         "--confirm-run-unsafe-code": given.confirm_run_unsafe_code,
         "--out": given.out is not None,
     }
-    _refuse(of_tasks, "--tasks; with --recipe, change the recipe")
+    _refuse(of_tasks, "a model without --recipe; change the recipe instead")
     split: Split = "holdout" if given.holdout else "search"
     say(evaluate_with_recipe(model, given.recipe, split, given.of_engine()))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+Decode = Callable[[Sequence[int]], str]
+
 
 def thoughts_end(tokenizer: Any, prompts: Mapping[str, Any]) -> str | int | None:
     """Find what ends the thoughts: the id of a token, or a text.
@@ -23,9 +25,7 @@ def thoughts_end(tokenizer: Any, prompts: Mapping[str, Any]) -> str | int | None
     return end
 
 
-def after_thoughts(
-    tokens: Sequence[int], end: str | int | None, decode: Callable[[Sequence[int]], str]
-) -> str:
+def after_thoughts(tokens: Sequence[int], end: str | int | None, decode: Decode) -> str:
     """Give the text of an answer without its thoughts, as lm-eval's HFLM does.
 
     Args:
@@ -35,7 +35,14 @@ def after_thoughts(
     """
     if end is None:
         return decode(tokens)
+    answer = answer_after(tokens, end, decode)
+    return (decode(tokens) if answer is None else answer).lstrip()
+
+
+def answer_after(tokens: Sequence[int], end: str | int, decode: Decode) -> str | None:
+    """Give the text after the last end of thoughts; None if they have not ended."""
     if isinstance(end, str):
-        return decode(tokens).split(end)[-1].lstrip()
+        _, found, answer = decode(tokens).rpartition(end)
+        return answer if found else None
     places = [place for place, token in enumerate(tokens) if token == end]
-    return decode(tokens[places[-1] + 1 :] if places else tokens).lstrip()
+    return decode(tokens[places[-1] + 1 :]) if places else None

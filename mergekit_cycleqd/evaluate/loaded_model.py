@@ -10,7 +10,7 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults
 from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
 from mergekit_cycleqd.engines.hf.engine import load_lm
-from mergekit_cycleqd.engines.open import open_engine
+from mergekit_cycleqd.engines.open import engine_faults, open_engine
 from mergekit_cycleqd.errors import ModelError, RecipeError, reason
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.engine import Engine
@@ -30,9 +30,11 @@ def loaded_model(model: str, engine: Engine, check: Callable[[Checkpoint], None]
         What the engine shows to tasks.
 
     Raises:
-        RecipeError: If the recipe is not a genome's.
+        RecipeError: If the recipe is not a genome's, or something is missing for the engine.
         ModelError: If the model cannot be had.
     """
+    if faults := engine_faults(engine):
+        raise RecipeError(faults)
     if Path(model).suffix not in (".yaml", ".yml"):
         checkpoint = Checkpoint.open(model)
         check(checkpoint)

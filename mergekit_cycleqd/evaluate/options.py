@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.errors import RecipeError, nearest
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 
@@ -85,14 +85,23 @@ def engine(settings: Mapping[str, Any], of: Engine | None = None) -> Engine:
     try:
         return Engine.model_validate({**(of or Engine()).model_dump(), **given})
     except ValidationError as error:
-        faults = ((fault["loc"], fault["msg"]) for fault in error.errors())
-        raise RecipeError([f"{_option(*loc[:1])}: {words}" for loc, words in faults]) from None
+        faults: dict[str, list[str]] = {}
+        for fault in error.errors():
+            key = str(*fault["loc"][:1])
+            words = fault["msg"].removeprefix("Value error, ")
+            if fault["type"] == "extra_forbidden":
+                words = f"unknown key{nearest(key, list(Engine.model_fields))}"
+            faults.setdefault(_option(key), []).append(words)
+        raise RecipeError(
+            [f"{key}: {'; or: '.join(words)}" for key, words in faults.items()]
+        ) from None
 
 
-def _option(key: str | int = "") -> str:
+def _option(key: str) -> str:
     """The option that sets a key of the section `engine`."""
-    named = key in ("device", "dtype", "batch_size")
-    return f"--{str(key).replace('_', '-')}" if named else f"--engine {key}".strip()
+    if key in ("device", "dtype", "batch_size"):
+        return f"--{key.replace('_', '-')}"
+    return f"--engine: {key}" if key else "--engine"
 
 
 def mapping(option: str, text: str) -> dict[str, Any]:

@@ -77,6 +77,9 @@ OF_EVERY_KIND = frozenset({"kind", "device", "dtype", "batch_size"})
 """Keys of the section that every engine takes."""
 
 
+_Token = Annotated[str, Field(min_length=1, strict=True)] | Annotated[int, Field(ge=0, strict=True)]
+
+
 class Engine(Strict):
     """What runs the models; `options` are vLLM's own.
 
@@ -96,7 +99,7 @@ class Engine(Strict):
     options: Options = None
     max_length: Annotated[int, Field(ge=2)] | None = None
     add_bos_token: bool | None = None
-    think_end_token: str | int | None = None
+    think_end_token: _Token | None = None
     enable_thinking: bool | None = None
     chat_template_args: Options = None
 

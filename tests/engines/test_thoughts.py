@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lm_eval.models.huggingface import HFLM
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from mergekit_cycleqd.engines.hf.continuous import continuous_faults
 from mergekit_cycleqd.engines.hf.engine import HFEngine
+from mergekit_cycleqd.engines.hf.stop_texts import StopTextsAfterThoughts
 from mergekit_cycleqd.engines.thoughts import after_thoughts
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
@@ -79,8 +83,57 @@ def test_a_stop_text_in_the_thoughts_does_not_cut_them(
     until = thinking.split()[0]
     engine = opened(family, think_end_token=end, batching=batching)
     found = engine.model.generate_until(questions(TEXTS, max_gen_toks=LONG, until=[until]))
-    assert found == [text.split(end)[-1].lstrip().split(until)[0] for text in whole]
+    assert found == [answer_of(text, end, until) for text in whole]
     assert found[whole.index(thinking)] != ""
+
+
+def answer_of(text: str, end: str, until: str) -> str:
+    """What comes after the thoughts and before the stop text; thoughts may come again."""
+    _, *parts = text.split(end)
+    for part in parts:
+        if until in part:
+            return part.lstrip().split(until)[0]
+    return (parts[-1] if parts else text).lstrip().split(until)[0]
+
+
+@pytest.mark.parametrize("batching", BATCHINGS)
+def test_an_answer_ends_at_its_stop_text_and_costs_no_more_tokens(
+    batching: str, family: Family, whole: list[str]
+) -> None:
+    end = usual_word(whole)
+    longest = max(whole, key=lambda text: len(text.split(end)[-1]) if end in text else 0)
+    until = longest.split(end)[1].split()[0]
+    engine = opened(family, think_end_token=end, batching=batching)
+    asked = questions([TEXTS[whole.index(longest)]], max_gen_toks=LONG, until=[until])
+    lengths: list[int] = []
+    text_of = engine.model._text
+    engine.model._text = lambda tokens, stops: lengths.append(len(tokens)) or text_of(tokens, stops)
+    assert engine.model.generate_until(asked) == [""]
+    assert lengths[0] < LONG - 2
+
+
+def test_empty_lines_between_thoughts_and_answer_are_no_stop_text() -> None:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    letters = Tokenizer(models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
+    letters.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    letters.decoder = decoders.ByteLevel()
+    letters.add_special_tokens(["<end>"])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=letters, eos_token="<end>")
+    vocabulary = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
+    texts = ("\n\n", "!", "<end>")
+    stops = StopTextsAfterThoughts(tokenizer, vocabulary, texts, torch.device("cpu"), "</t>")
+    rows = {
+        "a\n\nb!": False,
+        "a</t>\n\n": False,
+        "a</t>\n\nb": False,
+        "a</t>\n\nb\n\n": True,
+        "a</t>b!": True,
+        "a</t>b!</t>": False,
+        "a<end>": True,
+    }
+    for text, ends in rows.items():
+        row = torch.tensor([tokenizer.encode(text)])
+        assert stops.rows(row).tolist() == [ends], text
 
 
 def test_a_special_token_ends_thoughts_though_it_has_no_text(family: Family) -> None:
@@ -99,12 +152,12 @@ def test_templates_get_their_arguments_as_in_lm_eval(family: Family) -> None:
         "think_end_token": "w9",
         "chat_template_args": {"effort": "low"},
     }
-    models = [lm_eval_model(family, **settings), opened(family, **settings).model]
-    for model in models:
+    theirs, mine = lm_eval_model(family, **settings), opened(family, **settings).model
+    for model in (theirs, mine):
         model.tokenizer.chat_template = template
     chat = [{"role": "user", "content": "w1"}]
-    assert models[0].apply_chat_template(chat) == models[1].apply_chat_template(chat)
-    assert models[1].apply_chat_template(chat) == "False low w1"
+    assert theirs.apply_chat_template(chat) == mine.apply_chat_template(chat)
+    assert mine.apply_chat_template(chat) == "False low w1"
 
 
 @pytest.mark.parametrize("settings", [{"max_length": 21}, {"add_bos_token": True}])

@@ -77,6 +77,16 @@ def test_the_recipe_of_an_elite_scores_as_the_model_merged_from_it(
         (["--tasks", "tiny_red", "--metadata", "{"], "--metadata: must be a JSON mapping"),
         (["--tasks", "tiny_red", "--batch-size", "0"], "--batch-size: "),
         (["--tasks", "tiny_red", "--dtype", "int8"], "--dtype: "),
+        (["--tasks", "tiny_red", "--engine", "[]"], "--engine: must be a JSON mapping"),
+        (["--tasks", "tiny_red", "--engine", '{"colour": 1}'], "--engine: colour: unknown key; "),
+        (["--tasks", "tiny_red", "--engine", '{"think_end_token": ""}'], "--engine: think_end_"),
+        (["--tasks", "tiny_red", "--engine", '{"think_end_token": true}'], "--engine: think_end_"),
+        (
+            ["--tasks", "tiny_red", "--engine", '{"enable_thinking": true}'],
+            "--engine: enable_thinking: needs think_end_token",
+        ),
+        (["--tasks", "tiny_red", "--fewshot-as-multiturn"], "needs --apply-chat-template"),
+        (["--tasks", "tiny_red", "--gen-kwargs", "hot"], "--gen-kwargs: must be as "),
         (["--tasks", "agentbench_db"], "agentbench_root"),
     ],
 )
@@ -84,8 +94,8 @@ def test_a_wrong_option_is_one_clear_line(
     options: list[str], message: str, family: Family, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_main("eval", family.experts[0], *OWN, *options) == 2
-    last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith("error: ") and message in last
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if "error" in each]
+    assert line.startswith("error: ") and message in line
 
 
 def test_a_recipe_that_is_no_genome_is_refused(

@@ -62,8 +62,8 @@ def test_a_folder_and_a_model_recipe_score_as_in_a_run(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--num-fewshot", "2"], "--num-fewshot: is for --tasks; with --recipe, change the recipe"),
-        (["--tasks", "red"], "--tasks: is for --tasks"),
+        (["--num-fewshot", "2"], "--num-fewshot: is for a model without --recipe; change"),
+        (["--tasks", "red"], "--tasks: is for a model without"),
         (["--device", "tpu"], "engine.device"),
     ],
 )

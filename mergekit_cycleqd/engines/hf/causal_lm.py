@@ -17,7 +17,7 @@ from lm_eval.models.utils import postprocess_generated_text
 from mergekit_cycleqd.engines.answer_sampling import Answers, AnswerSampling, Prompts
 from mergekit_cycleqd.engines.hf.attention import looks_ahead
 from mergekit_cycleqd.engines.hf.continuous import ContinuousBatching
-from mergekit_cycleqd.engines.hf.stop_texts import StopRows, StopTexts
+from mergekit_cycleqd.engines.hf.stop_texts import StopRows, StopTexts, StopTextsAfterThoughts
 from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, halve_batch
 from mergekit_cycleqd.engines.quiet_lm import QuietScoring
 from mergekit_cycleqd.engines.thoughts import after_thoughts, thoughts_end
@@ -264,12 +264,13 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
         self.rows[kind] = halve_batch(rows, one, self.device, reason, mend)
 
     def _stop(self, sampling: AnswerSampling) -> StopTexts:
-        """Get the texts that end generation: with thoughts, which may hold any, the end alone."""
         until = sampling.until
-        if self.think_end_token is not None:
-            until = (self.tok_decode(self.eot_token_id, False),)
         if until not in self._stops:
-            self._stops[until] = StopTexts(self.tokenizer, self._vocabulary, until, self.device)
+            found = self.tokenizer, self._vocabulary, until, self.device
+            end = self.think_end_token
+            self._stops[until] = (
+                StopTexts(*found) if end is None else StopTextsAfterThoughts(*found, end)
+            )
         return self._stops[until]
 
     @cached_property

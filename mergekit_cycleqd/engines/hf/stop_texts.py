@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from transformers import StoppingCriteria
 
+from mergekit_cycleqd.engines.thoughts import answer_after
+
 _BROKEN = "\ufffd"  # the text of a token that is only a part of a character
 _LOOKBACK = 2  # more tokens than the text has alone: in context it may be split differently
 
@@ -86,6 +88,43 @@ class StopTexts:
 def _may_end_with(text_of_token: str, end: str) -> bool:
     # Some tokenizers drop the first space of a token that is decoded alone.
     return end in text_of_token or end == " " or (_BROKEN in text_of_token and not end.isascii())
+
+
+class StopTextsAfterThoughts(StopTexts):
+    """The stop texts of a model that thinks. What its thoughts hold does not end them."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        vocabulary: Sequence[str],
+        texts: Sequence[str],
+        device: torch.device,
+        thoughts: str | int,
+    ) -> None:
+        """Search the vocabulary as `StopTexts` does.
+
+        Args:
+            tokenizer: A tokenizer of transformers.
+            vocabulary: The text of each single token.
+            texts: The stop texts, with the end token's text.
+            device: Device of the generated tokens.
+            thoughts: What ends thoughts: a text, or the id of a token.
+        """
+        super().__init__(tokenizer, vocabulary, texts, device)
+        self._thoughts = thoughts
+        ends = {i for i in self.alone if i == tokenizer.eos_token_id}  # it ends thoughts too
+        self.ending = sorted({*self.alone, *self.ending} - ends)
+        self.alone = sorted(ends)
+        self._alone = torch.tensor(self.alone, dtype=torch.long, device=device)
+        self._ending = torch.tensor(self.ending, dtype=torch.long, device=device)
+
+    def within(self, generated: Sequence[int]) -> bool:
+        """Whether an answer has a stop text after its thoughts."""
+        answer = answer_after(generated, self._thoughts, self._tokenizer.decode)
+        if answer is None:
+            return False
+        begun = answer.lstrip()  # models often write empty lines between thoughts and answer
+        return any(stop in begun for stop in self._texts)
 
 
 class StopRows(StoppingCriteria):  # type: ignore[misc]
