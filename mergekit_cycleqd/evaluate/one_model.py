@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lm_eval
+import lm_eval.evaluator
 from lm_eval.utils import handle_non_serializable, make_table
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
@@ -15,7 +17,7 @@ from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults
 from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
 from mergekit_cycleqd.engines.hf.engine import load_lm
 from mergekit_cycleqd.engines.open import open_engine
-from mergekit_cycleqd.errors import ModelError, RecipeError, reason
+from mergekit_cycleqd.errors import CycleQDError, ModelError, RecipeError, reason
 from mergekit_cycleqd.evaluate.lm_eval_tasks import load, sample_numbers, task_manager
 from mergekit_cycleqd.evaluate.options import TaskOptions
 from mergekit_cycleqd.evaluators.image_tasks import check_images
@@ -54,7 +56,7 @@ def evaluate(
         objects |= load(manager, name, options)["tasks"]
     numbers = sample_numbers(objects, options.samples) if options.samples else None
     lm = _loaded(model, engine, objects)
-    with located(lm, objects, numbers):
+    with located(lm, objects, numbers), _no_programs():
         results = lm_eval.simple_evaluate(
             model=lm,
             tasks=list(objects.values()),
@@ -70,6 +72,18 @@ def evaluate(
     return str(make_table(results))
 
 
+@contextmanager
+def _no_programs() -> Iterator[None]:
+    """Keep lm-eval from starting git, pip, nvcc and ten others to describe this machine."""
+    module: Any = lm_eval.evaluator
+    kept = module.add_env_info, module.get_git_commit_hash
+    module.add_env_info, module.get_git_commit_hash = lambda results: None, lambda: None
+    try:
+        yield
+    finally:
+        module.add_env_info, module.get_git_commit_hash = kept
+
+
 def _loaded(model: str, engine: Engine, tasks: Mapping[str, Any]) -> Any:
     """lm-eval's model of a Hub id, a folder or a recipe."""
     if Path(model).suffix not in (".yaml", ".yml"):
@@ -77,7 +91,9 @@ def _loaded(model: str, engine: Engine, tasks: Mapping[str, Any]) -> Any:
         check_images(tasks, engine, checkpoint)
         try:
             return load_lm(engine, checkpoint)
-        except (ImportError, LookupError, OSError, RuntimeError, ValueError) as error:
+        except CycleQDError:
+            raise
+        except Exception as error:  # whatever a stranger's configuration leads to
             raise ModelError(f"{model}: cannot be loaded ({reason(error)})") from error
     genome = Genome.from_mergekit(read_yaml(Path(model)))
     base, experts = open_family(genome.family, engine.trust_remote_code)
