@@ -141,7 +141,7 @@ MODELS = (
     ),
     Case(
         "attention kernels of another repo",
-        "",
+        "code of another repository",
         _json(
             "config.json",
             _attn_implementation="evil/kernel",
@@ -163,7 +163,7 @@ MODELS = (
     Case("an index that is deep", "", _text("model.safetensors.index.json", _DEEP)),
     Case(
         "an LFS pointer in place of weights",
-        "model.safetensors",
+        "is a pointer of Git LFS",
         _text(
             "model.safetensors",
             b"version https://git-lfs.github.com/spec/v1\noid sha256:"
