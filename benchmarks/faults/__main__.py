@@ -1,8 +1,9 @@
 """Try every fault, and write benchmarks/FAULTS.md.
 
-    python -m benchmarks.faults [--only crashes] [--share 0.1]
+    python -m benchmarks.faults [--only crashes] [--share 0.1] [--jobs 2]
 
-`--share` tries each fault so many times less, and only prints.
+`--share` tries each fault so many times less, and only prints. `--only hostile` tries repositories
+of strangers alone, and writes their part of the page.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # more only stall tiny models
 from benchmarks.faults import (
     crashes,
     disks,
+    hostile,
     journals,
     numbers,
     power,
@@ -35,6 +37,7 @@ from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.scene import Scene
 
 PAGE = Path(__file__).parents[1] / "FAULTS.md"
+_STRANGERS = "hostile"
 Fault = Callable[[Scene, int], Outcome]
 FAULTS: dict[str, list[tuple[Fault, int]]] = {
     "crashes": [
@@ -100,18 +103,34 @@ Known faults of the pinned packages are no part of this, since that asks a serve
 def main() -> int:
     """Try, print, and write the page; 1 if anything was lost or wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=FAULTS)
+    parser.add_argument("--only", choices=[*FAULTS, _STRANGERS])
     parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--jobs", type=int, default=1, help="of repositories of strangers")
     options = parser.parse_args()
+    kept, *_ = PAGE.read_text(encoding="utf-8").partition(hostile.HEAD.partition("\n")[0])
+    wrong = 0
+    if options.only != _STRANGERS:
+        kept, wrong = _faults(options.only, options.share)
+    if options.only in (None, _STRANGERS):
+        found = list(hostile.rows(options.share, options.jobs))
+        wrong += sum(len(faults) for _, faults in found)
+    if options.share == 1.0 and options.only in (None, _STRANGERS):
+        strangers = "".join(f"{line}\n" for line, _ in found)
+        PAGE.write_text(f"{kept.rstrip()}\n\n{hostile.HEAD}{strangers}", encoding="utf-8")
+    return int(wrong > 0)
+
+
+def _faults(only: str | None, share: float) -> tuple[str, int]:
+    """Try the faults of a run: the page, and how many were wrong."""
     lines = [_HEAD, "| fault | tried | lost or wrong | what the user is told |"]
     lines.append("|---|---:|---:|---|")
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         scene = Scene(Path(folder).resolve())
-        for group in [options.only] if options.only else FAULTS:
+        for group in [only] if only else FAULTS:
             for fault, tries in FAULTS[group]:
                 try:
-                    outcome = fault(scene, max(1, round(tries * options.share)))
+                    outcome = fault(scene, max(1, round(tries * share)))
                 except Exception:
                     outcome = Outcome(f"{group}: {fault}", wrong=[traceback.format_exc()])
                 wrong += len(outcome.wrong)
@@ -122,9 +141,7 @@ def main() -> int:
                 for reason in outcome.wrong[:5]:
                     print(f"    {reason}", file=sys.stderr, flush=True)
                 lines.append(line)
-    if options.share == 1.0 and not options.only:
-        PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return int(wrong > 0)
+    return "\n".join(lines) + "\n", wrong
 
 
 if __name__ == "__main__":

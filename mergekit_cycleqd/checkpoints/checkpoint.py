@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ MODEL_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja", "*.py"]
 
 _PROBES = 64
 _PROBE_BYTES = 4096
+_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 class TensorHeader(NamedTuple):
@@ -193,5 +195,12 @@ def read_header(name: str, folder: Path, file: str) -> dict[str, TensorHeader]:
                 view = shard.get_slice(tensor)
                 headers[tensor] = TensorHeader(tuple(view.get_shape()), view.get_dtype(), file)
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{name}: cannot read {file}: {error}") from None
+        raise ModelError(f"{name}: {_unread(folder / file, error)}") from None
     return headers
+
+
+def _unread(file: Path, error: Exception) -> str:
+    with suppress(OSError), file.open("rb") as stream:
+        if stream.read(len(_POINTER)) == _POINTER:
+            return f"{file.name} is a pointer of Git LFS without the weights; run git lfs pull"
+    return f"cannot read {file.name}: {error}"

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from mergekit_cycleqd.cli.output import complain
+from mergekit_cycleqd.cli.output import complain, guard_logs
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
 
 EXIT_CANNOT_WORK = 1
@@ -24,6 +24,7 @@ def run_group(group: click.Group, args: list[str] | None, name: str) -> None:
         args: The command line; None for the one that the process was started with.
         name: The program's name in help and messages.
     """
+    guard_logs()
     try:
         group.main(args=args, prog_name=name, standalone_mode=True)
     except CycleQDError as error:

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from mergekit_cycleqd.cli.output import say
-from mergekit_cycleqd.cli.trust import check_trust, trust_option
 
 
 @click.command()
@@ -16,10 +15,8 @@ from mergekit_cycleqd.cli.trust import check_trust, trust_option
     "--out", type=click.Path(path_type=Path), help="Folder of the page.  [default: RUN/report]"
 )
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
-@trust_option
-def report(run: Path, out: Path | None, show: bool, trust: str | None) -> None:
+def report(run: Path, out: Path | None, show: bool) -> None:
     """Write a page with figures and tables of RUN, which may still be running."""
-    check_trust(trust, run)
     from mergekit_cycleqd.report import write_report
 
     files = write_report(run, out)

@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.layout.model_class import kernel_fault
 from mergekit_cycleqd.errors import ModelError
 
 
@@ -16,10 +17,13 @@ def image_class(base: Checkpoint) -> Any:
         base: The model; only its config.json is read.
 
     Raises:
-        ModelError: If it is none of transformers' own classes, or takes no images.
+        ModelError: If it is none of transformers' own classes, takes no images, or would let code
+            of another repository run.
     """
     import transformers
 
+    if fault := kernel_fault(base.config):
+        raise ModelError(f"{base.name}: {fault}")
     names = base.config.get("architectures") or ["none"]
     kind = getattr(transformers, str(names[0]), None)
     if kind is None or not hasattr(kind, "forward"):

@@ -11,7 +11,7 @@ from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults
 from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
 from mergekit_cycleqd.engines.hf.engine import load_lm
 from mergekit_cycleqd.engines.open import engine_faults, open_engine
-from mergekit_cycleqd.errors import ModelError, RecipeError, reason
+from mergekit_cycleqd.errors import CycleQDError, ModelError, RecipeError, reason
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
@@ -42,7 +42,9 @@ def loaded_model(model: str, engine: Engine, check: Callable[[Checkpoint], None]
             return open_engine(engine, checkpoint, ()).model
         try:
             return load_lm(engine, checkpoint)
-        except (ImportError, LookupError, OSError, RuntimeError, ValueError) as error:
+        except CycleQDError:
+            raise
+        except Exception as error:  # whatever a stranger's configuration leads to
             raise ModelError(f"{model}: cannot be loaded ({reason(error)})") from error
     genome = Genome.from_mergekit(read_yaml(Path(model)))
     base, experts = open_family(genome.family, engine.trust_remote_code)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lm_eval
+import lm_eval.evaluator
 from lm_eval.utils import handle_non_serializable, make_table
 
 from mergekit_cycleqd.errors import RecipeError
@@ -48,7 +50,7 @@ def evaluate(
         objects |= load(manager, name, options)["tasks"]
     numbers = sample_numbers(objects, options.samples) if options.samples else None
     lm = loaded_model(model, engine, lambda base: check_images(objects, engine, base))
-    with located(lm, objects, numbers):
+    with located(lm, objects, numbers), _no_programs():
         results = lm_eval.simple_evaluate(
             model=lm,
             tasks=list(objects.values()),
@@ -64,3 +66,15 @@ def evaluate(
         text = json.dumps(results, indent=1, default=handle_non_serializable, ensure_ascii=False)
         write_atomically(out, text + "\n")
     return str(make_table(results))
+
+
+@contextmanager
+def _no_programs() -> Iterator[None]:
+    """Keep lm-eval from starting git, pip, nvcc and ten others to describe this machine."""
+    module: Any = lm_eval.evaluator
+    kept = module.add_env_info, module.get_git_commit_hash
+    module.add_env_info, module.get_git_commit_hash = lambda results: None, lambda: None
+    try:
+        yield
+    finally:
+        module.add_env_info, module.get_git_commit_hash = kept

@@ -69,7 +69,7 @@ class Similarity:
                 return None
             pairs = tuple(ExpertPair(**pair) for pair in content["pairs"])
             return cls(tuple(content["tasks"]), tuple(content["norms"]), pairs)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -82,10 +83,22 @@ def parse_lineage_file(data: bytes) -> dict[str, Any]:
     """Parse a lineage.json; empty if another program or version wrote it."""
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     ours = isinstance(found, dict) and found.get("version") == VERSION
     return found if ours else {}
+
+
+def published_weights(lineage: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What a lineage.json says of each file of weights; nothing of files outside of the model."""
+    files = lineage.get("files")
+    return {
+        name: file
+        for name, file in (files.items() if isinstance(files, dict) else ())
+        if re.fullmatch(r"[\w-][\w.-]*\.safetensors", name)
+        and isinstance(file, dict)
+        and isinstance(file.get("sha256"), str)
+    }
 
 
 def read_sketches(files: Mapping[str, Mapping[str, Any]]) -> dict[str, TensorSketch]:

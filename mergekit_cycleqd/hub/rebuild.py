@@ -15,7 +15,7 @@ from mergekit.options import MergeOptions
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.sketch import Difference, compare_sketches, sketch_model
-from mergekit_cycleqd.errors import ModelError, first_names
+from mergekit_cycleqd.errors import ModelError, RecipeError, first_names
 from mergekit_cycleqd.hub import lineage_file
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
@@ -87,7 +87,10 @@ def rebuild(
     if recipe.path not in state.files:
         what = f"no {recipe.path} in it" if state.exists else "no such repo, or a private one"
         raise HubError(f"{recipe.repo}: needs a repo with a recipe, got {what}")
-    text = hub.read(target, recipe.path, state.head).decode()
+    try:
+        text = hub.read(target, recipe.path, state.head).decode()
+    except UnicodeDecodeError:
+        raise RecipeError([f"{recipe.repo}: {recipe.path}: is no text in UTF-8"]) from None
     with tempfile.TemporaryDirectory(prefix="cycleqd-") as scratch:
         local = Path(scratch) / "recipe.yaml"
         local.write_text(text, encoding="utf-8")
@@ -98,10 +101,8 @@ def rebuild(
     write_atomically(out / RECIPE, text)
     if recipe.path != RECIPE or lineage_file.FILE not in state.files:
         return
-    told = lineage_file.parse_lineage_file(hub.read(target, lineage_file.FILE, state.head)).get(
-        "files", {}
-    )
-    if weights := {path: file for path, file in told.items() if path.endswith(".safetensors")}:
+    told = lineage_file.parse_lineage_file(hub.read(target, lineage_file.FILE, state.head))
+    if weights := lineage_file.published_weights(told):
         say(f"{out}: {_compare_weights(out, weights)}")
 
 

@@ -129,5 +129,5 @@ class Pictures:
             if content["version"] != _VERSION:
                 return None
             return cls(content["models"], tuple(content["samples"]), place)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None

@@ -78,7 +78,7 @@ mknod -m 666 urandom c 1 9
 mknod -m 666 tty c 5 0
 mkdir pts shm
 chmod 1777 shm
-mount -n -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts pts
+mount -n -t devpts -o newinstance,ptmxmode=0666,mode=620,max=64 devpts pts
 ln -s pts/ptmx ptmx
 ln -s /proc/self/fd fd
 ln -s fd/0 stdin

@@ -43,6 +43,7 @@ _REPOSITORY = "mergekit-cycleqd-box"
 _PING_SECONDS = 5
 _CALL_SECONDS = 120
 _PAUSE_SECONDS = 0.05
+_TERMINALS = "newinstance,ptmxmode=0666,mode=620,gid=5,max=64"
 _MENDING = "start the engine, or name its socket by DOCKER_HOST"
 
 
@@ -184,7 +185,10 @@ class DockerBox(AgentBox):
 
 
 def _host_config(client: APIClient, limits: Limits) -> HostConfig:
-    from docker.types import LogConfig, Ulimit
+    from docker.types import DriverConfig, LogConfig, Mount, Ulimit
+
+    # Terminals of the box alone, and not all that the machine has.
+    terminals = {"type": "devpts", "device": "devpts", "o": _TERMINALS}
 
     return client.create_host_config(
         auto_remove=True,
@@ -196,6 +200,7 @@ def _host_config(client: APIClient, limits: Limits) -> HostConfig:
         cap_add=[name.removeprefix("CAP_") for name in CAPABILITIES],
         security_opt=["no-new-privileges"],
         ulimits=[Ulimit(name="fsize", soft=limits.disk, hard=limits.disk)],
+        mounts=[Mount("/dev/pts", None, "volume", driver_config=DriverConfig("local", terminals))],
         # Otherwise the engine would log all that goes over the line.
         log_config=LogConfig(type="none"),
     )

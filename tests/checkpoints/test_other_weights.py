@@ -13,7 +13,9 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.other_weights import instead_of_safetensors
+from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from tests.support.families import make_adapter
@@ -211,3 +213,13 @@ def test_a_file_in_the_place_of_its_folder(at: Ground) -> None:
     line = f"needs a model folder with safetensors, got green.gguf, {GGUF}"
     family = at.with_green("green.gguf")  # beside the recipe
     assert at.of_plan(family) == f"{GREEN}: {at.folder / 'green.gguf'}: {line}"
+
+
+def test_a_pointer_of_git_lfs_is_told_as_one(tmp_path: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    (tmp_path / "model.safetensors").write_text(pointer)
+    with pytest.raises(ModelError) as caught:
+        _ = Checkpoint("org/model", tmp_path).headers
+    assert str(caught.value) == (
+        "org/model: model.safetensors is a pointer of Git LFS without the weights; run git lfs pull"
+    )

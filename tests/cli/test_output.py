@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
+import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from rich.text import Text
 
 import mergekit_cycleqd.cli
 from mergekit_cycleqd.cli.exit import fail
-from mergekit_cycleqd.cli.output import SafeConsole, say
+from mergekit_cycleqd.cli.output import SafeConsole, guard_logs, say
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
 
 EVIL = "a\x1b]0;owned\x07b"
@@ -45,6 +48,24 @@ def test_lines_and_tables_of_the_console(terminal: bool) -> None:
     assert printed.count(r"a\x1b]0;ow") == 3, "in tables cut to the width that rich measured"
     assert "\x1b]" not in printed and "\x07" not in printed
     assert ("\x1b[31m" in printed) == terminal, "colours of our own stay"
+
+
+def test_logs_and_warnings_of_libraries(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    before = logging.getLogRecordFactory()
+    guard_logs()
+    guard_logs()
+    try:
+        log = logging.Logger("library")
+        log.addHandler(logging.StreamHandler(sys.stderr))
+        log.warning("\x1b[31m%s\x1b[0m unexpected", EVIL)
+        text = warnings.formatwarning(EVIL, UserWarning, "file.py", 1, "")
+    finally:
+        logging.setLogRecordFactory(before)
+    assert capfd.readouterr().err == f"{SHOWN} unexpected\n"
+    assert f"UserWarning: {SHOWN}\n" in text
 
 
 def test_a_status_still_moves_the_cursor() -> None:

@@ -162,3 +162,28 @@ def test_the_engine_of_images_takes_models_of_images(tmp_path: Path) -> None:
     assert "needs a model of images, got LlamaForCausalLM" in refusal(
         tmp_path, kind="vision", **llama
     )
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"attn_implementation": "evil/kernel"},
+        {"_attn_implementation": {"": "sdpa", "text_config": "evil/kernel@main:x"}},
+        {"text_config": {"_experts_implementation": "evil/kernel"}},
+    ],
+)
+def test_code_of_another_repository_is_refused_before_anything_is_loaded(
+    tmp_path: Path, told: dict[str, Any]
+) -> None:
+    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", **told}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    model = Checkpoint("evil/model", tmp_path)
+    with pytest.raises(ModelError, match=r"code of another repository, 'evil/kernel") as caught:
+        base_class(Engine(), model)
+    assert "\n" not in str(caught.value)
+    assert "take that key out, or set trust_remote_code" in str(caught.value)
+    base_class(Engine(trust_remote_code=True), model)
+    images = {"architectures": ["SamModel"], "model_type": "sam", **told}
+    (tmp_path / "config.json").write_text(json.dumps(images))
+    with pytest.raises(ModelError, match="code of another repository"):
+        base_class(Engine(kind="vision"), Checkpoint("evil/model", tmp_path))

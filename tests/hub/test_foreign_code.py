@@ -67,7 +67,6 @@ def test_no_command_imports_the_code_of_a_pulled_run_before_the_user_says_yes(
         (recipe, "--out", evil),
         ("eval", evil, "--holdout"),
         ("eval", "org/model", "--tasks", "tiny_red", "--include-path", evil / "tasks" / "0"),
-        ("report", evil),
         ("verify", evil),
     ):
         capsys.readouterr()
@@ -76,6 +75,9 @@ def test_no_command_imports_the_code_of_a_pulled_run_before_the_user_says_yes(
         assert f"was pulled from {REPO}@" in first and f"--trust {digest} if you accept" in first
         assert any("!function docs.red" in item for item in items)
         assert not (tmp_path / "imported").exists(), words
+    for words in (("report", evil), ("journal", "check", evil)):  # what is on disk is only read
+        assert attempt(*words) == 0, words
+    assert not (tmp_path / "imported").exists()
     capsys.readouterr()
     assert attempt("plan", recipe, "--out", evil, "--trust", "0" * 20) == 2
     assert f"is not for this code; {evil}" in capsys.readouterr().err
@@ -106,7 +108,7 @@ def test_a_changed_file_asks_again(
 
 
 def test_trust_is_for_a_pulled_run(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert attempt("report", made, "--trust", "0" * 20) == 2
+    assert attempt("verify", made, "--trust", "0" * 20) == 2
     assert "--trust: is for a pulled run, got" in capsys.readouterr().err
 
 

@@ -191,3 +191,28 @@ def test_what_cannot_be_rebuilt_is_one_line(hub: Hub, tmp_path: Path, local_run:
         merged("hf://me/tiny-aggregate", tmp_path / "out")
     assert len(str(error.value).splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_lineage_of_a_stranger_names_no_file_outside_of_the_model_and_breaks_nothing(
+    run: Path, hub: Hub, tmp_path: Path
+) -> None:
+    assert push(run, "--what", "aggregate") == 0
+    told = json.loads(hub.content("me/tiny-aggregate")["lineage.json"])
+    (tmp_path / "mine.safetensors").write_bytes(b"mine")
+    hashed = {"sha256": "0" * 64, "tensors": {}}
+    for number, content in enumerate(
+        (
+            json.dumps(told | {"files": {"../mine.safetensors": hashed}}).encode(),
+            json.dumps(
+                told | {"files": {str(tmp_path / "mine.safetensors"): hashed, "x": 3}}
+            ).encode(),
+            json.dumps(told | {"files": [1], "version": told["version"]}).encode(),
+            b"[" * 200_000,
+        )
+    ):
+        hub.commit("me/tiny-aggregate", {"lineage.json": content})
+        _, said = merged("hf://me/tiny-aggregate", tmp_path / f"out-{number}")
+        assert said == [], "there is nothing to compare with"
+    hub.commit("me/tiny-aggregate", {"mergekit_config.yml": b"\xff\xfe"})
+    with pytest.raises(CycleQDError, match=r"mergekit_config\.yml: is no text in UTF-8"):
+        merged("hf://me/tiny-aggregate", tmp_path / "none")

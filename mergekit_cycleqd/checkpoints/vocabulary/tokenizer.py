@@ -70,7 +70,7 @@ def _processor_template(folder: Path) -> str | None:
     for name in _OF_PROCESSORS:
         try:
             content = json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
         template = content.get("chat_template") if isinstance(content, dict) else None
         if isinstance(template, str):

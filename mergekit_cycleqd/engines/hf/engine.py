@@ -56,6 +56,7 @@ def _load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
     if faults := device_faults(engine):
         raise ModelError(faults[0])
     found = text_class(engine, base)
+    _ = base.headers  # broken files, and weights that are pickles, are refused before transformers
     model = found.made_by.kind.from_pretrained(
         base.folder, dtype=engine.dtype, **found.made_by.settings, **device_map_settings(engine)
     ).eval()

@@ -18,6 +18,14 @@ from .shell import LoginShell
 
 _PR_SET_DUMPABLE = 4
 _CANNOT_START = 126
+# What the kernel counts for a user, whose number other boxes share, and for the whole machine.
+_LIMITS = {
+    resource.RLIMIT_CORE: 1,
+    resource.RLIMIT_NOFILE: 256,
+    resource.RLIMIT_MEMLOCK: 64 << 10,
+    resource.RLIMIT_MSGQUEUE: 0,
+    resource.RLIMIT_SIGPENDING: 1024,
+}
 
 
 class Agent:
@@ -84,12 +92,18 @@ class Agent:
                 os._exit(0)
 
 
+def _largest(limit: int) -> int:
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit
+
+
 def main() -> None:
     """Start the agent as the first process of a box."""
     # Commands have the agent's user. So its file is deleted, it writes no core dumps to the host,
     # and commands cannot trace it.
     os.unlink(sys.path[0])
-    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+    for limit, value in _LIMITS.items():
+        value = min(value, _largest(resource.getrlimit(limit)[1]))
+        resource.setrlimit(limit, (value, value))
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     install_filter()
     hears, speaks = os.dup(0), os.dup(1)

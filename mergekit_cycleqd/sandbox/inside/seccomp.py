@@ -5,6 +5,8 @@ Namespaces and capabilities give most of the isolation. The filter closes what t
 - New namespaces: in them a process has all capabilities and can attack more of the kernel.
 - Keys, and sockets that no namespace isolates.
 - The agent's limits.
+- What the kernel counts for a user or the whole machine, and so for other boxes too: contexts of
+  asynchronous input and output, inotify, timers. Programs are told that the kernel lacks them.
 
 Docker's filter, if there is one, applies too.
 """
@@ -60,6 +62,15 @@ _FORBIDDEN = {
     "unshare": (272, 97),
     "userfaultfd": (323, 282),
 }
+# One box could take all that the machine, or its root user, may have of these. Programs do without:
+# `timeout` takes alarm, `tail -f` looks again and again.
+_ABSENT = {
+    "fanotify_init": (300, 262),
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
+    "io_setup": (206, 0),
+    "timer_create": (222, 107),
+}
 # For these the filter also checks an argument.
 _CLONE, _CLONE3, _SOCKET = (56, 220), (435, 435), (41, 198)
 _IOCTL, _PRLIMIT = (16, 29), (302, 261)
@@ -105,6 +116,9 @@ def _program(machine: str) -> bytes:
         # A filter cannot see the flags of clone3. Without it programs use clone.
         (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
     ]
+    for absent in _ABSENT.values():
+        if (number := absent[column]) is not None:
+            steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
     for numbers in _FORBIDDEN.values():
         steps += _refuse_if((_EQUAL, numbers[column]))
     steps += _check_argument(

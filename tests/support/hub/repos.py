@@ -137,7 +137,7 @@ def info(
         ],
     }
     if kind == "model":
-        answer["config"] = None if config is None else json.loads(store.read(config))
+        answer["config"] = None if config is None else _json(store.read(config))
         answer |= {
             key: card[key]
             for key in ("library_name", "pipeline_tag", "model-index")
@@ -293,3 +293,10 @@ def delete_tag(store: Store, request: Request, kind: str, repo_id: str, revision
     if repo.tags.pop(revision, None) is None:
         raise HubAnswer(404, f"Invalid rev id: {revision}", "RevisionNotFound")
     return JSONResponse({})
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):  # of a stranger's config.json, the Hub tells nothing
+        return None

@@ -1,0 +1,1 @@
+"""Repositories of strangers, and commands on them whose system calls are watched."""
