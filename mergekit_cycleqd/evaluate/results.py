@@ -130,5 +130,7 @@ class Results:
         """
         if self._harness is None:
             return None
-        sizes = self._harness.sizes("holdout")
-        return model_table(models, list(sizes), "holdout", self._find, sizes).standing_alone()
+        sizes, lower = self._harness.sizes("holdout"), self._run.recipe.minimised
+        return model_table(
+            models, list(sizes), "holdout", self._find, sizes, lower=lower
+        ).standing_alone()

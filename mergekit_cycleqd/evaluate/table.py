@@ -51,15 +51,19 @@ def table(
 
 def _add_holdout(whole: Table, run: RunView, holdout: ModelTable, base: str) -> None:
     """A part for each column of the table of models."""
-    metrics = {task.name: f", {task.metric}" for task in run.recipe.tasks}
+    metrics = {task.name: f", {task.metric_name}" for task in run.recipe.tasks}
     for place, column in enumerate(holdout.columns):
         metric = "" if column.of_all else metrics[column.name]
-        _add_title(whole, f"{column.name} on holdout samples{count_note(column.samples)}{metric}")
+        note = count_note(column.samples, lower=column.lower)
+        _add_title(whole, f"{column.name} on holdout samples{note}{metric}")
         of_base = next((row.cells[place] for row in holdout.rows if row.genome == base), None)
         for row in holdout.rows:
             score, ratio = row.cells[place], None
-            if score is not None and of_base is not None and of_base.value > 0:
-                ratio = score.value / of_base.value
+            if score is not None and of_base is not None:
+                above, below = score.value, of_base.value
+                if column.lower:
+                    above, below = below, above
+                ratio = above / below if below > 0 else None
             _add_score(whole, row.model, score, score.error if score else None, ratio)
 
 

@@ -25,11 +25,13 @@ class Harness(ABC):
         illustrated: Whether `examples` returns pictures.
         steady: Names of the tasks that always give a model the same score on the same samples.
         warnings: What the user should know of the tasks.
+        lower: Names of the tasks whose scores are better when lower, as far as their own files say.
     """
 
     illustrated: bool = False
     steady: frozenset[str] = frozenset()
     warnings: tuple[TaskNote, ...] = ()
+    lower: frozenset[str] = frozenset()
 
     @abstractmethod
     def sizes(self, split: Split) -> dict[str, int]:

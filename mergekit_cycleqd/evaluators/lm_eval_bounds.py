@@ -121,7 +121,7 @@ class Watch:
             yield
             return
         for name, task in loaded.items():
-            if _is_bounded(self._tasks[name], task):
+            if name in self._tasks and _is_bounded(self._tasks[name], task):  # of groups none is
                 self._follow(_BoundedTask(self._tasks[name], task))
         hook, model.cache_hook = model.cache_hook, self
         try:
@@ -170,6 +170,7 @@ def _is_bounded(task: Task, loaded: Any) -> bool:
     metric, _, name = task.metric.partition(",")
     return (
         not task.scored_by.brings_tasks
+        and task.repeats == 1
         and not getattr(loaded, "UNSAFE_CODE", False)
         and metric in BOUNDED
         and loaded.aggregation().get(metric) is mean

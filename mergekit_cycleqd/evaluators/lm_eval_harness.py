@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -14,6 +14,8 @@ from mergekit_cycleqd.evaluators.image_tasks import image_fault
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
 from mergekit_cycleqd.evaluators.lm_eval_metrics import metric_faults, task_score
+from mergekit_cycleqd.evaluators.lm_eval_parts import LoadedTask
+from mergekit_cycleqd.evaluators.repeats import Answered, answered, combined
 from mergekit_cycleqd.evaluators.task_errors import located
 from mergekit_cycleqd.evaluators.task_samples import SampledHarness, prepare_all
 from mergekit_cycleqd.recipe.engine import Engine
@@ -39,41 +41,51 @@ class LMHarness(SampledHarness):
             RecipeError: With one line per fault, each with the path to its key.
         """
         super().__init__(tasks)
-        self._objects: dict[Split, dict[str, Any]] = {"search": {}, "holdout": {}}
-        self._fresh: dict[str, Any] = {}
-        self._by_samples: dict[tuple[str, Split, int], Any] = {}
+        self._objects: dict[Split, dict[str, LoadedTask]] = {"search": {}, "holdout": {}}
+        self._fresh: dict[str, LoadedTask] = {}
+        self._by_samples: dict[tuple[str, Split, int], LoadedTask] = {}
         self._built: set[int] = set()
         self._loader = loader = TaskLoader(tasks)
         prepare_all(tasks, lambda task: self._prepare(task, loader))
         self.warnings = tuple((t.name, warning) for t in tasks for warning in loader.warnings(t))
+        loaded = self._objects["search"]
+        self.lower = frozenset(t.name for t in tasks if loaded[t.name].is_lower(t.metric))
+        self.steady = frozenset(
+            t.name for t in tasks if all(_is_steady(t, p) for p in loaded[t.name].parts.values())
+        )
 
     def _prepare(self, task: Task, loader: TaskLoader) -> Iterator[str]:
         loaded = loader.load(task)
         yield from metric_faults(task, loaded)
-        if getattr(loaded, "UNSAFE_CODE", False) and not task.confirm_run_unsafe_code:
+        parts = loaded.parts.values()
+        unsafe = any(getattr(part, "UNSAFE_CODE", False) for part in parts)
+        if unsafe and not task.confirm_run_unsafe_code:
             yield (
                 f"confirm_run_unsafe_code: the task {task.task!r} runs code that models write; "
                 "set it to true if you accept that"
             )
-        if isinstance(task.apply_chat_template, str) and loaded.OUTPUT_TYPE == "rollout":
+        rolls_out = any(part.OUTPUT_TYPE == "rollout" for part in parts)
+        if isinstance(task.apply_chat_template, str) and rolls_out:
             yield (
                 "apply_chat_template: episodes are always rendered by the model's default "
                 f"template, got {task.apply_chat_template!r}; leave it out"
             )
-        documents = len(loaded.eval_docs)
+        if loaded.group is None and task.samples.by != "share":
+            yield f"samples.by: is for groups of tasks, and {task.task!r} is none; leave it out"
+        yield from _repeat_faults(task, loaded)
+        documents = loaded.documents
         yield from self._samples.add(task, lambda ids: ids.resolve(documents))
-        if _is_steady(task, loaded):
-            self.steady |= {task.name}
         self._objects["search"][task.name] = loaded
         if task.samples.holdout is not None:
             self._objects["holdout"][task.name] = loader.load(task)
         if task.samples.again is not None:
-            self._fresh[task.name] = copy(loaded)  # copied before it has requests
+            self._fresh[task.name] = loaded.fresh()  # copied before it has requests
 
     def base_fault(self, task: str, engine: Engine, base: Checkpoint) -> str:
         """Say why a task that shows images, or given answers, cannot be scored."""
-        loaded = self._objects["search"][task]
-        return image_fault(loaded, engine, base) or thoughts_fault(loaded, engine)
+        parts = self._objects["search"][task].parts.values()
+        found = (image_fault(part, engine, base) or thoughts_fault(part, engine) for part in parts)
+        return next(filter(None, found), "")
 
     def changes(self) -> list[TaskNote]:
         """List what runs of the first rules scored otherwise."""
@@ -82,7 +94,7 @@ class LMHarness(SampledHarness):
     def prompts(self) -> dict[str, dict[str, Any]]:
         """Tell per task the settings that prompts are made with, whoever chose them."""
         return {
-            name: _prompt_settings(self._tasks[name], loaded)
+            name: _prompt_settings(self._tasks[name], loaded.first)
             for name, loaded in self._objects["search"].items()
         }
 
@@ -93,39 +105,64 @@ class LMHarness(SampledHarness):
 
         The thresholds are checked after every batch of lm-eval's own tasks.
         """
-        from lm_eval.evaluator import evaluate
-
         tasks = [task for task in self._tasks.values() if task.name in self._objects[split]]
         ids = {task.name: self._samples.of(task.name, split, repeat) for task in tasks}
-        objects = {task.name: self._object(task, split, ids[task.name]) for task in tasks}
-        watch = Watch(thresholds, list(self._tasks.values()))
-        with located(model, objects, ids):
+        scores: dict[str, list[float]] = {task.name: [] for task in tasks}
+        passed: dict[str, list[Answered]] = {task.name: [] for task in tasks}
+        for answer in range(max((task.repeats for task in tasks), default=0)):
+            asked = [task for task in tasks if task.repeats > answer]
+            loaded = {task.name: self._object(task, split, ids[task.name]) for task in asked}
+            watch = Watch(None if answer else thresholds, list(self._tasks.values()))
+            results, logged = self._answer(model, asked, loaded, ids, watch, (repeat, answer))
+            for task in asked:
+                found = loaded[task.name]
+                scores[task.name].append(task_score(task, found.results(results)))
+                if task.pass_at is not None:
+                    passed[task.name].append(answered(task, logged[task.name]))
+        return {task.name: combined(task, scores[task.name], passed[task.name]) for task in tasks}
+
+    def _answer(
+        self,
+        model: Any,
+        tasks: Sequence[Task],
+        loaded: Mapping[str, LoadedTask],
+        ids: Mapping[str, Sequence[int]],
+        watch: Watch,
+        numbers: tuple[int, int],
+    ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Let a model answer all samples once. Returns lm-eval's results, and its log if needed."""
+        from lm_eval.evaluator import evaluate
+
+        places = {task.name: loaded[task.name].numbers(ids[task.name]) for task in tasks}
+        chosen = {key: each for found in places.values() for key, each in found.items()}
+        objects = {key: loaded[t.name].parts[key] for t in tasks for key in places[t.name]}
+        with located(model, objects, chosen):
             for task in tasks:
-                self._make_ready(objects[task.name], task, ids[task.name], model, repeat)
+                seed = numbers[0] * task.repeats + numbers[1]
+                for key, each in places[task.name].items():
+                    self._make_ready(objects[key], task, each, model, seed)
             with watch.over(model, objects):
-                results = evaluate(
+                found = evaluate(
                     model,
                     {"tasks": objects},
-                    samples=ids,
+                    samples=chosen,
                     bootstrap_iters=0,
-                    log_samples=False,
+                    log_samples=any(task.pass_at is not None for task in tasks),
                     confirm_run_unsafe_code=True,  # `_prepare` has checked each task's own setting
-                )["results"]
-        return {
-            task.name: task_score(task, objects[task.name], results[task.name]) for task in tasks
-        }
+                )
+        return found["results"], found.get("samples", {})
 
-    def _object(self, task: Task, split: Split, ids: Sequence[int]) -> Any:
-        """Get the task object of some samples, each time the same."""
+    def _object(self, task: Task, split: Split, ids: Sequence[int]) -> LoadedTask:
+        """Get the objects of a task for some samples, each time the same."""
         key = (task.name, split, ids[0])  # blocks of samples do not overlap
         if key not in self._by_samples:
             first = ids is self._samples.of(task.name, split)
-            loaded = self._objects[split][task.name] if first else copy(self._fresh[task.name])
+            loaded = self._objects[split][task.name] if first else self._fresh[task.name].fresh()
             self._by_samples[key] = loaded
         return self._by_samples[key]
 
     def _make_ready(
-        self, loaded: Any, task: Task, ids: Sequence[int], model: Any, repeat: int
+        self, loaded: Any, task: Task, ids: Sequence[int], model: Any, seed: int
     ) -> None:
         """Give a task object all its requests and no answers.
 
@@ -141,7 +178,18 @@ class LMHarness(SampledHarness):
             request.resps.clear()
             request.filtered_resps.clear()
         if _is_sampled(loaded):
-            _reseed(loaded, repeat)
+            _reseed(loaded, seed)
+
+
+def _repeat_faults(task: Task, loaded: LoadedTask) -> Iterator[str]:
+    """Say why several answers to each sample are of no use."""
+    if task.repeats > 1 and all(_is_steady(task, part) for part in loaded.parts.values()):
+        yield (
+            f"repeats: {task.repeats} answers of {task.task!r} are all the same; let them be "
+            "sampled, by gen_kwargs such as {do_sample: true, temperature: 0.8}"
+        )
+    if task.pass_at is not None and loaded.group is not None:
+        yield f"pass_at: is for a task, and {task.task!r} is a group; name one of its tasks"
 
 
 def _is_sampled(loaded: Any) -> bool:
@@ -162,10 +210,10 @@ def _is_steady(task: Task, loaded: Any) -> bool:
     return not environments and not _is_sampled(loaded)
 
 
-def _reseed(loaded: Any, repeat: int) -> None:
-    """Seed the requests by the repeat: other answers in each repeat, the same in the same one."""
+def _reseed(loaded: Any, number: int) -> None:
+    """Seed the requests by the number of the answer: another answer for each, always the same."""
     settings = loaded.get_config("generation_kwargs")
-    seed = int(settings.get("seed", 0)) + repeat
+    seed = int(settings.get("seed", 0)) + number
     for request in loaded.instances:
         prompt, asked, *rest = request.arguments
         request.arguments = (prompt, {**asked, "seed": seed}, *rest)
@@ -180,6 +228,8 @@ def _prompt_settings(task: Task, loaded: Any) -> dict[str, Any]:
     }
     if task.system_instruction is not None:
         found["system_instruction"] = task.system_instruction
+    if task.repeats > 1:
+        found |= {"repeats": task.repeats, "pass_at": task.pass_at}
     if loaded.get_config("output_type") == "generate_until":
         found["generation_kwargs"] = loaded.get_config("generation_kwargs")
     plain: dict[str, Any] = json.loads(json.dumps(found, default=str))

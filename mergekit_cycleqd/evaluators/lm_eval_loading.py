@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError, nearest, reason
+from mergekit_cycleqd.evaluators.lm_eval_parts import LoadedTask
 from mergekit_cycleqd.evaluators.task_data import data_beside, folders_of
 from mergekit_cycleqd.evaluators.task_errors import RAISED
 from mergekit_cycleqd.evaluators.task_samples import TaskFault
@@ -31,6 +32,7 @@ class TaskLoader:
         """
         for name in (
             "lm_eval.tasks",
+            "lm_eval.api.group",
             "lm_eval.api.task",
             "lm_eval.evaluator",
             "lm_eval.evaluator_utils",
@@ -40,8 +42,8 @@ class TaskLoader:
         self._without_shots: set[str] = set()
         self._indexes: dict[tuple[str | None, str], tuple[Any, list[str]]] = {}
 
-    def load(self, task: Task) -> Any:
-        """Make a new lm-eval task object with the recipe's settings.
+    def load(self, task: Task) -> LoadedTask:
+        """Make new objects of a task or a group of lm-eval, with the recipe's settings.
 
         Raises:
             TaskFault: If there is no such task, or it cannot be loaded.
@@ -50,13 +52,31 @@ class TaskLoader:
             raise TaskFault(f"include_path: no folder {task.include_path!r}")
         index = self._find(task)
         entry = index.task_index[task.task]
+        if entry_is_group := task.task in index.all_groups:
+            index = self._with_children(task)
         try:
             with data_beside(folders_of(entry.yaml_path, index.include_path)):
-                (loaded,) = index.load([task.task])["tasks"].values()
+                found = index.load([task.task])
         except CycleQDError as error:  # this package's tasks report clear faults
             raise TaskFault(f"task: {task.task!r} cannot be loaded: {reason(error)}") from error
         except RAISED as error:
             raise TaskFault(f"task: {task.task!r} cannot be loaded ({reason(error)})") from error
+        if not entry_is_group:
+            (loaded,) = found["tasks"].values()
+            self._set_up(loaded, task)
+            return LoadedTask({task.name: loaded})
+        group = found["groups"][task.task]
+        if not group.has_aggregation:
+            members = ", ".join(found["tasks"])
+            has = "has no score; name its tasks"
+            raise TaskFault(f"task: the group {task.task!r} {has}: {members}")
+        parts = {f"{task.name}/{part.task_name}": part for part in group.get_all_tasks()}
+        for part in parts.values():
+            self._set_up(part, task)
+        return LoadedTask(parts, group, task.samples.by)
+
+    def _set_up(self, loaded: Any, task: Task) -> None:
+        """Give a task object of lm-eval the recipe's settings."""
         if task.gen_kwargs is not None:
             if loaded.get_config("output_type") != "generate_until":
                 raise TaskFault(f"gen_kwargs: the task {task.task!r} does not generate text")
@@ -69,7 +89,6 @@ class TaskLoader:
         elif fixed is None:
             loaded.set_config(key="num_fewshot", value=0)
         loaded.set_fewshot_seed(seed=FEWSHOT_SEED)
-        return loaded
 
     def warnings(self, task: Task) -> Iterator[str]:
         """Say what of a loaded task is passed over, as lm-eval does.
@@ -122,15 +141,26 @@ class TaskLoader:
         return self._index(others[0], task)[0]
 
     def _has(self, folder: str | None, task: Task) -> bool:
-        return task.task in self._index(folder, task)[0].all_subtasks
+        index = self._index(folder, task)[0]
+        return task.task in index.all_subtasks or task.task in index.all_groups
 
-    def _index(self, folder: str | None, task: Task) -> tuple[Any, list[str]]:
+    def _with_children(self, task: Task) -> Any:
+        """Get the index of a group, in which also lm-eval's own tasks are where it needs them."""
+        own = _task_folder(task)
+        if own is None or task.scored_by.brings_tasks or not self._has(own, task):
+            return self._find(task)
+        return self._index(own, task, defaults=True)[0]
+
+    def _index(
+        self, folder: str | None, task: Task, *, defaults: bool = False
+    ) -> tuple[Any, list[str]]:
         """Index a folder for a task's metadata, or lm-eval's own tasks; with lm-eval's warnings."""
         if folder is None and not task.metadata:
             return _own_index()
-        key = (folder, json.dumps(task.metadata, sort_keys=True, default=str))
+        written = json.dumps(task.metadata, sort_keys=True, default=str)
+        key = (folder, f"{written} and lm-eval's" if defaults else written)
         if key not in self._indexes:
-            self._indexes[key] = _indexed(folder, task.metadata)
+            self._indexes[key] = _indexed(folder, defaults or folder is None, task.metadata)
         return self._indexes[key]
 
     def _unknown(self, task: Task) -> str:
@@ -140,8 +170,8 @@ class TaskLoader:
             known = self._index(_task_folder(task), task)[0].all_subtasks
             return f"no task {name!r} for evaluator {task.evaluator}{nearest(name, known)}"
         indexes = [self._index(folder, task)[0] for folder in (*self._folders, None)]
-        if any(name in index.all_groups or name in index.all_tags for index in indexes):
-            return f"{name!r} is a group of tasks; name one of its tasks"
+        if any(name in index.all_tags for index in indexes):
+            return f"{name!r} is but a tag of tasks; name one of them, or a group with a score"
         known = [known for index in indexes for known in index.all_subtasks]
         near = difflib.get_close_matches(name, known, n=3)
         hint = f"; did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
@@ -151,14 +181,14 @@ class TaskLoader:
 @cache
 def _own_index() -> tuple[Any, list[str]]:
     """Index lm-eval's own tasks once in a process: its 14,000 files take seconds."""
-    return _indexed(None, None)
+    return _indexed(None, True, None)
 
 
-def _indexed(folder: str | None, metadata: Any) -> tuple[Any, list[str]]:
+def _indexed(folder: str | None, defaults: bool, metadata: Any) -> tuple[Any, list[str]]:
     from lm_eval.tasks import TaskManager
 
     with heard("lm_eval.tasks._index") as said:
-        index = TaskManager(include_path=folder, include_defaults=folder is None, metadata=metadata)
+        index = TaskManager(include_path=folder, include_defaults=defaults, metadata=metadata)
     return index, said
 
 

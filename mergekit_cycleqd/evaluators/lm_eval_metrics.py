@@ -7,26 +7,28 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError
+from mergekit_cycleqd.evaluators.lm_eval_parts import LoadedTask
 from mergekit_cycleqd.recipe.tasks import Task
 
 
-def metric_faults(task: Task, loaded: Any) -> Iterator[str]:
+def metric_faults(task: Task, loaded: LoadedTask) -> Iterator[str]:
     """Check a task's metric as far as its file tells.
 
     A function of the task may report more than the file lists. Then the first evaluation tells.
 
     Args:
         task: A task of the recipe.
-        loaded: lm-eval's task object.
+        loaded: lm-eval's objects of it.
 
     Returns:
         The faults, each as ``key: what is wrong``.
     """
-    filters = [pipeline.name for pipeline in loaded._filters]
+    filters = [pipeline.name for pipeline in loaded.first._filters]
     metric, _, chosen = task.metric.partition(",")
-    listed = [f"{name},{each}" for name in loaded.aggregation() for each in filters]
+    listed = loaded.metrics()
     if task.metric not in listed:
-        if task.scored_by.brings_tasks or not _reports_more(loaded):
+        closed = task.scored_by.brings_tasks or loaded.group is not None
+        if closed or not _reports_more(loaded.first):
             yield (
                 f"metric: the task {task.task!r} does not report {task.metric!r}; "
                 f"it reports {', '.join(listed)}"
@@ -36,25 +38,22 @@ def metric_faults(task: Task, loaded: Any) -> Iterator[str]:
                 f"metric: must be a metric and a filter of the task {task.task!r}, such as "
                 f"{metric},{filters[0]}, got {task.metric!r}; its filters: {', '.join(filters)}"
             )
-    if loaded.higher_is_better().get(metric) is False:
-        yield f"metric: {_better_lower(task)}"
 
 
 class MetricNotReported(CycleQDError):
     """The samples that were evaluated have no value of a task's metric; others may have one."""
 
 
-def task_score(task: Task, loaded: Any, results: Mapping[str, Any]) -> float:
+def task_score(task: Task, results: Mapping[str, Any]) -> float:
     """Take a task's metric out of lm-eval's results.
 
     Args:
         task: A task of the recipe.
-        loaded: lm-eval's task object, after the evaluation.
         results: What lm-eval reports of it.
 
     Raises:
         MetricNotReported: If the metric is not reported.
-        CycleQDError: If it is no number, or is better when lower.
+        CycleQDError: If it is no number.
     """
     if task.metric not in results:
         reported = [key for key in results if "," in key and "_stderr," not in key]
@@ -62,8 +61,6 @@ def task_score(task: Task, loaded: Any, results: Mapping[str, Any]) -> float:
             f"task {task.name!r} does not report {task.metric!r}; it reports "
             f"{', '.join(reported) or 'nothing'}"
         )
-    if loaded.higher_is_better().get(task.metric.partition(",")[0]) is False:
-        raise CycleQDError(f"task {task.name!r}: {_better_lower(task)}")
     value = results[task.metric]
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise CycleQDError(f"task {task.name!r} reports {value!r} as {task.metric}")
@@ -82,7 +79,3 @@ def _reports_more(loaded: Any) -> bool:
     return loaded.OUTPUT_TYPE == "generate_until" and any(
         getattr(function, "__module__", None) != "lm_eval.api.metrics" for function in functions
     )
-
-
-def _better_lower(task: Task) -> str:
-    return f"{task.metric!r} is better when lower; quality must be maximised"

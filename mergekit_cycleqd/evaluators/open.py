@@ -66,6 +66,27 @@ def repeat_faults(recipe: Recipe, harness: Harness) -> list[str]:
     ]
 
 
+def directed(recipe: Recipe, harness: Harness) -> tuple[Recipe, list[TaskNote]]:
+    """Say of each task whether lower scores are better, where the recipe does not.
+
+    Args:
+        recipe: The run.
+        harness: Its tasks, loaded.
+
+    Returns:
+        The recipe, and a note on each task that is decided so, or otherwise than its file says.
+    """
+    tasks, notes = list(recipe.tasks), list[TaskNote]()
+    for place, task in enumerate(tasks):
+        lower = task.name in harness.lower
+        if lower and task.maximize is None:
+            tasks[place] = task.model_copy(update={"maximize": False})
+            notes.append((task.name, f"maximize: false, since {task.metric} is better when lower"))
+        elif lower and task.maximize:
+            notes.append((task.name, f"maximize: true, though lower is better of {task.metric}"))
+    return recipe.model_copy(update={"tasks": tuple(tasks)}), notes
+
+
 def numbered(recipe: Recipe, notes: Iterable[TaskNote]) -> list[str]:
     """Write notes on tasks as lines, each with the path to its key."""
     return [f"tasks[{recipe.task_names.index(name)}].{text}" for name, text in notes]

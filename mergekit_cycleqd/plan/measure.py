@@ -162,7 +162,7 @@ def _with_first_samples(recipe: Recipe, harness: Harness, counts: Mapping[str, i
     for task in recipe.tasks:
         ids = task.samples.search.resolve(_document_count(task.samples.search, harness, task.name))
         few = SampleIds.parse(ids[: counts[task.name]])
-        tasks.append(task.model_copy(update={"samples": Samples(search=few)}))
+        tasks.append(task.model_copy(update={"samples": Samples(search=few, by=task.samples.by)}))
     return recipe.model_copy(update={"tasks": tuple(tasks)})
 
 

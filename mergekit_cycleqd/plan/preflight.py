@@ -13,7 +13,7 @@ from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults, refe
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.chat_templates import template_faults
-from mergekit_cycleqd.evaluators.open import numbered, open_harness, repeat_faults
+from mergekit_cycleqd.evaluators.open import directed, numbered, open_harness, repeat_faults
 from mergekit_cycleqd.experts.plain_models import with_plain_models
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.plan.dtypes import dtype_findings
@@ -33,6 +33,7 @@ from mergekit_cycleqd.plan.model_checks import (
     look_at_models,
 )
 from mergekit_cycleqd.plan.model_sizes import Sizes, family_sizes
+from mergekit_cycleqd.plan.task_warnings import bin_findings
 from mergekit_cycleqd.plan.tokenizers import compare_tokenizers
 from mergekit_cycleqd.plan.vocabularies import align_vocabularies
 from mergekit_cycleqd.recipe.load import load_recipe
@@ -113,6 +114,7 @@ def preflight(path: Path, out: Path) -> Preflight:
     unknown = template_faults(recipe, aligned.get(BASE))
     seen.findings += [Finding("fault", "chat template", text) for text in unknown]
     seen.findings += _tasks(recipe, seen, header_in(out))
+    recipe = seen.recipe
     seen.findings += device_findings(recipe)
     seen.findings += worker_findings(recipe)
     seen.findings += publish_findings(recipe)
@@ -150,6 +152,8 @@ def _tasks(recipe: Recipe, seen: Preflight, begun: Mapping[str, Any] | None) -> 
         harness = seen.harness = open_harness(recipe)
     except RecipeError as error:
         return checked("tasks", error.faults, "")
+    recipe, directions = directed(recipe, harness)
+    seen.recipe = recipe
     base = seen.models.described.get(BASE)
     told = [
         f"tasks[{i}].task: {task.task!r} {fault}"
@@ -170,7 +174,9 @@ def _tasks(recipe: Recipe, seen: Preflight, begun: Mapping[str, Any] | None) -> 
     told = numbered(recipe, harness.warnings)
     return [
         Finding("ok", "tasks", f"samples: {', '.join(counts)}"),
+        *(Finding("ok", "tasks", text) for text in numbered(recipe, directions)),
         *(Finding("warning", "tasks", text) for text in told),
+        *bin_findings(recipe, searched),
     ]
 
 

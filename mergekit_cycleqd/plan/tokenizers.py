@@ -14,6 +14,7 @@ from mergekit_cycleqd.checkpoints.vocabulary.row_map import REMEDY
 from mergekit_cycleqd.checkpoints.vocabulary.tokenizer import has_tokenizer, open_tokenizer
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.plan.findings import Finding
+from mergekit_cycleqd.plan.task_warnings import prompt_findings
 from mergekit_cycleqd.plan.tokenizer_differences import differences
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.system.units import counted
@@ -48,7 +49,8 @@ def compare_tokenizers(recipe: Recipe, models: Mapping[str, Checkpoint]) -> list
     for key in references(recipe):
         if key != BASE:
             _look_at(key, models.get(key), ours, trust, seen)
-    return [*_tokenizer_findings(seen, len(ours)), *_template_findings(recipe, ours, seen)]
+    found = [*_tokenizer_findings(seen, len(ours)), *_template_findings(recipe, ours, seen)]
+    return [*found, *prompt_findings(recipe, ours)]
 
 
 @dataclass

@@ -48,6 +48,11 @@ class Recipe(Strict):
         return tuple(task.name for task in self.tasks)
 
     @property
+    def minimised(self) -> frozenset[str]:
+        """Names of the tasks whose scores are better when lower."""
+        return frozenset(task.name for task in self.tasks if task.minimised)
+
+    @property
     def lag(self) -> int:
         """How many candidates may be under way at a time; what the search depends on."""
         lag, count = self.evolution.lag, self.workers.count
@@ -61,6 +66,13 @@ class Recipe(Strict):
         content = self.model_dump(mode="json", exclude={"workers"})
         for task, kept in zip(self.tasks, content["tasks"], strict=True):
             kept["fewshot_as_multiturn"] = task.multiturn
+            # What earlier journals lack is left out where it says what they mean.
+            if task.maximize is None:
+                del kept["maximize"]
+            if task.samples.by == "share":
+                del kept["samples"]["by"]
+            if task.repeats == 1:
+                del kept["repeats"], kept["pass_at"]
         return content
 
     def holding(self, candidates: int) -> Recipe:

@@ -24,6 +24,8 @@ OF_LM_EVAL = (
     "apply_chat_template",
     "system_instruction",
     "fewshot_as_multiturn",
+    "repeats",
+    "pass_at",
 )
 """Keys of a task that are settings of lm-eval."""
 
@@ -126,6 +128,9 @@ class Expert(Strict):
 class Samples(Strict):
     """Which documents of a task are used for what; the sets must be disjoint.
 
+    The documents of a group are numbered through, so that any first ones are spread over its tasks:
+    with `by: share` as many as each task has of all, with `by: subtask` equally many of each.
+
     `again` is for `evolution.reevaluate`: each further evaluation of an elite takes as many of its
     documents as `search` has, the first ones, then the next ones, and in the end the first again.
     """
@@ -133,6 +138,7 @@ class Samples(Strict):
     search: _Ids
     holdout: _Ids | None = None
     again: _Ids | None = None
+    by: Literal["share", "subtask"] = "share"
 
     @model_validator(mode="after")
     def _disjoint(self) -> Samples:
@@ -152,13 +158,18 @@ class Task(Strict):
 
     Attributes beside the obvious: `bins` and `range` lay out its axis where it is a measure;
     `evaluator: agentbench` finds `task` among this package's own, whose options are `metadata`;
-    `segmentation` takes images and masks for it, and `python` a function.
+    `segmentation` takes images and masks for it, and `python` a function. `maximize` says whether
+    higher is better; if it is left out, lm-eval says so for its tasks, and higher is for others.
+
+    With `repeats: N` every sample is answered N times, and the score is the mean of N scores. With
+    `pass_at: k` it is pass@k instead: how often one of k answers passes, estimated from all N.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
     evaluator: Annotated[str, OneOf(EVALUATORS)] = "lm_eval"
     task: str = Field(min_length=1)
     metric: str = Field(min_length=1)
+    maximize: bool | None = None
     samples: Samples
     bins: int = Field(default=15, ge=1, le=1000)
     range: _Range = "auto"
@@ -170,12 +181,26 @@ class Task(Strict):
     system_instruction: str | None = None
     fewshot_as_multiturn: bool | None = None
     confirm_run_unsafe_code: bool = False
+    repeats: int = Field(default=1, ge=1, le=1000)
+    pass_at: int | None = Field(default=None, ge=1)
+
+    @property
+    def metric_name(self) -> str:
+        """The metric in words, such as ``pass@2 of exact_match,none``."""
+        if self.pass_at is not None:
+            return f"pass@{self.pass_at} of {self.metric}"
+        return f"{self.metric}, mean of {self.repeats}" if self.repeats > 1 else self.metric
 
     @property
     def multiturn(self) -> bool:
         """Whether examples are turns of a chat: with a chat template, as lm-eval has it."""
         said = self.fewshot_as_multiturn
         return bool(self.apply_chat_template) if said is None else said
+
+    @property
+    def minimised(self) -> bool:
+        """Whether lower scores are better, as far as the recipe or its journal says."""
+        return self.maximize is False
 
     @property
     def scored_by(self) -> EvaluatorKind:
@@ -196,4 +221,9 @@ class Task(Strict):
     def _only_its_evaluators_keys(self) -> Task:
         if faults := strange_keys(self):
             raise ValueError(faults[0])
+        if self.pass_at is not None and self.pass_at > self.repeats:
+            raise ValueError(
+                f"pass_at: {self.pass_at} answers need repeats of as many or more, got repeats: "
+                f"{self.repeats}"
+            )
         return self

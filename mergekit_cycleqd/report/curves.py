@@ -19,9 +19,9 @@ class Curves:
 
     Attributes:
         children: (P,) numbers of children, ascending; 0 stands for the experts alone.
-        qd_score: (P,) values per task: the sum of the elites' qualities.
+        qd_score: (P,) values per task: the sum of the worths of the elites' qualities.
         coverage: (P,) values per task: the share of cells that hold an elite.
-        best: (P,) values per task: the highest quality.
+        best: (P,) values per task: the best quality.
     """
 
     children: tuple[int, ...]

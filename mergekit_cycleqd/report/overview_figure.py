@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,12 @@ def draw_overview(
         tables = comparison(run)
         split: Split = "holdout" if "holdout" in tables else "search"
         rows = [row for row in tables[split].rows if row.model.startswith(("expert: ", _BEST))]
-        _draw_scores(left, rows, run.search.tasks)
+        _draw_scores(left, rows, run.search.tasks, run.recipe.minimised)
         left.set_title(f"Scores on {split} samples", fontsize="medium")
         archive = next(iter(run.search.archives.values()))
         low, high = qualities(archive)
         panel = panels(archive)[0]
-        image = draw_panel(right, panel, low, high if high > low else low + 1)
+        image = draw_panel(right, panel, low, high)
         right.set_facecolor(_EMPTY)
         right.set_xlabel(f"score on {panel.across.task}")
         if panel.up:
@@ -59,13 +59,24 @@ def draw_overview(
         return save(figure, stem, kinds)
 
 
-def _draw_scores(axes: Any, rows: Sequence[Row], tasks: Sequence[str]) -> None:
-    """Draw a square per model and task: its text and its colour are the score."""
+def _draw_scores(
+    axes: Any, rows: Sequence[Row], tasks: Sequence[str], lower: Collection[str]
+) -> None:
+    """Draw a square per model and task: its text and its colour are the score.
+
+    Where lower scores are better, the lowest has the brightest colour and the highest the darkest.
+    """
     cells = [[_score_or_nan(row.scores, task) for task in tasks] for row in rows]
-    axes.imshow(cells, vmin=0.0, vmax=max(1.0, *map(max, cells)), cmap="viridis", aspect="auto")
+    columns = [list(column) for column in zip(*cells, strict=True)]
+    shades = [
+        _shades(column) if task in lower else column
+        for task, column in zip(tasks, columns, strict=True)
+    ]
+    lights = [list(row) for row in zip(*shades, strict=True)]
+    axes.imshow(lights, vmin=0.0, vmax=max(1.0, *map(max, lights)), cmap="viridis", aspect="auto")
     for y, row in enumerate(cells):
         for x, value in enumerate(row):
-            ink = "black" if value > 0.5 else "white"
+            ink = "black" if lights[y][x] > 0.5 else "white"
             text = "–" if math.isnan(value) else f"{value:.3f}"
             axes.text(x, y, text, ha="center", va="center", color=ink, fontsize="large")
     names = [row.model.replace("expert: ", "expert ").replace(_BEST, "best merge") for row in rows]
@@ -76,6 +87,13 @@ def _draw_scores(axes: Any, rows: Sequence[Row], tasks: Sequence[str]) -> None:
     axes.hlines(len(rows) - 1.5, -0.5, len(tasks) - 0.5, color=_STAR, linewidth=2)
     for side in axes.spines.values():
         side.set_visible(False)
+
+
+def _shades(scores: Sequence[float]) -> list[float]:
+    """How bright each of some scores is that are better when lower, from 0 to 1."""
+    known = [score for score in scores if not math.isnan(score)]
+    low, span = min(known, default=0.0), max(known, default=0.0) - min(known, default=0.0)
+    return [1.0 - (score - low) / span if span else 1.0 for score in scores]
 
 
 def _score_or_nan(scores: Mapping[str, Any], task: str) -> float:

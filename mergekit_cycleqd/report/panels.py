@@ -61,6 +61,10 @@ def panels(archive: TaskArchive) -> list[Panel]:
 
 
 def qualities(archive: TaskArchive) -> tuple[float, float]:
-    """Find the lowest and highest quality of an archive's elites; (0, 1) if it is empty."""
+    """Find the worst and the best score of an archive's elites; (0, 1) if it is empty.
+
+    Where lower scores are better, the first of both is the higher one.
+    """
     found = [elite.scores[archive.task] for elite in archive.elites]
-    return min(found, default=0.0), max(found, default=1.0)
+    low, high = min(found, default=0.0), max(found, default=1.0)
+    return (high, low) if archive.worth.is_lower(archive.task) else (low, high)

@@ -20,7 +20,7 @@ def heatmap(panel: Panel, low: float, high: float) -> dict[str, Any]:
     Args:
         panel: The picture to draw.
         low: Quality of the darkest colour.
-        high: Quality of the brightest colour.
+        high: Quality of the brightest colour; less than the other where lower is better.
     """
     rows = panel.up.bins if panel.up else 1
     quality: list[list[float | None]] = [[None] * panel.across.bins for _ in range(rows)]
@@ -34,9 +34,10 @@ def heatmap(panel: Panel, low: float, high: float) -> dict[str, Any]:
         "y": _rounded_edges(panel.up) if panel.up else [0, 1],
         "z": quality,
         "customdata": index,
-        "zmin": low,
-        "zmax": high if high > low else low + 1,
+        "zmin": min(low, high),
+        "zmax": max(low, high) if high != low else low + 1,
         "colorscale": "Viridis",
+        **({"reversescale": True} if high < low else {}),
         "showscale": False,
         "xgap": 1,
         "ygap": 1,

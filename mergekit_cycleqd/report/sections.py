@@ -20,6 +20,7 @@ from mergekit_cycleqd.report.time_spent import Spent, by_part, by_worker, pace
 from mergekit_cycleqd.run_folder.comparison import Column, comparison
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.score import Score
+from mergekit_cycleqd.run_folder.weak_experts import weak_experts
 from mergekit_cycleqd.search.archive import TaskArchive
 from mergekit_cycleqd.system.units import duration
 
@@ -112,10 +113,12 @@ def _compared_models(run: RunView) -> Markup:
         "share of the n samples."
     )
     missing = element("p", "No model was compared yet.")
+    weak = weak_experts(run.search, lambda genome: run.scores(genome, "search")).values()
     return _section(
         "scores",
         "Models compared",
         *([_side_by_side(parts)] if parts else [missing]),
+        *(element("p", f"Warning: {line}.") for line in weak),
         element("p", note),
     )
 

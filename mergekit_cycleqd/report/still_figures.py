@@ -36,7 +36,7 @@ def draw_archive(archive: TaskArchive, stem: Path, kinds: Sequence[str]) -> list
     figure, all_axes = new_figure(rows, columns, (4.4 * columns + 0.8, height))
     image = None
     for axes, picture in zip(all_axes, pictures, strict=False):
-        image = draw_panel(axes, picture, low, high if high > low else low + 1)
+        image = draw_panel(axes, picture, low, high)
     for axes in all_axes[len(pictures) :]:
         axes.set_visible(False)
     figure.colorbar(image, ax=all_axes, label=f"score on {archive.task}")
@@ -51,7 +51,7 @@ def draw_panel(axes: Any, panel: Panel, low: float, high: float) -> Any:
         axes: Axes of matplotlib.
         panel: The picture.
         low: Score of the darkest colour.
-        high: Score of the brightest colour; above `low`.
+        high: Score of the brightest colour; less than the other where lower is better.
 
     Returns:
         The mesh, for a colour bar.
@@ -61,7 +61,9 @@ def draw_panel(axes: Any, panel: Panel, low: float, high: float) -> Any:
     for (column, row), elite in panel.best.items():
         cells[row][column] = elite.scores[panel.task]
     up = panel.up.edges if panel.up else [0.0, 1.0]
-    image = axes.pcolormesh(panel.across.edges, up, cells, vmin=low, vmax=high, cmap="viridis")
+    least, most = min(low, high), max(low, high) if high != low else low + 1
+    colours = "viridis_r" if high < low else "viridis"
+    image = axes.pcolormesh(panel.across.edges, up, cells, vmin=least, vmax=most, cmap=colours)
     axes.set_facecolor("#f1f1f1")
     axes.set_xlabel(panel.across.task)
     if panel.up:

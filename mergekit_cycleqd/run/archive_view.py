@@ -24,7 +24,7 @@ class ArchiveView:
         best: Quality and number of the best elite; None for an empty archive.
         newest: Number of the latest elite; None for an empty archive.
         coverage: Share of cells that hold an elite.
-        qd_score: Sum of the elites' qualities.
+        qd_score: Sum of the worths of the elites' qualities.
         cells: Level of the elite, by cell; empty with more than two axes.
     """
 

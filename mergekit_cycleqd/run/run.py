@@ -23,6 +23,7 @@ from mergekit_cycleqd.run_folder.outputs import write_outputs
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.resume_check import RULES
 from mergekit_cycleqd.run_folder.summary import summary
+from mergekit_cycleqd.run_folder.weak_experts import weak_experts
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.interrupts import Interrupts
 from mergekit_cycleqd.trackers.open import NONE
@@ -231,6 +232,10 @@ class Run:
         if candidate is None:
             return
         self.search.tell(candidate, record.scores)
+        if not candidate.parents:
+            found = weak_experts(self.search, lambda genome: self._journal.scores(genome, "search"))
+            if (line := found.get(candidate.task)) is not None:
+                display.say(f"warning: {line}")
         display.update(candidate.task)
         self._tracker.candidate(record)
         if time.monotonic() - self._written > OUTPUT_SECONDS and self.search.archives_ready:

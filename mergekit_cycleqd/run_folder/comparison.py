@@ -39,6 +39,7 @@ class Column:
         stands_alone: Whether the column is also shown where the tasks' columns do not stand side
             by side: in CSV, in trackers and by `eval RUN`. The mean is only shown beside them.
         form: The format of its numbers.
+        lower: Whether lower is better.
     """
 
     name: str
@@ -46,11 +47,12 @@ class Column:
     of_all: Number | None = None
     stands_alone: bool = True
     form: str = ".3f"
+    lower: bool = False
 
     @property
     def title(self) -> str:
-        """Such as ``coding (n=200)`` or ``mean``."""
-        return self.name + count_note(self.samples)
+        """Such as ``coding (n=200)``, ``text (n=200, lower is better)`` or ``mean``."""
+        return self.name + count_note(self.samples, lower=self.lower)
 
     def number(self, score: Score | None) -> str:
         """The number alone, such as ``0.815``."""
@@ -114,6 +116,7 @@ def model_table(
     *,
     shares: Collection[str] | None = None,
     mean: Number = fmean,
+    lower: Collection[str] = (),
 ) -> ModelTable:
     """Look up the scores of models on one split.
 
@@ -126,8 +129,10 @@ def model_table(
         shares: Tasks whose scores are shares of their samples, so that they have intervals; if
             None, each score is looked at by itself.
         mean: Computes the column of means.
+        lower: Tasks whose scores are better when lower. With any, there is no column of means.
     """
-    columns = (*(Column(task, counts.get(task)) for task in tasks), *_of_all_tasks(mean))
+    own = (Column(task, counts.get(task), lower=task in lower) for task in tasks)
+    columns = (*own, *(() if lower else _of_all_tasks(mean)))
 
     def as_score(task: str, value: float) -> Score:
         count = counts.get(task)
@@ -170,7 +175,13 @@ def comparison(run: RunView) -> dict[Split, ModelTable]:
     tables = {}
     for split in SPLITS:
         table = model_table(
-            models, run.search.tasks, split, run.scores, run.counts[split], shares=shares[split]
+            models,
+            run.search.tasks,
+            split,
+            run.scores,
+            run.counts[split],
+            shares=shares[split],
+            lower=run.recipe.minimised,
         )
         if any(row.scores for row in table.rows):
             tables[split] = table
@@ -185,9 +196,15 @@ def known_models(run: RunView) -> NamedGenomes:
     return originals(search)[:-1]
 
 
-def count_note(samples: int | None) -> str:
-    """Such as `` (n=200)``; empty where the number of samples is not known."""
-    return f" (n={samples})" if samples else ""
+def count_note(samples: int | None, *, lower: bool = False) -> str:
+    """Such as `` (n=200)`` or `` (n=200, lower is better)``; empty where there is nothing to say.
+
+    Args:
+        samples: The number of samples; None where it is not known.
+        lower: Whether lower is better.
+    """
+    notes = [f"n={samples}"] * bool(samples) + ["lower is better"] * lower
+    return f" ({', '.join(notes)})" if notes else ""
 
 
 def _on_holdout(run: RunView, genome: Genome) -> bool:

@@ -10,6 +10,8 @@ from typing import Any
 
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.comparison import FindScores
+from mergekit_cycleqd.run_folder.journal_reading import header_in
+from mergekit_cycleqd.run_folder.resume_check import of_first_rules
 from mergekit_cycleqd.run_folder.summary import summary
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.cycleqd import CycleQD
@@ -40,7 +42,9 @@ def write_outputs(
         _write_elites(folder / "elites" / task, task, search.elites(task))
     note = f"# aggregate: {search.recipe.evolution.aggregation}\n"
     write_atomically(folder / "aggregate.yaml", note + search.aggregate().to_yaml())
-    write_atomically(folder / "summary.md", printable(summary(search, find, sizes)))
+    warned = not of_first_rules(header_in(folder))  # whose summaries keep their bytes
+    text = summary(search, find, sizes, warned=warned)
+    write_atomically(folder / "summary.md", printable(text))
 
 
 def _archive(archive: TaskArchive) -> dict[str, Any]:

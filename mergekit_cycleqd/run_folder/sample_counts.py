@@ -24,7 +24,7 @@ def sample_counts(folder: Path, recipe: Recipe) -> dict[Split, dict[str, int]]:
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     counts: dict[Split, dict[str, int]] = {"search": {}, "holdout": {}}
     for split in SPLITS:
-        for task, count in re.findall(rf"([^\s|]+) \({split}, n=(\d+)\)", text):
+        for task, count in re.findall(rf"([^\s|]+) \({split}, n=(\d+)[,)]", text):
             counts[split][task] = int(count)
     for task in recipe.tasks:
         for split, ids in (("search", task.samples.search), ("holdout", task.samples.holdout)):

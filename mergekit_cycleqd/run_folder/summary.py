@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.comparison import Column, FindScores, model_table
+from mergekit_cycleqd.run_folder.weak_experts import weak_experts
 from mergekit_cycleqd.search.archive import Elite
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.markdown import markdown_table
@@ -23,6 +24,7 @@ def _repeated(elites: Sequence[Elite]) -> str:
 def _title(column: Column, split: Split) -> str:
     """The head of a column; `sample_counts` reads the numbers of samples from it."""
     count = "" if column.of_all else f", n={column.samples or 0}"
+    count += ", lower is better" * column.lower
     return f"{column.name} ({split}{count})"
 
 
@@ -31,14 +33,30 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def summary(search: CycleQD, find: FindScores, sizes: Mapping[Split, Mapping[str, int]]) -> str:
-    """The table of a run as Markdown: one row per model, search and holdout scores."""
+def summary(
+    search: CycleQD,
+    find: FindScores,
+    sizes: Mapping[Split, Mapping[str, int]],
+    *,
+    warned: bool = True,
+) -> str:
+    """The table of a run as Markdown: one row per model, search and holdout scores.
+
+    Args:
+        search: The search.
+        find: Looks up the scores of a genome on a split.
+        sizes: Number of samples per task, of each split.
+        warned: Whether experts are named that are no better than the base.
+    """
     splits: list[Split] = ["search", "holdout"] if sizes["holdout"] else ["search"]
     models = compared_models(search)
     head = ["model"]
     rows = [[name] for name, _ in models]
     for split in splits:
-        found = model_table(models, search.tasks, split, find, sizes[split], mean=_mean)
+        lower = search.recipe.minimised
+        found = model_table(
+            models, search.tasks, split, find, sizes[split], mean=_mean, lower=lower
+        )
         head += [_title(column, split) for column in found.columns]
         for cells, row in zip(rows, found.rows, strict=True):
             cells += map(Column.number, found.columns, row.cells)
@@ -51,11 +69,14 @@ def summary(search: CycleQD, find: FindScores, sizes: Mapping[Split, Mapping[str
     planned = search.recipe.evolution.children
     several = any(e.evaluations > 1 for task in search.tasks for e in search.elites(task))
     means = " Search scores of models that were evaluated more than once are means." * several
+    weak = weak_experts(search, lambda genome: find(genome, "search")).values()
+    warnings = "".join(f"- Warning: {line}\n" for line in weak) if warned else ""
     return "\n".join(
         [
             "# Run summary\n",
             f"{search.children_told} of {planned} children evaluated. Elites are chosen on search "
             f"samples; holdout samples are only reported.{means}\n\n{table}\n",
+            *([warnings] if warnings else []),
             f"## Archives\n\n{archives}\n",
         ]
     )

@@ -20,7 +20,11 @@ def best_first(archive: TaskArchive) -> list[Elite]:
     """
     return sorted(
         archive.elites,
-        key=lambda e: (-e.scores[archive.task], -math.fsum(e.scores.values()), e.index),
+        key=lambda e: (
+            -archive.worth.of(archive.task, e.scores[archive.task]),
+            -archive.worth.total(e.scores),
+            e.index,
+        ),
     )
 
 
@@ -33,7 +37,8 @@ def all_rounders(archives: Mapping[str, TaskArchive]) -> list[Elite]:
     elites = {elite.index: elite for archive in archives.values() for elite in archive.elites}
     if not elites:
         raise SearchError("no elites: the archives are empty")
-    return sorted(elites.values(), key=lambda e: (-math.fsum(e.scores.values()), e.index))
+    worth = next(iter(archives.values())).worth
+    return sorted(elites.values(), key=lambda e: (-worth.total(e.scores), e.index))
 
 
 def aggregated_elites(
@@ -78,16 +83,18 @@ def aggregate_model(how: BestOfEach | Recombination, archives: Mapping[str, Task
     """Make the aggregate, a linear combination of elites.
 
     `BestOfEach` takes the best elite of each archive, with the softmax of their qualities as
-    coefficients (paper, section 3.4). `Recombination` takes the best all-round elites. Their
-    coefficients are those with which CMA-ES recombines parents: ``ln(n + 1/2) - ln(i)`` for the
-    i-th of n, normalised (arXiv:1604.00772, equation 49).
+    coefficients (paper, section 3.4); a score that is better when lower counts by its `Worth`.
+    `Recombination` takes the best all-round elites. Their coefficients are those with which CMA-ES
+    recombines parents: ``ln(n + 1/2) - ln(i)`` for the i-th of n, normalised (arXiv:1604.00772,
+    equation 49).
 
     Raises:
         SearchError: If the archives are empty.
     """
     if isinstance(how, BestOfEach):
         best = _best_of_each(archives)
-        return aggregate([e.genome for _, e in best], [e.scores[task] for task, e in best])
+        qualities = [archives[task].worth.of(task, e.scores[task]) for task, e in best]
+        return aggregate([e.genome for _, e in best], qualities)
     genomes = [elite.genome for elite in aggregated_elites(how, archives)]
     weights = [math.log(len(genomes) + 0.5) - math.log(i + 1) for i in range(len(genomes))]
     total = math.fsum(weights)

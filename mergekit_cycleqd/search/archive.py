@@ -10,6 +10,7 @@ import numpy as np
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.search.early_stop import EntryThreshold
+from mergekit_cycleqd.search.worth import Worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class TaskArchive:
         axes: Sequence[str],
         bins: Sequence[int],
         ranges: Sequence[tuple[float, float]],
+        worth: Worth = Worth(),  # noqa: B008 - it cannot be changed
     ) -> None:
         """Make an empty archive.
 
@@ -49,8 +51,10 @@ class TaskArchive:
             axes: The measures, which are the other tasks, in the recipe's order.
             bins: Cells along each axis.
             ranges: Lowest and highest value of each axis. Values outside are clipped.
+            worth: How good scores are, on every task.
         """
         self.task = task
+        self.worth = worth
         self.axes = tuple(axes)
         # Imported here: ribs imports torch if it is installed, which takes seconds.
         from mergekit_cycleqd.search.right_closed_grid import RightClosedGrid
@@ -62,7 +66,7 @@ class TaskArchive:
     def add(self, elite: Elite) -> bool:
         """Offer a candidate; True if it filled an empty cell or replaced a worse elite."""
         measures = [elite.scores[axis] for axis in self.axes]
-        info = self._grid.add_single(elite, elite.scores[self.task], measures)
+        info = self._grid.add_single(elite, self._quality(elite), measures)
         return bool(info["status"])
 
     def refill(self, elites: Sequence[Elite]) -> None:
@@ -74,15 +78,18 @@ class TaskArchive:
         self._grid.clear()
         self._grid.add(  # the first of equals in a cell stays, as with `add`
             elites,
-            [elite.scores[self.task] for elite in elites],
+            [self._quality(elite) for elite in elites],
             [[elite.scores[axis] for axis in self.axes] for elite in elites],
         )
+
+    def _quality(self, elite: Elite) -> float:
+        return self.worth.of(self.task, elite.scores[self.task])
 
     @property
     def elites(self) -> list[Elite]:
         """All elites, best first; the older of equals first."""
         elites: list[Elite] = list(self._grid.data("solution"))
-        return sorted(elites, key=lambda elite: (-elite.scores[self.task], elite.index))
+        return sorted(elites, key=lambda elite: (-self._quality(elite), elite.index))
 
     def cell_of(self, elite: Elite) -> tuple[int, ...]:
         """The cell of an elite, as one number along each axis."""
@@ -106,7 +113,7 @@ class TaskArchive:
         qualities = np.full(self.bins, -np.inf)
         filled = self._grid.data(["index", "objective"])
         qualities.flat[filled["index"]] = filled["objective"]
-        return EntryThreshold(self.task, self.axes, self.ranges, qualities)
+        return EntryThreshold(self.task, self.axes, self.ranges, qualities, self.worth)
 
     @property
     def coverage(self) -> float:
@@ -115,13 +122,14 @@ class TaskArchive:
 
     @property
     def best(self) -> float:
-        """The highest quality; -inf if there is no elite."""
-        highest = self._grid.stats.obj_max
-        return -math.inf if highest is None else float(highest)
+        """The best score; if there is no elite, one that is worse than all."""
+        if self._grid.stats.obj_max is None:
+            return math.inf if self.worth.is_lower(self.task) else -math.inf
+        return self.elites[0].scores[self.task]
 
     @property
     def qd_score(self) -> float:
-        """Sum of the elites' qualities."""
+        """Sum of the worths of the elites' scores: of the scores themselves if higher is better."""
         return float(self._grid.stats.qd_score)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from mergekit_cycleqd.recipe.evolution import (
     NoMutation,
 )
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.search.archive import Elite, TaskArchive
+from mergekit_cycleqd.search.archive import TaskArchive
 from mergekit_cycleqd.search.candidate import quality_task
 from mergekit_cycleqd.search.parents import choose_parents
 from mergekit_cycleqd.search.screening import most_promising
@@ -47,8 +47,8 @@ def breed(
         family, weight = recipe.founders[child]
         return task, Genome(family, (weight,) * len(tasks)), tuple(range(len(tasks)))
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([evolution.seed, index])))
-    elites, expert = archives[task].elites, tasks.index(task)
-    proposals = [_propose(recipe, elites, expert, rng) for _ in range(evolution.screen)]
+    archive, expert = archives[task], tasks.index(task)
+    proposals = [_propose(recipe, archive, expert, rng) for _ in range(evolution.screen)]
     chosen = 0
     if len(proposals) > 1:
         genomes = [genome for genome, _ in proposals]
@@ -58,10 +58,12 @@ def breed(
 
 
 def _propose(
-    recipe: Recipe, elites: Sequence[Elite], expert: int, rng: np.random.Generator
+    recipe: Recipe, archive: TaskArchive, expert: int, rng: np.random.Generator
 ) -> tuple[Genome, tuple[int, int]]:
     evolution = recipe.evolution
-    first, second = choose_parents(elites, recipe.task_names, evolution.sampling, rng)
+    first, second = choose_parents(
+        archive.elites, recipe.task_names, evolution.sampling, rng, archive.worth
+    )
     family, other = first.genome.family, second.genome
     if other.family != family:  # a child has its first parent's kind of task vectors
         other = replace(other, family=family)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mergekit_cycleqd.search.cells import cell_numbers
+from mergekit_cycleqd.search.worth import Worth
 
 Bounds = Mapping[str, tuple[float, float]]
 """The lowest and the highest score that each task can still get."""
@@ -35,14 +36,16 @@ class EntryThreshold:
         task: The task whose score is the quality.
         axes: The measures, by task.
         ranges: Lowest and highest value of each axis.
-        qualities: Quality of each cell's elite, of shape (bins of each axis ...); -inf for an
-            empty cell.
+        qualities: Worth of the score of each cell's elite, of shape (bins of each axis ...); -inf
+            for an empty cell.
+        worth: How good scores are.
     """
 
     task: str
     axes: tuple[str, ...]
     ranges: tuple[tuple[float, float], ...]
     qualities: NDArray[np.float64]
+    worth: Worth = field(default_factory=Worth)
 
     def reachable(self, bounds: Bounds) -> bool:
         """Whether scores within `bounds` can reach an empty cell or a cell with a worse elite."""
@@ -50,7 +53,7 @@ class EntryThreshold:
         low, high = np.array(self.ranges, dtype=np.float64).T
         first, last = cell_numbers(corners, low, high, np.array(self.qualities.shape))
         box = tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))
-        return bool(self.qualities[box].min() < bounds[self.task][1])
+        return bool(self.qualities[box].min() < self.worth.highest(self.task, bounds[self.task]))
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class EntryThresholds:
                 "axes": threshold.axes,
                 "ranges": threshold.ranges,
                 "bins": threshold.qualities.shape,
+                "lower": dict(threshold.worth.ranges),
                 "filled": {
                     int(cell): float(threshold.qualities.flat[cell])
                     for cell in np.flatnonzero(np.isfinite(threshold.qualities))
@@ -98,5 +102,7 @@ class EntryThresholds:
             for cell, quality in one["filled"].items():
                 qualities.flat[int(cell)] = quality
             ranges = tuple((low, high) for low, high in one["ranges"])
-            archives.append(EntryThreshold(one["task"], tuple(one["axes"]), ranges, qualities))
+            lower = {task: (low, high) for task, (low, high) in one["lower"].items()}
+            about = (one["task"], tuple(one["axes"]), ranges, qualities)
+            archives.append(EntryThreshold(*about, Worth(lower)))
         return cls(tuple(archives))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mergekit_cycleqd.recipe.evolution import Sampling
 from mergekit_cycleqd.search.archive import Elite
+from mergekit_cycleqd.search.worth import Worth
 
 
 def elite_weights(scores: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
@@ -34,7 +35,11 @@ def elite_weights(scores: NDArray[np.float64], low: float, high: float) -> NDArr
 
 
 def choose_parents(
-    elites: Sequence[Elite], tasks: Sequence[str], sampling: Sampling, rng: np.random.Generator
+    elites: Sequence[Elite],
+    tasks: Sequence[str],
+    sampling: Sampling,
+    rng: np.random.Generator,
+    worth: Worth = Worth(),  # noqa: B008 - it cannot be changed
 ) -> tuple[Elite, Elite]:
     """Choose two different elites. An only elite is both parents.
 
@@ -43,10 +48,11 @@ def choose_parents(
         tasks: Names of all tasks.
         sampling: Whether and how strongly better elites are preferred.
         rng: Generator of the random choice.
+        worth: How good scores are.
     """
     if len(elites) == 1:
         return elites[0], elites[0]
-    scores = np.array([[elite.scores[task] for task in tasks] for elite in elites])
+    scores = np.array([[worth.of(t, elite.scores[t]) for t in tasks] for elite in elites])
     weights = None
     if sampling.kind == "elite":
         weights = elite_weights(scores, sampling.low, sampling.high)

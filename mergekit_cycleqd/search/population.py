@@ -8,6 +8,7 @@ from dataclasses import replace
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import Elite, TaskArchive, automatic_range
 from mergekit_cycleqd.search.scores import mean_scores
+from mergekit_cycleqd.search.worth import Worth
 
 
 class Population:
@@ -71,10 +72,11 @@ def _empty(recipe: Recipe, scores: Sequence[Mapping[str, float]]) -> dict[str, T
         for task in recipe.tasks
     }
     bins = {task.name: task.bins for task in recipe.tasks}
+    worth = Worth({task.name: ranges[task.name] for task in recipe.tasks if task.minimised})
     archives = {}
     for name in recipe.task_names:
         axes = [axis for axis in recipe.task_names if axis != name]
         archives[name] = TaskArchive(
-            name, axes, [bins[axis] for axis in axes], [ranges[axis] for axis in axes]
+            name, axes, [bins[axis] for axis in axes], [ranges[axis] for axis in axes], worth
         )
     return archives

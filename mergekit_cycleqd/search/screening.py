@@ -83,10 +83,15 @@ def most_promising(
     elites = _elites_of_all(archives)
     scores = np.array([[elite.scores[task] for task in archives] for elite in elites])
     outcomes = _predict_scores([elite.genome for elite in elites], scores, proposals)
-    lowest, spans = _score_range(scores)
+    worth = next(iter(archives.values())).worth
+    known, hoped = (
+        np.stack([worth.of(task, found[..., i]) for i, task in enumerate(archives)], axis=-1)
+        for found in (scores, outcomes)
+    )
+    lowest, spans = _score_range(known)
     if all_round:
-        best = (scores / spans).mean(axis=1).max()
-        expected = np.maximum((outcomes / spans).mean(axis=2) - best, 0.0).mean(axis=0)
+        best = (known / spans).mean(axis=1).max()
+        expected = np.maximum((hoped / spans).mean(axis=2) - best, 0.0).mean(axis=0)
         if expected.any():
             return int(np.argmax(expected))
     gains = np.zeros(outcomes.shape[:2])
@@ -96,7 +101,7 @@ def most_promising(
         held = np.maximum(
             archive.entry_threshold.qualities[tuple(np.moveaxis(inside, 2, 0))], lowest[task]
         )
-        gains += np.maximum(outcomes[:, :, task] - held, 0.0) / spans[task]
+        gains += np.maximum(hoped[:, :, task] - held, 0.0) / spans[task]
     return int(np.argmax(gains.mean(axis=0)))
 
 

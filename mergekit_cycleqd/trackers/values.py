@@ -56,8 +56,9 @@ def model_rows(search: CycleQD, find: FindScores) -> tuple[list[str], list[Row]]
     models = compared_models(search)
     head = ["model"]
     rows: list[Row] = [[name] for name, _ in models]
+    lower = search.recipe.minimised
     for split in SPLITS:
-        found = model_table(models, search.tasks, split, find, {}).standing_alone()
+        found = model_table(models, search.tasks, split, find, {}, lower=lower).standing_alone()
         head += [f"{split}/{column.name}" for column in found.columns]
         for values, row in zip(rows, found.rows, strict=True):
             values += [None if cell is None else cell.value for cell in row.cells]

@@ -155,7 +155,7 @@ def test_nothing_is_tokenised_or_rendered_twice(engine: HFEngine, family: Family
     harness = LMHarness([task("generate", "exact_match,whole"), task("red", "acc,none")])
     engine.load(Genome.from_base(family))
     harness.evaluate(engine.model, "search")
-    rendered = [harness._objects["search"][name].instances for name in ("generate", "red")]
+    rendered = [harness._objects["search"][name].first.instances for name in ("generate", "red")]
 
     class Refuses(type(engine.model.tokenizer)):  # type: ignore[misc]
         def _encode_plus(self, *_: Any, **__: Any) -> None:
@@ -171,7 +171,7 @@ def test_nothing_is_tokenised_or_rendered_twice(engine: HFEngine, family: Family
             harness.evaluate(engine.model, "search")
     finally:
         engine.model.tokenizer.__class__ = kind
-    again = [harness._objects["search"][name].instances for name in ("generate", "red")]
+    again = [harness._objects["search"][name].first.instances for name in ("generate", "red")]
     assert all(mine is theirs for mine, theirs in zip(rendered, again, strict=True))
 
 
@@ -194,7 +194,8 @@ def test_tasks_of_other_settings_share_batches(family: Family) -> None:
     finally:
         handle.remove()
     texts = {
-        name: loaded.instances[0].args[0] for name, loaded in together._objects["search"].items()
+        name: loaded.first.instances[0].args[0]
+        for name, loaded in together._objects["search"].items()
     }
     assert texts["briefed"] == "w9" + texts["generate"]
     assert len(texts["told"]) > len(texts["generate"]) == len(texts["short"])

@@ -103,9 +103,9 @@ def test_the_filter_is_part_of_the_metric() -> None:
 
 
 @pytest.mark.costly
-def test_a_builtin_group_of_tasks_is_refused_by_name() -> None:
-    with pytest.raises(RecipeError, match="'mmlu' is a group of tasks; name one of its tasks"):
-        LMHarness([task("red", "acc,none", task="mmlu")])
+def test_a_builtin_tag_of_tasks_is_refused_by_name() -> None:
+    with pytest.raises(RecipeError, match="'ai2_arc' is but a tag of tasks; name one of them, or"):
+        LMHarness([task("red", "acc,none", task="ai2_arc")])
 
 
 def test_code_that_models_write_runs_only_if_the_recipe_says_so() -> None:

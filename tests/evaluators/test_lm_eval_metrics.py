@@ -66,7 +66,6 @@ def test_a_metric_that_is_not_reported_is_refused_with_those_that_are(
         ("red", "first,none", "does not report 'first,none'; it reports acc,none"),
         ("mapped", "overlap@1", "such as overlap@1,whole, got 'overlap@1'; its filters: whole"),
         ("mapped", "overlap@1,none", "its filters: whole"),
-        ("perplexity", "word_perplexity,none", "is better when lower"),
     ],
 )
 def test_what_the_task_file_rules_out_is_refused_before_any_model(
@@ -105,7 +104,7 @@ def test_a_metric_that_the_first_samples_lack_is_no_fault_of_a_plan(
     change = {"task": "tiny_extra", "metric": "seldom,none", "samples": {"search": "0-39"}}
     recipe = make_recipe(lambda content: content["tasks"][0].update(change))
     harness = LMHarness([task("red", "acc,none", samples={"search": "0-39"})])
-    documents = harness._objects["search"]["red"].eval_docs
+    documents = harness._objects["search"]["red"].first.eval_docs
     assert all(documents[number]["gold"] != 1 for number in range(2)), "or this shows nothing"
     monkeypatch.setattr("mergekit_cycleqd.plan.measure.FEW", 2)
     found = plan(recipe, capsys, monkeypatch)

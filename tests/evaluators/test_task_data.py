@@ -50,7 +50,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def questions(tasks: Path) -> list[str]:
     words = task("red", "acc,none", task="words", include_path=str(tasks), samples={"search": "0"})
-    loaded = LMHarness([words])._objects["search"]["red"]
+    loaded = LMHarness([words])._objects["search"]["red"].first
     return [doc["question"] for doc in loaded.eval_docs]
 
 

@@ -93,7 +93,7 @@ def test_the_sample_is_found_by_halves_where_the_model_cannot_answer(
 
 def test_what_was_replaced_is_given_back_and_other_errors_pass(engine: HFEngine) -> None:
     harness = LMHarness([task("red", "acc,none")])
-    loaded = harness._objects["search"]["red"]
+    loaded = harness._objects["search"]["red"].first
     before = dict(vars(loaded)), dict(vars(engine.model))
     for error in (CannotEnter({}), KeyboardInterrupt(), RecipeError(["no"])):
         with pytest.raises(type(error)) as raised, located(engine.model, {"red": loaded}, None):

@@ -224,13 +224,6 @@ UNFIT: dict[str, tuple[Change, str]] = {
         "tasks[1].metric: the task 'tiny_green' does not report 'acc_norm,none'; "
         "it reports acc,none",
     ),
-    "metric that is better when lower": (
-        lambda content: (
-            put("tasks", 1, "task", value="tiny_perplexity")(content),
-            put("tasks", 1, "metric", value="word_perplexity,none")(content),
-        ),
-        "tasks[1].metric: 'word_perplexity,none' is better when lower",
-    ),
     "gen_kwargs of a task that does not generate": (
         put("tasks", 0, "gen_kwargs", value={"max_gen_toks": 3}),
         "tasks[0].gen_kwargs: the task 'tiny_red' does not generate text",

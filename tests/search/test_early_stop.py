@@ -22,6 +22,7 @@ from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.early_stop import Bounds, CannotEnter, EntryThresholds
+from mergekit_cycleqd.search.worth import Worth
 from tests.support.lm_eval_tasks import task
 from tests.support.recipes import write_run_recipe
 from tests.support.runs import derived, main_ok
@@ -32,9 +33,10 @@ score = st.integers(0, 12).map(lambda n: n / 12)
 scores = st.fixed_dictionaries({name: score for name in TASKS})
 
 
-def archives_of(told: list[dict[str, float]]) -> list[TaskArchive]:
+def archives_of(told: list[dict[str, float]], lower: str = "") -> list[TaskArchive]:
+    worth = Worth(dict.fromkeys(lower, (0.1, 0.9)))
     archives = [
-        TaskArchive(name, [t for t in TASKS if t != name], [3, 2], [(0.1, 0.9), (0.0, 1.0)])
+        TaskArchive(name, [t for t in TASKS if t != name], [3, 2], [(0.1, 0.9), (0.0, 1.0)], worth)
         for name in TASKS
     ]
     for i, found in enumerate(told):
@@ -52,20 +54,22 @@ def hopeless(floors: EntryThresholds, bounds: Bounds) -> bool:
     return False
 
 
+@pytest.mark.parametrize("lower", ["", "b", "abc"])
 @given(st.lists(scores, max_size=40), scores, scores, scores)
 def test_what_is_stopped_would_have_entered_no_archive(
+    lower: str,
     told: list[dict[str, float]],
     low: dict[str, float],
     high: dict[str, float],
     final: dict[str, float],
 ) -> None:
     bounds = {name: (min(low[name], final[name]), max(high[name], final[name])) for name in TASKS}
-    archives = archives_of(told)
+    archives = archives_of(told, lower)
     floors = EntryThresholds(tuple(archive.entry_threshold for archive in archives))
     again = EntryThresholds.from_json(json.loads(json.dumps(floors.to_json())))
     for ours, theirs in zip(floors.archives, again.archives, strict=True):
         assert (ours.task, ours.axes, ours.ranges) == (theirs.task, theirs.axes, theirs.ranges)
-        assert np.array_equal(ours.qualities, theirs.qualities)
+        assert np.array_equal(ours.qualities, theirs.qualities) and ours.worth == theirs.worth
     stopped = hopeless(floors, bounds)
     exact = hopeless(floors, {name: (final[name], final[name]) for name in TASKS})
     entered = [archive.add(Elite(99, GENOME, final, ())) for archive in archives]

@@ -334,7 +334,7 @@ def test_a_repeat_scores_its_own_block_whatever_was_scored_before(
     for ids in ("0-7", "8-15", "16-23", "8-15"):
         alone = LMHarness(tasks({"search": ids}))
         found = alone.evaluate(engine.model, "search")
-        objects = alone._objects["search"].values()
+        objects = [loaded.first for loaded in alone._objects["search"].values()]
         asked = [request.args for loaded in objects for request in loaded.instances]
         expected.append((found, asked))
     for order in ((0, 1, 2, 3), (3, 2, 0, 1, 2, 0)):
@@ -368,7 +368,7 @@ def test_a_function_gets_the_samples_of_each_repeat(tmp_path: Path) -> None:
 
 def answers(harness: LMHarness, model: Any, repeat: int) -> list[str]:
     harness.evaluate(model, "search", repeat=repeat)
-    return [request.resps[0] for request in harness._objects["search"]["drawn"].instances]
+    return [request.resps[0] for request in harness._objects["search"]["drawn"].first.instances]
 
 
 def test_sampled_answers_differ_between_repeats_and_are_the_same_in_each(

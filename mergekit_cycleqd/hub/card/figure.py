@@ -62,11 +62,12 @@ def _panel(archive: TaskArchive, scores: Mapping[str, float] | None) -> list[str
         f'<rect x="{_LEFT}" y="{_TOP}" width="{_PANEL}" height="{_PANEL}" fill="#f1f1f1" '
         'stroke="#999"/>',
     ]
+    dark, bright = (high, low) if archive.worth.is_lower(archive.task) else (low, high)
     for (column, row), quality in sorted(best.items()):
         x, y = _LEFT + column * step_x, _TOP + _PANEL - (row + 1) * step_y
         lines.append(
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{step_x:.1f}" height="{step_y:.1f}" '
-            f'fill="{_colour(quality, low, high)}"/>'
+            f'fill="{_colour(quality, dark, bright)}"/>'
         )
     lines += _axis_labels(archive)
     if scores is not None:
@@ -112,7 +113,7 @@ def _star(archive: TaskArchive, scores: Mapping[str, float]) -> str:
 
 
 def _colour(value: float, low: float, high: float) -> str:
-    place = (value - low) / (high - low) if high > low else 1.0
+    place = (value - low) / (high - low) if high != low else 1.0
     place *= len(_COLOURS) - 1
     first = min(int(place), len(_COLOURS) - 2)
     part = place - first

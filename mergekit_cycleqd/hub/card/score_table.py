@@ -30,4 +30,11 @@ def table(run: RunView, title: str, genome: Genome, split: Split) -> str:
 
 
 def _table_of(run: RunView, models: NamedGenomes, split: Split) -> ModelTable:
-    return model_table(models, run.search.tasks, split, run.scores, run.counts[split])
+    return model_table(
+        models,
+        run.search.tasks,
+        split,
+        run.scores,
+        run.counts[split],
+        lower=run.recipe.minimised,
+    )

@@ -170,7 +170,7 @@ def making(subject: Subject) -> str:
         ids = {"search": task.samples.search, "holdout": task.samples.holdout}
         counts = {split: run.counts[split].get(task.name) for split in SPLITS}
         used = [f"{ids[split] or 'none'}{count_note(counts[split])}" for split in SPLITS]
-        rows.append([task.name, name + _origin(task), task.metric, *used])
+        rows.append([task.name, name + _origin(task), task.metric_name, *used])
     versions = ", ".join(f"{name} {version}" for name, version in run.header["versions"].items())
     told = "; ".join(
         f"{key}: {_format_setting(value)}"

@@ -6,10 +6,12 @@ object that equals everything passes no test. Among themselves they are compared
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+TYPE_CHECKING = False  # typing takes a third of the time that Python needs to start
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
-Ask = Callable[..., Any]
+    Ask = Callable[..., Any]
 
 
 class Handle:

@@ -6,21 +6,20 @@ So a comparison of data is made by the side that compares, whatever the other si
 from __future__ import annotations
 
 import builtins
-import datetime
+import importlib
+import sys
 from collections import Counter, OrderedDict, deque, namedtuple
-from collections.abc import Callable
-from decimal import Decimal
-from fractions import Fraction
-from typing import Any
+
+TYPE_CHECKING = False  # typing takes a third of the time that Python needs to start
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _TIMES = {
-    "date": (datetime.date, ("year", "month", "day")),
-    "time": (datetime.time, ("hour", "minute", "second", "microsecond")),
-    "timedelta": (datetime.timedelta, ("days", "seconds", "microseconds")),
-    "datetime": (
-        datetime.datetime,
-        ("year", "month", "day", "hour", "minute", "second", "microsecond"),
-    ),
+    "date": ("year", "month", "day"),
+    "time": ("hour", "minute", "second", "microsecond"),
+    "timedelta": ("days", "seconds", "microseconds"),
+    "datetime": ("year", "month", "day", "hour", "minute", "second", "microsecond"),
 }
 _SAFE = 1 << 53
 _MUTABLE = (list, dict, set, bytearray, deque)
@@ -107,12 +106,12 @@ class Values:
             return {"complex": [value.real, value.imag]}
         if kind is range:
             return {"range": [self.encode(end) for end in (value.start, value.stop, value.step)]}
-        if kind is Decimal:
+        if kind is _of("decimal", "Decimal"):
             return {"decimal": str(value)}
-        if kind is Fraction:
+        if kind is _of("fractions", "Fraction"):
             return {"fraction": [self.encode(value.numerator), self.encode(value.denominator)]}
-        for name, (time, fields) in _TIMES.items():
-            if kind is time and getattr(value, "tzinfo", None) is None:
+        for name, fields in _TIMES.items():
+            if kind is _of("datetime", name) and getattr(value, "tzinfo", None) is None:
                 return {name: [getattr(value, field) for field in fields]}
         return self._by_number(value)
 
@@ -179,11 +178,11 @@ class Values:
         if tag == "complex":
             return complex(*held)
         if tag == "decimal":
-            return Decimal(held)
+            return importlib.import_module("decimal").Decimal(held)
         if tag == "builtin":
             return vars(builtins)[held]
         if tag in _TIMES:
-            return _TIMES[tag][0](*held)
+            return getattr(importlib.import_module("datetime"), tag)(*held)
         if tag in ("dict", "ordered", "counter"):
             kind = {"dict": dict, "ordered": OrderedDict, "counter": Counter}[tag]
             pairs = [(self.decode(key, shared), self.decode(each, shared)) for key, each in held]
@@ -199,7 +198,7 @@ class Values:
             "set": set,
             "frozenset": frozenset,
             "range": lambda ends: range(*ends),
-            "fraction": lambda parts: Fraction(*parts),
+            "fraction": lambda parts: importlib.import_module("fractions").Fraction(*parts),
         }
         return made[tag]([self.decode(item, shared) for item in held])
 
@@ -207,3 +206,8 @@ class Values:
 def _empty(written: Any) -> Any:
     ((tag, held),) = written.items()
     return {tag: [[], held[1]] if tag == "deque" else "" if tag == "bytearray" else []}
+
+
+def _of(module: str, name: str) -> Any:
+    """A class of a module; None where the module was not imported, so that nothing is of it."""
+    return getattr(sys.modules.get(module), name, None)

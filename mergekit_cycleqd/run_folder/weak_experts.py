@@ -1,0 +1,36 @@
+"""Experts that are no better than the base at their own task, of which no merge can gain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.search.cycleqd import CycleQD
+from mergekit_cycleqd.search.scores import Scores
+
+
+def weak_experts(search: CycleQD, find: Callable[[Genome], Scores | None]) -> dict[str, str]:
+    """Say of each expert that it is no better than the base, as far as both were scored.
+
+    Args:
+        search: The search.
+        find: Looks up the scores of a genome on search samples.
+
+    Returns:
+        A line per such expert, by its task.
+    """
+    family = search.family.plain
+    base = find(Genome.from_base(family)) or {}
+    lower = search.recipe.minimised
+    found = {}
+    for number, task in enumerate(search.tasks):
+        own = find(Genome.from_expert(search.family, number)) or {}
+        if task not in own or task not in base:
+            continue
+        better = own[task] < base[task] if task in lower else own[task] > base[task]
+        if not better:
+            found[task] = (
+                f"the expert {family.experts[number]} is no better than the base at its own task "
+                f"{task}: {own[task]:.3f} and {base[task]:.3f} on search samples"
+            )
+    return found

@@ -1,0 +1,76 @@
+"""Warnings of a plan about tasks that work, and may not do what the user wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mergekit_cycleqd.checkpoints.vocabulary.tokenizer import open_tokenizer
+from mergekit_cycleqd.plan.task_warnings import bin_findings, prompt_findings
+from mergekit_cycleqd.recipe.recipe import Recipe
+from tests.support.families import save_tokenizer
+from tests.support.recipes import recipe_content
+
+
+def recipe(**first: Any) -> Recipe:
+    content = recipe_content()
+    content["tasks"][0] |= first
+    return Recipe.model_validate(content)
+
+
+@pytest.mark.parametrize(
+    ("task", "values"),
+    [
+        ({"bins": 15}, 11),
+        ({"bins": 11}, None),
+        ({"bins": 15, "metric": "bleu,none"}, None),
+        ({"bins": 15, "gen_kwargs": {"do_sample": True}, "repeats": 2}, None),
+        ({"bins": 5, "range": [0.0, 0.3]}, None),
+        ({"bins": 6, "range": [0.0, 0.3]}, 5),
+        ({"bins": 4, "range": [0.91, 0.99]}, 2),
+        ({"bins": 4, "range": [0.5, 1.0]}, None),
+    ],
+)
+def test_more_cells_than_scores_are_told(task: dict[str, Any], values: int | None) -> None:
+    found = [each.text for each in bin_findings(recipe(**task), {"a": 10})]
+    assert len(found) == (values is not None)
+    if values is not None:
+        assert f"10 samples give at most {values} scores" in found[0]
+        assert found[0].startswith(f"tasks[0].bins: {task['bins']} cells")
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Callable[..., list[str]]:
+    save_tokenizer(tmp_path)
+    return partial(findings, tmp_path)
+
+
+def findings(
+    folder: Path, template: str | None, asked: bool = False, **tokens: str | None
+) -> list[str]:
+    tokenizer = open_tokenizer("base", folder, False)
+    tokenizer.chat_template = template
+    for name, token in tokens.items():
+        setattr(tokenizer, name, token)
+    content = recipe_content()
+    for task in content["tasks"]:
+        task["apply_chat_template"] = asked
+    return [each.text for each in prompt_findings(Recipe.model_validate(content), tokenizer)]
+
+
+def test_a_chat_template_that_no_task_uses_is_told(prompts: Callable[..., list[str]]) -> None:
+    (text,) = prompts("{{ messages }}")
+    assert text.startswith("tasks[0], tasks[1], tasks[2]: apply_chat_template is false, and the")
+    assert prompts("{{ messages }}", True) == [] == prompts(None)
+
+
+def test_special_tokens_that_lack_are_told(prompts: Callable[..., list[str]]) -> None:
+    eos, pad = prompts(None, eos_token=None, pad_token=None)
+    assert eos.startswith("base_model: the tokenizer has no eos_token, so answers end by `until`")
+    said = "base_model: the tokenizer has no pad_token; batches are padded with a token of its own"
+    assert pad == said
+    assert "padded with eos_token" in prompts(None, pad_token=None)[0]
