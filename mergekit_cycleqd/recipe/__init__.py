@@ -1,4 +1,7 @@
-"""The recipe of a run: its schema, a file for each section, presets, checks, reading YAML."""
+"""The recipe of a run: its schema, a file for each section, presets, checks, reading YAML.
+
+There are 17 files, since each section of a recipe has its own.
+"""
 
 from mergekit_cycleqd.recipe.recipe import Recipe
 
