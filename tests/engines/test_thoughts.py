@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from mergekit_cycleqd.engines.hf.continuous import continuous_faults
 from mergekit_cycleqd.engines.hf.engine import HFEngine
 from mergekit_cycleqd.engines.hf.stop_texts import StopTextsAfterThoughts
-from mergekit_cycleqd.engines.thoughts import after_thoughts
+from mergekit_cycleqd.engines.hf.thoughts import after_thoughts
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.engine import Engine
