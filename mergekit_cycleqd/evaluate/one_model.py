@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import lm_eval
 import lm_eval.evaluator
 from lm_eval.utils import handle_non_serializable, make_table
 
-from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.errors import CycleQDError, RecipeError
 from mergekit_cycleqd.evaluate.lm_eval_tasks import load, sample_numbers, task_manager
 from mergekit_cycleqd.evaluate.loaded_model import loaded_model
 from mergekit_cycleqd.evaluate.options import TaskOptions
@@ -62,6 +62,7 @@ def evaluate(
             log_samples=out is not None,
             confirm_run_unsafe_code=options.run_unsafe_code,
         )
+    _check_reported(objects, results["results"])
     if out is not None:
         text = json.dumps(results, indent=1, default=handle_non_serializable, ensure_ascii=False)
         write_atomically(out, text + "\n")
@@ -78,3 +79,17 @@ def _no_programs() -> Iterator[None]:
         yield
     finally:
         module.add_env_info, module.get_git_commit_hash = kept
+
+
+def _check_reported(tasks: Iterable[str], results: Mapping[str, Mapping[str, Any]]) -> None:
+    """See that every task reports something.
+
+    Raises:
+        CycleQDError: If one does not, as where lm-eval knows none of its metrics.
+    """
+    for name in tasks:
+        if name in results and not any("," in key for key in results[name]):
+            raise CycleQDError(
+                f"task {name!r} reports nothing; its metric_list must name a metric of lm-eval, "
+                "or a function"
+            )

@@ -17,7 +17,7 @@ pytestmark = [
 
 def test_some_are_one_line_in_each_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "600")
-    found = list(attempts(tmp_path / "scene", "^more_(tokens_words|results_own|class_breaks)$"))
+    found = list(attempts(tmp_path / "scene", "^more_(tokens_words|results_own|metric_unknown)$"))
     assert len(found) == 3
     for attempt in found:
         assert [word for word, _ in attempt.found] == [ONE_LINE] * 3, attempt

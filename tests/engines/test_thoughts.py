@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from mergekit_cycleqd.engines.hf.continuous import continuous_faults
 from mergekit_cycleqd.engines.hf.engine import HFEngine
 from mergekit_cycleqd.engines.hf.stop_texts import StopTextsAfterThoughts
-from mergekit_cycleqd.engines.thoughts import after_thoughts
+from mergekit_cycleqd.engines.hf.thoughts import after_thoughts
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.engine import Engine
@@ -55,7 +55,7 @@ def opened(family: Family, **settings: Any) -> HFEngine:
 def usual_word(whole: list[str]) -> str:
     """A word that many answers have in their middle, and few twice."""
     words = [word for text in whole for word in set(text.split()[2:-4])]
-    return max(set(words), key=words.count)
+    return max(sorted(set(words)), key=words.count)
 
 
 @pytest.mark.parametrize("batching", BATCHINGS)
@@ -78,9 +78,12 @@ def test_what_comes_before_the_end_of_thoughts_is_left_out_as_in_lm_eval(
 def test_a_stop_text_in_the_thoughts_does_not_cut_them(
     batching: str, family: Family, whole: list[str]
 ) -> None:
-    end = usual_word(whole)
-    thinking = next(text for text in whole if end in text.split()[2:-4])
-    until = thinking.split()[0]
+    end, until, thinking = next(
+        (word, text.split()[0], text)
+        for text in whole
+        for word in text.split()[2:-4]
+        if answer_of(text, word, text.split()[0])
+    )
     engine = opened(family, think_end_token=end, batching=batching)
     found = engine.model.generate_until(questions(TEXTS, max_gen_toks=LONG, until=[until]))
     assert found == [answer_of(text, end, until) for text in whole]

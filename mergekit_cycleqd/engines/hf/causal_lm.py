@@ -18,9 +18,9 @@ from mergekit_cycleqd.engines.answer_sampling import Answers, AnswerSampling, Pr
 from mergekit_cycleqd.engines.hf.attention import looks_ahead
 from mergekit_cycleqd.engines.hf.continuous import ContinuousBatching
 from mergekit_cycleqd.engines.hf.stop_texts import StopRows, StopTexts, StopTextsAfterThoughts
+from mergekit_cycleqd.engines.hf.thoughts import after_thoughts, thoughts_end
 from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, halve_batch
 from mergekit_cycleqd.engines.quiet_lm import QuietScoring
-from mergekit_cycleqd.engines.thoughts import after_thoughts, thoughts_end
 from mergekit_cycleqd.errors import CycleQDError
 
 _log = logging.getLogger(__name__)

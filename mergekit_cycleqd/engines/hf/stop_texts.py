@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import StoppingCriteria
 
-from mergekit_cycleqd.engines.thoughts import answer_after
+from mergekit_cycleqd.engines.hf.thoughts import answer_after
 
 _BROKEN = "\ufffd"  # the text of a token that is only a part of a character
 _LOOKBACK = 2  # more tokens than the text has alone: in context it may be split differently
