@@ -142,7 +142,7 @@ def _by_shares(parts: Sequence[_Factored], strength: float) -> list[_Factored]:
     Of an embedding's inputs one at a time is 1. Then the formula at the head of this module has a
     diagonal matrix on the side of the rows, which holds how often each input is read. The squared
     norms of the rows stand in for these numbers. The same on the side of the columns is worth
-    another 0.05 where the head is tied to the embedding (benchmarks/RESULTS.md).
+    another 0.04 where the head is tied to the embedding (benchmarks/RESULTS.md).
     """
     found = list(parts)
     for axis in (0, 1):

@@ -17,7 +17,7 @@ _Share = Annotated[float, Field(gt=0, le=1)]
 _Strength = Annotated[
     float, Field(ge=KINDS["wudi"].smallest, le=KINDS["wudi"].largest, allow_inf_nan=False)
 ]
-_LAMBDA = 0.1  # 0.03 to 0.3 make no difference: benchmarks/RESULTS.md
+_LAMBDA = 0.1
 
 
 class PlainTaskVectors(Strict):

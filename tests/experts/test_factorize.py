@@ -131,6 +131,7 @@ def test_an_adapter_needs_no_room_in_the_cache(
     ("change", "message"),
     [
         (put("mutation", {"kind": "none"}), "evolution.mutation: must be of kind svd"),
+        (put("task_vectors", {"kind": "wudi"}), "evolution.task_vectors: must be plain or made of"),
         (lambda c: c["experts"][0].update(model="/none"), "experts[0].model: needs a model folder"),
     ],
 )

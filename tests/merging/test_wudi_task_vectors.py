@@ -26,6 +26,7 @@ from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.merging.directions import directions
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import ExpertTensor
+from mergekit_cycleqd.merging.task_vectors import count_directions, count_kept_numbers
 from mergekit_cycleqd.merging.wudi_task_vectors import (
     is_embedding,
     is_mixture,
@@ -179,6 +180,12 @@ def test_rows_and_columns_of_an_embedding_go_to_the_experts_that_move_them() -> 
     expected = shares_by_numpy(shares_by_numpy(taus, 0), 1)
     for found, tau in zip(cleaned(base, experts, name="wte.weight"), expected, strict=True):
         torch.testing.assert_close(found, torch.as_tensor(tau))
+
+
+def test_a_plan_counts_whole_matrices() -> None:
+    third = TaskVectors("tsv", 1 / 3)
+    assert [count_kept_numbers(kind, 60, 30) for kind in (PLAIN, third, WUDI)] == [0, 900, 1800]
+    assert count_directions(WUDI, 30) == 30
 
 
 @pytest.mark.parametrize(
