@@ -19,8 +19,7 @@ def weak_experts(search: CycleQD, find: Callable[[Genome], Scores | None]) -> di
     Returns:
         A line per such expert, by its task.
     """
-    family = search.family.plain
-    base = find(Genome.from_base(family)) or {}
+    base = find(Genome.from_base(search.family)) or {}
     lower = search.recipe.minimised
     found = {}
     for number, task in enumerate(search.tasks):
@@ -30,7 +29,7 @@ def weak_experts(search: CycleQD, find: Callable[[Genome], Scores | None]) -> di
         better = own[task] < base[task] if task in lower else own[task] > base[task]
         if not better:
             found[task] = (
-                f"the expert {family.experts[number]} is no better than the base at its own task "
-                f"{task}: {own[task]:.3f} and {base[task]:.3f} on search samples"
+                f"the expert of {task} is no better than the base at its own task: "
+                f"{own[task]:.3f} and {base[task]:.3f} on search samples"
             )
     return found

@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def group(folder: Path, name: str, **settings: Any) -> Task:
     about = {"task": name, "include_path": str(folder), "samples": {"search": "0-44"}}
-    return single("group", "acc,none", **(about | settings))
+    return single("group", settings.pop("metric", "acc,none"), **(about | settings))
 
 
 @pytest.fixture(scope="module")

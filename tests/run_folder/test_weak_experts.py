@@ -48,7 +48,7 @@ def test_an_expert_that_is_no_better_than_the_base_is_told(
     assert list(lines) == weak
     for task in weak:
         assert lines[task] == (
-            f"the expert expert-{task} is no better than the base at its own task {task}: "
+            f"the expert of {task} is no better than the base at its own task: "
             f"{own[task]:.3f} and 0.500 on search samples"
         )
     sizes = {"search": dict.fromkeys("abc", 10), "holdout": {}}
