@@ -35,6 +35,7 @@ from mergekit_cycleqd.checkpoints.other_weights import (
     instead_of_safetensors,
 )
 from mergekit_cycleqd.checkpoints.quantized import check_unquantized
+from mergekit_cycleqd.checkpoints.transposed_layers import transposed_layers
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.references import is_adapted
 from mergekit_cycleqd.merging.low_rank import LowRank
@@ -125,8 +126,11 @@ class LoRAExpert(Checkpoint):
         Raises:
             ModelError: If the file is missing or broken, or has other things than plain LoRA.
         """
-        transposed = bool(self.settings.get("fan_in_fan_out"))
-        changes, others = read_changes(self._shapes, transposed=transposed)
+        known = transposed_layers(self.config)
+        told = bool(self.settings.get("fan_in_fan_out"))
+        changes, others = read_changes(
+            self._shapes, lambda module: told if known is None else module in known
+        )
         if others:
             raise self._refusal(others[0])
         for name, change in changes.items():
@@ -173,9 +177,9 @@ class LoRAExpert(Checkpoint):
 
     def _refusal(self, what: str) -> ModelError:
         return ModelError(
-            f"{self.name}: needs an adapter of plain LoRA on linear layers or embeddings, got "
-            f"{what}; merge it into its base with PEFT's merge_and_unload, save that, and name the "
-            "folder"
+            f"{self.name}: needs an adapter of plain LoRA on linear layers, convolutions or "
+            f"embeddings, got {what}; merge it into its base with PEFT's merge_and_unload, save "
+            "that, and name the folder"
         )
 
     def changed_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -231,7 +235,7 @@ class LoRAExpert(Checkpoint):
         a, b, *whole = tensors
         scaling = self._scaling(name.removesuffix(".weight"), rank=a.shape[0])
         up, down = (a.T, b.T) if change.transposed else (b, a)
-        product = LowRank(up, down, scaling)
+        product = LowRank(up.flatten(1), down.flatten(1), scaling)
         return _added(whole[0], product) if whole else product
 
     def _scaling(self, module: str, rank: int) -> float:
@@ -261,7 +265,7 @@ class LoRAExpert(Checkpoint):
 def _added(tensor: Tensor, change: LowRank) -> Tensor:
     """Add a change to a tensor, in float32 or more."""
     exact = torch.promote_types(tensor.dtype, torch.float32)
-    return tensor.to(exact) + change.product(exact)
+    return tensor.to(exact) + change.product(exact).reshape(tensor.shape)
 
 
 def open_expert(reference: str) -> Checkpoint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 Shape = tuple[int, ...]
@@ -39,19 +39,22 @@ class Change:
         if len(self.factors) < 2:
             return None
         a, b = shapes[self.factors["A"]], shapes[self.factors["B"]]
-        if len(a) != 2 or len(b) != 2 or a[0] != b[1]:
+        # The second factor of a convolution has a kernel of size 1. Groups have parts of the rank.
+        if len(a) < 2 or len(a) != len(b) or a[0] != b[1] or set(b[2:]) > {1}:
             return None
-        return (a[1], b[0]) if self.transposed else (b[0], a[1])
+        if not self.transposed:
+            return (b[0], *a[1:])
+        return (a[1], b[0]) if len(a) == 2 else None
 
 
 def read_changes(
-    keys: Iterable[str], *, transposed: bool
+    keys: Iterable[str], transposed: Callable[[str], bool]
 ) -> tuple[dict[str, Change], tuple[str, ...]]:
     """Sort the keys of an adapter's file.
 
     Args:
         keys: The keys.
-        transposed: peft's `fan_in_fan_out`: linear layers store their weights transposed.
+        transposed: Whether the module of a name stores its weight transposed.
 
     Returns:
         What the file holds by the tensor's name in a loaded model, and the keys of other things
@@ -63,7 +66,7 @@ def read_changes(
         if match := _FACTOR.fullmatch(key):
             change = changes.setdefault(f"{match['module']}.weight", Change())
             change.factors[match["side"]] = key
-            change.transposed = transposed
+            change.transposed = transposed(match["module"])
         elif match := _EMBEDDING.fullmatch(key):  # A embeds, so the table is the transpose of B @ A
             change = changes.setdefault(f"{match['module']}.weight", Change())
             change.factors[match["side"]] = key

@@ -76,7 +76,12 @@ def _of_whole_model(layout: Layout, expert: Checkpoint) -> Iterator[str]:
         )
     if missing := sorted(missing_tensors(layout, expert)):
         yield f"lacks {first_names(missing)} of the base {name}"
-    read = {source.name for sources in layout.sources(expert).values() for source in sources}
+    read = {
+        source.name
+        for loaded, sources in layout.sources(expert).items()
+        if loaded not in layout.unstored
+        for source in sources
+    }
     extra = sorted(expert.headers.keys() - layout.base.headers.keys() - read)
     if extra := [tensor for tensor in extra if not _RECOMPUTED.fullmatch(tensor)]:
         yield f"has {first_names(extra)} that the base {name} lacks"

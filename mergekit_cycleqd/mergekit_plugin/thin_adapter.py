@@ -15,6 +15,7 @@ from torch import Tensor
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.merging.clusters import smallest_gap
+from mergekit_cycleqd.merging.directions import as_matrix
 from mergekit_cycleqd.merging.low_rank import LowRank
 
 _GAP = 1e-5  # relative: there, rounding of the sum changes a mutated tensor by about 4e-6
@@ -40,7 +41,7 @@ def thin_adapter(
     changed = max((file.stat().st_mtime_ns for file in folder.glob("adapter_*")), default=0)
     expert = _opened(str(model), changed)
     found = None if expert is None else expert.expert_tensor(name)
-    if not isinstance(found, LowRank) or found.shape != adapted.shape:
+    if not isinstance(found, LowRank) or found.shape != as_matrix(adapted).shape:
         return None
     found = found.to(adapted.device)
     if always or smallest_gap(found.singular_directions().values) < _GAP:

@@ -217,7 +217,7 @@ def test_dora_on_a_head_is_refused_as_elsewhere(untied: Family, tmp_path: Path) 
     adapter = make_adapter(
         untied.base_model, tmp_path / "adapter", target_modules=["lm_head"], use_dora=True
     )
-    with pytest.raises(ModelError, match="linear layers or embeddings, got DoRA"):
+    with pytest.raises(ModelError, match="linear layers, convolutions or embeddings, got DoRA"):
         open_expert(f"{untied.base_model}+{adapter}")
 
 

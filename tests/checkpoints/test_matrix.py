@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.groups import TensorGroups
 from mergekit_cycleqd.genome.task_vectors import TaskVectors
@@ -39,9 +40,12 @@ EVERYDAY = {
 """Models that are tried in every form by default. `make test-slow` tries all others."""
 
 
-def mostly_slow(names: Iterable[str]) -> list[Any]:
+MIXED_EVERYDAY = {"Llama, tied", "GPT-2", "Mixtral", "DeepSeek-V3", "T5", "ViT"}
+
+
+def mostly_slow(names: Iterable[str], everyday: Collection[str] = EVERYDAY) -> list[Any]:
     return [
-        pytest.param(name, marks=() if name in EVERYDAY else pytest.mark.slow) for name in names
+        pytest.param(name, marks=() if name in everyday else pytest.mark.slow) for name in names
     ]
 
 
@@ -100,6 +104,21 @@ def test_sixteen_bits_in_shards_under_the_names_in_memory_of(name: str, tmp_path
     ways = Ways.of(
         name, tmp_path, dtype=torch.bfloat16, max_shard_size="20KB", save_original_format=False
     )
+    assert_one_step_of_bfloat16(ways)
+
+
+@pytest.mark.parametrize("name", mostly_slow(ZOO, MIXED_EVERYDAY))
+def test_vectors_and_routers_in_float32_beside_sixteen_bits_of(name: str, tmp_path: Path) -> None:
+    ways = Ways.of(name, tmp_path, dtype=torch.bfloat16, mixed=True)
+    assert_one_step_of_bfloat16(ways)
+    base, out = (Checkpoint.open(str(tmp_path / model)).headers for model in ("base", "out"))
+    assert {header.dtype for header in base.values()} >= {"F32", "BF16"}
+    for key in base.keys() & out.keys():
+        assert out[key].dtype == base[key].dtype, key
+
+
+def assert_one_step_of_bfloat16(ways: Ways) -> tuple[Any, Any]:
+    """Compare a model in memory with the merged one, both of 16 bits, and give both."""
     model, resident = ways.in_memory()
     start = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     resident.load(genome_of(ways.family))
@@ -109,3 +128,4 @@ def test_sixteen_bits_in_shards_under_the_names_in_memory_of(name: str, tmp_path
         assert found.dtype == tensor.dtype, key
         # One step of bfloat16, and the rounding of directions that are kept in bfloat16.
         assert torch.allclose(found, tensor, rtol=2**-7, atol=2**-8 * float(change)), key
+    return model, merged

@@ -52,18 +52,38 @@ def save_versions(
     experts: Sequence[str],
     *,
     dtype: torch.dtype = torch.float32,
+    mixed: bool = False,
     **settings: Any,
 ) -> Family:
-    """Save a model as base, and versions of it with every weight moved as experts."""
+    """Save a model as base, and versions of it with every weight moved as experts.
+
+    Args:
+        model: The model.
+        folder: Gets a folder for each version.
+        experts: Names of the experts.
+        dtype: Dtype of the saved weights.
+        mixed: Save vectors, such as norms, and routers in float32, as training often leaves them.
+        settings: As in `save_pretrained`.
+    """
     base = {name: value.clone() for name, value in model.state_dict().items()}
     for name in ("base", *experts):
         model.load_state_dict(base)
         if name != "base":
             shake(model, 0.05)
-        model.to(dtype).save_pretrained(folder / name, **settings)
+        model.to(dtype)
+        if mixed:
+            _widen(model)
+        model.save_pretrained(folder / name, **settings)
         save_tokenizer(folder / name)
         model.float()
     return Family(str(folder / "base"), tuple(str(folder / name) for name in experts))
+
+
+def _widen(model: Any) -> None:
+    """Turn vectors and routers into float32."""
+    for name, parameter in model.named_parameters():
+        if parameter.ndim < 2 or "router" in name or name.endswith(".gate.weight"):
+            parameter.data = parameter.data.float()
 
 
 def make_family(

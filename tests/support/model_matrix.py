@@ -62,7 +62,7 @@ class Ways:
         Args:
             name: The model's name in `ZOO`.
             folder: Gets the models.
-            settings: As in `save_pretrained`, and `dtype`.
+            settings: As in `save_versions`.
         """
         torch.manual_seed(0)
         model = ZOO[name]()

@@ -169,6 +169,9 @@ CAUSAL: dict[str, Maker] = {
     "Qwen3-MoE": _decoder("Qwen3Moe", **EXPERTS, head_dim=8),
     "DeepSeek-V2": _decoder("DeepseekV2", **(ROUTED | MLA | {"num_key_value_heads": 4})),
     "DeepSeek-V3": renamed_models.deepseek_v3,
+    "DeepSeek-V4": _decoder(
+        "DeepseekV4", **ROUTED, head_dim=8, q_lora_rank=8, qk_rope_head_dim=4, o_lora_rank=8
+    ),
     "AFMoE": renamed_models.afmoe,
     "GPT-OSS": _decoder(
         "GptOss", head_dim=8, num_local_experts=4, num_experts_per_tok=2, sliding_window=16
@@ -255,6 +258,7 @@ CAUSAL: dict[str, Maker] = {
     "Seed-OSS": _decoder("SeedOss", head_dim=8),
     "MiniMax": _decoder("MiniMax", head_dim=8, num_local_experts=2, block_size=8),
     "Helium": _decoder("Helium", head_dim=8),
+    "HRM-Text": _decoder("HrmText", head_dim=8),
     "Arcee": _decoder("Arcee"),
     "Apertus": _decoder("Apertus"),
     "BitNet": _decoder("BitNet"),
@@ -288,6 +292,7 @@ OTHERS: dict[str, Maker] = {
         decoder_start_token_id=0,
     ),
     "BART": _made("BartForConditionalGeneration", "BartConfig", **SEQ2SEQ),
+    "Marian": _made("MarianMTModel", "MarianConfig", **SEQ2SEQ),
     "Whisper": _made(
         "WhisperForConditionalGeneration",
         "WhisperConfig",
@@ -392,10 +397,12 @@ RENAMED_ON_LOADING = (
     "Qwen3-MoE",
     "DeepSeek-V2",
     "DeepSeek-V3",
+    "DeepSeek-V4",
     "AFMoE",
     "GraniteMoE",
     "GraniteMoE hybrid",
     "GLM-4 MoE",
+    "HRM-Text",
     "Jamba",
     "MiniMax",
     "ViT",

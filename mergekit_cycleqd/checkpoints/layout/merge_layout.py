@@ -8,10 +8,12 @@ transformers does it.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from weakref import WeakKeyDictionary
 
 import torch
@@ -88,12 +90,16 @@ class MergeLayout:
         else:
             self._others = {weight.name: weight.others for weight in weights}
         merged = self._loading.sources(self._others)
+        by_rule = [
+            [unit for name, sources in rules.items() if (unit := self._unit(name, sources))]
+            for rules in (merged, stored)
+        ]
+        # A stored tensor that is taken apart on loading is merged whole: mergekit has a part alone.
+        apart = [unit for unit in by_rule[1] if len(unit.names) < len(unit.loaded)]
         units: dict[str, MergeUnit] = {}
-        for rules in (merged, stored):
-            for name, sources in rules.items():
-                unit = self._unit(name, sources)
-                if unit is not None and not any(loaded in units for loaded in unit.loaded):
-                    units.update(dict.fromkeys(unit.loaded, unit))
+        for unit in chain(apart, *by_rule):
+            if not any(loaded in units for loaded in unit.loaded):
+                units.update(dict.fromkeys(unit.loaded, unit))
         found: dict[int, MergeUnit] = {}
         for name in self.loaded:
             unit = units.get(name) or MergeUnit((name,), (name,))
@@ -128,6 +134,13 @@ class MergeLayout:
         else:
             self._shapes.update((name, self.base.headers[name].shape) for name in unit.names)
 
+    @cached_property
+    def unstored(self) -> frozenset[str]:
+        """Loaded names of tensors that the base leaves to its class, and another may store."""
+        merged = self.loaded.keys() | self.tied.keys() | self.counters
+        constants = getattr(self.model, "_keys_to_ignore_on_save", None) or ()
+        return frozenset(self.model.state_dict().keys() - merged - set(constants))
+
     @property
     def names(self) -> list[str]:
         """Names of all merged tensors."""
@@ -153,6 +166,11 @@ class MergeLayout:
         """Loaded names of the tensors that are not floating-point."""
         tensors = self.model.state_dict().items()
         return frozenset(name for name, tensor in tensors if not tensor.is_floating_point())
+
+    def loads_from(self, names: Iterable[str]) -> set[str]:
+        """Select the names of stored tensors that transformers puts anywhere in the model."""
+        found = self._loading.sources(names).values()
+        return {source.name for sources in found for source in sources}
 
     def stored_names(self) -> dict[str, str]:
         """Map each merged tensor to the name under which the base stores it.
@@ -210,7 +228,8 @@ def _floating_tensors(
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """List the floating-point parameters and buffers of a model by name, tied ones once.
 
-    A tied tensor has the first of its names that is stored, which is the embedding's.
+    A tied tensor has the first of its names that is stored, which is the embedding's. Tensors that
+    are not stored, and that the class computes then, are left out.
 
     Args:
         model: The model.
@@ -221,8 +240,10 @@ def _floating_tensors(
     """
     names: defaultdict[int, list[str]] = defaultdict(list)
     tensors: dict[int, Tensor] = {}
+    computed = getattr(model, "_keys_to_ignore_on_load_missing", None) or ()
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if tensor.is_floating_point():
+        absent = name not in stored and any(re.search(pattern, name) for pattern in computed)
+        if tensor.is_floating_point() and not absent:
             names[id(tensor)].append(name)
             tensors[id(tensor)] = tensor
     chosen = {key: next((n for n in same if n in stored), same[0]) for key, same in names.items()}

@@ -26,12 +26,15 @@ class DescribedWeight(NamedTuple):
     Attributes:
         name: Its name.
         others: Other names under which mergekit looks for it in a checkpoint.
-        required: Whether mergekit refuses a checkpoint without it.
+        required: Whether mergekit refuses a checkpoint without it. It leaves out one that is not
+            required if no checkpoint has it by its name or an alias.
+        aliases: Those of the other names that are aliases, and no names of tied tensors.
     """
 
     name: str
     others: tuple[str, ...]
     required: bool
+    aliases: tuple[str, ...] = ()
 
 
 def described_weights(architectures: Any, config: Any) -> list[DescribedWeight] | None:
@@ -60,7 +63,10 @@ def described_weights(architectures: Any, config: Any) -> list[DescribedWeight] 
         return None
     return [
         DescribedWeight(
-            weight.name, (*(weight.aliases or ()), *(weight.tied_names or ())), not weight.optional
+            weight.name,
+            (*(weight.aliases or ()), *(weight.tied_names or ())),
+            not weight.optional,
+            tuple(weight.aliases or ()),
         )
         for weight in weights
     ]

@@ -6,10 +6,12 @@ and stops at a tensor in the list that a checkpoint lacks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
@@ -33,11 +35,13 @@ def beyond_mergekit(layout: MergeLayout, experts: Sequence[Checkpoint]) -> list[
     if weights is None and any(isinstance(expert, LoRAExpert) for expert in experts):
         return layout.names  # mergekit looks into the files of all models, before it adapts them
     if weights is None:
-        names = _inferred_names(layout, config)
-        weights = [DescribedWeight(name, (), required=False) for name in names]
+        weights = [
+            DescribedWeight(name, (), required) for name, required in _inferred(layout, config)
+        ]
     whole = [base, *(expert for expert in experts if not isinstance(expert, LoRAExpert))]
     found = _times_found(layout, weights, whole)
     merged = {weight.name for weight in weights if found[weight.name] == len(whole)}
+    merged &= layout.loads_from(merged)  # a new name may be one that transformers does not read
     left_out = [name for name in layout.names if name not in merged]
     # It stops at a required tensor, and merges an optional one of the models that have it.
     partial = [
@@ -69,6 +73,10 @@ def _times_found(
     from mergekit.architecture.conversion import can_convert_checkpoint_keys
 
     sources = [layout.sources(model) for model in models]
+    stored = {name for model in models for name in model.headers}
+
+    def skips(weight: DescribedWeight) -> bool:
+        return not weight.required and not stored.intersection((weight.name, *weight.aliases))
 
     def reads(k: int, weight: DescribedWeight) -> bool:
         known = (weight.name, *weight.others)
@@ -79,14 +87,17 @@ def _times_found(
         kind = models[k].config.get("model_type")
         return bool(parts) and any(can_convert_checkpoint_keys(kind, parts, name) for name in known)
 
-    return {w.name: sum(reads(k, w) for k in range(len(models))) for w in weights}
+    return {
+        w.name: 0 if skips(w) else sum(reads(k, w) for k in range(len(models))) for w in weights
+    }
 
 
-def _inferred_names(layout: MergeLayout, config: Any) -> Iterable[str]:
-    """Names that mergekit finds out for a model that it does not describe.
+def _inferred(layout: MergeLayout, config: Any) -> Iterator[tuple[str, bool]]:
+    """Names that mergekit finds out for a model that it does not describe; is each required?
 
     It lays the model out by an auto class. If that fails it takes the names of the files. It then
-    asks the model for its embeddings, and stops if there are none.
+    asks the model for its embeddings, and stops if there are none. Tensors that may be tied are
+    not required.
     """
     from mergekit.architecture.auto import infer_vocabulary_axes
     from mergekit.common import get_auto_cls
@@ -95,9 +106,18 @@ def _inferred_names(layout: MergeLayout, config: Any) -> Iterable[str]:
         with torch.device("meta"):
             model = get_auto_cls(config.architectures[0]).from_config(config)
     except Exception:  # whatever the class makes of another's configuration
-        return layout.base.headers
+        yield from dict.fromkeys(layout.base.headers, True).items()
+        return
     try:
         infer_vocabulary_axes(model)
     except (AttributeError, NotImplementedError):
-        return ()
-    return layout.inferred
+        return
+    tied = re.compile("|".join(_may_be_tied(model)) or "(?!)")
+    yield from ((name, tied.search(name) is None) for name in layout.inferred)
+
+
+def _may_be_tied(model: nn.Module) -> Iterator[str]:
+    """Patterns of the names that a class of transformers may tie, as mergekit reads them."""
+    for path, module in model.named_modules():
+        for key in getattr(module, "_tied_weights_keys", None) or ():
+            yield f"{path}.{key}" if path else key

@@ -24,6 +24,7 @@ class StoredLayout:
     model = None
     tied: Mapping[str, str] = {}
     counters: frozenset[str] = frozenset()
+    unstored: frozenset[str] = frozenset()
 
     def __init__(self, base: Checkpoint) -> None:
         """Take the names from the headers of the base."""
