@@ -70,6 +70,7 @@ def prompt_findings(recipe: Recipe, tokenizer: Any) -> Iterator[Finding]:
         )
         yield Finding("warning", "tokenizers", text)
     if tokenizer.pad_token is None:
-        instead = "eos_token" if tokenizer.eos_token is not None else "a token of its own"
+        usual = tokenizer.eos_token is not None
+        instead = "eos_token" if usual else "a token of its own"
         text = f"base_model: the tokenizer has no pad_token; batches are padded with {instead}"
-        yield Finding("warning", "tokenizers", text)
+        yield Finding("ok" if usual else "warning", "tokenizers", text)

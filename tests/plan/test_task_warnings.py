@@ -44,14 +44,14 @@ def test_more_cells_than_scores_are_told(task: dict[str, Any], values: int | Non
 
 
 @pytest.fixture
-def prompts(tmp_path: Path) -> Callable[..., list[str]]:
+def prompts(tmp_path: Path) -> Callable[..., list[tuple[str, str]]]:
     save_tokenizer(tmp_path)
     return partial(findings, tmp_path)
 
 
 def findings(
     folder: Path, template: str | None, asked: bool = False, **tokens: str | None
-) -> list[str]:
+) -> list[tuple[str, str]]:
     tokenizer = open_tokenizer("base", folder, False)
     tokenizer.chat_template = template
     for name, token in tokens.items():
@@ -59,18 +59,24 @@ def findings(
     content = recipe_content()
     for task in content["tasks"]:
         task["apply_chat_template"] = asked
-    return [each.text for each in prompt_findings(Recipe.model_validate(content), tokenizer)]
+    found = prompt_findings(Recipe.model_validate(content), tokenizer)
+    return [(each.level, each.text) for each in found]
 
 
-def test_a_chat_template_that_no_task_uses_is_told(prompts: Callable[..., list[str]]) -> None:
-    (text,) = prompts("{{ messages }}")
-    assert text.startswith("tasks[0], tasks[1], tasks[2]: apply_chat_template is false, and the")
+def test_a_chat_template_that_no_task_uses_is_told(
+    prompts: Callable[..., list[tuple[str, str]]],
+) -> None:
+    ((level, text),) = prompts("{{ messages }}")
+    assert level == "warning" and text.startswith(
+        "tasks[0], tasks[1], tasks[2]: apply_chat_template is false, and the"
+    )
     assert prompts("{{ messages }}", True) == [] == prompts(None)
 
 
-def test_special_tokens_that_lack_are_told(prompts: Callable[..., list[str]]) -> None:
+def test_special_tokens_that_lack_are_told(prompts: Callable[..., list[tuple[str, str]]]) -> None:
     eos, pad = prompts(None, eos_token=None, pad_token=None)
-    assert eos.startswith("base_model: the tokenizer has no eos_token, so answers end by `until`")
-    said = "base_model: the tokenizer has no pad_token; batches are padded with a token of its own"
-    assert pad == said
-    assert "padded with eos_token" in prompts(None, pad_token=None)[0]
+    said = "base_model: the tokenizer has no eos_token, so answers end by `until`"
+    assert eos[0] == "warning" and eos[1].startswith(said)
+    said = "base_model: the tokenizer has no pad_token; batches are padded with"
+    assert pad == ("warning", f"{said} a token of its own")
+    assert prompts(None, pad_token=None) == [("ok", f"{said} eos_token")]
