@@ -49,7 +49,7 @@ def parse_recipe(content: Any, path: Path) -> Recipe:
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
-        faults = [f"{path}: {_line(e, content)}" for e in error.errors()[:_MOST_FAULTS]]
+        faults = [f"{path}: {fault_line(e, content)}" for e in error.errors()[:_MOST_FAULTS]]
         if rest := error.error_count() - len(faults):
             faults.append(f"{path}: and {rest} faults more")
         raise RecipeError(faults) from None
@@ -58,8 +58,13 @@ def parse_recipe(content: Any, path: Path) -> Recipe:
     return _with_folders(recipe, path.parent)
 
 
-def _line(error: ErrorDetails, content: Any) -> str:
-    """One of pydantic's errors as ``path.to.key: what is wrong``."""
+def fault_line(error: ErrorDetails, content: Any) -> str:
+    """Write one of pydantic's errors as ``path.to.key: what is wrong``.
+
+    Args:
+        error: The error.
+        content: What was checked.
+    """
     keys: list[str] = []
     for i, key in enumerate(error["loc"]):
         inside = isinstance(content, Mapping) and key in content
