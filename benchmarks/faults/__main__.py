@@ -1,9 +1,10 @@
 """Try every fault, and write benchmarks/FAULTS.md.
 
     python -m benchmarks.faults [--only crashes] [--share 0.1] [--jobs 2]
+        [--cases pickle]
 
 `--share` tries each fault so many times less, and only prints. `--only hostile` tries repositories
-of strangers alone, and writes their part of the page.
+of strangers alone, and writes their part of the page; with `--cases`, those rows of it.
 """
 
 from __future__ import annotations
@@ -105,17 +106,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=[*FAULTS, _STRANGERS])
     parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--cases", action="append", default=[], help="only rows with this text")
     parser.add_argument("--jobs", type=int, default=1, help="of repositories of strangers")
     options = parser.parse_args()
-    kept, *_ = PAGE.read_text(encoding="utf-8").partition(hostile.HEAD.partition("\n")[0])
+    kept, _, rows = PAGE.read_text(encoding="utf-8").partition(hostile.HEAD.partition("\n")[0])
     wrong = 0
     if options.only != _STRANGERS:
         kept, wrong = _faults(options.only, options.share)
     if options.only in (None, _STRANGERS):
-        found = list(hostile.rows(options.share, options.jobs))
-        wrong += sum(len(faults) for _, faults in found)
+        names = hostile.names(options.share, options.cases)
+        found = hostile.rows(names, options.jobs)
+        wrong += sum(len(faults) for _, faults in found.values())
     if options.share == 1.0 and options.only in (None, _STRANGERS):
-        strangers = "".join(f"{line}\n" for line, _ in found)
+        strangers = hostile.merged(rows, found)
         PAGE.write_text(f"{kept.rstrip()}\n\n{hostile.HEAD}{strangers}", encoding="utf-8")
     return int(wrong > 0)
 

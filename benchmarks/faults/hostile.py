@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+import traceback
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -25,39 +25,51 @@ traceback or a secret was printed. Python's installation and the package itself 
 """
 
 
-def rows(share: float, jobs: int) -> Iterator[tuple[str, list[str]]]:
-    """Try every case, or so many of them.
-
-    Args:
-        share: The share of the cases.
-        jobs: Number of processes, each with a Hub and a user of its own.
-
-    Yields:
-        A line of the table, and what got through.
-    """
+def names(share: float, holding: Sequence[str]) -> list[str]:
+    """Choose cases: so many of all, whose name holds one of some texts, if there are any."""
     from tests.support.hostile.stage import kinds
 
-    count = max(1, round(len(kinds()) * share))
-    jobs = min(jobs, count)
+    found = [f"{kind}: {case.name}" for kind, case in kinds()]
+    chosen = [name for name in found if not holding or any(text in name for text in holding)]
+    return chosen[: max(1, round(len(chosen) * share))]
+
+
+def rows(names: Sequence[str], jobs: int) -> dict[str, tuple[str, list[str]]]:
+    """Try cases: a line of the table and what got through, by name.
+
+    Args:
+        names: The cases.
+        jobs: Number of processes, each with a Hub and a user of its own.
+    """
     # forked processes would share the connections of huggingface_hub
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        parts = list(pool.map(_attempt, [range(k, count, jobs) for k in range(jobs)]))
-    found = dict(chain.from_iterable(parts))
-    yield from (found[number] for number in range(count))
+        parts = pool.map(_attempt, [names[k::jobs] for k in range(min(jobs, len(names)))])
+        return {name: row for part in parts for name, row in part.items()}
 
 
-def _attempt(numbers: range) -> list[tuple[int, tuple[str, list[str]]]]:
+def merged(table: str, found: Mapping[str, tuple[str, list[str]]]) -> str:
+    """The rows of all cases in order: those tried now, and for the others those of a table."""
+    lines = [line for line in table.splitlines() if line.startswith("| ")]
+    kept = {line[2:].partition(" | ")[0]: line for line in lines}
+    kept |= {name: line for name, (line, _) in found.items()}
+    return "".join(f"{kept[name]}\n" for name in names(1.0, ()) if name in kept)
+
+
+def _attempt(names: Sequence[str]) -> dict[str, tuple[str, list[str]]]:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from tests.support.hostile.stage import kinds, staged
 
-    found = []
+    cases = {f"{kind}: {case.name}": (kind, case) for kind, case in kinds()}
+    found = {}
     with tempfile.TemporaryDirectory() as folder, staged(Path(folder).resolve()) as stage:
-        for number in numbers:
-            kind, case = kinds()[number]
-            tried, wrong, told = stage.attempt(kind, case)
-            shown = told.replace(folder, "...").replace("|", "\\|").replace("`", "'")[:240]
+        for name in names:
+            try:
+                tried, wrong, told = stage.attempt(*cases[name])
+            except Exception:
+                tried, wrong, told = 0, [traceback.format_exc()], ""
+            shown = told.replace(folder, "...").replace("|", "\\|").replace("`", "'").strip()[:240]
             told = f"`{shown}`" if shown else "nothing"
-            line = f"| {kind}: {case.name} | {tried} | {len(wrong)} | {told} |"
-            print(line, *(f"    {reason[:600]}" for reason in wrong[:5]), sep="\n", flush=True)
-            found.append((number, (line, wrong)))
+            line = f"| {name} | {tried} | {len(wrong)} | {told} |"
+            print(line, *(f"    {reason[-600:]}" for reason in wrong[:5]), sep="\n", flush=True)
+            found[name] = line, wrong
     return found

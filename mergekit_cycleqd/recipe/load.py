@@ -52,7 +52,7 @@ def parse_recipe(content: Any, path: Path) -> Recipe:
     except ValidationError as error:
         found = list(_once(error.errors(), content))
         written = with_defaults(content)
-        faults = [f"{path}: {_line(e, written)}" for e in found[:_MOST_FAULTS]]
+        faults = [f"{path}: {fault_line(e, written)}" for e in found[:_MOST_FAULTS]]
         if rest := len(found) - len(faults):
             faults.append(f"{path}: and {rest} faults more")
         raise RecipeError(faults) from None
@@ -71,8 +71,13 @@ def _once(errors: Sequence[ErrorDetails], content: Any) -> Iterator[ErrorDetails
             yield error
 
 
-def _line(error: ErrorDetails, content: Any) -> str:
-    """One of pydantic's errors as ``path.to.key: what is wrong``."""
+def fault_line(error: ErrorDetails, content: Any) -> str:
+    """Write one of pydantic's errors as ``path.to.key: what is wrong``.
+
+    Args:
+        error: The error.
+        content: What was checked.
+    """
     keys: list[str] = []
     for i, key in enumerate(error["loc"]):
         inside = isinstance(content, Mapping) and key in content

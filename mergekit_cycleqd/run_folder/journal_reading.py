@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from mergekit_cycleqd.errors import GenomeError, JournalError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.recipe.checks import cross_checks
+from mergekit_cycleqd.recipe.load import fault_line
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.journal_lines import decode
 from mergekit_cycleqd.run_folder.pulled import as_consented
@@ -65,6 +68,8 @@ def read_recipe(folder: Path) -> Recipe:
             raise ValueError(fault)
     except (ValueError, GenomeError) as error:
         reason = str(error).splitlines()[0]
+        if isinstance(error, ValidationError):
+            reason = fault_line(error.errors()[0], header["recipe"])
         raise JournalError(f"{folder / FILE}: line 1 holds no recipe: {reason}") from None
     return as_consented(folder, recipe)
 

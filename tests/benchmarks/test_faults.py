@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults import crashes, disks, journals, numbers, power, safety, soak
+from benchmarks.faults import crashes, disks, hostile, journals, numbers, power, safety, soak
 from benchmarks.faults.scene import Scene, mock_recipe, mock_run
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.run_folder.journal_lines import encode
@@ -142,3 +142,14 @@ def test_300_evaluated_children_leave_processes_as_they_were(scene: Scene, kind:
     if kind is soak.ray:
         pytest.importorskip("ray")
     nothing_is_wrong(kind(scene, 300))
+
+
+def test_rows_of_repositories_that_are_not_tried_again_stay_in_their_place() -> None:
+    first, second, *_ = hostile.names(1.0, ())
+    table = f"text\n| repository | ... |\n| {second} | 3 | 0 | nothing |\n| gone | 1 | 0 | x |\n"
+    found = {first: (f"| {first} | 1 | 0 | told |", [])}
+    assert hostile.merged(table, found) == (
+        f"| {first} | 1 | 0 | told |\n| {second} | 3 | 0 | nothing |\n"
+    )
+    assert hostile.names(1.0, ["LFS", "nowhere"]) == ["model: an LFS pointer in place of weights"]
+    assert len(hostile.names(0.1, ())) == round(len(hostile.names(1.0, ())) / 10)

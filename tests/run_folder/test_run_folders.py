@@ -112,7 +112,7 @@ def test_a_header_without_a_recipe_that_can_be_is_refused(tmp_path: Path) -> Non
     content = {"kind": "header", "version": 1, **header(recipe())}
     content["recipe"]["tasks"][0]["bins"] = 0
     (tmp_path / FILE).write_bytes(encode(content))
-    with pytest.raises(JournalError, match="line 1 holds no recipe: 1 validation error"):
+    with pytest.raises(JournalError, match=r"holds no recipe: tasks\[0\]\.bins: must be"):
         read_recipe(tmp_path)
     content["recipe"]["tasks"][0]["bins"] = 5
     content["recipe"]["evolution"]["quality"] = "z"

@@ -55,7 +55,7 @@ def _put(place: str, value: Any) -> Change:
         inner: Any = recipe
         for name in folders:
             inner = inner[int(name)] if name.isdigit() else inner.setdefault(name, {})
-        inner[last] = filled
+        inner[int(last) if last.isdigit() else last] = filled
 
     return change
 
@@ -293,7 +293,7 @@ RUNS = (
     ),
     Case(
         "evaluator: segmentation, of a folder of this machine",
-        "--path",
+        "segmentation needs an engine of images",
         recipe=_put(
             "tasks[0]",
             {
@@ -339,7 +339,7 @@ RUNS = (
     Case(
         "a recipe that is not the journal's",
         "is not the recipe of its journal",
-        recipe=_put("seed", 1) if False else _put("tasks[0].task", "other"),
+        recipe=_put("tasks[0].task", "other"),
         header=lambda recipe, words: None,
     ),
     # The journal, and scores on other tasks.
@@ -365,9 +365,7 @@ RUNS = (
     Case(
         "weights of 10^308 and seeds of 10^30",
         "",
-        _records(
-            lambda record: record.update(genome={"weights": [1e308], "terms": [[0, 10**30, 1e308]]})
-        ),
+        _records(lambda record: record.update(weights=[1e308] * 3, terms=[[0, 10**30, 1e308]])),
         trust=True,
     ),
     Case(
