@@ -83,7 +83,18 @@ class Scene:
     def compare(
         self, setting: Setting, forms: Sequence[Form], batchings: Sequence[str]
     ) -> Iterator[Pair]:
-        """Score forms under a setting in every way."""
+        """Score forms under a setting in every way.
+
+        lm-eval takes no task that is named twice, so a group is scored by itself.
+        """
+        tasks = [form for form in forms if not form.parts]
+        for together in (tasks, *([form] for form in forms if form.parts)):
+            if together:
+                yield from self._compare(setting, together, batchings)
+
+    def _compare(
+        self, setting: Setting, forms: Sequence[Form], batchings: Sequence[str]
+    ) -> Iterator[Pair]:
         models = self._models[setting.model]
         expected = ways.by_lm_eval(models[0], self.tasks, setting, forms)
         found = {WAYS[0]: ways.by_model(models[0], self.tasks, setting, forms)}

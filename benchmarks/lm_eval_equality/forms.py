@@ -24,14 +24,16 @@ class Form:
     Attributes:
         name: Its name in lm-eval.
         content: Its file.
-        searched: Metrics of it that a search maximises in the comparison.
+        searched: Metrics of it that are scored as a search does it.
         sampled: Whether answers are drawn at random.
+        parts: Tasks of a group.
     """
 
     name: str
     content: dict[str, Any]
     searched: tuple[str, ...]
     sampled: bool = False
+    parts: tuple[str, ...] = ()
 
 
 class _Function(str):
@@ -94,6 +96,7 @@ _WHOLE: dict[str, Any] = {
 }
 _TRAIN = {"training_split": "train", "fewshot_split": "train", "num_fewshot": 2}
 _PERPLEXITIES = ("word_perplexity", "byte_perplexity", "bits_per_byte")
+_PARTS = ("eq_choice", "eq_choice_inputs", "eq_choice_targets")
 _TOP = {"until": ["\n"], "max_gen_toks": 14, "do_sample": True, "temperature": 0.7}
 
 
@@ -225,7 +228,7 @@ def _made() -> dict[str, tuple[dict[str, Any], tuple[str, ...]]]:
                     _metric("brier_score", "brier_score") | {"higher_is_better": False},
                 ],
             },
-            ("acc,none", "f1,none", "mcc,none"),
+            ("acc,none", "f1,none", "mcc,none", "brier_score,none"),
         ),
         "choice_bytes": (
             _CHOOSE | {"metric_list": [_metric("acc_bytes"), _metric("acc_mutual_info")]},
@@ -255,14 +258,14 @@ def _made() -> dict[str, tuple[dict[str, Any], tuple[str, ...]]]:
                     _metric("perplexity", "perplexity") | {"higher_is_better": False},
                 ]
             },
-            ("acc,none",),
+            ("acc,none", "perplexity,none"),
         ),
         "likelihood_empty": (_ONE | {"doc_to_text": ""}, ("likelihood,none",)),
         "rolling": (_WHOLE, ("total,none", "per_word,none")),
         "rolling_listed": (
             {key: value for key, value in _WHOLE.items() if key != "process_results"}
             | {"metric_list": [{"metric": name} for name in _PERPLEXITIES]},
-            (),
+            tuple(f"{name},none" for name in _PERPLEXITIES),
         ),
         "rolling_long": (_WHOLE | {"doc_to_target": "{{passage}} {{passage}}"}, ("total,none",)),
     }
@@ -273,7 +276,7 @@ def _stopping(*until: str, **more: Any) -> dict[str, Any]:
 
 
 def forms() -> list[Form]:
-    """Make all forms, and one whose answers are drawn at random."""
+    """Make all forms, one whose answers are drawn at random, and two groups."""
     found = [Form(f"eq_{name}", *made) for name, made in _made().items()]
     several = {"metric": _Function("digests_at"), "aggregation": "mean", "higher_is_better": True}
     drawn = _GENERATE | {
@@ -282,7 +285,18 @@ def forms() -> list[Form]:
         "filter_list": [_filtered({"function": "take_first_k", "k": 16}, name="all")],
         "metric_list": [several | {"k": [16]}],
     }
-    return [*found, Form("eq_gen_drawn", drawn, ("digest@16,all",), sampled=True)]
+    by_size, evenly = (
+        Form(f"eq_{name}", _group(f"eq_{name}", by_size), ("acc,none",), parts=_PARTS)
+        for name, by_size in (("group", True), ("group_even", False))
+    )
+    at_random = Form("eq_gen_drawn", drawn, ("digest@16,all",), sampled=True)
+    return [*found, at_random, by_size, evenly]
+
+
+def _group(name: str, by_size: bool) -> dict[str, Any]:
+    inner = {"group": f"{name}_inner", "task": list(_PARTS[1:])}
+    metric = {"metric": "acc", "aggregation": "mean", "weight_by_size": by_size}
+    return {"group": name, "task": [_PARTS[0], inner], "aggregate_metric_list": [metric]}
 
 
 def write_forms(folder: Path) -> list[Form]:
@@ -299,7 +313,7 @@ def write_forms(folder: Path) -> list[Form]:
     table.to_parquet(folder / "test.parquet")
     made = forms()
     for form in made:
-        content = {"task": form.name, **form.content}
+        content = form.content if form.parts else {"task": form.name, **form.content}
         file = folder / f"{form.name}.yaml"
         file.write_text(yaml.dump(content, Dumper=_Dumper, allow_unicode=True, sort_keys=False))
     return made

@@ -57,12 +57,13 @@ def by_lm_eval(model: str, tasks: Path, setting: Setting, forms: Sequence[Form])
     """Score by lm-eval's own command, in a process of its own."""
     out = tasks.parent / f"lm-eval-{abs(hash((model, setting.name, forms[0].name)))}"
     names = [form.name for form in forms]
+    parts = {name for form in forms for name in form.parts or (form.name,)}
     options = {
         "model": "hf",
         "model_args": _pairs({"pretrained": model, "dtype": "float32", **setting.engine}),
         "tasks": ",".join(names),
         "include_path": str(tasks),
-        "samples": json.dumps({name: list(range(FIRST, LAST + 1)) for name in names}),
+        "samples": json.dumps({name: list(range(FIRST, LAST + 1)) for name in sorted(parts)}),
         "device": "cpu",
         "batch_size": str(ROWS),
         "output_path": str(out),
@@ -134,7 +135,7 @@ def by_search(
                 "task": form.name,
                 "metric": metric,
                 "include_path": str(tasks),
-                "samples": {"search": f"{FIRST}-{LAST}"},
+                "samples": {"search": _numbers(form)},
                 **setting.of_recipe(),
                 **_generation(setting, form),
             }
@@ -149,8 +150,14 @@ def by_search(
     return found
 
 
+def _numbers(form: Form) -> str:
+    """Numbers of the documents; those of a group are numbered through, one of each task in turn."""
+    tasks = len(form.parts) or 1
+    return f"{FIRST * tasks}-{LAST * tasks + tasks - 1}"
+
+
 def _generation(setting: Setting, form: Form) -> dict[str, Any]:
-    generates = form.content["output_type"] == "generate_until"
+    generates = form.content.get("output_type") == "generate_until"
     return {"gen_kwargs": dict(setting.gen_kwargs)} if setting.gen_kwargs and generates else {}
 
 

@@ -46,14 +46,20 @@ def evaluate(
         raise RecipeError([f"--tasks: a model needs some; {model} is no folder of a run"])
     manager = task_manager(tasks, options)
     objects: dict[str, Any] = {}
+    asked: list[Any] = []
     for name in tasks:
-        objects |= load(manager, name, options)["tasks"]
+        loaded = load(manager, name, options)
+        if twice := sorted(objects.keys() & loaded["tasks"].keys()):
+            raise RecipeError([f"--tasks: {twice[0]!r} is named twice; it is also in {name!r}"])
+        objects |= loaded["tasks"]
+        group = loaded["groups"].get(name)
+        asked += loaded["tasks"].values() if group is None else [group]
     numbers = sample_numbers(objects, options.samples) if options.samples else None
     lm = loaded_model(model, engine, lambda base: check_images(objects, engine, base))
     with located(lm, objects, numbers), _no_programs():
         results = lm_eval.simple_evaluate(
             model=lm,
-            tasks=list(objects.values()),
+            tasks=asked,
             task_manager=manager,
             samples=numbers,
             system_instruction=options.system_instruction,
@@ -66,7 +72,8 @@ def evaluate(
     if out is not None:
         text = json.dumps(results, indent=1, default=handle_non_serializable, ensure_ascii=False)
         write_atomically(out, text + "\n")
-    return str(make_table(results))
+    tables = ["results", *(["groups"] if results.get("groups") else [])]
+    return "\n".join(str(make_table(results, table)) for table in tables)
 
 
 @contextmanager
