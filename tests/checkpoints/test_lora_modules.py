@@ -92,6 +92,12 @@ def test_one_adapter_on_both_kinds_of_linear_layers(tmp_path: Path) -> None:
     assert_as_peft_merges(ways)
 
 
+def test_a_layer_that_is_stored_with_others_cannot_be_adapted_alone(tmp_path: Path) -> None:
+    ways = ways_with_adapter(ZOO["HRM-Text"](), tmp_path, target_modules=["q_proj"])
+    with pytest.raises(ModelError, match=r"q_proj.*stores it together with others; merge the adap"):
+        ways.in_memory()
+
+
 @pytest.mark.parametrize("kind", ["no tensors", "rank 0", "one dimension"])
 def test_an_adapter_without_numbers_is_refused_with_a_remedy(kind: str, tmp_path: Path) -> None:
     """As training in parts leaves it if the weights are not gathered before they are saved."""
