@@ -27,6 +27,7 @@ from mergekit_cycleqd.genome.references import is_hub_id, is_weight_file
 
 MODEL_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja", "*.py"]
 
+_SINGLE = "model.safetensors"
 _PROBES = 64
 _PROBE_BYTES = 4096
 _POINTER = b"version https://git-lfs.github.com/spec/"
@@ -117,9 +118,16 @@ class Checkpoint:
                     f"{self.name}: {index.name} must name safetensors files beside it, tensor by "
                     "tensor, under weight_map"
                 )
-            return sorted(set(shards.values()))
-        if (self.folder / "model.safetensors").is_file():
-            return ["model.safetensors"]
+            found = sorted(set(shards.values()))
+            if (self.folder / _SINGLE).is_file() and _SINGLE not in found:
+                raise ModelError(
+                    f"{self.name}: needs one set of weights, got {_SINGLE}, which transformers "
+                    f"reads, beside {index.name}, which mergekit reads; remove the one that is not "
+                    f"meant from {self.folder}"
+                )
+            return found
+        if (self.folder / _SINGLE).is_file():
+            return [_SINGLE]
         if alone := adapter_alone(self.name, self.folder):
             raise ModelError(f"{self.name}: {alone}")
         needed = "needs model.safetensors or model.safetensors.index.json"

@@ -42,6 +42,12 @@ from mergekit_cycleqd.merging.low_rank import LowRank
 
 _INITS = (True, False, "gaussian", "eva", "orthogonal")  # all other ways change the base's weights
 
+_VOID = f"needs weights in {ADAPTER_WEIGHTS}"
+_GATHER = (
+    " without numbers; save the adapter again with save_pretrained, after gathering its weights if "
+    "training had parted them (DeepSpeed ZeRO-3, FSDP)"
+)
+
 _MORE_TOKENS = (
     "; give the base as many tokens (resize_token_embeddings), merge the adapter into it with "
     "PEFT's merge_and_unload, save that with the adapter's tokenizer, and name the folder with "
@@ -133,6 +139,9 @@ class LoRAExpert(Checkpoint):
         )
         if others:
             raise self._refusal(others[0])
+        void = [key for key, shape in self._shapes.items() if 0 in shape]
+        if void or not changes:
+            raise ModelError(f"{self.name}: {_VOID}, got {void[0] if void else 'tensors'}{_GATHER}")
         for name, change in changes.items():
             if len(change.factors) == 1:
                 raise ModelError(f"{self.name}: needs lora_A and lora_B for {name}, got one")

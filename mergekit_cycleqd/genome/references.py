@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 _WEIGHTS = (".safetensors", ".gguf", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx")
@@ -62,27 +62,55 @@ def as_text(reference: Any) -> Any:
     return "+".join(found)
 
 
-def with_folders(content: Any, folder_of: Callable[[str], str]) -> Any:
+def as_mergekit_reads(named: Sequence[str]) -> Any:
+    """Write the parts of a reference so that mergekit takes a folder's name as it is.
+
+    It takes ``@`` and ``+`` of a text for the marks of a revision and of an adapter.
+
+    Args:
+        named: The model, and its adapter if there is one.
+
+    Returns:
+        A text, or a mapping of `model` and `lora` if the name of a folder has such a mark.
+    """
+    if not any(os.path.isdir(part) and set("@+") & set(part) for part in named):
+        return "+".join(named)
+    return {key: _as_path(part) for key, part in zip(("model", "lora"), named, strict=False)}
+
+
+def _as_path(part: str) -> dict[str, str]:
+    path, _, revision = (part, "", "") if os.path.isdir(part) else part.partition("@")
+    return {"path": path} | ({"revision": revision} if revision else {})
+
+
+def with_folders(
+    content: Any,
+    folder_of: Callable[[str], str],
+    written: Callable[[Sequence[str]], Any] = "+".join,
+) -> Any:
     """Replace every reference in a model recipe.
 
     Args:
         content: The recipe as plain data.
         folder_of: Gives the new reference of a model, or of each part of ``base+adapter``.
+        written: Writes a reference of one or two parts.
     """
     if isinstance(content, list):
-        return [with_folders(item, folder_of) for item in content]
+        return [with_folders(item, folder_of, written) for item in content]
     if not isinstance(content, Mapping):
         return content
     return {
-        key: _replaced(value, folder_of)
+        key: _replaced(value, folder_of, written)
         if key in ("model", "base_model")
-        else with_folders(value, folder_of)
+        else with_folders(value, folder_of, written)
         for key, value in content.items()
     }
 
 
-def _replaced(reference: Any, folder_of: Callable[[str], str]) -> Any:
+def _replaced(
+    reference: Any, folder_of: Callable[[str], str], written: Callable[[Sequence[str]], Any]
+) -> Any:
     text = as_text(reference)
     if isinstance(text, str):
-        return "+".join(map(folder_of, parts(text)))
-    return with_folders(reference, folder_of)
+        return written([folder_of(part) for part in parts(text)])
+    return with_folders(reference, folder_of, written)

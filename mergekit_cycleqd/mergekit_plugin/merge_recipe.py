@@ -22,7 +22,12 @@ from mergekit_cycleqd.checkpoints.layout.lay_out import lay_out_if_known
 from mergekit_cycleqd.checkpoints.mismatches import mismatches
 from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest
 from mergekit_cycleqd.genome.mergekit_config import METHOD
-from mergekit_cycleqd.genome.references import has_form_of_hub_id, is_hub_id, with_folders
+from mergekit_cycleqd.genome.references import (
+    as_mergekit_reads,
+    has_form_of_hub_id,
+    is_hub_id,
+    with_folders,
+)
 from mergekit_cycleqd.mergekit_plugin.base_dtype import BaseDtype
 from mergekit_cycleqd.mergekit_plugin.model_references import (
     nowhere,
@@ -61,7 +66,9 @@ def merge_recipe(
     if ours and (unread := list(unread_keys(content))):
         raise RecipeError([f"{recipe}: {fault}" for fault in unread])
     try:
-        config = MergeConfiguration.model_validate(with_folders(content, as_merged))
+        config = MergeConfiguration.model_validate(
+            with_folders(content, as_merged, as_mergekit_reads)
+        )
     except (ValueError, RuntimeError) as error:
         raise RecipeError([f"{recipe}: {' '.join(str(error).split())}"]) from None
     known = [method.spec.name for method in registered_methods()]

@@ -71,8 +71,8 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
         """Merge the tensors of one name, in float32, into a tensor of their dtype.
 
         Raises:
-            ModelError: If the tensor has no name, which keys the draws, or if an expert's tensor
-                has NaN or infinite values.
+            ModelError: If the tensor has no name, which keys the draws, or if one of its values
+                is NaN or infinite.
             GenomeError: If a mutation text is malformed, a weight is not finite, or a shared
                 parameter is out of range.
         """
@@ -98,6 +98,8 @@ class CycleQDMerge(GroupMergeMethod):  # type: ignore[misc]
             energy=parameters["energy"],
         )
         base, kind = group.base.tensor, TaskVectors.read(parameters)
+        if not torch.isfinite(base).all():
+            raise ModelError(f"{group.base.id}: tensor {name} has NaN or infinite values")
         experts: list[Tensor | LowRank | None] = []
         for entry, terms in zip(group.non_base, numbers.terms, strict=True):
             tensor = _changing(entry, base, name)

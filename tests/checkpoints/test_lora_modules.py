@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.operators import mutate_own
@@ -88,3 +90,25 @@ def test_one_adapter_on_both_kinds_of_linear_layers(tmp_path: Path) -> None:
     model = GPT2LMHeadModel(GPT2Config(**GPT, tie_word_embeddings=False))
     ways = ways_with_adapter(model, tmp_path, target_modules=["attn.c_proj", "lm_head"])
     assert_as_peft_merges(ways)
+
+
+def test_a_layer_that_is_stored_with_others_cannot_be_adapted_alone(tmp_path: Path) -> None:
+    ways = ways_with_adapter(ZOO["HRM-Text"](), tmp_path, target_modules=["q_proj"])
+    with pytest.raises(ModelError, match=r"q_proj.*stores it together with others; merge the adap"):
+        ways.in_memory()
+
+
+@pytest.mark.parametrize("kind", ["no tensors", "rank 0", "one dimension"])
+def test_an_adapter_without_numbers_is_refused_with_a_remedy(kind: str, tmp_path: Path) -> None:
+    """As training in parts leaves it if the weights are not gathered before they are saved."""
+    ways = ways_with_adapter(ZOO["Llama"](), tmp_path, target_modules=["q_proj"])
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    empty = {
+        "no tensors": lambda key, _: None,
+        "rank 0": lambda key, tensor: tensor[:0] if "lora_A" in key else tensor[:, :0],
+        "one dimension": lambda key, tensor: tensor.new_empty(0),
+    }[kind]
+    found = {key: empty(key, tensor) for key, tensor in load_file(file).items()}
+    save_file({key: t.contiguous() for key, t in found.items() if t is not None}, file)
+    with pytest.raises(ModelError, match=r"needs weights in .*, got .* without numbers; save the"):
+        open_expert(ways.family.experts[0])

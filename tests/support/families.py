@@ -80,10 +80,15 @@ def save_versions(
 
 
 def _widen(model: Any) -> None:
-    """Turn vectors and routers into float32."""
-    for name, parameter in model.named_parameters():
-        if parameter.ndim < 2 or "router" in name or name.endswith(".gate.weight"):
-            parameter.data = parameter.data.float()
+    """Turn vectors and routers into float32, or the last tensor of a model that has none."""
+    named = list(model.named_parameters())
+    wide = [
+        parameter
+        for name, parameter in named
+        if parameter.ndim < 2 or "router" in name or name.endswith(".gate.weight")
+    ]
+    for parameter in wide or [named[-1][1]]:
+        parameter.data = parameter.data.float()
 
 
 def make_family(

@@ -34,6 +34,7 @@ HEAD = """| model | class | full fine-tunes | LoRA adapters | written by |
 | --- | --- | --- | --- | --- |"""
 
 NO_ADAPTERS = {
+    "HRM-Text": "refused: layers are stored together",
     "ResNet": "no linear layers to adapt",
     "ConvNeXt": "no linear layers to adapt",
     "wav2vec 2.0": "peft cannot save one",

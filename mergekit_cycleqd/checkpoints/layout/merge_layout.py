@@ -214,6 +214,12 @@ class MergeLayout:
         return self._loaded_name.get(name)
 
     @property
+    def parted(self) -> frozenset[str]:
+        """Loaded names of the tensors that are made of others, or are parts of others."""
+        made = (unit.loaded for unit in self.units if unit.assemble is not None)
+        return frozenset(chain.from_iterable(made))
+
+    @property
     def renamed(self) -> list[str]:
         """The merged tensors that a loaded model has under another name, or as part of another."""
         return [name for name in self.names if self._loaded_name.get(name) != name]

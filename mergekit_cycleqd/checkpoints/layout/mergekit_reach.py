@@ -31,7 +31,10 @@ def beyond_mergekit(layout: MergeLayout, experts: Sequence[Checkpoint]) -> list[
         Names of tensors. Empty if mergekit merges the whole model.
     """
     base, config = layout.base, getattr(layout.model, "config", None)
-    weights = described_weights(base.config.get("architectures"), config)
+    classes = base.config.get("architectures")
+    if not isinstance(classes, list) or len(classes) != 1:
+        return layout.names  # mergekit needs the name of one class
+    weights = described_weights(classes, config)
     if weights is None and any(isinstance(expert, LoRAExpert) for expert in experts):
         return layout.names  # mergekit looks into the files of all models, before it adapts them
     if weights is None:

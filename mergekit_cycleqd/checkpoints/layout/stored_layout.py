@@ -25,6 +25,7 @@ class StoredLayout:
     tied: Mapping[str, str] = {}
     counters: frozenset[str] = frozenset()
     unstored: frozenset[str] = frozenset()
+    parted: frozenset[str] = frozenset()
 
     def __init__(self, base: Checkpoint) -> None:
         """Take the names from the headers of the base."""

@@ -17,6 +17,11 @@ from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.merging.low_rank import LowRank
 
+_PARTED = (
+    ": the base stores it together with others; merge the adapter into its base with PEFT's "
+    "merge_and_unload, save that, and name the folder"
+)
+
 Reader = Callable[[str], Tensor | LowRank | None]
 Layout = MergeLayout | StoredLayout
 
@@ -129,9 +134,10 @@ def _adapter_reader(layout: Layout, expert: LoRAExpert) -> Reader:
         merged = places.get(name) or (name if name in layout.shapes else None)
         if merged is None or layout.shapes[merged] != shape:
             has = list(layout.shapes[merged]) if merged else "none"
+            part = name in layout.parted
             raise ModelError(
                 f"{expert.name}: the adapter's {name} {list(shape)} needs a tensor of that "
-                f"name and shape in the model, which has {has}"
+                f"name and shape in the model, which has {has}" + (_PARTED if part else "")
             )
         by_name[merged] = name
     return lambda name: expert.expert_tensor(by_name[name]) if name in by_name else None
