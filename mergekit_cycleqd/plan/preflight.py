@@ -16,6 +16,7 @@ from mergekit_cycleqd.evaluators.chat_templates import template_faults
 from mergekit_cycleqd.evaluators.open import directed, numbered, open_harness, repeat_faults
 from mergekit_cycleqd.experts.plain_models import with_plain_models
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
+from mergekit_cycleqd.plan.configurations import configuration_findings
 from mergekit_cycleqd.plan.dtypes import dtype_findings
 from mergekit_cycleqd.plan.environment import (
     class_finding,
@@ -107,6 +108,7 @@ def preflight(path: Path, out: Path) -> Preflight:
     recipe, aligned = align_vocabularies(recipe, seen.models, seen.findings)
     seen.recipe = recipe
     seen.findings += compare_architectures(recipe, aligned)
+    seen.findings += configuration_findings(aligned)
     seen.findings += merge_findings(recipe, aligned, header_in(out))
     seen.findings += dtype_findings(recipe, aligned)
     seen.findings.append(class_finding(recipe, aligned.get(BASE)))
