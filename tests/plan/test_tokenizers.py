@@ -45,6 +45,9 @@ def adapted(family: Family, tmp_path: Path) -> Family:
     return adapted_family(replace(family, base_model=str(base)), tmp_path)
 
 
+UNUSED = "tasks[0], tasks[1], tasks[2]: apply_chat_template is false, and the base has a chat"
+
+
 def test_adapters_without_a_tokenizer_are_told_apart_from_what_was_compared(
     planned: Planner, adapted: Family
 ) -> None:
@@ -121,10 +124,10 @@ def test_the_template_of_an_expert_whose_tokenizer_is_not_there_is_not_ticked(
     (Path(adapted.base_model) / "chat_template.jinja").write_text(CHAT_TEMPLATE)
     experts = (adapted.experts[0], str(green), adapted.experts[2])
     found = planned(Family(adapted.base_model, experts))
-    assert found["chat template"] == [
-        ("✓", "the base's; 2 adapters without one of their own"),
-        ("–", "not compared: experts[1].model"),
-    ]
+    compared, not_compared, unused = found["chat template"]
+    assert compared == ("✓", "the base's; 2 adapters without one of their own")
+    assert not_compared == ("–", "not compared: experts[1].model")
+    assert unused[0] == "!" and unused[1].startswith(UNUSED)
 
 
 def test_an_adapter_with_the_bases_template_is_compared_and_fine(
@@ -134,7 +137,9 @@ def test_an_adapter_with_the_bases_template_is_compared_and_fine(
         save_tokenizer(Path(model))
         (Path(model) / "chat_template.jinja").write_text(CHAT_TEMPLATE)
     found = planned(adapted)
-    assert found.only("chat template")[1].startswith("experts[1].model: has no chat template")
+    lacking, unused = found["chat template"]
+    assert lacking[1].startswith("experts[1].model: has no chat template")
+    assert unused[1].startswith(UNUSED)
     assert found.only("tokenizers")[1].startswith(
         "63 tokens, the same in 2 of 3 experts; 1 adapter"
     )

@@ -66,9 +66,16 @@ def test_the_lines_of_python_run_in_a_notebook_with_the_recipe_above_them(
 
 
 def test_the_recipe_of_a_model_is_one() -> None:
-    text = block(MODEL_RECIPE, "yaml", "merge_method: cycleqd")
+    text = block(MODEL_RECIPE, "yaml", "mutation:")
     genome = Genome.from_mergekit(yaml.safe_load(text))
     assert [term.seed for term in genome.terms] == [991, 81723]
+
+
+def test_the_recipe_of_a_model_with_groups_is_one() -> None:
+    text = block(MODEL_RECIPE, "yaml", "filter:")
+    genome = Genome.from_mergekit(yaml.safe_load(text))
+    assert Genome.from_mergekit(genome.to_recipe()) == genome
+    assert genome.groups is not None
 
 
 def test_the_public_names_are_there() -> None:
