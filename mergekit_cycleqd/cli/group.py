@@ -17,6 +17,11 @@ class Group(click.Group):
         """Take the arguments of `click.Group`."""
         super().__init__(*args, **kwargs, context_settings={"help_option_names": list(HELP)})
 
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Take a command, which gets the short option of help too."""
+        cmd.context_settings.setdefault("help_option_names", list(HELP))
+        super().add_command(cmd, name)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the name and the first sentence of each command."""
         rows = [(name, self.commands[name].get_short_help_str(_UNCUT)) for name in self.commands]
