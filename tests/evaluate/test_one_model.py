@@ -51,6 +51,25 @@ def test_a_folder_scores_as_in_lm_eval(
     assert [sample["doc_id"] for sample in samples] == list(range(3, 21))
 
 
+def test_a_group_has_its_own_score(
+    family: Family, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    tasks = shutil.copytree(TASKS, tmp_path / "tasks")
+    (tasks / "colours.yaml").write_text(
+        "group: colours\ntask: [tiny_red, tiny_blue]\n"
+        "aggregate_metric_list: [{metric: acc, aggregation: mean, weight_by_size: true}]\n"
+    )
+    own = ["--include-path", tasks, "--device", "cpu", "--samples", "0-9"]
+    assert run_main("eval", family.base_model, "--tasks", "colours,tiny_green", *own) == 0
+    scores = table(capsys)
+    both = [scores[f"- {task}", "acc"] for task in ("tiny_red", "tiny_blue")]
+    assert scores["colours", "acc"] == pytest.approx(sum(both) / 2, abs=1e-4)
+    assert ("tiny_green", "acc") in scores
+    assert run_main("eval", family.base_model, "--tasks", "colours,tiny_red", *own) == 2
+    said = "error: --tasks: 'colours' and 'tiny_red' both hold 'tiny_red'; name only one of them"
+    assert said in capsys.readouterr().err
+
+
 def test_the_recipe_of_an_elite_scores_as_the_model_merged_from_it(
     family: Family, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
