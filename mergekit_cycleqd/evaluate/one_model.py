@@ -10,6 +10,7 @@ from typing import Any
 
 import lm_eval
 import lm_eval.evaluator
+from lm_eval.api.group import Group
 from lm_eval.utils import handle_non_serializable, make_table
 
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
@@ -46,20 +47,19 @@ def evaluate(
         raise RecipeError([f"--tasks: a model needs some; {model} is no folder of a run"])
     manager = task_manager(tasks, options)
     objects: dict[str, Any] = {}
-    asked: list[Any] = []
+    wholes: dict[str, Any] = {}
     for name in tasks:
         loaded = load(manager, name, options)
-        if twice := sorted(objects.keys() & loaded["tasks"].keys()):
-            raise RecipeError([f"--tasks: {twice[0]!r} is named twice; it is also in {name!r}"])
         objects |= loaded["tasks"]
         group = loaded["groups"].get(name)
-        asked += loaded["tasks"].values() if group is None else [group]
+        wholes |= loaded["tasks"] if group is None else {name: group}
+    _check_named_once(wholes)
     numbers = sample_numbers(objects, options.samples) if options.samples else None
     lm = loaded_model(model, engine, lambda base: check_images(objects, engine, base))
     with located(lm, objects, numbers), _no_programs():
         results = lm_eval.simple_evaluate(
             model=lm,
-            tasks=asked,
+            tasks=list(wholes.values()),
             task_manager=manager,
             samples=numbers,
             system_instruction=options.system_instruction,
@@ -72,8 +72,8 @@ def evaluate(
     if out is not None:
         text = json.dumps(results, indent=1, default=handle_non_serializable, ensure_ascii=False)
         write_atomically(out, text + "\n")
-    tables = ["results", *(["groups"] if results.get("groups") else [])]
-    return "\n".join(str(make_table(results, table)) for table in tables)
+    shown = str(make_table(results))
+    return f"{shown}\n{make_table(results, 'groups')}" if "groups" in results else shown
 
 
 @contextmanager
@@ -86,6 +86,21 @@ def _no_programs() -> Iterator[None]:
         yield
     finally:
         module.add_env_info, module.get_git_commit_hash = kept
+
+
+def _check_named_once(wholes: Mapping[str, Any]) -> None:
+    """See that no task is asked for twice, by two groups or by a group and its own name.
+
+    Raises:
+        RecipeError: If one is, which lm-eval refuses.
+    """
+    seen: dict[str, str] = {}
+    for name, whole in wholes.items():
+        for member in whole.get_all_tasks() if isinstance(whole, Group) else [whole]:
+            first = seen.setdefault(member.task_name, name)
+            if first != name:
+                both = f"{first!r} and {name!r} both hold {member.task_name!r}"
+                raise RecipeError([f"--tasks: {both}; name only one of them"])
 
 
 def _check_reported(tasks: Iterable[str], results: Mapping[str, Mapping[str, Any]]) -> None:

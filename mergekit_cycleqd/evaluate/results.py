@@ -130,7 +130,13 @@ class Results:
         """
         if self._harness is None:
             return None
-        sizes, lower = self._harness.sizes("holdout"), self._run.recipe.minimised
+        sizes, recipe = self._harness.sizes("holdout"), self._run.recipe
         return model_table(
-            models, list(sizes), "holdout", self._find, sizes, lower=lower
+            models,
+            list(sizes),
+            "holdout",
+            self._find,
+            sizes,
+            lower=recipe.minimised,
+            repeated=recipe.repeated,
         ).standing_alone()

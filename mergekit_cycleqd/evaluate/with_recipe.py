@@ -12,7 +12,7 @@ from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.evaluate.loaded_model import loaded_model
 from mergekit_cycleqd.evaluate.options import engine as changed
 from mergekit_cycleqd.evaluators.base import Harness
-from mergekit_cycleqd.evaluators.open import numbered, open_harness
+from mergekit_cycleqd.evaluators.open import directed, numbered, open_harness
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.recipe.recipe import Recipe
@@ -36,13 +36,20 @@ def evaluate_with_recipe(model: str, path: Path, split: Split, settings: Mapping
     recipe = load_recipe(path)
     engine = changed(settings, recipe.engine)
     harness = _harness(recipe, path, split)
-    for text in numbered(recipe, harness.warnings):
+    recipe, _, against = directed(recipe, harness)
+    for text in numbered(recipe, (*harness.warnings, *against)):
         print(f"warning: {text}", file=sys.stderr)
     lm = loaded_model(model, engine, lambda base: _check_base(recipe, harness, engine, base))
     scores = harness.evaluate(lm, split)
     sizes = harness.sizes(split)
     rows = [
-        (task.name, task.task, task.metric, str(sizes[task.name]), f"{scores[task.name]:.4f}")
+        (
+            task.name,
+            task.task,
+            task.metric_name + ", lower is better" * task.minimised,
+            str(sizes[task.name]),
+            f"{scores[task.name]:.4f}",
+        )
         for task in recipe.tasks
         if task.name in scores
     ]

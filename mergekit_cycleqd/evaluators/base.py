@@ -26,12 +26,14 @@ class Harness(ABC):
         steady: Names of the tasks that always give a model the same score on the same samples.
         warnings: What the user should know of the tasks.
         lower: Names of the tasks whose scores are better when lower, as far as their own files say.
+        higher: Names of those whose scores are better when higher, as far as these say so.
     """
 
     illustrated: bool = False
     steady: frozenset[str] = frozenset()
     warnings: tuple[TaskNote, ...] = ()
     lower: frozenset[str] = frozenset()
+    higher: frozenset[str] = frozenset()
 
     @abstractmethod
     def sizes(self, split: Split) -> dict[str, int]:

@@ -30,6 +30,7 @@ class CombinedHarness(Harness):
         self.warnings = tuple(warning for part in parts for warning in part.warnings)
         self.steady = frozenset[str]().union(*(part.steady for part in parts))
         self.lower = frozenset[str]().union(*(part.lower for part in parts))
+        self.higher = frozenset[str]().union(*(part.higher for part in parts))
 
     def sizes(self, split: Split) -> dict[str, int]:
         """Number of samples of each task in a split. Tasks without samples are left out."""

@@ -49,7 +49,9 @@ class LMHarness(SampledHarness):
         prepare_all(tasks, lambda task: self._prepare(task, loader))
         self.warnings = tuple((t.name, warning) for t in tasks for warning in loader.warnings(t))
         loaded = self._objects["search"]
-        self.lower = frozenset(t.name for t in tasks if loaded[t.name].is_lower(t.metric))
+        better = {t.name: loaded[t.name].higher_is_better(t.metric) for t in tasks}
+        self.lower = frozenset(name for name, higher in better.items() if higher is False)
+        self.higher = frozenset(name for name, higher in better.items() if higher)
         self.steady = frozenset(
             t.name for t in tasks if all(_is_steady(t, p) for p in loaded[t.name].parts.values())
         )
@@ -184,10 +186,13 @@ class LMHarness(SampledHarness):
 def _repeat_faults(task: Task, loaded: LoadedTask) -> Iterator[str]:
     """Say why several answers to each sample are of no use."""
     if task.repeats > 1 and all(_is_steady(task, part) for part in loaded.parts.values()):
-        yield (
-            f"repeats: {task.repeats} answers of {task.task!r} are all the same; let them be "
-            "sampled, by gen_kwargs such as {do_sample: true, temperature: 0.8}"
+        generates = any(part.OUTPUT_TYPE == "generate_until" for part in loaded.parts.values())
+        way_out = (
+            "let them be sampled, by gen_kwargs such as {do_sample: true, temperature: 0.8}"
+            if generates
+            else "it compares likelihoods and generates no text; leave repeats out"
         )
+        yield f"repeats: {task.repeats} answers of {task.task!r} are all the same; {way_out}"
     if task.pass_at is not None and loaded.group is not None:
         yield f"pass_at: is for a task, and {task.task!r} is a group; name one of its tasks"
 

@@ -84,14 +84,15 @@ class LoadedTask:
             ]
         return [f"{name},{each}" for name in self.first.aggregation() for each in filters]
 
-    def is_lower(self, metric: str) -> bool:
-        """Whether lm-eval says of a metric that lower is better.
+    def higher_is_better(self, metric: str) -> bool | None:
+        """Whether lm-eval says of a metric that higher is better, or lower; None if neither.
 
         Args:
             metric: As ``metric,filter``.
         """
         name = metric.partition(",")[0]
-        return any(part.higher_is_better().get(name) is False for part in self.parts.values())
+        said = {part.higher_is_better().get(name) for part in self.parts.values()}
+        return False if False in said else (True if True in said else None)
 
     def fresh(self) -> LoadedTask:
         """Copy it, with objects that have no requests where these have none."""

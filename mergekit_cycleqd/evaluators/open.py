@@ -66,7 +66,7 @@ def repeat_faults(recipe: Recipe, harness: Harness) -> list[str]:
     ]
 
 
-def directed(recipe: Recipe, harness: Harness) -> tuple[Recipe, list[TaskNote]]:
+def directed(recipe: Recipe, harness: Harness) -> tuple[Recipe, list[TaskNote], list[TaskNote]]:
     """Say of each task whether lower scores are better, where the recipe does not.
 
     Args:
@@ -74,17 +74,22 @@ def directed(recipe: Recipe, harness: Harness) -> tuple[Recipe, list[TaskNote]]:
         harness: Its tasks, loaded.
 
     Returns:
-        The recipe, and a note on each task that is decided so, or otherwise than its file says.
+        The recipe, a note on each task that is decided so, and one on each of which the recipe says
+        otherwise than its own file.
     """
-    tasks, notes = list(recipe.tasks), list[TaskNote]()
+    tasks, notes, against = list(recipe.tasks), list[TaskNote](), list[TaskNote]()
     for place, task in enumerate(tasks):
         lower = task.name in harness.lower
         if lower and task.maximize is None:
             tasks[place] = task.model_copy(update={"maximize": False})
             notes.append((task.name, f"maximize: false, since {task.metric} is better when lower"))
         elif lower and task.maximize:
-            notes.append((task.name, f"maximize: true, though lower is better of {task.metric}"))
-    return recipe.model_copy(update={"tasks": tuple(tasks)}), notes
+            text = f"maximize: true, though lower is better of {task.metric}"
+            against.append((task.name, f"{text}; leave it out unless the highest are wanted"))
+        elif task.name in harness.higher and task.minimised:
+            text = f"maximize: false, though higher is better of {task.metric}"
+            against.append((task.name, f"{text}; leave it out unless the lowest are wanted"))
+    return recipe.model_copy(update={"tasks": tuple(tasks)}), notes, against
 
 
 def numbered(recipe: Recipe, notes: Iterable[TaskNote]) -> list[str]:

@@ -154,7 +154,7 @@ def _tasks(recipe: Recipe, seen: Preflight, begun: Mapping[str, Any] | None) -> 
         harness = seen.harness = open_harness(recipe)
     except RecipeError as error:
         return checked("tasks", error.faults, "")
-    recipe, directions = directed(recipe, harness)
+    recipe, directions, against = directed(recipe, harness)
     seen.recipe = recipe
     base = seen.models.described.get(BASE)
     told = [
@@ -173,7 +173,7 @@ def _tasks(recipe: Recipe, seen: Preflight, begun: Mapping[str, Any] | None) -> 
         f"{task} {searched[task]}" + (f" + {held[task]} holdout" if task in held else "")
         for task in recipe.task_names
     )
-    told = numbered(recipe, harness.warnings)
+    told = numbered(recipe, (*harness.warnings, *against))
     return [
         Finding("ok", "tasks", f"samples: {', '.join(counts)}"),
         *(Finding("ok", "tasks", text) for text in numbered(recipe, directions)),

@@ -11,6 +11,9 @@ from mergekit_cycleqd.plan.findings import Finding
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.tasks import Task
 
+_OF_WHOLE_TEXTS = frozenset({"word_perplexity", "byte_perplexity", "bits_per_byte"})
+"""Metrics of tasks that have no prompt, and so no use for a chat template."""
+
 
 def bin_findings(recipe: Recipe, sizes: Mapping[str, int]) -> Iterator[Finding]:
     """Warn of axes with more cells than a score has values: most of them must stay empty.
@@ -53,7 +56,10 @@ def prompt_findings(recipe: Recipe, tokenizer: Any) -> Iterator[Finding]:
     plain = [
         f"tasks[{i}]"
         for i, task in enumerate(recipe.tasks)
-        if task in asking and not task.apply_chat_template and not task.scored_by.brings_tasks
+        if task in asking
+        and not task.apply_chat_template
+        and not task.scored_by.brings_tasks
+        and task.metric.partition(",")[0] not in _OF_WHOLE_TEXTS
     ]
     if tokenizer.chat_template is not None and plain:
         text = (

@@ -97,6 +97,7 @@ def fault_line(error: ErrorDetails, content: Any) -> str:
         return f"{where}: kind must be one of {tags['expected_tags']}, got {tags['tag']!r}"
     message = re.sub(r"^Value error, ", "", error["msg"])
     message = re.sub(r"^(Input|String) should ", "must ", message)
+    message = re.sub(r"a valid boolean(, unable to interpret input)?$", "true or false", message)
     if message.startswith("must"):
         message += f", got {_brief(error['input'])}"
     return f"{where}: {message}"

@@ -53,6 +53,11 @@ class Recipe(Strict):
         return frozenset(task.name for task in self.tasks if task.minimised)
 
     @property
+    def repeated(self) -> frozenset[str]:
+        """Names of the tasks whose samples are answered several times."""
+        return frozenset(task.name for task in self.tasks if task.repeats > 1)
+
+    @property
     def lag(self) -> int:
         """How many candidates may be under way at a time; what the search depends on."""
         lag, count = self.evolution.lag, self.workers.count

@@ -117,6 +117,7 @@ def model_table(
     shares: Collection[str] | None = None,
     mean: Number = fmean,
     lower: Collection[str] = (),
+    repeated: Collection[str] = (),
 ) -> ModelTable:
     """Look up the scores of models on one split.
 
@@ -130,12 +131,16 @@ def model_table(
             None, each score is looked at by itself.
         mean: Computes the column of means.
         lower: Tasks whose scores are better when lower. With any, there is no column of means.
+        repeated: Tasks whose samples are answered several times. Their scores are no shares of the
+            samples, and have no interval.
     """
     own = (Column(task, counts.get(task), lower=task in lower) for task in tasks)
     columns = (*own, *(() if lower else _of_all_tasks(mean)))
 
     def as_score(task: str, value: float) -> Score:
         count = counts.get(task)
+        if task in repeated:
+            return Score(value, count, None)
         if shares is None:
             return Score.of(value, count)
         interval = wilson(value, count) if count and task in shares else None
@@ -182,6 +187,7 @@ def comparison(run: RunView) -> dict[Split, ModelTable]:
             run.counts[split],
             shares=shares[split],
             lower=run.recipe.minimised,
+            repeated=run.recipe.repeated,
         )
         if any(row.scores for row in table.rows):
             tables[split] = table

@@ -11,6 +11,9 @@ from mergekit_cycleqd.run_folder.comparison import FindScores, model_table
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.search.cycleqd import CycleQD
 
+_OF_TASKS = frozenset(
+    {"name", "task", "metric", "maximize", "bins", "samples", "repeats", "pass_at"}
+)
 Row = list[str | float | None]
 
 
@@ -19,10 +22,7 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     return {
         "base_model": recipe.base_model,
         "experts": {expert.task: expert.model for expert in recipe.experts},
-        "tasks": [
-            task.model_dump(mode="json", include={"name", "task", "metric", "bins", "samples"})
-            for task in recipe.tasks
-        ],
+        "tasks": [task.model_dump(mode="json", include=set(_OF_TASKS)) for task in recipe.tasks],
         "evolution": recipe.evolution.model_dump(mode="json") | {"lag": recipe.lag},
         "engine": recipe.engine.model_dump(mode="json"),
     }

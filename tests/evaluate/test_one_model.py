@@ -51,36 +51,23 @@ def test_a_folder_scores_as_in_lm_eval(
     assert [sample["doc_id"] for sample in samples] == list(range(3, 21))
 
 
-GROUP = """
-group: colours
-task: [tiny_red, tiny_green]
-aggregate_metric_list: [{metric: acc, aggregation: mean, weight_by_size: true}]
-"""
-
-
-def test_a_group_is_shown_with_its_own_score(
+def test_a_group_has_its_own_score(
     family: Family, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     tasks = shutil.copytree(TASKS, tmp_path / "tasks")
-    (tasks / "colours.yaml").write_text(GROUP)
-    options = ["--include-path", str(tasks), "--device", "cpu", "--samples", "0-11"]
-    assert run_main("eval", family.base_model, "--tasks", "colours,tiny_blue", *options) == 0
-    out = capsys.readouterr().out
-    rows = {
-        cells[1].strip(" -"): cells
-        for line in out.splitlines()
-        if len(cells := line.split("|")) > 7
-    }
-    red, green, both = (float(rows[name][7]) for name in ("tiny_red", "tiny_green", "colours"))
-    assert both == pytest.approx((red + green) / 2, abs=1e-4)
-    assert "Groups" in out and "tiny_blue" in rows
-
-
-def test_a_task_that_is_named_twice_is_one_line(
-    capsys: pytest.CaptureFixture[str], family: Family
-) -> None:
-    assert run_main("eval", family.base_model, "--tasks", "tiny_red,tiny_red", *OWN) == 2
-    assert "--tasks: 'tiny_red' is named twice" in capsys.readouterr().err
+    (tasks / "colours.yaml").write_text(
+        "group: colours\ntask: [tiny_red, tiny_blue]\n"
+        "aggregate_metric_list: [{metric: acc, aggregation: mean, weight_by_size: true}]\n"
+    )
+    own = ["--include-path", tasks, "--device", "cpu", "--samples", "0-9"]
+    assert run_main("eval", family.base_model, "--tasks", "colours,tiny_green", *own) == 0
+    scores = table(capsys)
+    both = [scores[f"- {task}", "acc"] for task in ("tiny_red", "tiny_blue")]
+    assert scores["colours", "acc"] == pytest.approx(sum(both) / 2, abs=1e-4)
+    assert ("tiny_green", "acc") in scores
+    assert run_main("eval", family.base_model, "--tasks", "colours,tiny_red", *own) == 2
+    said = "error: --tasks: 'colours' and 'tiny_red' both hold 'tiny_red'; name only one of them"
+    assert said in capsys.readouterr().err
 
 
 def test_the_recipe_of_an_elite_scores_as_the_model_merged_from_it(

@@ -59,6 +59,22 @@ def test_a_folder_and_a_model_recipe_score_as_in_a_run(
         assert list(found) == ["red", "green", "blue"]
 
 
+def test_the_table_names_the_metric_that_is_shown(
+    make_recipe: RecipeMaker, family: Family, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["tasks"][0] |= {"task": "tiny_perplexity", "metric": "word_perplexity,none"}
+        sampled = {"gen_kwargs": {"do_sample": True}, "repeats": 2, "pass_at": 2}
+        content["tasks"][1] |= {"task": "tiny_generate", "metric": "exact_match,whole"} | sampled
+        content["tasks"][2] |= {"maximize": False}
+
+    assert run_main("eval", family.base_model, "--recipe", make_recipe(change)) == 0
+    shown = capsys.readouterr()
+    assert "| red | tiny_perplexity | word_perplexity,none, lower is better | 24 |" in shown.out
+    assert "| green | tiny_generate | pass@2 of exact_match,whole | 24 |" in shown.out
+    assert "warning: tasks[2].maximize: false, though higher is better of acc,none" in shown.err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

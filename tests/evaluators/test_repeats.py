@@ -102,6 +102,8 @@ def test_repeats_of_the_same_answer_are_refused() -> None:
         LMHarness([task("generate", "exact_match,whole", repeats=3)])
     (line,) = error.value.faults
     assert line.startswith("tasks[0].repeats: 3 answers of 'tiny_generate' are all the same; let")
+    with pytest.raises(RecipeError, match="compares likelihoods and generates no text; leave rep"):
+        LMHarness([task("red", "acc,none", repeats=3)])
 
 
 def test_pass_at_k_needs_as_many_answers() -> None:

@@ -25,7 +25,7 @@ from mergekit_cycleqd.hub.build import build_model
 from mergekit_cycleqd.hub.card.card import model_card
 from mergekit_cycleqd.hub.card.figure import archive_figure
 from mergekit_cycleqd.hub.card.pipelines import ModelKind
-from mergekit_cycleqd.hub.card.results import result_files
+from mergekit_cycleqd.hub.card.results import model_index, result_files
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.licence import strictest_licence
 from mergekit_cycleqd.hub.pins import Source, local_genome
@@ -211,6 +211,21 @@ def test_results_are_given_for_tasks_whose_dataset_is_known(record: RunView) -> 
     (entry,) = parse_eval_result_entries(yaml.safe_load(text))
     assert (entry.dataset_id, entry.task_id) == ("org/reds", "tiny_red")
     assert entry.value == pytest.approx(made_up_scores(genome, 16)["red"], abs=1e-6)
+
+
+def test_results_name_the_metric_and_whether_lower_is_better(record: RunView) -> None:
+    first, second, *others = record.recipe.tasks
+    changed = (
+        first.model_copy(update={"maximize": False}),
+        second.model_copy(update={"repeats": 4, "pass_at": 2}),
+        *others,
+    )
+    run = replace(record, recipe=record.recipe.model_copy(update={"tasks": changed}))
+    lower, passed, plain = model_index(run, record.search.aggregate(), {})
+    assert lower.metric_name == "acc,none on holdout samples (n=16, lower is better)"
+    assert passed.metric_type == "pass@2"
+    assert passed.metric_name == "pass@2 of acc,none on holdout samples (n=16)"
+    assert (plain.metric_type, plain.metric_name) == ("acc", "acc,none on holdout samples (n=16)")
 
 
 def test_the_figure_has_a_square_per_cell_and_a_star_in_each_panel(record: RunView) -> None:

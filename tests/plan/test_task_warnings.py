@@ -50,13 +50,18 @@ def prompts(tmp_path: Path) -> Callable[..., list[tuple[str, str]]]:
 
 
 def findings(
-    folder: Path, template: str | None, asked: bool = False, **tokens: str | None
+    folder: Path,
+    template: str | None,
+    asked: bool = False,
+    metric: str = "acc",
+    **tokens: str | None,
 ) -> list[tuple[str, str]]:
     tokenizer = open_tokenizer("base", folder, False)
     tokenizer.chat_template = template
     for name, token in tokens.items():
         setattr(tokenizer, name, token)
     content = recipe_content()
+    content["tasks"][0]["metric"] = metric
     for task in content["tasks"]:
         task["apply_chat_template"] = asked
     found = prompt_findings(Recipe.model_validate(content), tokenizer)
@@ -71,6 +76,8 @@ def test_a_chat_template_that_no_task_uses_is_told(
         "tasks[0], tasks[1], tasks[2]: apply_chat_template is false, and the"
     )
     assert prompts("{{ messages }}", True) == [] == prompts(None)
+    ((_, text),) = prompts("{{ messages }}", metric="word_perplexity,none")
+    assert text.startswith("tasks[1], tasks[2]: "), "a task of whole texts has no prompt"
 
 
 def test_special_tokens_that_lack_are_told(prompts: Callable[..., list[tuple[str, str]]]) -> None:

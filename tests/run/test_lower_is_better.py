@@ -80,10 +80,18 @@ def test_a_share_can_be_minimised_too(
     assert scores[0] == min(known)
 
 
-def test_a_plan_says_that_a_recipe_maximises_what_is_better_when_lower(
+def test_a_plan_warns_of_a_direction_against_the_tasks_own_word(
     quiet: None, make_recipe: RecipeMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recipe = make_recipe(lambda content: with_perplexity(content, maximize=True))
-    assert run_main("plan", recipe, "--out", tmp_path / "run") == 0
-    said = "tasks[1].maximize: true, though lower is better of word_perplexity,none"
-    assert said in capsys.readouterr().out
+    def against(content: dict[str, Any]) -> None:
+        with_perplexity(content, maximize=True)
+        content["tasks"][0]["maximize"] = False
+
+    assert run_main("plan", make_recipe(against), "--out", tmp_path / "run") == 0
+    out = capsys.readouterr().out
+    for said in (
+        "tasks[0].maximize: false, though higher is better of acc,none; leave it out unless the",
+        "tasks[1].maximize: true, though lower is better of word_perplexity,none; leave it out",
+    ):
+        (line,) = [each for each in out.splitlines() if said in each]
+        assert line.startswith("│ !"), "a warning"

@@ -19,6 +19,7 @@ from mergekit_cycleqd.run_folder import comparison
 from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.comparison import Column, model_table
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.run_folder.score import Score
 from mergekit_cycleqd.run_folder.summary import summary
 from mergekit_cycleqd.trackers.values import model_rows
 from tests.support.report_pages import Page
@@ -97,3 +98,12 @@ def test_only_scores_that_are_shares_of_their_samples_have_intervals(tmp_path: P
 
     assert intervals(0.25, None) and not intervals(0.3, None), "each by itself"
     assert intervals(0.3, {"db"}) and not intervals(0.25, set()), "as the whole column is"
+
+
+def test_scores_of_repeated_answers_have_no_interval(tmp_path: Path) -> None:
+    models = compared_models(write_run(tmp_path, children=20))[:1]
+    found = model_table(
+        models, ["db"], "holdout", lambda *_: {"db": 0.25}, {"db": 4}, repeated={"db"}
+    )
+    (score, _) = found.rows[0].cells
+    assert score == Score(0.25, 4, None), "one quarter of 4 samples, and no share of them"

@@ -11,6 +11,7 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.card.pipelines import public_name
 from mergekit_cycleqd.hub.card.score_table import scores_of
 from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.run_folder.comparison import count_note
 from mergekit_cycleqd.run_folder.run_view import RunView
 
@@ -37,8 +38,10 @@ def model_index(run: RunView, genome: Genome, datasets: Mapping[str, str]) -> li
             dataset_type=datasets.get(task.name, public_name(task)),
             dataset_name=public_name(task),
             dataset_split=split,
-            metric_type=task.metric.partition(",")[0],
-            metric_name=_note(run, split, task.name),
+            metric_type=(
+                task.metric.partition(",")[0] if task.pass_at is None else f"pass@{task.pass_at}"
+            ),
+            metric_name=_note(run, split, task),
             metric_value=round(scores[task.name].value, 6),
         )
         for task in run.recipe.tasks
@@ -66,13 +69,13 @@ def result_files(run: RunView, genome: Genome, datasets: Mapping[str, str]) -> d
                 dataset_id=datasets[task.name],
                 task_id=public_name(task),
                 value=round(scores[task.name].value, 6),
-                notes=_note(run, split, task.name),
+                notes=_note(run, split, task),
             )
             text = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)
             files[f".eval_results/{task.name}.yaml"] = text
     return files
 
 
-def _note(run: RunView, split: Split, task: str) -> str:
-    metric = next(entry.metric for entry in run.recipe.tasks if entry.name == task)
-    return f"{metric} on {split} samples{count_note(run.counts[split].get(task))}"
+def _note(run: RunView, split: Split, task: Task) -> str:
+    note = count_note(run.counts[split].get(task.name), lower=task.minimised)
+    return f"{task.metric_name} on {split} samples{note}"

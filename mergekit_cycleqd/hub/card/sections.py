@@ -117,10 +117,11 @@ def archives_section(subject: Subject, figure: str) -> str:
         figure: Path of the figure in the repo.
     """
     run, model = subject.run, subject.model
+    dark, bright = ("worst", "best") if run.recipe.minimised else ("low", "high")
     text = (
         "## In the archives\n\n"
-        "Each task has an archive: its score is the quality, shown as colour from dark (low) to "
-        "bright (high); the scores of the "
+        f"Each task has an archive: its score is the quality, shown as colour from dark ({dark}) "
+        f"to bright ({bright}); the scores of the "
         f"other tasks say which cell a model belongs to.\n\n![The archives]({figure})"
     )
     if model.what != "recipes":
