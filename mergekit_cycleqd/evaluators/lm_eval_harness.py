@@ -52,9 +52,6 @@ class LMHarness(SampledHarness):
         better = {t.name: loaded[t.name].higher_is_better(t.metric) for t in tasks}
         self.lower = frozenset(name for name, higher in better.items() if higher is False)
         self.higher = frozenset(name for name, higher in better.items() if higher)
-        self.steady = frozenset(
-            t.name for t in tasks if all(_is_steady(t, p) for p in loaded[t.name].parts.values())
-        )
 
     def _prepare(self, task: Task, loader: TaskLoader) -> Iterator[str]:
         loaded = loader.load(task)
@@ -77,6 +74,8 @@ class LMHarness(SampledHarness):
         yield from _repeat_faults(task, loaded)
         documents = loaded.documents
         yield from self._samples.add(task, lambda ids: ids.resolve(documents))
+        if all(_is_steady(task, part) for part in loaded.parts.values()):
+            self.steady |= {task.name}
         self._objects["search"][task.name] = loaded
         if task.samples.holdout is not None:
             self._objects["holdout"][task.name] = loader.load(task)

@@ -265,7 +265,7 @@ def test_beside_a_run_that_goes_on_other_tasks_are_evaluated_and_holdout_waits(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "say what to evaluate: --holdout, --retention or --tasks"),
+        ([], "name what to evaluate: --holdout, --retention or --tasks"),
         (["--tasks", "some_tag"], "'some_tag' is but a tag of tasks; name them: tagged"),
         (["--tasks", "bare"], "the group 'bare' has no score; name its tasks: tiny_red, tiny_gr"),
         (["--tasks", "tiny_unsafe"], "tiny_unsafe runs code that models write, on this machine"),

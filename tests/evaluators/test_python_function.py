@@ -139,6 +139,8 @@ def test_thresholds_are_checked_between_the_parts() -> None:
     class Part:
         illustrated = False
         steady: frozenset[str] = frozenset()
+        lower: frozenset[str] = frozenset()
+        higher: frozenset[str] = frozenset()
         warnings: tuple[tuple[str, str], ...] = ()
 
         def __init__(self, name: str) -> None:

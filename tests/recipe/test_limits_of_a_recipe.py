@@ -104,6 +104,9 @@ def test_the_defaults_of_engine_workers_and_tasks_have_not_changed() -> None:
         "apply_chat_template": False,
         "system_instruction": None,
         "fewshot_as_multiturn": None,
+        "maximize": None,
+        "repeats": 1,
+        "pass_at": None,
         "confirm_run_unsafe_code": False,
     }
 

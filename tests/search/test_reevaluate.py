@@ -327,7 +327,7 @@ def test_a_repeat_scores_its_own_block_whatever_was_scored_before(
         found = harness.evaluate(engine.model, "search", repeat=repeat)
         first = (0, 8, 16, 8)[repeat]
         objects = [harness._by_samples[name, "search", first] for name in ("red", "generate")]
-        return found, [request.args for loaded in objects for request in loaded.instances]
+        return found, [request.args for loaded in objects for request in loaded.first.instances]
 
     engine.load(Genome.from_expert(family, 0))
     expected = []

@@ -46,7 +46,7 @@ def names(server: Server, what: str) -> set[str]:
         "accounts": "SELECT user FROM mysql.user",
     }
     rows = run_statement(server.admin, "mysql", queries[what]).rows
-    return {row[0] for row in rows if row[0].startswith("episode")}
+    return {row[0] for row in rows if row[0].startswith(("episode", "account"))}
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -102,17 +102,18 @@ class TestDatabase:
 
     def test_errors_have_the_form_of_mysql(self, database: EpisodeDatabase) -> None:
         missing = database.execute("SELECT * FROM u").error
-        assert missing is not None and missing == "1146 (42S02): Table 'dbbench.u' doesn't exist"
-        for sql in ("SELEC 1", "SELECT 1; SELECT 2"):
-            error = database.execute(sql).error
-            assert error is not None and error.startswith("1064 (42000): You have an error in your")
+        assert missing is not None and missing == "1146 (42S02): Table 't.u' doesn't exist"
+        error = database.execute("SELEC 1").error
+        assert error is not None and error.startswith("1064 (42000): You have an error in your")
+        two = database.execute("SELECT 1; SELECT 2").error
+        assert two == "Commands out of sync; you can't run this command now"
 
     def test_a_database_has_the_same_name_every_time(self, database: EpisodeDatabase) -> None:
         assert list(database.execute("SELECT DATABASE(), USER()").rows) == [
-            ("dbbench", "dbbench@localhost")
+            ("t", "dbbench@localhost")
         ]
-        assert list(database.execute("SELECT a FROM `dbbench`.t WHERE b = 'x'").rows) == [("1",)]
-        tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'dbbench'"
+        assert list(database.execute("SELECT a FROM `t`.t WHERE b = 'x'").rows) == [("1",)]
+        tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 't'"
         assert list(database.execute(tables).rows) == [("t",)]
 
     def test_values_are_compared_as_by_mysql_8(self, database: EpisodeDatabase) -> None:
@@ -136,7 +137,7 @@ class TestDatabase:
 
     def test_a_database_reaches_no_other(self, server: PrivateServer) -> None:
         mine, other = EpisodeDatabase(server, TABLE), EpisodeDatabase(server, TABLE)
-        name = other._name
+        name, user = other._name, other._user
         sleeping = threading.Thread(target=other.execute, args=("SELECT SLEEP(2)",))
         try:
             for sql in (
@@ -144,16 +145,16 @@ class TestDatabase:
                 f"SELECT * FROM {name}.t",
                 f"INSERT INTO {name}.t VALUES ('3', 'z')",
                 f"USE {name}",
-                f"DROP USER {name}",
-                f"SET PASSWORD FOR {name} = PASSWORD('x')",
+                f"DROP USER {user}",
+                f"SET PASSWORD FOR {user} = PASSWORD('x')",
             ):
                 error = mine.execute(sql).error
                 assert error is not None and "denied" in error, sql
             databases = mine.execute("SHOW DATABASES").rows
-            assert {row[0] for row in databases} == {"information_schema", "dbbench"}
+            assert {row[0] for row in databases} == {"information_schema", "t"}
             sleeping.start()
-            until(lambda: bool(_threads_of(server, name)))
-            error = mine.execute(f"KILL {_threads_of(server, name)[0]}").error
+            until(lambda: bool(_threads_of(server, user)))
+            error = mine.execute(f"KILL {_threads_of(server, user)[0]}").error
             assert error is not None and "not owner" in error
             sleeping.join()
             assert other.table_hash() == hash_of([["1", "x"], ["2", "y"]])
@@ -165,7 +166,7 @@ class TestDatabase:
         self, server: PrivateServer
     ) -> None:
         database = EpisodeDatabase(server, TABLE)
-        assert database.execute("DROP DATABASE dbbench").error is None
+        assert database.execute("DROP DATABASE t").error is None
         assert database.table_hash().startswith("1049 (42000): Unknown database")
         database.close()
 

@@ -20,7 +20,6 @@ from smollm2.skills import CITIES, COLUMNS, FILES, NAMES, TABLES, Question
 
 from mergekit_cycleqd.sandbox.base import Backend, Box, Limits, Result, SandboxError
 from mergekit_cycleqd.sandbox.open import open_backend
-from mergekit_cycleqd.tasks.mbpp import runner
 
 LIMITS = Limits(memory=256 << 20, processes=64, disk=32 << 20, output=64 << 10, seconds=5.0)
 _ROWS = 60
@@ -29,6 +28,7 @@ _MAY = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION)
 _LISTS = ([], [10, 25, 3, 48, 60, 12, 7], list(range(-6, 64)), [64, 6, 36, 12, 20, 56, 1, 30])
 _TEXTS = ("", "a quiet tree never listens", "seven Oslo trains ran into extraordinary rain storms")
 _KILLED = 137
+_RUN_PARTS = Path(__file__).with_name("run_parts.py")
 
 Data = dict[str, list[tuple[Any, ...]]]
 
@@ -164,7 +164,7 @@ def _passes(box: Box, question: Question, answer: str) -> tuple[Result, object]:
         ("test", f"assert found == [{name}(each) for each in {list(inputs)}]"),
     ]
     secret = secrets.token_hex(16)
-    source = Path(runner.__file__).read_text(encoding="utf-8")
+    source = _RUN_PARTS.read_text(encoding="utf-8")
     result = box.run(["python3", "-I", "-c", source], stdin=secret + json.dumps(parts))
     return result, True if secret in result.output else None
 
