@@ -265,7 +265,7 @@ def test_beside_a_run_that_goes_on_other_tasks_are_evaluated_and_holdout_waits(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "say what to evaluate: --holdout, --retention or --tasks"),
+        ([], "name what to evaluate: --holdout, --retention or --tasks"),
         (["--tasks", "some_tag"], "'some_tag' is but a tag of tasks; name them: tagged"),
         (["--tasks", "bare"], "the group 'bare' has no score; name its tasks: tiny_red, tiny_gr"),
         (["--tasks", "tiny_unsafe"], "tiny_unsafe runs code that models write, on this machine"),
@@ -274,6 +274,10 @@ def test_beside_a_run_that_goes_on_other_tasks_are_evaluated_and_holdout_waits(
         (["--tasks", "tiny_red", "--samples", "99"], "--samples: for tiny_red: reaches beyond"),
         (["--tasks", "tiny_red", "--out", "x.json"], "--out: is for a model alone"),
         (["--tasks", "tiny_red", "--dtype", "float16"], "--dtype: is for a model alone"),
+        (
+            ["--holdout", "--num-fewshot", "2"],
+            "--num-fewshot: is for --tasks; --holdout scores the run's own, by its recipe",
+        ),
         (["--tasks", "tiny_red", "--device", "tpu9"], "engine.device: cannot use 'tpu9' here"),
     ],
 )
