@@ -144,6 +144,20 @@ class _Given:
         named = {"device": self.device, "dtype": self.dtype, "batch_size": self.batch_size}
         return {**mapping("--engine", self.engine or "{}"), **{k: v for k, v in named.items() if v}}
 
+    def of_other_tasks(self) -> dict[str, bool]:
+        """Which options are given that are for tasks of no recipe."""
+        return {
+            "--samples": self.samples is not None,
+            "--metadata": self.metadata != "{}",
+            "--include-path": self.include_path is not None,
+            "--apply-chat-template": self.apply_chat_template,
+            "--fewshot-as-multiturn": self.fewshot_as_multiturn is not None,
+            "--num-fewshot": self.num_fewshot is not None,
+            "--gen-kwargs": self.gen_kwargs is not None,
+            "--system-instruction": self.system_instruction is not None,
+            "--confirm-run-unsafe-code": self.confirm_run_unsafe_code,
+        }
+
     def about_tasks(self) -> TaskOptions:
         """What is said about tasks.
 
@@ -195,15 +209,7 @@ def _evaluate_with_recipe(model: str, given: _Given, *, is_run: bool) -> None:
         "--tasks": bool(given.tasks),
         "--retention": given.retention,
         "--elites": given.elites is not None,
-        "--samples": given.samples is not None,
-        "--metadata": given.metadata != "{}",
-        "--include-path": given.include_path is not None,
-        "--apply-chat-template": given.apply_chat_template,
-        "--fewshot-as-multiturn": given.fewshot_as_multiturn is not None,
-        "--num-fewshot": given.num_fewshot is not None,
-        "--gen-kwargs": given.gen_kwargs is not None,
-        "--system-instruction": given.system_instruction is not None,
-        "--confirm-run-unsafe-code": given.confirm_run_unsafe_code,
+        **given.of_other_tasks(),
         "--out": given.out is not None,
     }
     _refuse(of_tasks, "a model without --recipe; change the recipe instead")
@@ -219,6 +225,8 @@ def _evaluate_run(folder: Path, given: _Given, about: TaskOptions) -> None:
     of_model = {"--out": given.out is not None, "--dtype": given.dtype is not None}
     _refuse(of_model, "a model alone")
     tasks = tuple(dict.fromkeys([*(PAPER if given.retention else ()), *given.names]))
+    if given.holdout and not tasks:
+        _refuse(given.of_other_tasks(), "--tasks; --holdout scores the run's own, by its recipe")
     if not given.holdout and not tasks:
         raise RecipeError([f"{folder}: name what to evaluate: --holdout, --retention or --tasks"])
     console = SafeConsole()

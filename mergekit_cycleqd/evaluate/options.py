@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from mergekit_cycleqd.errors import RecipeError, nearest
 from mergekit_cycleqd.recipe.engine import Engine
+from mergekit_cycleqd.recipe.load import in_plain_words
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 
 
@@ -88,7 +89,7 @@ def engine(settings: Mapping[str, Any], of: Engine | None = None) -> Engine:
         faults: dict[str, list[str]] = {}
         for fault in error.errors():
             key = str(*fault["loc"][:1])
-            words = fault["msg"].removeprefix("Value error, ")
+            words = in_plain_words(fault)
             if fault["type"] == "extra_forbidden":
                 words = f"unknown key{nearest(key, list(Engine.model_fields))}"
             faults.setdefault(_option(key), []).append(words)

@@ -149,6 +149,8 @@ class TaskLoader:
         own = _task_folder(task)
         if own is None or task.scored_by.brings_tasks or not self._has(own, task):
             return self._find(task)
+        if _holds_children(ours := self._index(own, task)[0], task.task):
+            return ours
         return self._index(own, task, defaults=True)[0]
 
     def _index(
@@ -190,6 +192,23 @@ def _indexed(folder: str | None, defaults: bool, metadata: Any) -> tuple[Any, li
     with heard("lm_eval.tasks._index") as said:
         index = TaskManager(include_path=folder, include_defaults=defaults, metadata=metadata)
     return index, said
+
+
+def _holds_children(index: Any, group: str) -> bool:
+    """Whether all members of a group are tasks or groups of the same index, as far as is plain."""
+    waiting, seen = [group], set[str]()
+    while waiting:
+        seen.add(name := waiting.pop())
+        members = (index.task_index[name].cfg or {}).get("task")
+        for member in members if isinstance(members, list) else [None]:
+            child = member.get("task") if isinstance(member, dict) else member
+            if not isinstance(child, str):
+                return False
+            if child in index.all_groups and child not in seen:
+                waiting.append(child)
+            elif child not in index.all_subtasks:
+                return False
+    return True
 
 
 def _task_folder(task: Task) -> str | None:

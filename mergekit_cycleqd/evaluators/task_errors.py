@@ -23,6 +23,7 @@ _OF_A_SAMPLE = {
     "fewshot_context": "its prompt cannot be made",
     "construct_requests": "its requests cannot be made",
 }
+_LONGEST = 80  # characters of a request that are shown
 _REQUESTS = ("loglikelihood", "loglikelihood_rolling", "generate_until", "rollout")
 
 
@@ -153,6 +154,8 @@ class _Task:
             raise
         except RAISED as error:
             doc = settings["doc"] if "doc" in settings else args[0]
+            if "larger than population" in str(error):  # of Python's random.sample
+                what += ", num_fewshot is more than the documents that examples are taken from"
             raise self.error(self._place(doc), what, error) from error
 
     def _place(self, doc: Any) -> int | None:
@@ -219,10 +222,12 @@ def _ask(
         found = _unanswered(model, method, requests)
         for task in tasks:
             if any(found is request for request in task.requests):
-                what = f"{_named(model)} cannot answer {found.args!r:.80}"
+                asked = repr(found.args)
+                asked = asked if len(asked) <= _LONGEST else f"{asked[: _LONGEST - 3]}..."
+                what = f"{_named(model)} cannot answer {asked}"
                 raise task.error(found.doc_id, what, error) from error
-        asked = {id(request) for request in requests}
-        those = [t for t in tasks if any(id(request) in asked for request in t.requests)]
+        given = {id(request) for request in requests}
+        those = [t for t in tasks if any(id(request) in given for request in t.requests)]
         what = f"{_named(model)} cannot answer"
         raise TaskError(_names(those or tasks), None, what, error) from error
 

@@ -48,10 +48,16 @@ def _values(task: Task, count: int) -> int:
 def prompt_findings(recipe: Recipe, tokenizer: Any) -> Iterator[Finding]:
     """Warn of tasks that do not use a chat template, and of special tokens that lack.
 
+    An end of thoughts that is no token of the base is a fault.
+
     Args:
         recipe: The run.
         tokenizer: The base's.
     """
+    end = recipe.engine.think_end_token
+    if str(end).isdecimal() and int(str(end)) >= len(tokenizer):
+        text = f"engine.think_end_token: the base has tokens 0 to {len(tokenizer) - 1}, got {end}"
+        yield Finding("fault", "tokenizers", text)
     asking = [task for task in recipe.tasks if task.scored_by.by_lm_eval]
     plain = [
         f"tasks[{i}]"

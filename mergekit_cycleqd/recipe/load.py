@@ -95,12 +95,19 @@ def fault_line(error: ErrorDetails, content: Any) -> str:
     if error["type"] == "union_tag_invalid":
         tags = error["ctx"]
         return f"{where}: kind must be one of {tags['expected_tags']}, got {tags['tag']!r}"
+    return f"{where}: {in_plain_words(error)}"
+
+
+def in_plain_words(error: ErrorDetails) -> str:
+    """Write what one of pydantic's errors says, without the path to the key.
+
+    Args:
+        error: The error, of a value that is not what its key needs.
+    """
     message = re.sub(r"^Value error, ", "", error["msg"])
     message = re.sub(r"^(Input|String) should ", "must ", message)
     message = re.sub(r"a valid boolean(, unable to interpret input)?$", "true or false", message)
-    if message.startswith("must"):
-        message += f", got {_brief(error['input'])}"
-    return f"{where}: {message}"
+    return message + (f", got {_brief(error['input'])}" if message.startswith("must") else "")
 
 
 def _brief(value: Any) -> str:

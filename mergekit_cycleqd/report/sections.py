@@ -17,7 +17,7 @@ from mergekit_cycleqd.report.plots import curve_figures, heatmap, lines
 from mergekit_cycleqd.report.retention import others, others_table
 from mergekit_cycleqd.report.similarity import similarity_parts
 from mergekit_cycleqd.report.time_spent import Spent, by_part, by_worker, pace
-from mergekit_cycleqd.run_folder.comparison import Column, comparison
+from mergekit_cycleqd.run_folder.comparison import Column, comparison, count_note
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.score import Score
 from mergekit_cycleqd.run_folder.weak_experts import weak_experts
@@ -87,7 +87,7 @@ def _overview(run: RunView) -> Markup:
     items = [element("div", element("dt", k), element("dd", v)) for k, v in facts.items()]
     rows = [
         [
-            task,
+            task + count_note(None, lower=archive.worth.is_lower(task)),
             str(len(archive.elites)),
             f"{archive.coverage:.1%}",
             f"{archive.qd_score:.3f}",
@@ -201,7 +201,7 @@ def _archive(number: int, archive: TaskArchive, figures: Figures) -> Markup:
     )
     return element(
         "article",
-        element("h3", archive.task),
+        element("h3", archive.task + count_note(None, lower=archive.worth.is_lower(archive.task))),
         scale,
         element("div", *pictures, class_="pictures"),
         listed,

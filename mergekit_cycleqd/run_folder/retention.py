@@ -143,12 +143,16 @@ def columns(records: Sequence[Measured]) -> list[Column]:
 
 
 def _prompts(settings: Mapping[str, Any]) -> Iterator[str]:
-    """Name the examples and the chat template among settings."""
+    """Name the examples, the chat template and what else changes prompts among settings."""
     shots = settings.get("shots")
     if isinstance(shots, list) and any(shots):
         yield f"{'/'.join(map(str, shots))}-shot"
     if settings.get("chat_template"):
         yield "chat template"
+    if settings.get("system_instruction"):
+        yield "system prompt"
+    if settings.get("gen_kwargs"):
+        yield ", ".join(f"{key}={value}" for key, value in settings["gen_kwargs"].items())
 
 
 def comparable(table: Sequence[Column], base: str) -> list[Column]:

@@ -104,6 +104,22 @@ def test_the_recipe_of_an_elite_scores_as_the_model_merged_from_it(
             ["--tasks", "tiny_red", "--engine", '{"enable_thinking": true}'],
             "--engine: enable_thinking: needs think_end_token",
         ),
+        (
+            ["--tasks", "tiny_red", "--engine", '{"max_length": 0}'],
+            "--engine: max_length: must be greater than or equal to 2, got 0",
+        ),
+        (
+            ["--tasks", "tiny_red", "--engine", '{"add_bos_token": "perhaps"}'],
+            "--engine: add_bos_token: must be true or false, got 'perhaps'",
+        ),
+        (
+            ["--tasks", "tiny_generate", "--num-fewshot", "50"],
+            "cannot be made, num_fewshot is more than the documents that examples are taken from: ",
+        ),
+        (
+            ["--tasks", "tiny_generate", "--gen-kwargs", "temprature=0.5"],
+            "...: ValueError: The following `model_kwargs` are not used",
+        ),
         (["--tasks", "tiny_red", "--fewshot-as-multiturn"], "needs --apply-chat-template"),
         (["--tasks", "tiny_red", "--gen-kwargs", "hot"], "--gen-kwargs: must be as "),
         (["--tasks", "agentbench_db"], "agentbench_root"),

@@ -274,6 +274,10 @@ def test_beside_a_run_that_goes_on_other_tasks_are_evaluated_and_holdout_waits(
         (["--tasks", "tiny_red", "--samples", "99"], "--samples: for tiny_red: reaches beyond"),
         (["--tasks", "tiny_red", "--out", "x.json"], "--out: is for a model alone"),
         (["--tasks", "tiny_red", "--dtype", "float16"], "--dtype: is for a model alone"),
+        (
+            ["--holdout", "--num-fewshot", "2"],
+            "--num-fewshot: is for --tasks; --holdout scores the run's own, by its recipe",
+        ),
         (["--tasks", "tiny_red", "--device", "tpu9"], "engine.device: cannot use 'tpu9' here"),
     ],
 )

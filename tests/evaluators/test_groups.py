@@ -15,6 +15,7 @@ from lm_eval.tasks import TaskManager
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.hf.engine import HFEngine
 from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.evaluators import lm_eval_loading
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.recipe.engine import Engine
@@ -72,6 +73,29 @@ def chosen(harness: LMHarness) -> dict[str, list[int]]:
     loaded = harness._objects["search"]["group"]
     numbers = loaded.numbers(harness._samples.of("group", "search"))
     return {key.partition("/")[2]: ids for key, ids in numbers.items()}
+
+
+def test_the_own_tasks_of_a_group_need_no_index_of_lm_evals(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def indexed(place: str | None, defaults: bool, metadata: Any) -> Any:
+        asked.append(defaults)
+        return made(place, False, metadata)
+
+    made = lm_eval_loading._indexed
+    monkeypatch.setattr(lm_eval_loading, "_indexed", indexed)
+    own = Path(shutil.copytree(folder, tmp_path / "own"))
+    said = "aggregate_metric_list: [{metric: acc}]"
+    (own / "a.yaml").write_text(f"group: ours\ntask: [tiny_red, {{task: tiny_few}}]\n{said}\n")
+    (own / "b.yaml").write_text(f"group: both\ntask: [ours, tiny_green]\n{said}\n")
+    LMHarness([group(own, "both")])
+    assert asked == [False], "that takes seconds"
+    (own / "c.yaml").write_text(f"group: mixed\ntask: [ours, arc_easy]\n{said}\n")
+    with pytest.raises(RecipeError):
+        LMHarness([group(own, "mixed")])
+    assert True in asked, "a task of lm-eval's is looked for there"
 
 
 @pytest.mark.parametrize("name", ["weighted", "plain"])

@@ -49,6 +49,16 @@ def prompts(tmp_path: Path) -> Callable[..., list[tuple[str, str]]]:
     return partial(findings, tmp_path)
 
 
+def test_an_end_of_thoughts_must_be_a_token(tmp_path: Path) -> None:
+    save_tokenizer(tmp_path)
+    tokenizer = open_tokenizer("base", tmp_path, False)
+    for end, known in ((62, True), (63, False), ("63", False), ("</think>", True)):
+        content = recipe_content(engine={"think_end_token": end})
+        found = list(prompt_findings(Recipe.model_validate(content), tokenizer))
+        said = f"engine.think_end_token: the base has tokens 0 to 62, got {end}"
+        assert [(each.level, each.text) for each in found] == ([] if known else [("fault", said)])
+
+
 def findings(
     folder: Path,
     template: str | None,

@@ -56,7 +56,8 @@ def test_a_run_minimises_what_lm_eval_calls_better_when_lower(
     assert scores == sorted(scores)
 
     assert run_main("report", out) == 0
-    assert "lower is better" in (out / "report" / "report.html").read_text()
+    page = (out / "report" / "report.html").read_text()
+    assert "<h3>green (lower is better)</h3>" in page and "<h3>red</h3>" in page
     assert run_main("eval", out, "--holdout") == 0
     shown = capsys.readouterr().out
     assert "green on holdout samples (n=8, lower is better), word_perplexity,none" in shown
