@@ -12,6 +12,8 @@ from mergekit_cycleqd.search.scores import Scores
 def weak_experts(search: CycleQD, find: Callable[[Genome], Scores | None]) -> dict[str, str]:
     """Say of each expert that it is no better than the base, as far as both were scored.
 
+    Of an expert that was evaluated again, the first scores count: they are on the base's samples.
+
     Args:
         search: The search.
         find: Looks up the scores of a genome on search samples.
@@ -21,9 +23,11 @@ def weak_experts(search: CycleQD, find: Callable[[Genome], Scores | None]) -> di
     """
     base = find(Genome.from_base(search.family)) or {}
     lower = search.recipe.minimised
+    first = search.expert_scores
     found = {}
     for number, task in enumerate(search.tasks):
-        own = find(Genome.from_expert(search.family, number)) or {}
+        told = first[number] if number < len(first) else None
+        own = told or find(Genome.from_expert(search.family, number)) or {}
         if task not in own or task not in base:
             continue
         better = own[task] < base[task] if task in lower else own[task] > base[task]

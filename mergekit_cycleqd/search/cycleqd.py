@@ -87,6 +87,11 @@ class CycleQD:
         return self._applied >= len(self.tasks)
 
     @property
+    def expert_scores(self) -> tuple[Scores | None, ...]:
+        """Scores of the first evaluation of each expert that was told, in the recipe's order."""
+        return tuple(expert.scores for expert in self._experts)
+
+    @property
     def told_count(self) -> int:
         """How many candidates were told."""
         return self._applied + len(self._waiting)

@@ -29,7 +29,7 @@ SIZES: dict[Any, dict[str, int]] = {"search": {}, "holdout": {}}
 
 def header(run: Any, **more: Any) -> dict[str, Any]:
     prints = {"base": "b1", **{f"expert-{t}": f"{t}1" for t in run.task_names}}
-    return {"recipe": run.model_dump(mode="json"), "fingerprints": prints, "versions": {}} | more
+    return {"recipe": run.written(), "fingerprints": prints, "versions": {}} | more
 
 
 def run_in(folder: Path, stop: int | None = None, **evolution: Any) -> CycleQD:

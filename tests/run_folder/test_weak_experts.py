@@ -56,6 +56,13 @@ def test_an_expert_that_is_no_better_than_the_base_is_told(
     assert text.count("- Warning: the expert") == len(weak)
 
 
+def test_an_expert_that_was_evaluated_again_is_compared_on_the_samples_of_the_base() -> None:
+    search, found = search_of("", {"a": 0.9, "b": 0.6, "c": 0.4})
+    again = {Genome.from_expert(search.family, i).id: dict.fromkeys("abc", 0.5) for i in range(3)}
+    (line,) = weak_experts(search, lambda genome: (found | again).get(genome.id)).values()
+    assert line.startswith("the expert of c is no better") and "0.400 and 0.500 on" in line
+
+
 def test_nothing_is_said_of_what_was_not_scored() -> None:
     search, _ = search_of("", {"a": 0.1, "b": 0.1, "c": 0.1})
     assert weak_experts(search, lambda genome: None) == {}
