@@ -105,9 +105,6 @@ class RunView:
             {key: task.get(key) for key in ("name", "task", "metric", "samples", "bins", "range")}
             for task in recipe["tasks"]
         ]
-        for task in tasks:  # how a group's documents are numbered came later
-            if isinstance(samples := task["samples"], Mapping) and samples.get("by") == "share":
-                task["samples"] = {key: value for key, value in samples.items() if key != "by"}
         evolution = {key: value for key, value in recipe["evolution"].items() if key != "children"}
         models = list(self.header["fingerprints"].values())
         content = json.dumps([tasks, evolution, models], sort_keys=True)
