@@ -164,6 +164,7 @@ def test_one_seed_on_two_children_is_two_mutations() -> None:
     assert first.id != second.id != Genome.from_expert(FAMILY, 1).id
 
 
+@pytest.mark.slow
 def test_a_thousand_generations_are_no_trouble() -> None:
     genome = Genome.uniform(FAMILY)
     for seed in range(1100):

@@ -147,7 +147,9 @@ def test_kill_9_at_any_moment_loses_nothing(
     assert (out / "summary.md").read_bytes() == (finished / "summary.md").read_bytes()
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_an_interrupt_stops_cleanly_and_says_how_to_go_on(
     sent: signal.Signals, make_recipe: RecipeMaker, tmp_path: Path
 ) -> None:

@@ -494,6 +494,7 @@ def chat_model(family: Family, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @needs_mariadb
+@pytest.mark.slow
 def test_a_real_model_has_the_same_scores_by_the_command_and_by_our_harness(
     chat_model: str, files: str, tmp_path: Path
 ) -> None:
