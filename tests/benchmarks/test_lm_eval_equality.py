@@ -49,12 +49,13 @@ def test_there_are_sixty_pairs_of_each_output_type_and_more() -> None:
     made = forms()
     pairs = [f for s in SETTINGS for f in made if s.forms is None or f.name in s.forms]
     assert len(pairs) >= 100
-    kinds = {form.content["output_type"] for form in pairs}
+    kinds = {form.content.get("output_type", "group") for form in pairs}
     assert kinds == {
         "generate_until",
         "multiple_choice",
         "loglikelihood",
         "loglikelihood_rolling",
+        "group",
     }
 
 
