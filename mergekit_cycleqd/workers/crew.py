@@ -23,6 +23,7 @@ READY = "ready"
 FATAL = "fatal: "
 _LONGEST_MEDIANS = 20.0
 _LONGEST_SECONDS = 120.0
+_FIRST = 30.0  # times as long for a worker's first job, which prepares what later ones use
 _KNOWN = 5
 _LOOK_SECONDS = 5.0
 
@@ -186,8 +187,9 @@ class Crew(Pool):
                 records.append(self._take(slot, answer))
         limit = self._limit()
         for slot in self._slots:
-            if slot.job and slot.done and time.monotonic() - slot.since > limit:
-                records += self._lose(slot, f"hung: no answer in {limit:.0f} s")
+            longest = limit if slot.done else _FIRST * limit
+            if slot.job and time.monotonic() - slot.since > longest:
+                records += self._lose(slot, f"hung: no answer in {longest:.0f} s")
         self._hand_out()
         return records
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -72,6 +73,7 @@ def test_a_worker_that_hangs_is_replaced(
 ) -> None:
     monkeypatch.setattr(crew, "_LONGEST_SECONDS", 3.0)
     monkeypatch.setattr(crew, "_LONGEST_MEDIANS", 1.0)
+    monkeypatch.setattr(crew, "_FIRST", 5.0)  # either worker may have had no job yet
     monkeypatch.setattr(crew, "_LOOK_SECONDS", 0.2)
 
     def hang(out: Path) -> None:
@@ -80,7 +82,7 @@ def test_a_worker_that_hangs_is_replaced(
 
     said = run_and(hang, make_recipe(with_workers(count=2)), tmp_path / "run")
     assert derived(tmp_path / "run") == derived(alone)
-    assert "hung: no answer in 3 s" in said
+    assert re.search(r"hung: no answer in (3|15) s", said)
 
 
 def test_a_run_goes_on_with_another_number_of_workers(
