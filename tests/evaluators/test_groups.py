@@ -98,8 +98,15 @@ def test_the_own_tasks_of_a_group_need_no_index_of_lm_evals(
     assert True in asked, "a task of lm-eval's is looked for there"
 
 
-@pytest.mark.parametrize("name", ["weighted", "plain"])
-@pytest.mark.parametrize("by", ["share", "subtask"])
+@pytest.mark.parametrize(
+    ("by", "name"),
+    [
+        ("share", "weighted"),
+        ("subtask", "plain"),
+        pytest.param("share", "plain", marks=pytest.mark.slow),
+        pytest.param("subtask", "weighted", marks=pytest.mark.slow),
+    ],
+)
 def test_a_groups_score_is_lm_evals(
     name: str, by: str, family: Family, folder: Path, engine: HFEngine
 ) -> None:

@@ -58,7 +58,12 @@ def assert_told(faulty: FaultyTask, engine: HFEngine, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("faulty", USUAL, ids=lambda faulty: faulty.name)
-def test_a_task_that_breaks_is_one_line(faulty: FaultyTask, engine: HFEngine, folder: Path) -> None:
+def test_a_task_that_breaks_is_one_line(
+    faulty: FaultyTask, engine: HFEngine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(
+        folder
+    )  # `datasets` takes every file from here on for data, if it is told none
     assert_told(faulty, engine, folder)
 
 
