@@ -61,9 +61,7 @@ def assert_told(faulty: FaultyTask, engine: HFEngine, folder: Path) -> None:
 def test_a_task_that_breaks_is_one_line(
     faulty: FaultyTask, engine: HFEngine, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(
-        folder
-    )  # `datasets` takes every file from here on for data, if it is told none
+    monkeypatch.chdir(folder)  # a task without data_files takes all files from here on
     assert_told(faulty, engine, folder)
 
 
