@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.layout.lay_out import lay_out
-from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader, whole_reader
 from mergekit_cycleqd.merging.directions import as_matrix
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import compute_dtype
@@ -35,7 +35,7 @@ class FamilyTensors:
         self.names = layout.names
         self.matrices = [name for name in self.names if len(layout.shapes[name]) >= 2]
         self._readers = [tensor_reader(layout, expert) for expert in experts]
-        self._base = tensor_reader(layout, base)
+        self._base = whole_reader(layout, base)
 
     def base(self, name: str) -> Tensor:
         """Read the base's tensor, in the dtype of the arithmetic.
@@ -44,7 +44,6 @@ class FamilyTensors:
             ModelError: If the tensor is missing, or has NaN or infinite values.
         """
         tensor = self._base(name)
-        assert isinstance(tensor, Tensor)
         return tensor.to(compute_dtype(tensor.dtype))
 
     def task_vector(self, expert: int, name: str, base: Tensor) -> Tensor | LowRank | None:

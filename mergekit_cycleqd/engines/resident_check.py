@@ -15,7 +15,7 @@ from torch import Tensor
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.genome_tensors import genome_tensor
 from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout, MergeUnit
-from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader, whole_reader
 from mergekit_cycleqd.checkpoints.tensor_difference import TensorDifference
 from mergekit_cycleqd.genome.genome import Genome
 
@@ -42,13 +42,8 @@ def compare_resident(
     Raises:
         ModelError: If a checkpoint cannot be read.
     """
-    read, *others = (tensor_reader(layout, model) for model in (layout.base, *experts))
-
-    def start(name: str) -> Tensor:
-        tensor = read(name)
-        assert isinstance(tensor, Tensor)  # the base is no adapter
-        return tensor
-
+    start = whole_reader(layout, layout.base)
+    others = [tensor_reader(layout, expert) for expert in experts]
     found = []
     for unit in units:
         dtype = loaded[unit.loaded[0]].dtype

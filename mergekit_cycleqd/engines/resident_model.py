@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
-from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader, whole_reader
 from mergekit_cycleqd.engines.fingerprint import row_sums
 from mergekit_cycleqd.engines.placement import TensorStore, prefetch, room_beside_batches
 from mergekit_cycleqd.engines.resident_slot import Slot, map_expert_tensor
@@ -79,7 +79,7 @@ class ResidentModel:
         self.layout = layout = MergeLayout(base, model)
         self._units = layout.units
         self._loaded = layout.loaded
-        start = tensor_reader(layout, base)
+        start = whole_reader(layout, base)
         changes = [tensor_reader(layout, expert) for expert in experts]
         self._slots = []
         for unit in self._units:
@@ -88,7 +88,6 @@ class ResidentModel:
             keep = partial(self._home.keep, device=place)
             for name in unit.names:
                 original = start(name)
-                assert isinstance(original, Tensor)
                 found = (_unless_equal(change(name), original) for change in changes)
                 expert_tensors = tuple(
                     map_expert_tensor(expert_tensor, keep) for expert_tensor in found

@@ -6,19 +6,17 @@ computed again by the search's own kernel, to which the scores belong, and compa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.genome_tensors import genome_tensor
 from mergekit_cycleqd.checkpoints.layout.lay_out import lay_out_if_known
 from mergekit_cycleqd.checkpoints.layout.tensor_readers import (
-    Reader,
     missing_tensors,
     tensor_reader,
+    whole_reader,
 )
 from mergekit_cycleqd.checkpoints.tensor_difference import TensorDifference
 from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
@@ -49,9 +47,17 @@ def verify_model(folder: Path, genome: Genome) -> None:
     for name in built.headers:
         if not torch.isfinite(built.tensor(name)).all():
             raise HubError(f"{folder}: tensor {name} of the built model has NaN or infinite values")
-    found, *readers = (tensor_reader(layout, model) for model in (built, base, *experts))
+    found, start = whole_reader(layout, built), whole_reader(layout, base)
+    readers = [tensor_reader(layout, expert) for expert in experts]
     for name in _spread(layout.names):
-        _compare_tensor(str(folder), name, genome, found, readers)
+        of_base = start(name)
+        expected = genome_tensor(name, genome, of_base, readers)
+        apart = TensorDifference.of(name, found(name), expected, of_base)
+        if not apart.agrees:
+            raise HubError(
+                f"{folder}: tensor {name} of the built model is not the recipe's: apart by "
+                f"{apart.difference:.3g}, of a change of {apart.change:.3g}"
+            )
 
 
 def _spread(names: list[str]) -> list[str]:
@@ -59,18 +65,3 @@ def _spread(names: list[str]) -> list[str]:
     names = sorted(names)
     count = min(SPREAD, len(names))
     return [names[i * (len(names) - 1) // max(1, count - 1)] for i in range(count)]
-
-
-def _compare_tensor(
-    built: str, name: str, genome: Genome, read_built: Reader, readers: Sequence[Reader]
-) -> None:
-    read, *experts = readers
-    found, start = read_built(name), read(name)
-    assert isinstance(start, Tensor) and isinstance(found, Tensor)
-    expected = genome_tensor(name, genome, start, experts)
-    apart = TensorDifference.of(name, found, expected, start)
-    if not apart.agrees:
-        raise HubError(
-            f"{built}: tensor {name} of the built model is not the recipe's: apart by "
-            f"{apart.difference:.3g}, of a change of {apart.change:.3g}"
-        )

@@ -19,7 +19,7 @@ from torch import Tensor
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.genome_tensors import genome_tensor
 from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
-from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader, whole_reader
 from mergekit_cycleqd.genome.genome import Genome
 
 _COPIED = (".json", ".model", ".txt", ".jinja", ".py")
@@ -49,15 +49,14 @@ def write_model(
         ModelError: If a checkpoint lacks a tensor, or a tensor is not finite.
     """
     base, names = layout.base, {stored: name for name, stored in layout.stored_names().items()}
-    readers = [tensor_reader(layout, model) for model in (base, *experts)]
+    read = whole_reader(layout, base)
+    others = [tensor_reader(layout, expert) for expert in experts]
     dtype = genome.family.out_dtype or genome.family.dtype
 
     def tensor(stored: str) -> Tensor:
         if stored not in names:
             return base.tensor(stored)
-        read, *others = readers
         start = read(names[stored])
-        assert isinstance(start, Tensor)  # the base is no adapter
         merged = genome_tensor(names[stored], genome, start.to(device), others)
         return merged.to("cpu", getattr(torch, dtype) if dtype else start.dtype).contiguous()
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
 from mergekit_cycleqd.checkpoints.layout.model_class import model_class
-from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import whole_reader
 from mergekit_cycleqd.checkpoints.tensor_difference import TensorDifference
 from mergekit_cycleqd.engines.resident_check import compare_resident
 from mergekit_cycleqd.engines.resident_model import ResidentModel
@@ -58,13 +57,7 @@ class InMemory:
             ModelError: If it cannot be loaded as a whole.
         """
         merged = _load(Checkpoint(str(folder), folder)).state_dict()
-        read = tensor_reader(self.layout, self.layout.base)
-
-        def start(name: str) -> Tensor:
-            tensor = read(name)
-            assert isinstance(tensor, Tensor)  # the base is no adapter
-            return tensor
-
+        start = whole_reader(self.layout, self.layout.base)
         return [
             TensorDifference.of(name, merged[name], self.layout.loaded[name], tensor)
             for unit in self.layout.units

@@ -42,6 +42,16 @@ def tensor_reader(layout: Layout, checkpoint: Checkpoint) -> Reader:
     """
     if isinstance(checkpoint, LoRAExpert):
         return _adapter_reader(layout, checkpoint)
+    return whole_reader(layout, checkpoint)
+
+
+def whole_reader(layout: Layout, checkpoint: Checkpoint) -> Callable[[str], Tensor]:
+    """Give the function that reads the tensors of a whole checkpoint, such as the base.
+
+    Args:
+        layout: The tensors of the base.
+        checkpoint: A whole checkpoint.
+    """
     return _StoredTensors(layout, checkpoint).read
 
 

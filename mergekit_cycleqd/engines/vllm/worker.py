@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.layout.lay_out import meta_model
 from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
-from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader
+from mergekit_cycleqd.checkpoints.layout.tensor_readers import whole_reader
 from mergekit_cycleqd.checkpoints.vocabulary.aligned import as_stored
 from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
 from mergekit_cycleqd.engines.fingerprint import tensor_digest
@@ -133,12 +133,10 @@ class GenomeTensors:
     def _of_folder(self) -> Iterator[tuple[str, Tensor]]:
         base = as_stored(self._base)
         layout = MergeLayout(base, self._layout)
-        read = tensor_reader(layout, base)
+        read = whole_reader(layout, base)
         for unit in layout.units:
             for name in unit.names:
-                tensor = read(name)
-                assert isinstance(tensor, Tensor)  # the base is no adapter
-                yield name, tensor.to(self._device, layout.loaded[unit.loaded[0]].dtype)
+                yield name, read(name).to(self._device, layout.loaded[unit.loaded[0]].dtype)
 
     def filled(self) -> Iterator[tuple[str, Tensor]]:
         """Make the same tensors, filled with one number."""
