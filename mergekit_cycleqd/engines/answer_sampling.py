@@ -114,3 +114,21 @@ def with_separate_seeds(requests: Sequence[Any]) -> list[Any]:
             request.arguments = (prompt, {**settings, "seed": seed}, *rest)
         found.append(request)
     return found
+
+
+def group_by_settings(requests: Sequence[Any]) -> list[tuple[dict[str, Any], list[int]]]:
+    """Group the indices of requests by their settings: equal ones may share batches.
+
+    Args:
+        requests: Requests of lm-eval.
+    """
+    groups: list[tuple[dict[str, Any], list[int]]] = []
+    for i, request in enumerate(requests):
+        settings = request.args[1]
+        for known, places in groups:
+            if known == settings:
+                places.append(i)
+                break
+        else:
+            groups.append((settings, [i]))
+    return groups

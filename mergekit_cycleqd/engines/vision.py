@@ -12,8 +12,8 @@ import transformers
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from mergekit_cycleqd.checkpoints.advice import without_advice
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.engines.advice import without_advice
 from mergekit_cycleqd.engines.device import device_map_settings, device_of
 from mergekit_cycleqd.engines.image_class import image_class
 from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, halve_batch

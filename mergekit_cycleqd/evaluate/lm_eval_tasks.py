@@ -19,7 +19,7 @@ from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest, reason
 from mergekit_cycleqd.evaluate.options import TaskOptions
 from mergekit_cycleqd.evaluate.quiet_bootstraps import bootstraps_quietly
 from mergekit_cycleqd.evaluate.task_settings import change_tasks, prompt_settings, seeded
-from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, heard
+from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, heard, quieten_lm_eval
 from mergekit_cycleqd.evaluators.task_data import data_beside, folders_of
 from mergekit_cycleqd.evaluators.task_errors import RAISED, located
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
@@ -168,14 +168,8 @@ def task_manager(names: Sequence[str], options: TaskOptions) -> TaskManager:
     Raises:
         RecipeError: If one is unknown, or runs what models write without the user's leave.
     """
-    for log in (
-        "lm_eval.tasks",
-        "lm_eval.api.task",
-        "lm_eval.evaluator",
-        "lm_eval.evaluator_utils",
-        "huggingface_hub",
-    ):
-        logging.getLogger(log).setLevel(logging.ERROR)
+    quieten_lm_eval()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if options.run_unsafe_code:
         os.environ.setdefault("HF_ALLOW_CODE_EVAL", "1")  # asked for by the metric itself
     elif unsafe := [name for name in names if name in _UNSAFE]:

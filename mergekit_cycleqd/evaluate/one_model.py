@@ -21,6 +21,7 @@ from mergekit_cycleqd.evaluators.image_tasks import check_images
 from mergekit_cycleqd.evaluators.task_errors import located
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.system.atomic_write import write_atomically
+from mergekit_cycleqd.system.replaced import replaced
 
 
 def evaluate(
@@ -79,13 +80,11 @@ def evaluate(
 @contextmanager
 def _no_programs() -> Iterator[None]:
     """Keep lm-eval from starting git, pip, nvcc and ten others to describe this machine."""
-    module: Any = lm_eval.evaluator
-    kept = module.add_env_info, module.get_git_commit_hash
-    module.add_env_info, module.get_git_commit_hash = lambda results: None, lambda: None
-    try:
+    with (
+        replaced(lm_eval.evaluator, "add_env_info", lambda results: None),
+        replaced(lm_eval.evaluator, "get_git_commit_hash", lambda: None),
+    ):
         yield
-    finally:
-        module.add_env_info, module.get_git_commit_hash = kept
 
 
 def _check_named_once(wholes: Mapping[str, Any]) -> None:

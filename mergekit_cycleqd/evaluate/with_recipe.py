@@ -12,7 +12,7 @@ from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.evaluate.loaded_model import loaded_model
 from mergekit_cycleqd.evaluate.options import engine as changed
 from mergekit_cycleqd.evaluators.base import Harness
-from mergekit_cycleqd.evaluators.open import directed, numbered, open_harness
+from mergekit_cycleqd.evaluators.open import base_faults, directed, numbered, open_harness
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.recipe.recipe import Recipe
@@ -70,10 +70,5 @@ def _harness(recipe: Recipe, path: Path, split: Split) -> Harness:
 
 def _check_base(recipe: Recipe, harness: Harness, engine: Engine, base: Checkpoint) -> None:
     """See that each task can be scored with a model."""
-    faults = [
-        f"tasks[{i}].task: {task.task!r} {fault}"
-        for i, task in enumerate(recipe.tasks)
-        if (fault := harness.base_fault(task.name, engine, base))
-    ]
-    if faults:
+    if faults := base_faults(recipe, harness, engine, base):
         raise RecipeError(faults)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.errors import CycleQDError, nearest
+from mergekit_cycleqd.checkpoints.vocabulary.tokenizer import open_tokenizer
+from mergekit_cycleqd.errors import CycleQDError, ModelError, nearest
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.tasks import Task
+from mergekit_cycleqd.system.replaced import replaced
 
 DEFAULT = "default"
 
@@ -49,12 +51,9 @@ def template_faults(recipe: Recipe, base: Checkpoint | None) -> list[str]:
     asked = [(i, name) for i, name in named if isinstance(name, str)]
     if not asked or base is None:
         return []
-    from transformers import AutoTokenizer
-
-    trust = recipe.engine.trust_remote_code
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base.folder, trust_remote_code=trust)
-    except Exception:
+        tokenizer = open_tokenizer(base.name, base.folder, recipe.engine.trust_remote_code)
+    except ModelError:
         return []
     faults = []
     for i, name in asked if tokenizer.chat_template is not None else ():
@@ -84,15 +83,11 @@ def rendered_for(task: Task, model: Any) -> Iterator[None]:
     except CycleQDError as error:
         raise CycleQDError(f"task {task.name!r}: apply_chat_template: {error}") from None
     places = [(model.tokenizer, "chat_template"), (model, "hf_chat_template")]  # the last is vLLM's
-    places = [(owner, name) for owner, name in places if hasattr(owner, name)]
-    before = [getattr(owner, name) for owner, name in places]
-    for owner, name in places:
-        setattr(owner, name, chosen)
-    try:
+    with ExitStack() as stack:
+        for owner, name in places:
+            if hasattr(owner, name):
+                stack.enter_context(replaced(owner, name, chosen))
         yield
-    finally:
-        for (owner, name), value in zip(places, before, strict=True):
-            setattr(owner, name, value)
 
 
 def thoughts_fault(loaded: Any, engine: Engine) -> str:

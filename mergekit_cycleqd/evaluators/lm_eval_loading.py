@@ -30,14 +30,7 @@ class TaskLoader:
         Args:
             tasks: The recipe's tasks that lm-eval runs.
         """
-        for name in (
-            "lm_eval.tasks",
-            "lm_eval.api.group",
-            "lm_eval.api.task",
-            "lm_eval.evaluator",
-            "lm_eval.evaluator_utils",
-        ):
-            logging.getLogger(name).setLevel(logging.ERROR)
+        quieten_lm_eval()
         self._folders = sorted({folder for task in tasks if (folder := _task_folder(task))})
         self._without_shots: set[str] = set()
         self._indexes: dict[tuple[str | None, str], tuple[Any, list[str]]] = {}
@@ -222,6 +215,18 @@ def _task_folder(task: Task) -> str | None:
 
 def _file(index: Any, task: Task) -> str:
     return str(index.task_index[task.task].yaml_path)
+
+
+def quieten_lm_eval() -> None:
+    """Let lm-eval log errors alone from now on."""
+    for name in (
+        "lm_eval.tasks",
+        "lm_eval.api.group",
+        "lm_eval.api.task",
+        "lm_eval.evaluator",
+        "lm_eval.evaluator_utils",
+    ):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 @contextmanager

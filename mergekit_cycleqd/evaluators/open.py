@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.evaluators.base import Harness, TaskNote
@@ -12,6 +13,10 @@ from mergekit_cycleqd.evaluators.combined import CombinedHarness
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.run_folder.pulled import trust_faults
+
+if TYPE_CHECKING:
+    from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+    from mergekit_cycleqd.recipe.engine import Engine
 
 Opener = Callable[[Sequence[Task]], Harness]
 """Loads tasks and checks metrics and sample ids, without any model."""
@@ -90,6 +95,22 @@ def directed(recipe: Recipe, harness: Harness) -> tuple[Recipe, list[TaskNote], 
             text = f"maximize: false, though higher is better of {task.metric}"
             against.append((task.name, f"{text}; leave it out unless the lowest are wanted"))
     return recipe.model_copy(update={"tasks": tuple(tasks)}), notes, against
+
+
+def base_faults(recipe: Recipe, harness: Harness, engine: Engine, base: Checkpoint) -> list[str]:
+    """Say which tasks cannot be scored with models of a base, a line each with the path to its key.
+
+    Args:
+        recipe: The run.
+        harness: Its tasks, loaded.
+        engine: What runs the models; may be another than the recipe's.
+        base: The base model; its weights are not read.
+    """
+    return [
+        f"tasks[{i}].task: {task.task!r} {fault}"
+        for i, task in enumerate(recipe.tasks)
+        if (fault := harness.base_fault(task.name, engine, base))
+    ]
 
 
 def numbered(recipe: Recipe, notes: Iterable[TaskNote]) -> list[str]:

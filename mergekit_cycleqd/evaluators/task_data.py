@@ -9,6 +9,8 @@ from glob import has_magic, iglob
 from pathlib import Path
 from typing import Any
 
+from mergekit_cycleqd.system.replaced import replaced
+
 
 @contextmanager
 def data_beside(folders: Sequence[Path]) -> Iterator[None]:
@@ -29,11 +31,8 @@ def data_beside(folders: Sequence[Path]) -> Iterator[None]:
             path = _placed(path, folders)
         return load(path, *args, **settings)
 
-    datasets.load_dataset = load_placed
-    try:
+    with replaced(datasets, "load_dataset", load_placed):
         yield
-    finally:
-        datasets.load_dataset = load
 
 
 def _placed(files: Any, folders: Sequence[Path]) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError, reason
 from mergekit_cycleqd.search.early_stop import CannotEnter
+from mergekit_cycleqd.system.replaced import replaced
 
 RAISED = (Exception, SystemExit, GeneratorExit)
 """What code of a task may raise. Ctrl-C is not the task's."""
@@ -64,31 +65,17 @@ def located(
     with ExitStack() as stack:
         for task in tasks:
             for name, method in task.methods():
-                stack.enter_context(_replaced(task.loaded, name, method))
+                stack.enter_context(replaced(task.loaded, name, method))
         for name in _REQUESTS:
             if hasattr(model, name):
                 ask = partial(_ask, model, name, getattr(model, name), tasks)
-                stack.enter_context(_replaced(model, name, ask))
+                stack.enter_context(replaced(model, name, ask))
         try:
             yield
         except (CannotEnter, CycleQDError):
             raise
         except RAISED as error:
             raise _of_whole_tasks(tasks, error) from error
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, method: Callable[..., Any]) -> Iterator[None]:
-    """Replace a method of one object."""
-    before = vars(owner).get(name)
-    setattr(owner, name, method)
-    try:
-        yield
-    finally:
-        if before is None:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, before)
 
 
 def _of_whole_tasks(tasks: Sequence[_Task], error: BaseException) -> TaskError:

@@ -6,7 +6,6 @@ and mxfp4 as gpt-oss has it. Names stay those of the checkpoint, without the sca
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.dtypes import FLOATS, stated_dtype
+from mergekit_cycleqd.checkpoints.model_files import copy_texts, write_config, write_index
 from mergekit_cycleqd.checkpoints.quantized import (
     quantized_fault,
     quantized_tensors,
@@ -32,7 +32,6 @@ _OF_ACTIVATIONS = (".activation_scale", ".input_scale", ".output_scale", ".k_sca
 _BLOCKS, _EXPONENTS = "_blocks", "_scales"
 _FP4 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # and their negatives; OCP's MX specification
 _TOLD_BESIDE = ("hf_quant_config.json", "quantize_config.json", "quant_config.json")
-_COPIED = (".json", ".model", ".txt", ".jinja", ".py")
 
 
 @torch.no_grad()
@@ -66,11 +65,11 @@ def dequantize(model: Checkpoint, out: Path, step: Callable[[], None] = lambda: 
                 step()
             size += sum(tensor.nbytes for tensor in tensors.values())
             save_file(tensors, partial / file, metadata={"format": "pt"})
-        _write_texts(model, partial, dtype)
+        copy_texts(model.folder, partial, *_TOLD_BESIDE)
+        write_config(partial, without_settings(model.config), dtype)
         if len(files) > 1 or "model.safetensors" not in files:
             placed = {name: file for file, names in files.items() for name in names}
-            index = {"metadata": {"total_size": size}, "weight_map": placed}
-            (partial / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
+            write_index(partial, placed, size)
         os.replace(partial, out)
     except OSError as error:
         raise ModelError(f"{out}: the model cannot be written there: {error}") from None
@@ -174,12 +173,3 @@ def _of_mxfp4(blocks: Tensor, exponents: Tensor) -> Tensor:
     pairs = torch.stack([blocks & 15, blocks >> 4], dim=-1).long()
     numbers = table[pairs].flatten(-2) * (exponents.float() - 127).exp2().unsqueeze(-1)
     return numbers.flatten(-2).transpose(1, 2)
-
-
-def _write_texts(model: Checkpoint, out: Path, dtype: str) -> None:
-    for path in model.folder.iterdir():
-        if path.suffix in _COPIED and not path.name.endswith((".index.json", *_TOLD_BESIDE)):
-            shutil.copyfile(path, out / path.name)
-    config = without_settings(model.config)
-    config["torch_dtype" if "torch_dtype" in config else "dtype"] = dtype
-    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

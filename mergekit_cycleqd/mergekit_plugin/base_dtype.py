@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.dtypes import FLOATS, stated_dtype, stored_dtypes
+from mergekit_cycleqd.checkpoints.model_files import INDEX, write_config
 from mergekit_cycleqd.errors import ModelError
 
 
@@ -73,17 +74,15 @@ class BaseDtype:
             out: Folder of the merged model.
         """
         grown = sum(_cast_file(path, self.base) for path in sorted(out.glob("*.safetensors")))
-        index = out / "model.safetensors.index.json"
+        index = out / INDEX
         if grown and index.is_file():
             content = json.loads(index.read_text(encoding="utf-8"))
             content["metadata"]["total_size"] += grown
             index.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         stated = stated_dtype(self.base.config)
-        file = out / "config.json"
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = json.loads((out / "config.json").read_text(encoding="utf-8"))
         if stated is not None and stated_dtype(config) != stated:
-            config["torch_dtype" if "torch_dtype" in config else "dtype"] = stated
-            file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            write_config(out, config, stated)
 
 
 def _open(model: ModelReference, options: MergeOptions) -> Checkpoint:

@@ -6,11 +6,8 @@ load as the base does.
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -20,9 +17,8 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.genome_tensors import genome_tensor
 from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
 from mergekit_cycleqd.checkpoints.layout.tensor_readers import tensor_reader, whole_reader
+from mergekit_cycleqd.checkpoints.model_files import copy_texts, write_config, write_index
 from mergekit_cycleqd.genome.genome import Genome
-
-_COPIED = (".json", ".model", ".txt", ".jinja", ".py")
 
 
 @torch.no_grad()
@@ -64,11 +60,9 @@ def write_model(
     for name in layout.unmerged_names():
         sizes[name] = torch.Size(base.headers[name].shape).numel()
     _save(out, list(_shards(sizes, shard_numbers)), tensor)
-    for path in base.folder.iterdir():
-        if path.suffix in _COPIED and not path.name.endswith(".index.json"):
-            shutil.copyfile(path, out / path.name)
+    copy_texts(base.folder, out)
     if dtype:
-        _state_dtype(out / "config.json", dtype)
+        write_config(out, base.config, dtype)
 
 
 def _shards(sizes: Mapping[str, int], most: int) -> Iterator[list[str]]:
@@ -96,12 +90,4 @@ def _save(out: Path, shards: Sequence[Sequence[str]], tensor: Callable[[str], Te
         size += sum(each.nbytes for each in tensors.values())
         files |= dict.fromkeys(names, file)
     if count > 1:
-        index = {"metadata": {"total_size": size}, "weight_map": files}
-        (out / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
-
-
-def _state_dtype(path: Path, dtype: str) -> None:
-    """Write the dtype of the weights into a config.json, under the key that it uses."""
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    config["torch_dtype" if "torch_dtype" in config else "dtype"] = dtype
-    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        write_index(out, files, size)

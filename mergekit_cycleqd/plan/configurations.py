@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from transformers import AutoConfig
-
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.layout.known_config import known_config
 from mergekit_cycleqd.checkpoints.lora_expert import LoRAExpert
 from mergekit_cycleqd.checkpoints.recipe_models import BASE
 from mergekit_cycleqd.genome.references import has_form_of_hub_id
@@ -61,11 +60,8 @@ def _is_another(named: Any, base: str) -> bool:
 
 def _completed(config: Mapping[str, Any]) -> dict[str, Any]:
     """All settings by dotted key, with the defaults of the class where transformers knows it."""
-    try:
-        kind, rest = config["model_type"], {k: v for k, v in config.items() if k != "model_type"}
-        return dict(_flat(AutoConfig.for_model(kind, **rest).to_dict()))
-    except Exception:  # a class of the repository's own, or what another check is about
-        return dict(_flat(config))
+    known = known_config(config)
+    return dict(_flat(config if known is None else known.to_dict()))
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

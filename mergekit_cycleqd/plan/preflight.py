@@ -13,7 +13,13 @@ from mergekit_cycleqd.checkpoints.recipe_models import BASE, family_faults, refe
 from mergekit_cycleqd.errors import ModelError, RecipeError
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.chat_templates import template_faults
-from mergekit_cycleqd.evaluators.open import directed, numbered, open_harness, repeat_faults
+from mergekit_cycleqd.evaluators.open import (
+    base_faults,
+    directed,
+    numbered,
+    open_harness,
+    repeat_faults,
+)
 from mergekit_cycleqd.experts.plain_models import with_plain_models
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.plan.configurations import configuration_findings
@@ -103,19 +109,20 @@ def preflight(path: Path, out: Path) -> Preflight:
     seen.findings.append(
         Finding("ok", "recipe", f"{count:,} children over {', '.join(recipe.task_names)}")
     )
-    recipe = seen.recipe = _going_on(recipe, out, seen)
+    begun = header_in(out)
+    recipe = seen.recipe = _going_on(recipe, begun, out, seen)
     seen.models = look_at_models(recipe, seen.findings)
     recipe, aligned = align_vocabularies(recipe, seen.models, seen.findings)
     seen.recipe = recipe
     seen.findings += compare_architectures(recipe, aligned)
     seen.findings += configuration_findings(aligned)
-    seen.findings += merge_findings(recipe, aligned, header_in(out))
+    seen.findings += merge_findings(recipe, aligned, begun)
     seen.findings += dtype_findings(recipe, aligned)
     seen.findings.append(class_finding(recipe, aligned.get(BASE)))
     seen.findings += compare_tokenizers(recipe, aligned)
     unknown = template_faults(recipe, aligned.get(BASE))
     seen.findings += [Finding("fault", "chat template", text) for text in unknown]
-    seen.findings += _tasks(recipe, seen, header_in(out))
+    seen.findings += _tasks(recipe, seen, begun)
     recipe = seen.recipe
     seen.findings += device_findings(recipe)
     seen.findings += worker_findings(recipe)
@@ -125,9 +132,10 @@ def preflight(path: Path, out: Path) -> Preflight:
     return seen
 
 
-def _going_on(recipe: Recipe, out: Path, seen: Preflight) -> Recipe:
+def _going_on(
+    recipe: Recipe, header: Mapping[str, Any] | None, out: Path, seen: Preflight
+) -> Recipe:
     """Take what the recipe leaves open from the run that has begun, and say so."""
-    header = header_in(out)
     begun = as_begun(recipe, header)
     for i, (task, was) in enumerate(zip(recipe.tasks, begun.tasks, strict=True)):
         kept = {
@@ -157,12 +165,7 @@ def _tasks(recipe: Recipe, seen: Preflight, begun: Mapping[str, Any] | None) -> 
     recipe, directions, against = directed(recipe, harness)
     seen.recipe = recipe
     base = seen.models.described.get(BASE)
-    told = [
-        f"tasks[{i}].task: {task.task!r} {fault}"
-        for i, task in enumerate(recipe.tasks)
-        if base is not None and (fault := harness.base_fault(task.name, recipe.engine, base))
-    ]
-    if told:
+    if base is not None and (told := base_faults(recipe, harness, recipe.engine, base)):
         return checked("tasks", told, "")
     found = repeat_faults(recipe, harness)
     found += rule_faults(begun, numbered(recipe, harness.changes()))

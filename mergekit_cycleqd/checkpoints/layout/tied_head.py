@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from mergekit_cycleqd.checkpoints.layout.known_config import known_config
+
 
 def untie(head: str) -> str:
     """Say how a model must be saved so that its head can change alone."""
@@ -18,14 +20,7 @@ def states_tied(config: Mapping[str, Any]) -> bool:
     stated = config.get("tie_word_embeddings")
     if isinstance(stated, bool):
         return stated
-    from transformers import AutoConfig
-
-    settings = {key: value for key, value in config.items() if key != "model_type"}
-    try:
-        known = AutoConfig.for_model(str(config.get("model_type")), **settings)
-    except Exception:  # no class here, or one that refuses a value; loading will say which
-        return False
-    return bool(getattr(known, "tie_word_embeddings", False))
+    return bool(getattr(known_config(config), "tie_word_embeddings", False))
 
 
 class Head(NamedTuple):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
+from mergekit_cycleqd.checkpoints.advice import without_advice
 from mergekit_cycleqd.errors import ModelError, first_line
 
 _FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
@@ -33,18 +33,14 @@ def open_tokenizer(name: str, folder: Path, trust: bool) -> Any:
     """
     if not has_tokenizer(folder):
         raise ModelError(f"no tokenizer in {name}")
-    log = logging.getLogger("transformers")
-    level = log.level
-    log.setLevel(logging.ERROR)
     try:
-        return load_tokenizer(folder, trust)
+        with without_advice():
+            return load_tokenizer(folder, trust)
     except Exception as error:  # whatever a broken file makes of the libraries below
         raise ModelError(
             f"transformers cannot load the tokenizer of {name} "
             f"({type(error).__name__}: {first_line(error, 160)})"
         ) from error
-    finally:
-        log.setLevel(level)
 
 
 def load_tokenizer(folder: Path, trust: bool, **settings: Any) -> Any:

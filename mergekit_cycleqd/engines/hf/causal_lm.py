@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Any, ClassVar, Literal, TypeVar
@@ -14,7 +14,12 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import postprocess_generated_text
 
-from mergekit_cycleqd.engines.answer_sampling import Answers, AnswerSampling, Prompts
+from mergekit_cycleqd.engines.answer_sampling import (
+    Answers,
+    AnswerSampling,
+    Prompts,
+    group_by_settings,
+)
 from mergekit_cycleqd.engines.hf.attention import looks_ahead
 from mergekit_cycleqd.engines.hf.continuous import ContinuousBatching
 from mergekit_cycleqd.engines.hf.stop_texts import StopRows, StopTexts, StopTextsAfterThoughts
@@ -217,15 +222,24 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
         for row, prompt in enumerate(prompts):
             ids[row, width - len(prompt) :] = prompt
             mask[row, width - len(prompt) :] = 1
+        inputs = {
+            "input_ids": torch.from_numpy(ids).to(self.device),
+            "attention_mask": torch.from_numpy(mask).to(self.device),
+        }
+        return self._write(inputs, width, pad, sampling)
+
+    def _write(
+        self, inputs: Mapping[str, Any], start: int, pad: int, sampling: AnswerSampling
+    ) -> list[list[int]]:
+        """Let the model write to one batch of inputs. Returns all tokens from a place on."""
         found = self.model.generate(
-            input_ids=torch.from_numpy(ids).to(self.device),
-            attention_mask=torch.from_numpy(mask).to(self.device),
-            stopping_criteria=[StopRows(self._stop(sampling), width)],
+            **inputs,
+            stopping_criteria=[StopRows(self._stop(sampling), start)],
             pad_token_id=pad,
             use_cache=True,
-            **{"max_length": width + sampling.new_tokens, **sampling.settings},
+            **{"max_length": start + sampling.new_tokens, **sampling.settings},
         )
-        answers: list[list[int]] = found[:, width:].tolist()
+        answers: list[list[int]] = found[:, start:].tolist()
         return answers
 
     def _answer_continuously(
@@ -278,21 +292,3 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
         """The text of each single token."""
         texts: list[str] = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
         return texts
-
-
-def group_by_settings(requests: Sequence[Any]) -> list[tuple[dict[str, Any], list[int]]]:
-    """Group the indices of requests by their settings: equal ones may share batches.
-
-    Args:
-        requests: Requests of lm-eval.
-    """
-    groups: list[tuple[dict[str, Any], list[int]]] = []
-    for i, request in enumerate(requests):
-        settings = request.args[1]
-        for known, places in groups:
-            if known == settings:
-                places.append(i)
-                break
-        else:
-            groups.append((settings, [i]))
-    return groups

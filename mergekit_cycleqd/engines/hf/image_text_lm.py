@@ -9,10 +9,9 @@ from typing import Any
 from lm_eval.models.hf_vlms import DEFAULT_IMAGE_PLACEHOLDER as PLACEHOLDER
 from lm_eval.models.utils import configure_pad_token, flatten_image_list
 
-from mergekit_cycleqd.engines.answer_sampling import Answers, AnswerSampling
-from mergekit_cycleqd.engines.hf.causal_lm import CausalLM, group_by_settings
+from mergekit_cycleqd.engines.answer_sampling import Answers, AnswerSampling, group_by_settings
+from mergekit_cycleqd.engines.hf.causal_lm import CausalLM
 from mergekit_cycleqd.engines.hf.continuous import ContinuousBatching
-from mergekit_cycleqd.engines.hf.stop_texts import StopRows
 from mergekit_cycleqd.errors import CycleQDError
 
 _WITH_IMAGES = 3
@@ -124,15 +123,7 @@ class ImageTextLM(CausalLM):
                 "fewer examples (num_fewshot) or shorter answers (gen_kwargs.max_gen_toks)"
             )
         with sampling.drawn_for([[k, requests[k].args[0]] for k in batch], self.device):
-            found = self.model.generate(
-                **inputs,
-                stopping_criteria=[StopRows(self._stop(sampling), width)],
-                pad_token_id=self.processor.tokenizer.pad_token_id,
-                use_cache=True,
-                **{"max_length": width + sampling.new_tokens, **sampling.settings},
-            )
-        answers: list[list[int]] = found[:, width:].tolist()
-        return answers
+            return self._write(inputs, width, self.processor.tokenizer.pad_token_id, sampling)
 
     @cached_property
     def _image_text(self) -> str:

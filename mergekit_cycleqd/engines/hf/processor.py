@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mergekit_cycleqd.checkpoints.advice import without_advice
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.engines.advice import without_advice
 from mergekit_cycleqd.errors import ModelError, first_line
 
 

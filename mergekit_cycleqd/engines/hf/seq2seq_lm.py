@@ -10,7 +10,6 @@ from torch.nn.utils.rnn import pad_sequence
 
 from mergekit_cycleqd.engines.answer_sampling import AnswerSampling, Prompts
 from mergekit_cycleqd.engines.hf.causal_lm import Backend, CausalLM
-from mergekit_cycleqd.engines.hf.stop_texts import StopRows
 
 
 class Seq2SeqLM(CausalLM):
@@ -37,13 +36,5 @@ class Seq2SeqLM(CausalLM):
         ids = pad_sequence(rows, batch_first=True, padding_value=pad)
         mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
         start = 1  # the token that starts every answer
-        found = self.model.generate(
-            input_ids=ids.to(self.device),
-            attention_mask=mask.to(self.device),
-            stopping_criteria=[StopRows(self._stop(sampling), start)],
-            pad_token_id=pad,
-            use_cache=True,
-            **{"max_length": start + sampling.new_tokens, **sampling.settings},
-        )
-        answers: list[list[int]] = found[:, start:].tolist()
-        return answers
+        inputs = {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
+        return self._write(inputs, start, pad, sampling)
