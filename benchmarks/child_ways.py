@@ -187,7 +187,7 @@ def gpu_memory(device: torch.device | str) -> float:
     return float(torch.cuda.get_device_properties(device).total_memory)
 
 
-FOR_MERGES = 7e9
+FOR_MERGES = 12e9
 """Bytes for temporary copies of the largest matrix of Llama-3-8B, in float32."""
 
 ROOMS: dict[str, Callable[[torch.device], float]] = {

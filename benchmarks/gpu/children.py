@@ -44,16 +44,15 @@ def jobs(setting: Setting) -> Iterator[Job]:
     by_files = "released procedure, files"
     rows = [
         ("resident, all memory", fit, 0, _TERMS),
-        ("released procedure", fit, 0, 1),
+        *([("resident, all memory", whole, 0, _TERMS)] if fit < whole else []),
         ("resident, all memory", whole, _RANK, _TERMS),
         ("resident, all memory", whole, 0, 0),
         (by_files, few, 0, 1),
         ("resident", few, 0, _TERMS),
         ("streamed", few, 0, 0),
+        ("released procedure", fit, 0, 1),
         ("streamed", whole, _RANK, _TERMS),  # page-locking so much memory takes long
     ]
-    if fit < whole:
-        rows.append(("resident, all memory", whole, 0, _TERMS))
     for row, layers, rank, terms in rows:
         yield Job(
             row,

@@ -28,9 +28,9 @@ STOP = "w12"
 def questions(setting: Setting, words: int, seed: int = 0) -> list[Instance]:
     """Ask for the continuation of texts of different lengths, of so many different words."""
     draw = random.Random(seed)
-    settings = {"until": [STOP], "max_gen_toks": setting.few(128, 8), "do_sample": False}
+    settings = {"until": [STOP], "max_gen_toks": setting.few(64, 8), "do_sample": False}
     asked = []
-    for i in range(setting.few(512, 12)):
+    for i in range(setting.few(256, 12)):
         length = draw.randint(4, setting.few(256, 16))
         text = " ".join(f"w{draw.randrange(words)}" for _ in range(length))
         asked.append(Instance("generate_until", {}, (text, settings), i))
@@ -70,7 +70,7 @@ def _generated(
     folder: Any, setting: Setting, batching: str, asked: list[Instance], texts: dict[str, list[str]]
 ) -> dict[str, Any]:
     """Generate all answers once more after a warm-up; `texts` takes them."""
-    engine = Engine(device=setting.device, dtype="bfloat16", batching=batching)
+    engine = Engine(device=setting.device, dtype="bfloat16", batching=batching, batch_size=256)
     lm = load_lm(engine, Checkpoint.open(str(folder)))
     lm.generate_until(asked[:8])
     if setting.device != "cpu":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
+import signal
 import tempfile
 from collections.abc import Callable
 from importlib import import_module
@@ -20,6 +22,7 @@ def main() -> None:
     parser.add_argument("--device", required=True)
     parser.add_argument("--tiny", action="store_true")
     options = parser.parse_args()
+    faulthandler.register(signal.SIGTERM, chain=True)  # the log says where it took too long
     measure: Callable[[Setting], None] = import_module(f"benchmarks.gpu.{options.part}").measure
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(options.device, options.tiny, Path(folder), Results(options.out))

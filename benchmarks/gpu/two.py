@@ -35,7 +35,7 @@ def measure(setting: Setting) -> None:
         with ProcessPoolExecutor(count, FRESH, _take, (ready,)) as pool:
             begun = [pool.submit(_children, setting, family) for _ in range(count)]
             found = [future.result() for future in begun]
-        children = count * setting.few(4, 1)
+        children = count * setting.few(2, 1)
         rate = children / max(seconds for seconds, _, _ in found)
         once = once or rate
         weights = {checksums for _, checksums, _ in found}
@@ -59,14 +59,14 @@ def _children(setting: Setting, family: Family) -> tuple[float, tuple[str, ...],
     """Evaluate children once all processes are ready: seconds, checksums, hash of all answers."""
     base, *experts = map(Checkpoint.open, (family.base_model, *family.experts))
     engine = HFEngine(Engine(device=setting.device, dtype="bfloat16"), base, experts)
-    asked = questions(setting, setting.shape("llama-135m").vocab_size - 2)
+    asked = questions(setting, setting.shape("llama-135m").vocab_size - 2)[:64]
     engine.load(child(family, 0))
     engine.model.generate_until(asked[:8])
     synchronize(setting.device)
     _ready.wait(_PATIENCE)
     start = time.perf_counter()
     checksums, answers = [], hashlib.sha256()
-    for number in range(setting.few(4, 1)):
+    for number in range(setting.few(2, 1)):
         engine.load(child(family, number))
         checksums.append(engine._resident.checksum())
         answers.update("\n".join(engine.model.generate_until(asked)).encode())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mergekit_cycleqd.genome.terms import Term
@@ -17,19 +17,14 @@ from mergekit_cycleqd.merging.clusters import Starts
 from mergekit_cycleqd.merging.dense_task_vector import DenseTaskVector
 from mergekit_cycleqd.merging.direction_cache import known_directions
 from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix
+from mergekit_cycleqd.merging.fused_sum import fits, fused_sum
 from mergekit_cycleqd.merging.low_rank import LowRank
+from mergekit_cycleqd.merging.products import Product, by_dtype, is_narrow
 from mergekit_cycleqd.merging.task_vector import ExpertTensor, compute_dtype, task_vector
 
 _CPU_BLOCK = 2**20  # elements: a block stays in the processor's cache
 _DEVICE_BLOCK = 2**26
 _MIN_ROWS = 256  # a matrix product of fewer rows is slow
-
-
-class Product(NamedTuple):
-    """The two factors of a matrix ``left @ right``."""
-
-    left: Tensor
-    right: Tensor
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,7 @@ class LeadingDirections:
 
     def scaled(self, scales: Tensor) -> Product:
         """Scale the directions: ``U diag(s * scales) V^T``, with (lead,) scales."""
-        vectors = (self.vectors * scales).to(self.vectors.dtype)
+        vectors = torch.mul(self.vectors, scales, out=torch.empty_like(self.vectors))
         return Product(self.image, vectors.T) if self.tall else Product(vectors, self.image)
 
 
@@ -136,7 +131,7 @@ class Share:
                 for _, seed, scale in self.terms
             )
             shared = np.asarray(drawn - mean)[directions.starts]
-            scales = torch.as_tensor(shared, dtype=dtype, device=directions.vectors.device)
+            scales = _sent(shared, dtype, directions.vectors.device)
             products.append(directions.scaled(scales))
         if isinstance(self.expert, LowRank):
             thin = self.expert
@@ -186,7 +181,7 @@ def merge_into(
         for expert, coefficient, _ in added_by_shares
         if isinstance(expert, DenseTaskVector)
     ]
-    sums = _join_products([product for _, _, products in added_by_shares for product in products])
+    sums = by_dtype([product for _, _, products in added_by_shares for product in products])
     added = [] if lineage is None else [_rows(lineage)]
     if noise:
         added.append(_noise(name, base, noise, dtype))
@@ -194,15 +189,16 @@ def merge_into(
     step = max(_MIN_ROWS, block // max(1, start.shape[1]))
     for first in range(0, start.shape[0], step):
         where = slice(first, first + step)
+        summands = [(base_coefficient, start[where])]
+        summands += [(coefficient, expert[where]) for coefficient, expert in dense]
+        if not added and is_narrow(sums) and fits(target, summands):
+            fused_sum(target[where], summands, sums[0].sum(where) if sums else None)
+            continue
         merged = base_coefficient * start[where].to(dtype)
-        for coefficient, expert in dense:
-            merged.add_(expert[where], alpha=coefficient)
-        for lefts, right in sums:
-            left = torch.cat([left[where] for left in lefts], 1)
-            if left.dtype == dtype:
-                merged.addmm_(left, right)
-            else:
-                merged += left @ right
+        for coefficient, expert in summands[1:]:
+            merged.add_(expert, alpha=coefficient)
+        for products in sums:
+            products.add_to(merged, where)
         for tensor in added:
             merged += tensor[where]
         target[where] = merged
@@ -240,15 +236,12 @@ def directions_of(
     return LeadingDirections.of(tau, singular_directions(tau), rank, energy, dtype)
 
 
-def _join_products(products: Sequence[Product]) -> list[tuple[list[Tensor], Tensor]]:
-    """Join the products of each dtype: one right factor, and left factors as a list."""
-    groups: dict[torch.dtype, list[Product]] = {}
-    for product in products:
-        groups.setdefault(product.left.dtype, []).append(product)
-    return [
-        ([left for left, _ in group], torch.cat([right for _, right in group]))
-        for group in groups.values()
-    ]
+def _sent(numbers: NDArray[np.float64], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Copy numbers to a device, without waiting for the device's earlier work."""
+    tensor = torch.as_tensor(numbers, dtype=dtype, device="cpu")  # mergekit may set another default
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _rows(tensor: Tensor) -> Tensor:
@@ -258,4 +251,4 @@ def _rows(tensor: Tensor) -> Tensor:
 
 def _noise(name: str, like: Tensor, terms: Sequence[Term], dtype: torch.dtype) -> Tensor:
     total = sum(std * random_draws.normal(seed, name, like.numel()) for _, seed, std in terms)
-    return _rows(torch.as_tensor(total, dtype=dtype).to(like.device).reshape(like.shape))
+    return _rows(_sent(np.asarray(total), dtype, like.device).reshape(like.shape))

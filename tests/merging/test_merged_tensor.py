@@ -151,3 +151,14 @@ def test_an_adapters_directions_are_those_of_its_dense_matrix(shape: tuple[int, 
     vectors = found.vectors.double()
     lengths = (tau @ vectors if shape[0] >= shape[1] else tau.T @ vectors).norm(dim=0)
     assert torch.allclose(lengths, found.values, rtol=1e-5)
+
+
+def test_another_default_device_changes_nothing() -> None:
+    base, own = drawn(9, 5).float(), drawn(9, 5, seed=1).float()
+    found = []
+    for device in ("cpu", "meta"):  # mergekit sets a default device for each GPU
+        out = torch.empty_like(base)
+        with torch.device(device):
+            merge_into(out, NAME, base, [share(base, own, 0.75, 4, *TERMS)], [Term(None, 1, 0.1)])
+        found.append(out)
+    assert torch.equal(*found)
