@@ -19,7 +19,9 @@ from mergekit_cycleqd.errors import CycleQDError, RecipeError, nearest, reason
 from mergekit_cycleqd.evaluate.options import TaskOptions
 from mergekit_cycleqd.evaluate.quiet_bootstraps import bootstraps_quietly
 from mergekit_cycleqd.evaluate.task_settings import change_tasks, prompt_settings, seeded
-from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, heard, quieten_lm_eval
+from mergekit_cycleqd.evaluators.lm_eval_index import indexed
+from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED
+from mergekit_cycleqd.evaluators.quiet_lm_eval import quieten_lm_eval
 from mergekit_cycleqd.evaluators.task_data import data_beside, folders_of
 from mergekit_cycleqd.evaluators.task_errors import RAISED, located
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
@@ -176,10 +178,7 @@ def task_manager(names: Sequence[str], options: TaskOptions) -> TaskManager:
         raise RecipeError([_leave(name) for name in unsafe])
     paths = [str(evals_folder()), *([options.include_path] if options.include_path else [])]
     for defaults in (False, True):  # indexing lm-eval's own takes seconds
-        with heard("lm_eval.tasks._index") as said:
-            manager = TaskManager(
-                include_path=paths, include_defaults=defaults, metadata=dict(options.metadata)
-            )
+        manager, said = indexed(paths, defaults, dict(options.metadata))
         unknown = [name for name in names if name not in manager.all_tasks]
         if not unknown:
             for words in (words for words in said if any(f"'{name}'" in words for name in names)):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
-import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError, nearest, reason
 from mergekit_cycleqd.evaluators.lm_eval_parts import LoadedTask
+from mergekit_cycleqd.evaluators.quiet_lm_eval import quieten_lm_eval
 from mergekit_cycleqd.evaluators.task_data import data_beside, folders_of
 from mergekit_cycleqd.evaluators.task_errors import RAISED
 from mergekit_cycleqd.evaluators.task_samples import TaskFault
@@ -150,12 +148,16 @@ class TaskLoader:
         self, folder: str | None, task: Task, *, defaults: bool = False
     ) -> tuple[Any, list[str]]:
         """Index a folder for a task's metadata, or lm-eval's own tasks; with lm-eval's warnings."""
+        from mergekit_cycleqd.evaluators import lm_eval_index  # which needs lm-eval
+
         if folder is None and not task.metadata:
-            return _own_index()
+            return lm_eval_index.own_index()
         written = json.dumps(task.metadata, sort_keys=True, default=str)
         key = (folder, f"{written} and lm-eval's" if defaults else written)
         if key not in self._indexes:
-            self._indexes[key] = _indexed(folder, defaults or folder is None, task.metadata)
+            self._indexes[key] = lm_eval_index.indexed(
+                folder, defaults or folder is None, task.metadata
+            )
         return self._indexes[key]
 
     def _unknown(self, task: Task) -> str:
@@ -171,20 +173,6 @@ class TaskLoader:
         near = difflib.get_close_matches(name, known, n=3)
         hint = f"; did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
         return f"lm-eval knows no task {name!r}{hint}; for your own tasks set include_path"
-
-
-@cache
-def _own_index() -> tuple[Any, list[str]]:
-    """Index lm-eval's own tasks once in a process: its 14,000 files take seconds."""
-    return _indexed(None, True, None)
-
-
-def _indexed(folder: str | None, defaults: bool, metadata: Any) -> tuple[Any, list[str]]:
-    from lm_eval.tasks import TaskManager
-
-    with heard("lm_eval.tasks._index") as said:
-        index = TaskManager(include_path=folder, include_defaults=defaults, metadata=metadata)
-    return index, said
 
 
 def _holds_children(index: Any, group: str) -> bool:
@@ -215,34 +203,3 @@ def _task_folder(task: Task) -> str | None:
 
 def _file(index: Any, task: Task) -> str:
     return str(index.task_index[task.task].yaml_path)
-
-
-def quieten_lm_eval() -> None:
-    """Let lm-eval log errors alone from now on."""
-    for name in (
-        "lm_eval.tasks",
-        "lm_eval.api.group",
-        "lm_eval.api.task",
-        "lm_eval.evaluator",
-        "lm_eval.evaluator_utils",
-    ):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
-@contextmanager
-def heard(name: str) -> Iterator[list[str]]:
-    """Collect the warnings of a logger, and print none of them."""
-    said: list[str] = []
-    log = logging.getLogger(name)
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    level, passes = log.level, log.propagate
-    log.setLevel(logging.WARNING)
-    log.propagate = False
-    log.addHandler(handler)
-    try:
-        yield said
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(level)
-        log.propagate = passes

@@ -15,7 +15,7 @@ from lm_eval.tasks import TaskManager
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.hf.engine import HFEngine
 from mergekit_cycleqd.errors import RecipeError
-from mergekit_cycleqd.evaluators import lm_eval_loading
+from mergekit_cycleqd.evaluators import lm_eval_index
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.recipe.engine import Engine
@@ -84,8 +84,8 @@ def test_the_own_tasks_of_a_group_need_no_index_of_lm_evals(
         asked.append(defaults)
         return made(place, False, metadata)
 
-    made = lm_eval_loading._indexed
-    monkeypatch.setattr(lm_eval_loading, "_indexed", indexed)
+    made = lm_eval_index.indexed
+    monkeypatch.setattr(lm_eval_index, "indexed", indexed)
     own = Path(shutil.copytree(folder, tmp_path / "own"))
     said = "aggregate_metric_list: [{metric: acc}]"
     (own / "a.yaml").write_text(f"group: ours\ntask: [tiny_red, {{task: tiny_few}}]\n{said}\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
@@ -346,17 +347,22 @@ def test_a_program_that_does_not_end_fails_and_harms_nothing(backend: Backend, n
     assert run_program(backend, ADD, RIGHT) is None
 
 
-def test_on_each_backend_all_kinds_of_programs_run_side_by_side(each_backend: Backend) -> None:
+@pytest.mark.parametrize("of_each", [2, pytest.param(99, marks=pytest.mark.slow)])
+def test_on_each_backend_all_kinds_of_programs_run_side_by_side(
+    each_backend: Backend, of_each: int
+) -> None:
     kinds = {"passes": PASSES, "cheats": CHEATS, "fails": FAILURES, "hangs": HANGS}
     programs = {
-        (kind, name): program for kind, named in kinds.items() for name, program in named.items()
+        (kind, name): program
+        for kind, named in kinds.items()
+        for name, program in islice(named.items(), of_each)
     }
     with ThreadPoolExecutor(6) as pool:
         faults = pool.map(
             lambda program: run_program(each_backend, ADD, program), programs.values()
         )
     passed = {key for key, fault in zip(programs, faults, strict=True) if fault is None}
-    assert passed == {("passes", name) for name in PASSES}
+    assert passed == {key for key in programs if key[0] == "passes"}
 
 
 def test_a_program_writes_to_no_other_programs_box(backend: Backend) -> None:
