@@ -13,6 +13,7 @@ from mergekit_cycleqd.cli.exit import run_group
 from mergekit_cycleqd.cli.factorize import factorize
 from mergekit_cycleqd.cli.group import HELP, Group
 from mergekit_cycleqd.cli.import_evolve import import_evolve
+from mergekit_cycleqd.cli.init import init
 from mergekit_cycleqd.cli.journal import journal
 from mergekit_cycleqd.cli.merge import merge
 from mergekit_cycleqd.cli.plan import plan
@@ -51,11 +52,12 @@ def commands() -> None:
     """Evolve merges of expert models by quality diversity (CycleQD, arXiv:2410.14735).
 
     `mergekit-cycleqd recipe.yaml` starts or continues the run of a run recipe. A model recipe, as
-    mergekit reads it, is merged.
+    mergekit reads it, is merged. `init` writes a run recipe.
     """
 
 
 for _command in (
+    init,
     run,
     plan,
     merge,

@@ -11,20 +11,23 @@ from pathlib import Path
 import click
 
 from mergekit_cycleqd.cli.exit import EXIT_INTERRUPTED
+from mergekit_cycleqd.cli.init import draft_options, drafted_from, written
 from mergekit_cycleqd.cli.output import SafeConsole, say
 from mergekit_cycleqd.cli.push import publish_run
 from mergekit_cycleqd.cli.trust import check_trust, trust_option
+from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.trackers.open import NONE, TRACKERS
 from mergekit_cycleqd.trackers.open import check as check_tracker
 
 
 @click.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="Folder of the run or the model.  [default: runs/<name of the recipe>]",
 )
+@draft_options
 @click.option(
     "--tracker",
     type=click.Choice([*TRACKERS, NONE]),
@@ -33,10 +36,32 @@ from mergekit_cycleqd.trackers.open import check as check_tracker
     help="Also log the run to this tracker.",
 )
 @trust_option
-def run(recipe: Path, out: Path | None, tracker: str, trust: str | None) -> None:
-    """Run RECIPE, or go on with it; a model recipe is merged into the folder."""
+def run(
+    recipe: Path | None,
+    out: Path | None,
+    tracker: str,
+    trust: str | None,
+    base: str | None,
+    experts: tuple[str, ...],
+    tasks: tuple[str, ...],
+    match: str,
+) -> None:
+    """Run RECIPE, or go on with it; a model recipe is merged into the folder.
+
+    Without a recipe, one is written from --base, --expert and --task, as `init` does.
+    """
     from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 
+    given = {"--base": base, "--expert": experts, "--task": tasks}
+    if recipe is not None and (both := [option for option, value in given.items() if value]):
+        raise RecipeError(
+            [f"{option}: is for a run without a recipe, got {recipe}" for option in both]
+        )
+    if recipe is None:
+        if not any(given.values()):
+            raise RecipeError(["needs a RECIPE, or --base, --expert and --task, which make one"])
+        recipe = Path(f"{out.name}.yaml" if out else "recipe.yaml")
+        written(drafted_from(base, experts, tasks, match, recipe))
     out = out or Path("runs") / recipe.stem
     check_trust(trust, recipe, out)
     content = read_yaml(recipe)
