@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.genome import Genome
+
+if TYPE_CHECKING:
+    from mergekit_cycleqd.engines.backward.learner import Learner
 
 
 class ModelEngine(ABC):
@@ -28,6 +32,14 @@ class ModelEngine(ABC):
         Raises:
             ModelError: If a tensor is another than the recipe describes.
         """
+
+    def learner(self) -> Learner:
+        """Give what fits the weights of experts.
+
+        Raises:
+            ModelError: If the engine gives no derivatives.
+        """
+        raise ModelError(f"{type(self).__name__} gives no derivatives, which a fit needs")
 
     def close(self) -> None:  # noqa: B027  (most engines end with their process)
         """Release what the engine holds outside this process."""

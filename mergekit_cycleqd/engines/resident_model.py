@@ -19,7 +19,7 @@ from mergekit_cycleqd.engines.placement import TensorStore, prefetch, room_besid
 from mergekit_cycleqd.engines.resident_slot import Slot, map_expert_tensor
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.genome.task_vectors import PLAIN
+from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.merging.lineage_replay import Replays
 from mergekit_cycleqd.merging.low_rank import LowRank
@@ -97,6 +97,20 @@ class ResidentModel:
                 )
         self._by_kind = {(PLAIN, False): self._slots}
 
+    @property
+    def _first(self) -> Tensor:
+        return next(iter(self._loaded.values()))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the model's weights."""
+        return self._first.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the model, or of its first tensor where it is spread."""
+        return self._first.device
+
     @torch.no_grad()
     def load(self, genome: Genome) -> None:
         """Replace the weights by those of `genome`."""
@@ -130,16 +144,27 @@ class ResidentModel:
                 torch.full(slot.base.shape, number, dtype=slot.dtype, device=slot.device),
             )
 
-    def _merging(self, genome: Genome) -> Iterator[tuple[Slot, Callable[[Tensor], None]]]:
-        """Give each slot with a function that writes its merged tensor."""
-        family = genome.family
-        vectors = family.task_vectors
-        exact = bool(genome.lineage) and not (vectors == PLAIN or vectors.of_directions)
+    @torch.no_grad()
+    def slots(self, vectors: TaskVectors, *, exact: bool = False) -> Sequence[Slot]:
+        """Give what is kept of all tensors for a kind of task vectors, made when first needed.
+
+        Args:
+            vectors: The kind.
+            exact: As in `Slot.transformed`.
+        """
         if (vectors, exact) not in self._by_kind:
             self._by_kind[vectors, exact] = [
                 slot.transformed(vectors, self._cache, self._home, exact=exact)
                 for slot in self._slots
             ]
+        return self._by_kind[vectors, exact]
+
+    def _merging(self, genome: Genome) -> Iterator[tuple[Slot, Callable[[Tensor], None]]]:
+        """Give each slot with a function that writes its merged tensor."""
+        family = genome.family
+        vectors = family.task_vectors
+        exact = bool(genome.lineage) and not (vectors == PLAIN or vectors.of_directions)
+        slots = self.slots(vectors, exact=exact)
         if (leading := (family.rank, family.energy)) != self._leading:
             self._leading = leading
             for slot in chain.from_iterable(self._by_kind.values()):
@@ -152,7 +177,7 @@ class ResidentModel:
         def copied_to(slot: Slot) -> torch.device | None:
             return slot.device if self._home.full and slot.device.type == "cuda" else None
 
-        for slot, there in prefetch(self._by_kind[vectors, exact], on_device, copied_to):
+        for slot, there in prefetch(slots, on_device, copied_to):
             directions = partial(
                 slot.leading, copy=there, limits=leading, cache=self._cache, home=self._home
             )

@@ -10,6 +10,7 @@ from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 if TYPE_CHECKING:
     from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+    from mergekit_cycleqd.evaluators.own_answers import OwnAnswers
     from mergekit_cycleqd.recipe.engine import Engine
     from mergekit_cycleqd.run_folder.example_masks import Example
 
@@ -71,6 +72,24 @@ class Harness(ABC):
             base: The base model; its weights are not read.
         """
         return ""
+
+    def fit_fault(self, task: str) -> str:
+        """Say why founders cannot be fitted to a model's answers to a task; empty if they can."""
+        return "its evaluator keeps no answers, which founders of kind fit are fitted to"
+
+    def fit_sizes(self) -> dict[str, int]:
+        """Number of samples of each task that founders are fitted to."""
+        return {}
+
+    def own_answers(self, model: Any, task: str, *, fitted: bool) -> OwnAnswers:
+        """Let the model that an engine holds now answer a task, as a target for fits.
+
+        Args:
+            model: The engine's `model`.
+            task: Name of a task without a `fit_fault`.
+            fitted: Whether to take the samples of fits, and not those of the search.
+        """
+        raise NotImplementedError
 
     def changes(self) -> list[TaskNote]:
         """List what runs of the first rules scored otherwise; see `run_folder/resume_check.py`."""

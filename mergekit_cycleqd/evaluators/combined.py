@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.evaluators.base import Harness, TaskNote
@@ -12,6 +12,9 @@ from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.example_masks import Example
 from mergekit_cycleqd.search.early_stop import EntryThresholds
+
+if TYPE_CHECKING:
+    from mergekit_cycleqd.evaluators.own_answers import OwnAnswers
 
 
 class CombinedHarness(Harness):
@@ -58,8 +61,23 @@ class CombinedHarness(Harness):
 
     def base_fault(self, task: str, engine: Engine, base: Checkpoint) -> str:
         """Ask the harness that has the task: see `Harness.base_fault`."""
+        return self._part(task).base_fault(task, engine, base)
+
+    def _part(self, task: str) -> Harness:
         (part,) = (part for part in self._parts if task in part.sizes("search"))
-        return part.base_fault(task, engine, base)
+        return part
+
+    def fit_fault(self, task: str) -> str:
+        """Ask the harness that has the task: see `Harness.fit_fault`."""
+        return self._part(task).fit_fault(task)
+
+    def fit_sizes(self) -> dict[str, int]:
+        """Number of samples of each task that founders are fitted to."""
+        return {name: size for part in self._parts for name, size in part.fit_sizes().items()}
+
+    def own_answers(self, model: Any, task: str, *, fitted: bool) -> OwnAnswers:
+        """Let the harness that has the task ask the model: see `Harness.own_answers`."""
+        return self._part(task).own_answers(model, task, fitted=fitted)
 
     def changes(self) -> list[TaskNote]:
         """List what runs of the first rules scored otherwise."""

@@ -15,6 +15,13 @@ from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
 from mergekit_cycleqd.evaluators.lm_eval_metrics import metric_faults, task_score
 from mergekit_cycleqd.evaluators.lm_eval_parts import LoadedTask
+from mergekit_cycleqd.evaluators.own_answers import (
+    OwnAnswers,
+    Places,
+    fit_fault,
+    right_answers,
+    text_answers,
+)
 from mergekit_cycleqd.evaluators.repeats import Answered, answered, combined
 from mergekit_cycleqd.evaluators.task_errors import located
 from mergekit_cycleqd.evaluators.task_samples import SampledHarness, prepare_all
@@ -43,6 +50,7 @@ class LMHarness(SampledHarness):
         super().__init__(tasks)
         self._objects: dict[Split, dict[str, LoadedTask]] = {"search": {}, "holdout": {}}
         self._fresh: dict[str, LoadedTask] = {}
+        self._fitted: dict[str, LoadedTask] = {}
         self._by_samples: dict[tuple[str, Split, int], LoadedTask] = {}
         self._built: set[int] = set()
         self._loader = loader = TaskLoader(tasks)
@@ -81,6 +89,8 @@ class LMHarness(SampledHarness):
             self._objects["holdout"][task.name] = loader.load(task)
         if task.samples.again is not None:
             self._fresh[task.name] = loaded.fresh()  # copied before it has requests
+        if task.samples.fit is not None:
+            self._fitted[task.name] = loaded.fresh()
 
     def base_fault(self, task: str, engine: Engine, base: Checkpoint) -> str:
         """Say why a task that shows images, or given answers, cannot be scored."""
@@ -122,6 +132,27 @@ class LMHarness(SampledHarness):
                     passed[task.name].append(answered(task, logged[task.name]))
         return {task.name: combined(task, scores[task.name], passed[task.name]) for task in tasks}
 
+    def fit_fault(self, task: str) -> str:
+        """Say why founders cannot be fitted to a task."""
+        kinds = {part.OUTPUT_TYPE for part in self._objects["search"][task].parts.values()}
+        return fit_fault(kinds)
+
+    def own_answers(self, model: Any, task: str, *, fitted: bool) -> OwnAnswers:
+        """Let a model answer a task's samples: see `Harness.own_answers`."""
+        chosen = self._tasks[task]
+        ids = self._samples.fit(task) if fitted else self._samples.of(task, "search")
+        loaded = self._fitted[task] if fitted else self._object(chosen, "search", ids)
+        nobody = Watch(None, list(self._tasks.values()))
+        with model.recording() as answered:
+            _, logged = self._answer(
+                model, [chosen], {task: loaded}, {task: ids}, nobody, (0, 0), log=True
+            )
+        places = {
+            key: Places(str(loaded.parts[key].instances[0].task_name), numbers)
+            for key, numbers in loaded.numbers(ids).items()
+        }
+        return text_answers(answered, right_answers(chosen, logged, places))
+
     def _answer(
         self,
         model: Any,
@@ -130,6 +161,8 @@ class LMHarness(SampledHarness):
         ids: Mapping[str, Sequence[int]],
         watch: Watch,
         numbers: tuple[int, int],
+        *,
+        log: bool = False,
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Let a model answer all samples once. Returns lm-eval's results, and its log if needed."""
         from lm_eval.evaluator import evaluate
@@ -148,7 +181,7 @@ class LMHarness(SampledHarness):
                     {"tasks": objects},
                     samples=chosen,
                     bootstrap_iters=0,
-                    log_samples=any(task.pass_at is not None for task in tasks),
+                    log_samples=log or any(task.pass_at is not None for task in tasks),
                     confirm_run_unsafe_code=True,  # `_prepare` has checked each task's own setting
                 )
         return found["results"], found.get("samples", {})

@@ -49,6 +49,7 @@ class TaskSamples:
         """Start without tasks; `add` adds them."""
         self._first: dict[Split, dict[str, list[int]]] = {"search": {}, "holdout": {}}
         self._again: dict[str, list[list[int]]] = {}
+        self._fit: dict[str, list[int]] = {}
 
     def add(self, task: Task, resolve: Callable[[SampleIds], list[int]]) -> Iterator[str]:
         """Look up and keep the samples of a task.
@@ -68,12 +69,34 @@ class TaskSamples:
                 self._first[split][task.name] = resolve(ids)
             except ValueError as error:
                 yield f"samples.{split}: {error}"
+        if task.samples.fit is not None and task.name in self._first["search"]:
+            try:
+                self._part(task.name, task.samples.fit, resolve)
+            except ValueError as error:
+                yield f"samples.fit: {error}"
         searched = self._first["search"].get(task.name)
         if task.samples.again is not None and searched is not None:
             try:
                 self._again[task.name] = repeat_blocks(resolve(task.samples.again), len(searched))
             except ValueError as error:
                 yield f"samples.again: {error}"
+
+    def _part(
+        self, task: str, ids: SampleIds | str, resolve: Callable[[SampleIds], list[int]]
+    ) -> None:
+        """Look up the samples of a fit, or take them from those of the search."""
+        if isinstance(ids, SampleIds):
+            self._fit[task] = resolve(ids)
+            return
+        searched = self._first["search"][task]
+        if len(searched) < 2:
+            raise ValueError("half of search needs 2 samples or more there, got 1")
+        half = len(searched) // 2
+        self._fit[task], self._first["search"][task] = searched[:half], searched[half:]
+
+    def fit(self, task: str) -> Sequence[int]:
+        """Get the samples of a task that founders are fitted to; empty if there are none."""
+        return self._fit.get(task, ())
 
     def tasks(self, split: Split) -> list[str]:
         """List the names of the tasks that have samples in a split."""
@@ -96,7 +119,8 @@ class TaskSamples:
     def used(self, task: str) -> set[int]:
         """Collect the numbers of all samples of a task that any evaluation uses."""
         found = [by_task[task] for by_task in self._first.values() if task in by_task]
-        return {number for ids in [*found, *self._again.get(task, ())] for number in ids}
+        every = [*found, *self._again.get(task, ()), self.fit(task)]
+        return {number for ids in every for number in ids}
 
 
 class SampledHarness(Harness):
@@ -114,6 +138,10 @@ class SampledHarness(Harness):
     def sizes(self, split: Split) -> dict[str, int]:
         """Number of samples of each task in a split. Tasks without samples are left out."""
         return self._samples.sizes(split)
+
+    def fit_sizes(self) -> dict[str, int]:
+        """Number of samples of each task that founders are fitted to."""
+        return {name: len(self._samples.fit(name)) for name in self._tasks}
 
 
 def repeat_blocks(ids: Sequence[int], size: int) -> list[list[int]]:

@@ -19,6 +19,7 @@ def cross_checks(recipe: Recipe) -> Iterator[str]:
     yield from _too_few_or_twice(recipe)
     yield from _of_experts_and_tasks(recipe)
     yield from _of_workers_and_evolution(recipe)
+    yield from _of_fit(recipe)
     if recipe.publish is not None:
         yield from publish_faults(recipe.publish, recipe.task_names)
     yield from misfits(recipe.tasks, recipe.engine)
@@ -68,6 +69,25 @@ def _of_workers_and_evolution(recipe: Recipe) -> Iterator[str]:
         )
 
 
+def _of_fit(recipe: Recipe) -> Iterator[str]:
+    """Engines and workers that cannot fit the weights of founders."""
+    fit = recipe.evolution.fit
+    if fit is None:
+        return
+    where = f"evolution.founders[{recipe.evolution.founders.index(fit)}]"
+    if not ENGINES[recipe.engine.kind].derives:
+        able = " or ".join(name for name, kind in ENGINES.items() if kind.derives)
+        yield (
+            f"{where}: a fit needs derivatives, which engine.kind {recipe.engine.kind} does "
+            f"not give; take {able}, or founders that are numbers such as 0.5"
+        )
+    if recipe.workers.cluster is not None:
+        yield (
+            f"{where}: a fit runs in this process, and with workers.kind "
+            f"{recipe.workers.kind} the models may not be here; take workers.kind local"
+        )
+
+
 def _of_tasks_and_evolution(recipe: Recipe) -> Iterator[str]:
     """Samples that no setting uses, and a quality that is no task."""
     for i, task in enumerate(recipe.tasks):
@@ -75,6 +95,11 @@ def _of_tasks_and_evolution(recipe: Recipe) -> Iterator[str]:
             yield (
                 f"tasks[{i}].samples.again: is for evolution.reevaluate, which is not set; set it "
                 "or leave this out"
+            )
+        if task.samples.fit is not None and recipe.evolution.fit is None:
+            yield (
+                f"tasks[{i}].samples.fit: is for founders of kind fit, and evolution.founders has "
+                "none; add one or leave this out"
             )
     quality, names = recipe.evolution.quality, recipe.task_names
     if quality != "cyclic" and quality not in names:

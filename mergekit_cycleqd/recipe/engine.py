@@ -26,6 +26,7 @@ class EngineKind:
         merges_in_workers: Whether it has processes of its own, which make a genome's weights from
             base, experts and directions in their main memory, and spread the model over GPUs. Else
             this process does, and has them beside the model.
+        derives: Whether it gives derivatives by the weights of experts, as fitted founders need.
         module: What must be installed besides this package's own dependencies.
         notes: What a message adds to a key that is refused.
     """
@@ -35,6 +36,7 @@ class EngineKind:
     of_images: bool = False
     shows_images: bool = False
     merges_in_workers: bool = False
+    derives: bool = False
     module: str | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
 
@@ -57,6 +59,7 @@ ENGINES: Mapping[str, EngineKind] = {
         "transformers",
         _OF_TEXTS | {"batching"},
         shows_images=True,
+        derives=True,
     ),
     "vllm": EngineKind(
         "vLLM",

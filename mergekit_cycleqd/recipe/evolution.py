@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from mergekit_cycleqd.recipe.founders import Fit, Founder
 from mergekit_cycleqd.recipe.presets import PRESETS, over
 from mergekit_cycleqd.recipe.section import OneOf, Strict
 from mergekit_cycleqd.recipe.task_vectors import PlainTaskVectors, TaskVectorsSection
@@ -155,7 +156,8 @@ class Evolution(Strict):
     nothing is known of, at the cost of their singular directions. `wudi` needs no directions.
 
     `founders` are the first children: merges of all experts by one coefficient each, as task
-    arithmetic makes them, and with several kinds of `task_vectors` of each kind.
+    arithmetic makes them, and with several kinds of `task_vectors` of each kind. An item may also
+    be a `Fit`, a section of kind `fit`.
     `screen: N` proposes N children for each one that is evaluated, the one from which the archives
     expect most by the scores of the elites near it; every twentieth is chosen for its expected mean
     over the tasks.
@@ -180,7 +182,7 @@ class Evolution(Strict):
     mutation: Mutation = SvdMutation()
     sampling: Sampling = Sampling()
     quality: str = "cyclic"
-    founders: tuple[_Finite, ...] = ()
+    founders: tuple[Founder, ...] = ()
     screen: int = Field(default=1, ge=1, le=1000)
     aggregation: Aggregation = BestOfEach()
     early_stop: bool = False
@@ -196,9 +198,37 @@ class Evolution(Strict):
             return value
         return over(PRESETS[preset], value)
 
+    @property
+    def fit(self) -> Fit | None:
+        """The founders with fitted weights; None if there are none."""
+        return next((founder for founder in self.founders if isinstance(founder, Fit)), None)
+
+    @property
+    def coefficients(self) -> tuple[float, ...]:
+        """The founders that have one coefficient for all experts."""
+        return tuple(founder for founder in self.founders if not isinstance(founder, Fit))
+
+    @model_validator(mode="after")
+    def _one_fit(self) -> Evolution:
+        if len(self.founders) - len(self.coefficients) > 1:
+            raise ValueError(
+                "founders holds two sections of kind fit, and a run has one setting of groups; "
+                "name all kinds of task vectors in over of the first"
+            )
+        mutation = self.mutation
+        own = isinstance(mutation, SvdMutation) and mutation.basis == "child"
+        if self.fit is not None and self.fit.groups != "all" and own:
+            raise ValueError(
+                f"founders of kind fit with groups {self.fit.groups} cannot be mutated along "
+                "their own directions; take mutation.basis expert, or groups all"
+            )
+        return self
+
     @model_validator(mode="after")
     def _first_of_each_kind(self) -> Evolution:
-        if len(self.task_vectors.each_kind(2)) > 1 and not self.founders:
+        kinds = {vectors.kind for vectors in self.task_vectors.each_kind(2)}
+        fitted = set() if self.fit is None else set(self.fit.over or kinds)
+        if len(kinds) > 1 and not self.coefficients and kinds - fitted:
             kind = self.task_vectors.kind
             first = "task singular vectors" if kind == "both" else "each kind but the first"
             alone = "kind tsv or plain" if kind == "both" else "one kind"

@@ -126,10 +126,10 @@ def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
         if isinstance(part, int):
             continue  # an item of a list whose sections are known already
         of_that_kind = [section for section in sections if part in _kinds(section)]
-        if len(sections) > 1 and of_that_kind:
+        fields = [s.model_fields[part] for s in sections if part in s.model_fields]
+        if of_that_kind and (len(sections) > 1 or not fields):
             sections = of_that_kind
         else:
-            fields = [s.model_fields[part] for s in sections if part in s.model_fields]
             sections = [inner for field in fields for inner in _sections_in(field.annotation)]
     return list(dict.fromkeys(key for section in sections for key in section.model_fields))
 

@@ -15,9 +15,11 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.evolution import Evolution, SvdMutation
+from mergekit_cycleqd.recipe.founders import Fit, with_fit_samples
 from mergekit_cycleqd.recipe.publish import Publish
 from mergekit_cycleqd.recipe.section import Strict
 from mergekit_cycleqd.recipe.task_defaults import TaskDefaults, with_defaults
+from mergekit_cycleqd.recipe.task_vectors import of_kinds
 from mergekit_cycleqd.recipe.tasks import Expert, Task
 from mergekit_cycleqd.recipe.tokenizer import Tokenizer
 from mergekit_cycleqd.recipe.workers import Workers
@@ -40,7 +42,7 @@ class Recipe(Strict):
     @model_validator(mode="before")
     @classmethod
     def _with_task_defaults(cls, content: Any) -> Any:
-        return with_defaults(content) if isinstance(content, Mapping) else content
+        return with_fit_samples(with_defaults(content)) if isinstance(content, Mapping) else content
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -76,6 +78,8 @@ class Recipe(Strict):
                 del kept["maximize"]
             if task.samples.by == "share":
                 del kept["samples"]["by"]
+            if task.samples.fit is None:
+                del kept["samples"]["fit"]
             if task.repeats == 1:
                 del kept["repeats"], kept["pass_at"]
         return content
@@ -116,7 +120,18 @@ class Recipe(Strict):
             out_dtype=None if dtype in ("auto", "float32") else dtype,
             tokenizer=self.tokenizer.vocabulary if self.tokenizer else None,
         )
-        return tuple(replace(plain, task_vectors=kind) for kind in vectors.each_kind(len(experts)))
+        kinds = dict.fromkeys((*vectors.each_kind(len(experts)), *self.fitted))
+        return tuple(replace(plain, task_vectors=kind) for kind in kinds)
+
+    @property
+    def fitted(self) -> tuple[TaskVectors, ...]:
+        """The kinds of task vectors that a founder is fitted over, in the order of the founders."""
+        fit, section, experts = self.evolution.fit, self.evolution.task_vectors, len(self.experts)
+        if fit is None:
+            return ()
+        if fit.over is None:
+            return section.each_kind(experts)
+        return of_kinds(section, fit.over, experts)
 
     @property
     def task_vectors(self) -> tuple[TaskVectors, ...]:
@@ -124,10 +139,18 @@ class Recipe(Strict):
         return tuple(f.task_vectors for f in self.families if f.task_vectors != PLAIN)
 
     @property
-    def founders(self) -> tuple[tuple[Family, float], ...]:
-        """Of each of the first children, what it refers to and the weight of every expert."""
-        weights = self.evolution.founders
-        return tuple((family, weight) for family in self.families for weight in weights)
+    def founders(self) -> tuple[tuple[Family, float | Fit], ...]:
+        """Of each of the first children, what it refers to and the weight of every expert.
+
+        A founder whose weights are fitted has the settings of its fit instead.
+        """
+        said = self.evolution.task_vectors.each_kind(len(self.experts))
+        return tuple(
+            (family, founder)
+            for family in self.families
+            for founder in self.evolution.founders
+            if family.task_vectors in (self.fitted if isinstance(founder, Fit) else said)
+        )
 
     @property
     def mutates_experts(self) -> bool:

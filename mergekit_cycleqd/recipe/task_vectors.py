@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, create_model, field_validator
@@ -92,6 +92,25 @@ class SeveralTaskVectors(_WithLambda):  # type: ignore[misc,valid-type]
         )
 
 
+_AnyTaskVectors = PlainTaskVectors | SingularTaskVectors | WudiTaskVectors | SeveralTaskVectors
+
+
+def of_kinds(
+    section: _AnyTaskVectors, names: Sequence[str], experts: int
+) -> tuple[TaskVectors, ...]:
+    """The kinds of some names, with the numbers of a section where it has them.
+
+    Args:
+        section: The run's section.
+        names: Of `NAMES`.
+        experts: How many experts the run has.
+    """
+    said = {vectors.kind: vectors for vectors in section.each_kind(experts)}
+    usual = SeveralTaskVectors(kinds=NAMES).each_kind(experts)
+    known = {vectors.kind: vectors for vectors in usual} | said
+    return tuple(known[name] for name in NAMES if name in names)
+
+
 def _named(value: Any) -> Any:
     """Give a section that names no kind the one that its keys mean."""
     if not isinstance(value, Mapping):
@@ -100,9 +119,6 @@ def _named(value: Any) -> Any:
 
 
 TaskVectorsSection = Annotated[
-    Annotated[
-        PlainTaskVectors | SingularTaskVectors | WudiTaskVectors | SeveralTaskVectors,
-        Field(discriminator="kind"),
-    ],
+    Annotated[_AnyTaskVectors, Field(discriminator="kind")],
     BeforeValidator(_named),
 ]

@@ -11,9 +11,11 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
+    PlainValidator,
     model_validator,
 )
 
+from mergekit_cycleqd.recipe.founders import HALF
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 from mergekit_cycleqd.recipe.section import LARGEST, OneOf, Options, Strict
 
@@ -112,7 +114,18 @@ def _without_secrets(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
 _Metadata = Annotated[Options, PlainSerializer(_without_secrets)]
 
 
+def _fit_ids(value: Any) -> Any:
+    return value if value == HALF else _sample_ids(value)
+
+
 _Ids = Annotated[SampleIds, BeforeValidator(_sample_ids), PlainSerializer(str, return_type=str)]
+
+
+_FitIds = Annotated[
+    SampleIds | Literal["half"],
+    PlainValidator(_fit_ids),
+    PlainSerializer(str, return_type=str),
+]
 
 
 _Range = Annotated[Literal["auto"] | tuple[float, float], BeforeValidator(_bounds)]
@@ -133,17 +146,26 @@ class Samples(Strict):
 
     `again` is for `evolution.reevaluate`: each further evaluation of an elite takes as many of its
     documents as `search` has, the first ones, then the next ones, and in the end the first again.
+
+    `fit` is for founders of kind `fit`: on these the experts' answers are fitted. With `half`, the
+    default there, it is the first half of `search`, and the run scores its models on the second.
     """
 
     search: _Ids
     holdout: _Ids | None = None
     again: _Ids | None = None
+    fit: _FitIds | None = None
     by: Literal["share", "subtask"] = "share"
 
     @model_validator(mode="after")
     def _disjoint(self) -> Samples:
-        named = {"search": self.search, "holdout": self.holdout, "again": self.again}
-        given = [(name, ids) for name, ids in named.items() if ids is not None]
+        named = {
+            "search": self.search,
+            "holdout": self.holdout,
+            "again": self.again,
+            "fit": self.fit,
+        }
+        given = [(name, ids) for name, ids in named.items() if isinstance(ids, SampleIds)]
         for (one, ours), (other, theirs) in combinations(given, 2):
             if (shared := ours.first_shared(theirs)) is not None:
                 raise ValueError(

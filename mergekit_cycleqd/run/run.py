@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.console import Console
 
-from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.experts.directions import compute_directions_ahead
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run.display import Display
+from mergekit_cycleqd.run.fit_founders import fit_founders
+from mergekit_cycleqd.run.header import header
 from mergekit_cycleqd.run.prepare import Prepared
 from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.example_masks import draw
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.outputs import write_outputs
 from mergekit_cycleqd.run_folder.record import Record
-from mergekit_cycleqd.run_folder.resume_check import RULES
 from mergekit_cycleqd.run_folder.summary import summary
 from mergekit_cycleqd.run_folder.weak_experts import weak_experts
 from mergekit_cycleqd.search.cycleqd import CycleQD
@@ -29,14 +28,11 @@ from mergekit_cycleqd.system.interrupts import Interrupts
 from mergekit_cycleqd.trackers.open import NONE
 from mergekit_cycleqd.trackers.tracker import Tracker
 from mergekit_cycleqd.workers.in_process import InProcess
-from mergekit_cycleqd.workers.open import open_pool
+from mergekit_cycleqd.workers.open import alone, open_pool
 from mergekit_cycleqd.workers.pool import Job, Pool
 from mergekit_cycleqd.workers.worker import Evaluator
 
 OUTPUT_SECONDS = 120.0
-
-
-_PACKAGES = ("mergekit-cycleqd", "mergekit", "lm-eval", "transformers", "torch", "ribs", "numpy")
 
 
 class Run:
@@ -73,12 +69,14 @@ class Run:
             "holdout": prepared.harness.sizes("holdout"),
         }
         self._prepared = prepared
-        self._journal = Journal.open(folder, _header(prepared))
+        self._journal = Journal.open(folder, header(prepared))
         try:
             self.search = CycleQD(recipe, self._journal.replay(recipe.family))
         except BaseException:
             self._journal.close()
             raise
+        for fit in self._journal.fits:
+            self.search.add_fitted(fit.genome)
 
     def __enter__(self) -> Run:
         """Return the run itself."""
@@ -102,11 +100,12 @@ class Run:
             try:
                 self._say(self._greeting())
                 self._make_directions()
+                evaluator = self._fit_founders()
                 with (
                     Tracker(self._tracked_by, self.search, self.folder, self._say) as self._tracker,
                     Display(self.search, self._console) as display,
                 ):
-                    pool = self._open_pool(display)
+                    pool = self._open_pool(display, evaluator)
                     try:
                         self._go(pool, display)
                     finally:
@@ -127,6 +126,27 @@ class Run:
                     prepared.recipe, prepared.base, prepared.experts, self._console, self._say
                 )
 
+    def _fit_founders(self) -> Evaluator | None:
+        """Fit the founders that are missing. Returns the evaluator if the run may use it too."""
+        if not (families := self.search.to_fit):
+            return None
+        evaluator = self._evaluator()
+        with self._interrupts.welcome():
+            for record in fit_founders(
+                self._prepared.recipe, families, evaluator, self.folder, self._console, self._say
+            ):
+                self._journal.append_fit(record)
+                self.search.add_fitted(record.genome)
+        if alone(self._prepared.recipe):
+            return evaluator
+        evaluator.close()
+        return None
+
+    def _evaluator(self) -> Evaluator:
+        """Make an evaluator in this process."""
+        prepared = self._prepared
+        return Evaluator(prepared.recipe, prepared.base, prepared.experts, prepared.harness)
+
     def _say(self, message: str) -> None:
         self._console.print(message, highlight=False, markup=False, soft_wrap=True)
 
@@ -141,10 +161,15 @@ class Run:
                 self._compare(pool, display, models, split)
         self._tracker.models(self._journal.scores)
 
-    def _open_pool(self, display: Display) -> Pool:
+    def _open_pool(self, display: Display, evaluator: Evaluator | None) -> Pool:
         prepared = self._prepared
         return open_pool(
-            prepared.recipe, prepared.base, prepared.experts, prepared.harness, display.say
+            prepared.recipe,
+            prepared.base,
+            prepared.experts,
+            prepared.harness,
+            display.say,
+            evaluator,
         )
 
     def _draw(self, pool: Pool, display: Display) -> None:
@@ -158,11 +183,7 @@ class Run:
                 "this machine; run the recipe with workers.kind local to get them"
             )
             return
-        evaluator = (
-            pool.evaluator
-            if isinstance(pool, InProcess)
-            else Evaluator(prepared.recipe, prepared.base, prepared.experts, prepared.harness)
-        )
+        evaluator = pool.evaluator if isinstance(pool, InProcess) else self._evaluator()
         with self._interrupts.welcome():
             draw(self.folder, self.search, evaluator.examples)
 
@@ -260,23 +281,3 @@ class Run:
         known = self.search.told_count
         what = f"going on after {known} of {self.search.total} candidates" if known else "starting"
         return f"run folder {self.folder}: {what}"
-
-
-def _header(prepared: Prepared) -> dict[str, object]:
-    checkpoints: Sequence[Checkpoint] = (prepared.base, *prepared.experts)
-    recipe = prepared.recipe.written()
-    recipe["evolution"]["lag"] = prepared.recipe.lag
-    return {
-        "recipe": recipe,
-        "fingerprints": {model.name: model.fingerprint() for model in checkpoints},
-        "versions": {package: _version(package) for package in _PACKAGES},
-        "rules": RULES,
-        "prompts": prepared.harness.prompts(),
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"

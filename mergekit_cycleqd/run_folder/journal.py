@@ -14,6 +14,7 @@ from mergekit_cycleqd.errors import JournalError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.run_folder.fit_record import FitRecord
 from mergekit_cycleqd.run_folder.journal_lines import end_of_last_line
 from mergekit_cycleqd.run_folder.journal_reading import FILE, VERSION, read_header, read_records
 from mergekit_cycleqd.run_folder.record import Means, Record
@@ -35,10 +36,12 @@ class Journal:
     Attributes:
         path: The file.
         header: What the run was started with: recipe, versions, fingerprints of the models.
+        fits: The fits of founders that are known; after a `replay` all of them.
     """
 
     path: Path
     header: Mapping[str, Any]
+    fits: list[FitRecord] = field(default_factory=list)
     _means: Means = field(default_factory=Means)
     _lines: SyncedLines | None = None
     _lock: FileLock | None = None
@@ -101,7 +104,7 @@ class Journal:
         Raises:
             JournalError: If a line is damaged.
         """
-        for record in read_records(self.path, family):
+        for record in read_records(self.path, family, self.fits.append):
             self._means.add(record)
             if record.told is not None:
                 yield record.told
@@ -116,6 +119,16 @@ class Journal:
         assert self._lines is not None
         self._lines.append(record.to_json())
         self._means.add(record)
+
+    def append_fit(self, record: FitRecord) -> None:
+        """Keep a fit; when this returns, it is on disk.
+
+        Raises:
+            JournalError: As `append` does.
+        """
+        assert self._lines is not None
+        self._lines.append(record.to_json())
+        self.fits.append(record)
 
     def close(self) -> None:
         """Give the run folder free."""

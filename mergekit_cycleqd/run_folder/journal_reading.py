@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.recipe.checks import cross_checks
 from mergekit_cycleqd.recipe.load import fault_line
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.run_folder.fit_record import KIND, FitRecord
 from mergekit_cycleqd.run_folder.journal_lines import decode
 from mergekit_cycleqd.run_folder.pulled import as_consented
 from mergekit_cycleqd.run_folder.record import Record
@@ -74,14 +75,24 @@ def read_recipe(folder: Path) -> Recipe:
     return as_consented(folder, recipe)
 
 
-def read_records(path: Path, family: Family) -> Iterator[Record]:
-    """All records of a journal, line by line; a torn last line is left out.
+def read_records(
+    path: Path, family: Family, fit: Callable[[FitRecord], object] = lambda _: None
+) -> Iterator[Record]:
+    """All records of evaluations of a journal, line by line; a torn last line is left out.
 
     Args:
         path: The file.
         family: What the genomes refer to.
+        fit: Gets the record of each fit.
 
     Raises:
         JournalError: If a line is damaged.
     """
-    return read_lines(path, lambda content: Record.from_json(content, family), skip=1)
+
+    def parse(content: Mapping[str, Any]) -> Record | None:
+        if content.get("kind") != KIND:
+            return Record.from_json(content, family)
+        fit(FitRecord.from_json(content, family))
+        return None
+
+    return (record for record in read_lines(path, parse, skip=1) if record is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from mergekit_cycleqd.recipe.founders import HALF
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.sample_ids import SPLITS, SampleIds, Split
 
@@ -29,7 +30,8 @@ def sample_counts(folder: Path, recipe: Recipe) -> dict[Split, dict[str, int]]:
     for task in recipe.tasks:
         for split, ids in (("search", task.samples.search), ("holdout", task.samples.holdout)):
             if ids is not None and (count := _count(ids)) is not None:
-                counts[split][task.name] = count
+                parted = split == "search" and task.samples.fit == HALF
+                counts[split][task.name] = count - count // 2 if parted else count
     return counts
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
+from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.operators import combine, crossover, mutate, mutate_own, shift
 from mergekit_cycleqd.genome.terms import Term
@@ -17,6 +19,7 @@ from mergekit_cycleqd.recipe.evolution import (
     Mutation,
     NoMutation,
 )
+from mergekit_cycleqd.recipe.founders import Fit
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import TaskArchive
 from mergekit_cycleqd.search.candidate import quality_task
@@ -26,8 +29,25 @@ from mergekit_cycleqd.search.screening import most_promising
 ALL_ROUND = 20  # one in so many screened children is chosen for its mean over the tasks
 
 
+def fitted_founder(recipe: Recipe, index: int) -> Family | None:
+    """Give what a candidate's weights are fitted for; None if they are not fitted.
+
+    Args:
+        recipe: The run.
+        index: Number of the candidate.
+    """
+    child = index - len(recipe.task_names)
+    if not 0 <= child < len(recipe.founders):
+        return None
+    family, founder = recipe.founders[child]
+    return family if isinstance(founder, Fit) else None
+
+
 def breed(
-    recipe: Recipe, archives: Mapping[str, TaskArchive], index: int
+    recipe: Recipe,
+    archives: Mapping[str, TaskArchive],
+    index: int,
+    fitted: Mapping[Family, Genome] = MappingProxyType({}),
 ) -> tuple[str, Genome, tuple[int, ...]]:
     """Breed one child. The result depends on the arguments alone.
 
@@ -35,6 +55,7 @@ def breed(
         recipe: The run.
         archives: The archive of each task, none of them empty.
         index: Number of the candidate, K or more.
+        fitted: The founders whose weights were fitted.
 
     Returns:
         The quality task, the child, and the numbers of its parents: all experts for a founder,
@@ -45,7 +66,8 @@ def breed(
     child = index - len(tasks)
     if child < len(recipe.founders):
         family, weight = recipe.founders[child]
-        return task, Genome(family, (weight,) * len(tasks)), tuple(range(len(tasks)))
+        alike = None if isinstance(weight, Fit) else Genome(family, (weight,) * len(tasks))
+        return task, alike or fitted[family], tuple(range(len(tasks)))
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([evolution.seed, index])))
     archive, expert = archives[task], tasks.index(task)
     proposals = [_propose(recipe, archive, expert, rng) for _ in range(evolution.screen)]

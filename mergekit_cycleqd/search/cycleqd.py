@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from mergekit_cycleqd.errors import SearchError
+from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.section import LARGEST
@@ -15,7 +16,7 @@ from mergekit_cycleqd.search.aggregation import (
     best_first,
 )
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
-from mergekit_cycleqd.search.breeding import breed
+from mergekit_cycleqd.search.breeding import breed, fitted_founder
 from mergekit_cycleqd.search.candidate import Candidate, Outcome
 from mergekit_cycleqd.search.early_stop import EntryThresholds
 from mergekit_cycleqd.search.population import Population
@@ -49,6 +50,7 @@ class CycleQD:
         self._applied = 0
         self._population = Population(recipe)
         self._repeats = Reevaluations(recipe)
+        self._fitted: dict[Family, Genome] = {}
         for item in told:
             if item.candidate.index < self.total:
                 self._replay(item)
@@ -73,8 +75,21 @@ class CycleQD:
 
     @property
     def ready(self) -> bool:
-        """Whether `ask` can give a candidate now, before more scores arrive."""
-        return self._next < self.total and self._needed(self._next) <= self._known()
+        """Whether `ask` can give a candidate now, before more scores or founders arrive."""
+        waits = self._next < self.total and fitted_founder(self.recipe, self._next) in self.to_fit
+        return self._next < self.total and not waits and self._needed(self._next) <= self._known()
+
+    @property
+    def to_fit(self) -> tuple[Family, ...]:
+        """What founders are still to be fitted for, before they can be asked for."""
+        last = min(self.total, len(self.tasks) + len(self.recipe.founders))
+        left = (index for index in range(self._next, last) if index not in self._waiting)
+        found = (fitted_founder(self.recipe, index) for index in left)
+        return tuple(family for family in found if family and family not in self._fitted)
+
+    def add_fitted(self, genome: Genome) -> None:
+        """Give a founder whose weights were fitted, for a family of `to_fit`."""
+        self._fitted[genome.family] = genome
 
     @property
     def done(self) -> bool:
@@ -105,6 +120,11 @@ class CycleQD:
         """
         if self._next >= self.total:
             raise SearchError(f"all {self.total} candidates were asked for")
+        if (family := fitted_founder(self.recipe, self._next)) in self.to_fit and family:
+            raise SearchError(
+                f"candidate {self._next} is a founder with fitted weights, of "
+                f"{family.task_vectors.kind} task vectors; give it by add_fitted first"
+            )
         if not self.ready:
             raise SearchError(
                 f"candidate {self._next} needs the scores of candidates before "
@@ -145,7 +165,7 @@ class CycleQD:
             task, elite, repeat = self._repeats.choose(self.archives, index)
             again = elite.index
             return Candidate(index, task, elite.genome, (again,), again, repeat)
-        task, genome, parents = breed(self.recipe, self.archives, index)
+        task, genome, parents = breed(self.recipe, self.archives, index, self._fitted)
         return Candidate(index, task, genome, parents)
 
     # ---- telling ----

@@ -23,7 +23,8 @@ def few_samples(recipe: Recipe) -> Recipe:
     tasks, sizes = [], open_harness(recipe).sizes("search")
     for task in recipe.tasks:
         search = task.samples.search.first(min(SAMPLES, sizes.get(task.name, SAMPLES)))
-        samples = task.samples.model_copy(update={"search": search, "holdout": None, "again": None})
+        others = dict.fromkeys(("holdout", "again", "fit"))
+        samples = task.samples.model_copy(update={"search": search, **others})
         tasks.append(task.model_copy(update={"samples": samples}))
     return recipe.model_copy(update={"tasks": tasks})
 

@@ -29,12 +29,18 @@ OPENERS: Mapping[str, Callable[[Recipe], Fleet]] = {"local": _local, "ray": _ray
 """What starts the workers of a kind, outside this process."""
 
 
+def alone(recipe: Recipe) -> bool:
+    """Whether this process is a run's only worker."""
+    return recipe.workers.cluster is None and recipe.workers.count == 1
+
+
 def open_pool(
     recipe: Recipe,
     base: Checkpoint,
     experts: Sequence[Checkpoint],
     harness: Harness,
     say: Callable[[str], None],
+    evaluator: Evaluator | None = None,
 ) -> Pool:
     """Open a run's workers; one local worker is this process.
 
@@ -44,10 +50,11 @@ def open_pool(
         experts: The experts, in the order of a genome's weights.
         harness: The run's tasks.
         say: Gets a line when a worker is lost or comes back.
+        evaluator: One of this process that has its models loaded.
 
     Raises:
         WorkerError: If none can be had.
     """
-    if recipe.workers.cluster is None and recipe.workers.count == 1:
-        return InProcess(Evaluator(recipe, base, experts, harness))
+    if alone(recipe):
+        return InProcess(evaluator or Evaluator(recipe, base, experts, harness))
     return Crew(recipe.family, OPENERS[recipe.workers.kind](recipe), say)

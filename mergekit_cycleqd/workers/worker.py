@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
+from mergekit_cycleqd.engines.backward.learner import Learner
 from mergekit_cycleqd.engines.base import ModelEngine
 from mergekit_cycleqd.engines.open import open_engine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.open import open_harness
+from mergekit_cycleqd.evaluators.own_answers import OwnAnswers
 from mergekit_cycleqd.evaluators.task_errors import TaskError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
@@ -109,6 +111,35 @@ class Evaluator:
         engine = self._loaded()
         engine.load(genome)
         return self._harness.examples(engine.model)
+
+    def own_answers(self, genome: Genome, task: str, *, fitted: bool) -> OwnAnswers:
+        """Let a model answer a task: see `Harness.own_answers`.
+
+        Args:
+            genome: The model.
+            task: Name of the task.
+            fitted: Whether to take the samples of fits, and not those of the search.
+
+        Raises:
+            CycleQDError: If the models cannot be loaded, or the task breaks `ATTEMPTS` times.
+        """
+        engine = self._loaded()
+        engine.load(genome)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._harness.own_answers(engine.model, task, fitted=fitted)
+            except TaskError:
+                if attempt == ATTEMPTS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def learner(self) -> Learner:
+        """Give what fits the weights of experts: see `ModelEngine.learner`.
+
+        Raises:
+            ModelError: If the models of the run cannot be loaded at all.
+        """
+        return self._loaded().learner()
 
     def close(self) -> None:
         """Release what the engine holds outside this process."""

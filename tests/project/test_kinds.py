@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -184,8 +185,9 @@ class Section:
         """What is wrong with the recipe whose section holds this in addition."""
         content = deepcopy(RECIPE)
         place: Any = content
-        for key in self.path:
-            place = place.setdefault(key, {}) if isinstance(key, str) else place[key]
+        for key, then in zip_longest(self.path, self.path[1:]):
+            inner: Any = [{}] if isinstance(then, int) else {}
+            place = place.setdefault(key, inner) if isinstance(key, str) else place[key]
         place |= dict([self.choice] if self.choice else []) | more
         try:
             parse_recipe(content, Path("recipe.yaml"))

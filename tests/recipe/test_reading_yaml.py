@@ -128,7 +128,7 @@ def test_a_key_in_a_list_is_named_with_its_place() -> None:
     content = recipe_content()
     content["tasks"][2] = content["tasks"][2] | {"samples": {"search": "0-9", "x": 1}}
     assert faults(content) == [
-        "r.yaml: tasks[2].samples.x: unknown key; known: search, holdout, again, by"
+        "r.yaml: tasks[2].samples.x: unknown key; known: search, holdout, again, fit, by"
     ]
 
 

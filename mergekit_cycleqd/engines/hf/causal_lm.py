@@ -22,10 +22,10 @@ from mergekit_cycleqd.engines.answer_sampling import (
 )
 from mergekit_cycleqd.engines.hf.attention import looks_ahead
 from mergekit_cycleqd.engines.hf.continuous import ContinuousBatching
+from mergekit_cycleqd.engines.hf.recording import Recorded
 from mergekit_cycleqd.engines.hf.stop_texts import StopRows, StopTexts, StopTextsAfterThoughts
 from mergekit_cycleqd.engines.hf.thoughts import after_thoughts, thoughts_end
 from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, halve_batch
-from mergekit_cycleqd.engines.quiet_lm import QuietScoring
 from mergekit_cycleqd.errors import CycleQDError
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ _T = TypeVar("_T")
 _Kind = Literal["generate", "score", "see"]
 
 
-class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
+class CausalLM(Recorded, HFLM):  # type: ignore[misc]
     """HFLM that tokenises a request once, and takes batches as large as memory allows.
 
     Requests are sorted by length, longest first. So there is little padding, and the first batch
@@ -113,6 +113,7 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
     ) -> list[Any]:
         """Score tokens. A row of a batch serves all requests that need the same logits."""
         self._check_scoring()
+        self._scored = requests
         same_row: dict[tuple[int, ...], list[int]] = {}
         for i, (_, context, continuation) in enumerate(requests):
             same_row.setdefault(self._row(context, continuation), []).append(i)
@@ -170,6 +171,7 @@ class CausalLM(QuietScoring, HFLM):  # type: ignore[misc]
             for place, tokens in self._answers(prompts, sampling):
                 i = places[place]
                 texts[i] = self._text(tuple(tokens), sampling.until)
+                self._keep_written(requests[i], prompts[place], tokens, self._stop(sampling))
                 self.cache_hook.add_partial("generate_until", requests[i].args, texts[i])
         return texts
 

@@ -9,12 +9,14 @@ from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.vocabulary.tokenizer import load_tokenizer
+from mergekit_cycleqd.engines.backward.learner import Learner
 from mergekit_cycleqd.engines.device import (
     device_faults,
     device_map_settings,
     device_of,
     devices_of,
 )
+from mergekit_cycleqd.engines.hf.answer_loss import AnswerLoss
 from mergekit_cycleqd.engines.hf.attention import looks_ahead
 from mergekit_cycleqd.engines.hf.causal_lm import CausalLM
 from mergekit_cycleqd.engines.hf.continuous import ContinuousBatching, continuous_is_faster
@@ -117,3 +119,7 @@ class HFEngine(ResidentEngine):
     def __init__(self, engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> None:
         """Load the base model and keep the experts' tensors; see `ResidentEngine`."""
         super().__init__(_load_lm, engine, base, experts)
+
+    def learner(self) -> Learner:
+        """Give what fits the weights of experts to answers: see `ModelEngine.learner`."""
+        return Learner(self._resident, AnswerLoss(self.model))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -78,6 +78,19 @@ class StopTexts:
             for row in (torch.isin(last, self._ending) & ~done).nonzero().flatten().tolist():
                 done[row] = self.within(generated[row].tolist())
         return done
+
+    def cut(self, generated: Sequence[int], ends: Collection[int]) -> tuple[int, ...]:
+        """Give an answer up to the token that ended it, without the padding behind that.
+
+        Args:
+            generated: The tokens of an answer, perhaps padded.
+            ends: Tokens that end every answer of the model.
+        """
+        alone, ending = {*self.alone, *ends}, set(self.ending)
+        for place, token in enumerate(generated, start=1):
+            if token in alone or (token in ending and self.within(generated[:place])):
+                return tuple(generated[:place])
+        return tuple(generated)
 
     def within(self, generated: Sequence[int]) -> bool:
         """Whether the last tokens of an answer contain a stop text."""

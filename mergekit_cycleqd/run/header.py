@@ -1,0 +1,37 @@
+"""The first line of a run's journal: recipe, models, versions and prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.run.prepare import Prepared
+from mergekit_cycleqd.run_folder.resume_check import RULES
+
+_PACKAGES = ("mergekit-cycleqd", "mergekit", "lm-eval", "transformers", "torch", "ribs", "numpy")
+
+
+def header(prepared: Prepared) -> dict[str, object]:
+    """Say what a run is started with, for the first line of its journal.
+
+    Args:
+        prepared: The checked recipe.
+    """
+    checkpoints: Sequence[Checkpoint] = (prepared.base, *prepared.experts)
+    recipe = prepared.recipe.written()
+    recipe["evolution"]["lag"] = prepared.recipe.lag
+    return {
+        "recipe": recipe,
+        "fingerprints": {model.name: model.fingerprint() for model in checkpoints},
+        "versions": {package: _version(package) for package in _PACKAGES},
+        "rules": RULES,
+        "prompts": prepared.harness.prompts(),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
