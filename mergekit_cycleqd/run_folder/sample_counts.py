@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.recipe.sample_ids import SPLITS, SampleIds, Split
+from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
 
 SUMMARY = "summary.md"
 
@@ -28,11 +28,6 @@ def sample_counts(folder: Path, recipe: Recipe) -> dict[Split, dict[str, int]]:
             counts[split][task] = int(count)
     for task in recipe.tasks:
         for split, ids in (("search", task.samples.search), ("holdout", task.samples.holdout)):
-            if ids is not None and (count := _count(ids)) is not None:
+            if ids is not None and (count := ids.count) is not None:
                 counts[split][task.name] = count
     return counts
-
-
-def _count(ids: SampleIds) -> int | None:
-    ends = [last for _, last in ids.spans if last is not None]
-    return len(ids.resolve(max(ends) + 1)) if len(ends) == len(ids.spans) else None

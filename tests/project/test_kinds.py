@@ -184,8 +184,9 @@ class Section:
         """What is wrong with the recipe whose section holds this in addition."""
         content = deepcopy(RECIPE)
         place: Any = content
-        for key in self.path:
-            place = place.setdefault(key, {}) if isinstance(key, str) else place[key]
+        for key, after in zip(self.path, (*self.path[1:], None), strict=True):
+            inside: Any = [{}] if isinstance(after, int) else {}
+            place = place.setdefault(key, inside) if isinstance(key, str) else place[key]
         place |= dict([self.choice] if self.choice else []) | more
         try:
             parse_recipe(content, Path("recipe.yaml"))
