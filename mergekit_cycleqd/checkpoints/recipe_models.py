@@ -113,7 +113,5 @@ def with_vocabulary(
 
 def in_task_order(recipe: Recipe, checkpoints: Mapping[str, Checkpoint]) -> tuple[Checkpoint, ...]:
     """Sort the experts in the order of a genome's weights."""
-    by_task = {
-        expert.task: checkpoints[f"experts[{i}].model"] for i, expert in enumerate(recipe.experts)
-    }
-    return tuple(by_task[task] for task in recipe.task_names)
+    by_model = {e.model: checkpoints[f"experts[{i}].model"] for i, e in enumerate(recipe.experts)}
+    return tuple(by_model[expert.model] for expert in recipe.ordered_experts)

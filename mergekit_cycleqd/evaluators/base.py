@@ -55,7 +55,8 @@ class Harness(ABC):
                 has `samples.again`, and draws other answers if the task samples answers.
 
         Returns:
-            The recipe's metric of each task that has samples in the split.
+            The recipe's metric of each task that has samples in the split, and what else the task
+            reports for the archives (`Task.reports`), by `reported_name`.
 
         Raises:
             CannotEnter: If the remaining samples cannot bring the model above any threshold. Each

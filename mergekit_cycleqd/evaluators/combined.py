@@ -57,7 +57,7 @@ class CombinedHarness(Harness):
                         for name in self._names
                     }
                 )
-        return {name: scores[name] for name in self._names if name in scores}
+        return {name: scores[name] for name in self._names if name in scores} | scores
 
     def base_fault(self, task: str, engine: Engine, base: Checkpoint) -> str:
         """Ask the harness that has the task: see `Harness.base_fault`."""

@@ -14,11 +14,9 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
+from mergekit_cycleqd.recipe.bins import BOUNDED
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.search.early_stop import EntryThresholds
-
-BOUNDED = frozenset({"acc", "acc_norm", "acc_bytes", "exact_match"})
-"""Metrics of lm-eval that lie between 0 and 1 for every sample."""
 
 SLACK = 1e-9
 """Allowance for rounding: lm-eval may sum the same numbers in another order.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any
@@ -13,7 +14,7 @@ from mergekit_cycleqd.evaluators.chat_templates import rendered_for, thoughts_fa
 from mergekit_cycleqd.evaluators.image_tasks import image_fault
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
-from mergekit_cycleqd.evaluators.lm_eval_metrics import metric_faults, task_score
+from mergekit_cycleqd.evaluators.lm_eval_metrics import measured, metric_faults, task_score
 from mergekit_cycleqd.evaluators.lm_eval_parts import LoadedTask
 from mergekit_cycleqd.evaluators.own_answers import (
     OwnAnswers,
@@ -119,6 +120,7 @@ class LMHarness(SampledHarness):
         tasks = [task for task in self._tasks.values() if task.name in self._objects[split]]
         ids = {task.name: self._samples.of(task.name, split, repeat) for task in tasks}
         scores: dict[str, list[float]] = {task.name: [] for task in tasks}
+        measures: dict[str, list[float]] = {}
         passed: dict[str, list[Answered]] = {task.name: [] for task in tasks}
         for answer in range(max((task.repeats for task in tasks), default=0)):
             asked = [task for task in tasks if task.repeats > answer]
@@ -127,10 +129,15 @@ class LMHarness(SampledHarness):
             results, logged = self._answer(model, asked, loaded, ids, watch, (repeat, answer))
             for task in asked:
                 found = loaded[task.name]
-                scores[task.name].append(task_score(task, found.results(results)))
+                told = found.results(results)
+                scores[task.name].append(task_score(task, told))
+                for name, value in measured(task, told, found.parts.values()).items():
+                    measures.setdefault(name, []).append(value)
                 if task.pass_at is not None:
                     passed[task.name].append(answered(task, logged[task.name]))
-        return {task.name: combined(task, scores[task.name], passed[task.name]) for task in tasks}
+        means = {name: math.fsum(found) / len(found) for name, found in measures.items()}
+        own = {task.name: combined(task, scores[task.name], passed[task.name]) for task in tasks}
+        return own | means
 
     def fit_fault(self, task: str) -> str:
         """Say why founders cannot be fitted to a task."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.evaluators.base import Harness, TaskNote
 from mergekit_cycleqd.evaluators.combined import CombinedHarness
+from mergekit_cycleqd.recipe.bins import bins_of
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.run_folder.pulled import trust_faults
@@ -95,6 +96,26 @@ def directed(recipe: Recipe, harness: Harness) -> tuple[Recipe, list[TaskNote], 
             text = f"maximize: false, though higher is better of {task.metric}"
             against.append((task.name, f"{text}; leave it out unless the lowest are wanted"))
     return recipe.model_copy(update={"tasks": tuple(tasks)}), notes, against
+
+
+def binned(recipe: Recipe, harness: Harness) -> tuple[Recipe, list[TaskNote]]:
+    """Count the cells of each task's axis where the recipe says `bins: auto`.
+
+    Args:
+        recipe: The run.
+        harness: Its tasks, loaded.
+
+    Returns:
+        The recipe with numbers, and a note on each.
+    """
+    tasks, notes, sizes = list(recipe.tasks), list[TaskNote](), harness.sizes("search")
+    for place, task in enumerate(tasks):
+        if task.bins == "auto":
+            count = sizes[task.name]
+            bins = bins_of(task, count)
+            tasks[place] = task.model_copy(update={"bins": bins})
+            notes.append((task.name, f"bins: auto is {bins}, for {count} samples"))
+    return recipe.model_copy(update={"tasks": tuple(tasks)}), notes
 
 
 def base_faults(recipe: Recipe, harness: Harness, engine: Engine, base: Checkpoint) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 from mergekit_cycleqd.errors import CycleQDError, reason
 from mergekit_cycleqd.evaluators.task_errors import RAISED, TaskError
 from mergekit_cycleqd.evaluators.task_samples import SampledHarness, TaskFault, prepare_all
+from mergekit_cycleqd.recipe.measures import reported_name
 from mergekit_cycleqd.recipe.sample_ids import SampleIds, Split
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.search.early_stop import CannotEnter, EntryThresholds
@@ -55,15 +56,11 @@ class PythonHarness(SampledHarness):
 
         The thresholds are not checked, since nothing bounds what a function will return.
         """
-        return {
-            name: _call_function(
-                self._tasks[name],
-                self._functions[name],
-                model,
-                self._samples.of(name, split, repeat),
-            )
-            for name in self._samples.tasks(split)
-        }
+        found: dict[str, float] = {}
+        for name in self._samples.tasks(split):
+            ids = self._samples.of(name, split, repeat)
+            found |= _call_function(self._tasks[name], self._functions[name], model, ids)
+        return found
 
 
 def _sample_numbers(ids: SampleIds) -> list[int]:
@@ -106,7 +103,10 @@ def _import_file(path: Path) -> Any:
     return module
 
 
-def _call_function(task: Task, function: Function, model: Any, ids: Sequence[int]) -> float:
+def _call_function(
+    task: Task, function: Function, model: Any, ids: Sequence[int]
+) -> dict[str, float]:
+    """Call it, and take the task's score out of what it returns, and its measures by name."""
     try:
         scores = function(model, list(ids), **(task.metadata or {}))
     except (CannotEnter, CycleQDError):
@@ -118,15 +118,23 @@ def _call_function(task: Task, function: Function, model: Any, ids: Sequence[int
             f"task {task.name!r}: {task.task} must return a mapping of metrics to numbers, got "
             f"{type(scores).__name__}"
         )
-    if task.metric not in scores:
+    named = {reported_name(task.name, metric): metric for metric in task.reports}
+    return {
+        name: _number(task, scores, metric)
+        for name, metric in {task.name: task.metric, **named}.items()
+    }
+
+
+def _number(task: Task, scores: Mapping[str, float], metric: str) -> float:
+    if metric not in scores:
         raise CycleQDError(
-            f"task {task.name!r}: {task.task} does not report {task.metric!r}; it reports "
+            f"task {task.name!r}: {task.task} does not report {metric!r}; it reports "
             f"{', '.join(map(str, scores)) or 'nothing'}"
         )
     try:
-        value = float(scores[task.metric])
+        value = float(scores[metric])
     except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
-        raise CycleQDError(f"task {task.name!r} reports {scores[task.metric]!r} as {task.metric}")
+        raise CycleQDError(f"task {task.name!r} reports {scores[metric]!r} as {metric}")
     return value

@@ -14,6 +14,7 @@ from mergekit_cycleqd.errors import nearest
 from mergekit_cycleqd.evaluators.mask_data import MaskData, MaskOptions, read_mask_options
 from mergekit_cycleqd.evaluators.mask_metrics import METRICS, MaskPair, missing_library, score_masks
 from mergekit_cycleqd.evaluators.task_samples import SampledHarness, prepare_all
+from mergekit_cycleqd.recipe.measures import reported_name
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.run_folder.example_masks import Example, png
@@ -81,9 +82,9 @@ class SegmentationHarness(SampledHarness):
         prepare_all(tasks, self._prepare, [f"tasks: {missing}"] if missing else [])
 
     def _prepare(self, task: Task) -> Iterator[str]:
-        if task.metric not in METRICS:
-            known = nearest(task.metric, METRICS)
-            yield f"metric: no metric of masks is named {task.metric!r}{known}"
+        for key, metric in [("metric", task.metric), *(("measures", m) for m in task.reports)]:
+            if metric not in METRICS:
+                yield f"{key}: no metric of masks is named {metric!r}{nearest(metric, METRICS)}"
         options = read_mask_options(task.metadata)
         data = MaskData(task.task, options)
         yield from self._samples.add(task, lambda ids: ids.resolve(len(data)))
@@ -108,7 +109,13 @@ class SegmentationHarness(SampledHarness):
         scores: dict[str, float] = {}
         for name in self._samples.tasks(split):
             ids = self._samples.of(name, split, repeat)
-            scores[name] = score_masks(self._tasks[name].metric, self._pairs(model, name, ids))
+            task = self._tasks[name]
+            pairs = list(self._pairs(model, name, ids)) if task.reports else None
+            for key, metric in {
+                name: task.metric,
+                **{reported_name(name, metric): metric for metric in task.reports},
+            }.items():
+                scores[key] = score_masks(metric, pairs or self._pairs(model, name, ids))
             if thresholds is not None:
                 thresholds.check(
                     {task: (scores.get(task, 0.0), scores.get(task, 1.0)) for task in self._tasks}

@@ -74,7 +74,7 @@ def measure(
 
     Args:
         family: Base and experts.
-        tasks: The experts' tasks, in their order.
+        tasks: The experts' names, in their order.
         cache: Where bases are looked for.
         device: Where to compute.
         lacking: What to do about bases that are not there.
@@ -173,8 +173,8 @@ def keep_for_run(
     Args:
         folder: Of the run.
         base: The base model.
-        experts: The experts, in the order of the tasks.
-        tasks: Their names.
+        experts: The experts, in the order of genomes.
+        tasks: Their names, as `Recipe.expert_names` has them.
         trust: transformers' `trust_remote_code`.
 
     Raises:

@@ -24,8 +24,8 @@ class ExpertPair:
     """The similarity of two experts.
 
     Attributes:
-        first: Task of the first expert.
-        second: Task of the second expert.
+        first: Name of the first expert.
+        second: Name of the second expert.
         values: Mean over the matrices of the cosine between their task vectors' singular values;
             the paper's measure. None if the experts change no matrix in common.
         vectors: Cosine between their whole task vectors. None if one of them is zero.
@@ -44,12 +44,12 @@ class ExpertPair:
 
 @dataclass(frozen=True)
 class Similarity:
-    """The similarity of all pairs of a family's K experts.
+    """The similarity of all pairs of a family's M experts.
 
     Attributes:
-        tasks: Task of each expert, (K,).
-        norms: Euclidean norm of each task vector, (K,); 0 for an expert that equals the base.
-        pairs: All K (K - 1) / 2 pairs, in the order of the tasks.
+        tasks: Name of each of M experts, (M,): its task, if no other expert has it.
+        norms: Euclidean norm of each task vector, (M,); 0 for an expert that equals the base.
+        pairs: All M (M - 1) / 2 pairs, in the order of the experts.
     """
 
     tasks: tuple[str, ...]

@@ -32,7 +32,7 @@ class Source:
     """The base or an expert of a run.
 
     Attributes:
-        task: The task of the expert; None for the base.
+        task: The task of the expert; None for the base, and for an expert of no task.
         reference: The model's name in the run's recipe.
         published: The model's name in published recipes: ``org/name@commit``, or ``./folder`` for a
             model that is not on the Hub. ``base+adapter`` has two such parts.
@@ -103,7 +103,7 @@ def folder_of(reference: str) -> str:
 
 def pin_sources(
     base_model: str,
-    experts: Sequence[tuple[str, str]],
+    experts: Sequence[tuple[str | None, str]],
     fingerprints: Mapping[str, str],
     hub: Hub,
     *,
@@ -113,7 +113,7 @@ def pin_sources(
 
     Args:
         base_model: The base model's name in the run.
-        experts: Task and model of each expert, in the order of a genome's weights.
+        experts: Task, if it has one, and model of each expert, in the order of a genome's weights.
         fingerprints: Fingerprint of each model, by its name in the run.
         hub: The Hub; asked for the present commit of models that are not on this machine.
         download: Whether to download missing models, to verify their commits. If not, the present

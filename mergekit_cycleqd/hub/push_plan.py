@@ -65,7 +65,7 @@ def make_plan(
     family = run.search.family
     found = pin_sources(
         family.base_model,
-        list(zip(run.search.tasks, family.experts, strict=True)),
+        [(e.task, m) for e, m in zip(run.recipe.ordered_experts, family.experts, strict=True)],
         run.header["fingerprints"],
         hub,
         download=download,

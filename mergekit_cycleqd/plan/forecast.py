@@ -58,13 +58,14 @@ def forecast(
         cuda: Whether a worker has a GPU.
     """
     experts, children = len(recipe.experts), recipe.evolution.children
-    searched = 2 + experts + children + 1
+    alone = len(recipe.tasks) == 1 and recipe.evolution.aggregation.kind == "best"
+    searched = 2 + experts + children + (0 if alone else 1)  # the aggregate is then an elite
     if (
         recipe.family.task_vectors != PLAIN
     ):  # the first candidates are then only parts of the experts, which are compared too
         searched += experts
     held = harness.sizes("holdout")
-    held_out = 2 * experts + 4 if held else 0
+    held_out = experts + len(recipe.tasks) + 4 if held else 0
     child = found.swap + found.evaluation
     later = found.swap + found.evaluation * _holdout_share(harness.sizes("search"), held)
     count = recipe.workers.count

@@ -183,9 +183,9 @@ class _Plan:
         lacking: float,
     ) -> bool:
         """Compare the experts, unless that takes too long. Returns whether it was done."""
-        tasks = self._recipe.task_names
+        names = self._recipe.expert_names
         kept = similarity_file([model.fingerprint() for model in (base, *experts.values())])
-        found = read_similarity(kept, tasks) if not lacking else None
+        found = read_similarity(kept, names) if not lacking else None
         if found is None and lacking > COMPARED_WITHIN:
             text = f"needs the directions first: mergekit-cycleqd factorize {self._seen.path}"
             self._add([Finding("skipped", "similarity", text)])
@@ -193,10 +193,10 @@ class _Plan:
         if found is None:
             with _bar(self._console, "comparing experts", len(family.names)) as step:
                 mode: Lacking = "keep" if self._uses_bases else "forget"
-                found = compare(family, tasks, self._cache, self._device, lacking=mode, step=step)
+                found = compare(family, names, self._cache, self._device, lacking=mode, step=step)
             assert found is not None  # only the mode "stop" gives None
             write_similarity(found, kept)
-        self._add(similarity_findings(found, dict(zip(tasks, experts, strict=True))))
+        self._add(similarity_findings(found, dict(zip(names, experts, strict=True))))
         return True
 
     def _measure(self, base: Checkpoint, experts: tuple[Checkpoint, ...], lacking: float) -> None:

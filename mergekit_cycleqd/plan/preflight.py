@@ -15,6 +15,7 @@ from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.chat_templates import template_faults
 from mergekit_cycleqd.evaluators.open import (
     base_faults,
+    binned,
     directed,
     numbered,
     open_harness,
@@ -40,7 +41,7 @@ from mergekit_cycleqd.plan.model_checks import (
     look_at_models,
 )
 from mergekit_cycleqd.plan.model_sizes import Sizes, family_sizes
-from mergekit_cycleqd.plan.task_warnings import bin_findings
+from mergekit_cycleqd.plan.task_warnings import archive_findings, bin_findings
 from mergekit_cycleqd.plan.tokenizers import compare_tokenizers
 from mergekit_cycleqd.plan.vocabularies import align_vocabularies
 from mergekit_cycleqd.recipe.load import load_recipe
@@ -163,6 +164,7 @@ def _tasks(recipe: Recipe, seen: Preflight, begun: Mapping[str, Any] | None) -> 
     except RecipeError as error:
         return checked("tasks", error.faults, "")
     recipe, directions, against = directed(recipe, harness)
+    recipe, bins = binned(recipe, harness)
     seen.recipe = recipe
     base = seen.models.described.get(BASE)
     if base is not None and (told := base_faults(recipe, harness, recipe.engine, base)):
@@ -179,9 +181,10 @@ def _tasks(recipe: Recipe, seen: Preflight, begun: Mapping[str, Any] | None) -> 
     told = numbered(recipe, (*harness.warnings, *against))
     return [
         Finding("ok", "tasks", f"samples: {', '.join(counts)}"),
-        *(Finding("ok", "tasks", text) for text in numbered(recipe, directions)),
+        *(Finding("ok", "tasks", text) for text in numbered(recipe, (*directions, *bins))),
         *(Finding("warning", "tasks", text) for text in told),
         *bin_findings(recipe, searched),
+        *archive_findings(recipe),
     ]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mergekit_cycleqd.evaluators.lm_eval_bounds import BOUNDED
 from mergekit_cycleqd.plan.findings import Finding
+from mergekit_cycleqd.recipe.bins import fillable_bins
+from mergekit_cycleqd.recipe.measures import axes_of
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.recipe.tasks import Task
 
 _OF_WHOLE_TEXTS = frozenset({"word_perplexity", "byte_perplexity", "bits_per_byte"})
 """Metrics of tasks that have no prompt, and so no use for a chat template."""
@@ -22,27 +21,34 @@ def bin_findings(recipe: Recipe, sizes: Mapping[str, int]) -> Iterator[Finding]:
         recipe: The run.
         sizes: Number of search samples of each task.
     """
+    axes = [axis for task in recipe.task_names for axis in axes_of(recipe, task)]
     for i, task in enumerate(recipe.tasks):
+        bins = max((axis.bins for axis in axes if axis.task == task.name), default=0)
         count = sizes.get(task.name)
-        if count is None or task.metric.partition(",")[0] not in BOUNDED:
-            continue
-        values = _values(task, count * task.repeats)
-        if values < task.bins:
+        values = None if count is None else fillable_bins(task, count)
+        if values is not None and values < bins:
             text = (
-                f"tasks[{i}].bins: {task.bins} cells, and {count} samples give at most {values} "
-                "scores there; take more samples, or as many bins"
+                f"tasks[{i}].bins: {bins} cells, and {count} samples give at most {values} "
+                "scores there; take more samples, as many bins, or bins: auto"
             )
             yield Finding("warning", "tasks", text)
 
 
-def _values(task: Task, count: int) -> int:
-    """How many cells the scores of so many answers can lie in at most."""
-    if task.range == "auto":
-        return count + 1
-    low, high = task.range
-    inside = math.floor(min(high, 1.0) * count + 1e-9) - math.ceil(max(low, 0.0) * count - 1e-9) + 1
-    beyond = (low * count > 1e-9) + (high * count < count - 1e-9)  # those lie in the outer cells
-    return max(0, inside) + beyond
+def archive_findings(recipe: Recipe) -> Iterator[Finding]:
+    """Say what spans the archives where that is not the usual, and whose experts are missing."""
+    own = {expert.task for expert in recipe.experts}
+    lacking = [task for task in recipe.task_names if task not in own]
+    if lacking and recipe.mutates_experts:
+        text = (
+            f"no expert is of {', '.join(lacking)}: in that turn mutation scales the directions of "
+            "any expert"
+        )
+        yield Finding("ok", "archives", text)
+    for task in recipe.task_names:
+        axes = axes_of(recipe, task)
+        if any(axis.task is None for axis in axes):
+            spanned = ", ".join(axis.name for axis in axes)
+            yield Finding("ok", "archives", f"{task}: by {spanned}")
 
 
 def prompt_findings(recipe: Recipe, tokenizer: Any) -> Iterator[Finding]:

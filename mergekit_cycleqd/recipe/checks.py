@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from mergekit_cycleqd.errors import nearest
 from mergekit_cycleqd.recipe.engine import ENGINES, Engine
+from mergekit_cycleqd.recipe.measures import axes_of, measure_faults
 from mergekit_cycleqd.recipe.publish import publish_faults
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.tasks import EVALUATORS, Task
@@ -32,32 +33,26 @@ def cross_checks(recipe: Recipe) -> Iterator[str]:
 def _too_few_or_twice(recipe: Recipe) -> Iterator[str]:
     """Faults of the lists of tasks and of experts."""
     names = recipe.task_names
-    if len(names) < 2:
-        yield f"tasks: needs two or more, got {len(names)}"
-    if len(recipe.experts) < 2:
-        yield f"experts: needs two or more, got {len(recipe.experts)}"
+    if not names:
+        yield "tasks: needs one or more, got 0"
+    if not recipe.experts:
+        yield "experts: needs one or more, got 0"
     for i, name in enumerate(names):
         if name in names[:i]:
             yield f"tasks[{i}].name: {name!r} stands twice"
 
 
 def _of_experts_and_tasks(recipe: Recipe) -> Iterator[str]:
-    """Experts without a task, tasks without an expert, and models that stand twice."""
+    """Tasks of experts that are none, and models that stand twice."""
     names = recipe.task_names
-    experts = [expert.task for expert in recipe.experts]
     models: dict[str, str] = {recipe.base_model: "base_model"}
     for i, expert in enumerate(recipe.experts):
-        if expert.task not in names:
+        if expert.task is not None and expert.task not in names:
             near = nearest(expert.task, names)
             yield f"experts[{i}].task: no task is named {expert.task!r}{near}"
-        elif expert.task in experts[:i]:
-            yield f"experts[{i}].task: {expert.task!r} has an expert already"
         if expert.model in models:
             yield f"experts[{i}].model: {expert.model!r} is {models[expert.model]} already"
         models.setdefault(expert.model, f"experts[{i}].model")
-    for i, name in enumerate(names):
-        if name not in experts:
-            yield f"tasks[{i}].name: no expert has the task {name!r}; add one under experts"
 
 
 def _of_workers_and_evolution(recipe: Recipe) -> Iterator[str]:
@@ -75,6 +70,8 @@ def _of_fit(recipe: Recipe) -> Iterator[str]:
     if fit is None:
         return
     where = f"evolution.founders[{recipe.evolution.founders.index(fit)}]"
+    if not any(expert.task for expert in recipe.experts):
+        yield f"{where}: a fit is to the answers of experts to their tasks; set experts[].task"
     if not ENGINES[recipe.engine.kind].derives:
         able = " or ".join(name for name, kind in ENGINES.items() if kind.derives)
         yield (
@@ -110,8 +107,11 @@ def _of_tasks_and_evolution(recipe: Recipe) -> Iterator[str]:
 
 def _of_archives(recipe: Recipe) -> Iterator[str]:
     """An archive of more cells than can be handled."""
+    if faults := list(measure_faults(recipe)):
+        yield from faults
+        return
     for name in recipe.task_names:
-        cells = math.prod(task.bins for task in recipe.tasks if task.name != name)
+        cells = math.prod(axis.bins for axis in axes_of(recipe, name))
         if cells > MAX_CELLS:
             yield f"tasks: the archive of {name!r} would have {cells} cells; use fewer bins"
             break

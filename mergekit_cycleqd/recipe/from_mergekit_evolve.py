@@ -1,4 +1,4 @@
-"""From a configuration of mergekit-evolve to the recipe of a run, with what has to be filled in."""
+"""From a configuration of mergekit-evolve to the recipe of a run, with comments on differences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from mergekit_cycleqd.genome.references import as_text
 from mergekit_cycleqd.recipe.other_files import other_kind
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 
-FILL_IN = "FILL IN"
 _WIDTH = 98
 
 
@@ -95,25 +94,20 @@ def _fault(error: ErrorDetails) -> str:
 def convert(evolve: EvolveFile, source: str) -> str:
     """The recipe of a run in YAML, with comments on all that is not the same.
 
-    It is refused by `load_recipe` until what its comments ask for is filled in.
-
     Args:
         evolve: The configuration.
         source: What it is called in the first comment.
+
+    Raises:
+        RecipeError: If it has no model beside the base.
     """
     names = _names([task.name for task in evolve.tasks])
     base, experts = _models(evolve.genome)
     lines = [f"# Made from {source}, a configuration of mergekit-evolve."]
-    lines += _list("To be filled in:", _missing(base, experts, names))
+    lines += _list("What you may know better:", _guesses(evolve.genome, base, names))
     lines += _list("What is not the same here:", _differences(evolve))
-    lines.append("")
-    if base is None:
-        lines.append(f"base_model:  # {FILL_IN}: the model that the experts were fine-tuned from")
-    else:
-        lines.append(f"base_model: {_scalar(base)}")
-    lines.append("experts:")
-    for model in experts:
-        lines += [f"- model: {_scalar(model)}", f"  task:  # {FILL_IN}: one of {', '.join(names)}"]
+    lines += ["", f"base_model: {_scalar(base)}", "experts:"]
+    lines += [f"- model: {_scalar(model)}" for model in experts]
     if evolve.genome.tokenizer_source == "base":
         lines.append("tokenizer: {source: base}")
     lines.append("tasks:")
@@ -140,10 +134,13 @@ def write_new(text: str, path: Path) -> None:
         raise RecipeError([f"{path}: cannot be written: {error.strerror}"]) from None
 
 
-def _models(genome: EvolveGenome) -> tuple[str | None, list[str]]:
-    """The base, if it is known, and the experts."""
-    base = genome.base_model
-    return base, [model for model in dict.fromkeys(genome.models) if model != base]
+def _models(genome: EvolveGenome) -> tuple[str, list[str]]:
+    """The base, or the first model in its place, and the experts."""
+    base = genome.base_model or genome.models[0]
+    experts = [model for model in dict.fromkeys(genome.models) if model != base]
+    if not experts:
+        raise RecipeError([f"genome.models: needs a model beside {base!r}, got no other"])
+    return base, experts
 
 
 def _names(tasks: Sequence[str]) -> list[str]:
@@ -174,16 +171,21 @@ def _task_lines(name: str, task: EvolveTask, evolve: EvolveFile) -> Iterator[str
         yield f"  fewshot_as_multiturn: {str(evolve.fewshot_as_multiturn).lower()}"
 
 
-def _missing(base: str | None, experts: Sequence[str], names: Sequence[str]) -> Iterator[str]:
-    if base is None:
-        yield "base_model, the model that all experts were fine-tuned from"
-    yield "the task of each expert: the one that it was fine-tuned for"
-    if len(names) < 2:
-        yield "a second task, with its expert: every archive needs a measure besides its quality"
-    if len(experts) != len(names):
+def _guesses(genome: EvolveGenome, base: str, names: Sequence[str]) -> Iterator[str]:
+    if genome.base_model is None:
         yield (
-            f"as many experts as tasks, one for each: there are {len(experts)} experts and "
-            f"{len(names)} tasks"
+            f"base_model: the file names none, so {base} stands there, and experts count by their "
+            "difference from it: the same merges as linear with weights that sum to 1. Better is "
+            "the model that all were fine-tuned from"
+        )
+    yield (
+        f"task: {' or '.join(names)} under an expert that was fine-tuned for it; with a mutation, "
+        "its directions are then scaled in that task's turn"
+    )
+    if len(names) == 1:
+        yield (
+            "one task, one archive: its cells are the experts' weights; measures under the task "
+            "names others, such as output_length"
         )
 
 

@@ -15,6 +15,7 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.evolution import Evolution, SvdMutation
+from mergekit_cycleqd.recipe.experts import in_genomes, names_of
 from mergekit_cycleqd.recipe.founders import Fit, with_fit_samples
 from mergekit_cycleqd.recipe.publish import Publish
 from mergekit_cycleqd.recipe.section import Strict
@@ -50,6 +51,22 @@ class Recipe(Strict):
         return tuple(task.name for task in self.tasks)
 
     @property
+    def ordered_experts(self) -> tuple[Expert, ...]:
+        """The experts in the order of a genome's weights: by their tasks, then as listed."""
+        return in_genomes(self.experts, self.task_names)
+
+    @property
+    def expert_names(self) -> tuple[str, ...]:
+        """What tables call the experts, in the order of a genome's weights."""
+        return names_of(self.ordered_experts, self.task_names)
+
+    def experts_of(self, task: str) -> tuple[int, ...]:
+        """Places of a task's experts in a genome; of all experts if the task has none."""
+        experts = self.ordered_experts
+        own = tuple(k for k, expert in enumerate(experts) if expert.task == task)
+        return own or tuple(range(len(experts)))
+
+    @property
     def minimised(self) -> frozenset[str]:
         """Names of the tasks whose scores are better when lower."""
         return frozenset(task.name for task in self.tasks if task.minimised)
@@ -80,6 +97,8 @@ class Recipe(Strict):
                 del kept["samples"]["by"]
             if task.samples.fit is None:
                 del kept["samples"]["fit"]
+            if task.measures is None:
+                del kept["measures"]
             if task.repeats == 1:
                 del kept["repeats"], kept["pass_at"]
         return content
@@ -89,7 +108,7 @@ class Recipe(Strict):
 
         A journal keeps the first number of children, and a run may go on with more.
         """
-        children = candidates - len(self.tasks)
+        children = candidates - len(self.experts)
         if children <= self.evolution.children:
             return self
         evolution = self.evolution.model_copy(update={"children": children})
@@ -106,21 +125,20 @@ class Recipe(Strict):
     @property
     def families(self) -> tuple[Family, ...]:
         """What the run's genomes refer to, by kind of task vectors."""
-        experts = {expert.task: expert.model for expert in self.experts}
         mutation = self.evolution.mutation
         svd = mutation if isinstance(mutation, SvdMutation) else None
         vectors = self.evolution.task_vectors
         dtype = self.engine.dtype
         plain = Family(
             base_model=self.base_model,
-            experts=tuple(experts[name] for name in self.task_names),
+            experts=tuple(expert.model for expert in self.ordered_experts),
             rank=svd.rank if svd else 0,
             energy=(svd.energy or 0.0) if svd else 0.0,
             dtype=None if dtype == "auto" else "float32",
             out_dtype=None if dtype in ("auto", "float32") else dtype,
             tokenizer=self.tokenizer.vocabulary if self.tokenizer else None,
         )
-        kinds = dict.fromkeys((*vectors.each_kind(len(experts)), *self.fitted))
+        kinds = dict.fromkeys((*vectors.each_kind(len(self.experts)), *self.fitted))
         return tuple(replace(plain, task_vectors=kind) for kind in kinds)
 
     @property

@@ -51,6 +51,13 @@ class SampleIds:
             for first, last in self.spans
         )
 
+    @property
+    def count(self) -> int | None:
+        """How many numbers there are; None if they go on to the end of the task."""
+        if any(last is None for _, last in self.spans):
+            return None
+        return sum(last - first + 1 for first, last in _joined(self.spans) if last is not None)
+
     def first_shared(self, other: SampleIds) -> int | None:
         """The smallest number that stands in both sets, or None."""
         ours, theirs = _joined(self.spans), _joined(other.spans)

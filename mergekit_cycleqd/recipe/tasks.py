@@ -15,9 +15,11 @@ from pydantic import (
     model_validator,
 )
 
+from mergekit_cycleqd.recipe.bins import DEFAULT_BINS, Bins, Range
 from mergekit_cycleqd.recipe.founders import HALF
+from mergekit_cycleqd.recipe.measures import AnyMeasure
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
-from mergekit_cycleqd.recipe.section import LARGEST, OneOf, Options, Strict
+from mergekit_cycleqd.recipe.section import OneOf, Options, Strict
 
 OF_LM_EVAL = (
     "include_path",
@@ -94,18 +96,6 @@ def _sample_ids(value: Any) -> SampleIds:
     return value if isinstance(value, SampleIds) else SampleIds.parse(value)
 
 
-def _bounds(value: Any) -> Any:
-    if value == "auto":
-        return value
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ValueError(f"must be auto or [lowest, highest], got {value!r}")
-    if not all(isinstance(v, int | float) and abs(v) <= LARGEST for v in value):
-        raise ValueError("must hold two finite numbers")
-    if value[0] >= value[1]:
-        raise ValueError(f"is empty: {value[0]} is not below {value[1]}")
-    return tuple(float(v) for v in value)
-
-
 def _without_secrets(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
     """What of a task's options may be kept in files: a dsn holds a password."""
     return metadata and {key: "(not kept)" if key == "dsn" else v for key, v in metadata.items()}
@@ -128,14 +118,11 @@ _FitIds = Annotated[
 ]
 
 
-_Range = Annotated[Literal["auto"] | tuple[float, float], BeforeValidator(_bounds)]
-
-
 class Expert(Strict):
-    """A model fine-tuned from the base, and the task that it is the expert of."""
+    """A model fine-tuned from the base, and the task that it is the expert of, if it is of one."""
 
     model: str = Field(min_length=1)
-    task: str
+    task: str | None = None
 
 
 class Samples(Strict):
@@ -178,7 +165,8 @@ class Samples(Strict):
 class Task(Strict):
     """One skill: the quality of one archive and a measure of the others.
 
-    Attributes beside the obvious: `bins` and `range` lay out its axis where it is a measure;
+    Attributes beside the obvious: `bins` and `range` lay out its axis where it is a measure, and
+    `bins: auto` takes no more than its samples can fill; `measures` span its own archive;
     `evaluator: agentbench` finds `task` among this package's own, whose options are `metadata`;
     `segmentation` takes images and masks for it, and `python` a function. `maximize` says whether
     higher is better; if it is left out, lm-eval says so for its tasks, and higher is for others.
@@ -193,8 +181,9 @@ class Task(Strict):
     metric: str = Field(min_length=1)
     maximize: bool | None = None
     samples: Samples
-    bins: int = Field(default=15, ge=1, le=1000)
-    range: _Range = "auto"
+    bins: Bins = DEFAULT_BINS
+    range: Range = "auto"
+    measures: tuple[AnyMeasure, ...] | None = Field(default=None, min_length=1)
     include_path: str | None = None
     metadata: _Metadata = None
     num_fewshot: int | None = Field(default=None, ge=0)
@@ -212,6 +201,11 @@ class Task(Strict):
         if self.pass_at is not None:
             return f"pass@{self.pass_at} of {self.metric}"
         return f"{self.metric}, mean of {self.repeats}" if self.repeats > 1 else self.metric
+
+    @property
+    def reports(self) -> tuple[str, ...]:
+        """Metrics that its evaluator reports beside the score, since they span its archive."""
+        return tuple(m.metric for m in self.measures or () if m.metric is not None)
 
     @property
     def multiturn(self) -> bool:

@@ -41,24 +41,30 @@ def curves(run: RunView) -> Curves | None:
     if not search.archives_ready:
         return None
     evaluations = run.candidates
-    counts_shown = {len(search.tasks) + n for n in spaced(len(evaluations) - len(search.tasks))}
+    first = search.experts
+    counts_shown = {first + n for n in spaced(len(evaluations) - first)}
     placeholder = Genome.from_base(search.family)
+    genomes = run.told if search.measures.of_genome(placeholder) else {}
     measured = Curves((), *({task: [] for task in search.tasks} for _ in range(3)))
     children: list[int] = []
     experts: list[Elite] = []
     population = Population(run.recipe)
     for count, evaluation in enumerate(evaluations, start=1):
         if evaluation.scores is not None and evaluation.index is not None:
-            elite = Elite(evaluation.index, placeholder, evaluation.scores, evaluation.parents)
-            if count <= len(search.tasks):
+            number = evaluation.index if evaluation.again is None else evaluation.again
+            genome = genomes[number].candidate.genome if genomes else placeholder
+            scores = {task: evaluation.scores[task] for task in search.tasks}
+            measures = search.measures.of(genome, evaluation.scores)
+            elite = Elite(number, placeholder, scores, evaluation.parents, measures=measures)
+            if count <= first:
                 experts.append(elite)
                 population = Population(run.recipe, experts)
             elif evaluation.again is None:
                 population.offer(elite)
             else:
-                population.add_evaluation(evaluation.again, evaluation.scores)
+                population.add_evaluation(elite)
         if count in counts_shown:
-            children.append(count - len(search.tasks))
+            children.append(count - first)
             for task, archive in population.archives.items():
                 measured.qd_score[task].append(archive.qd_score)
                 measured.coverage[task].append(archive.coverage)

@@ -63,12 +63,14 @@ def _relative_scores(run: RunView) -> Markup:
     split: Split = "holdout" if "holdout" in found else "search"
     rows = found[split].rows if split in found else ()
     tasks = run.search.tasks
-    experts = {
-        task: row.scores[task].value
-        for task in tasks
-        for row in rows
-        if row.model == f"expert: {task}" and task in row.scores
-    }
+    best = max if not run.recipe.minimised else min
+    experts: dict[str, float] = {}
+    for expert, name in zip(run.recipe.ordered_experts, run.recipe.expert_names, strict=True):
+        task = expert.task or ""
+        for row in rows:
+            if task in row.scores and row.model == f"expert: {name}":
+                score = row.scores[task].value
+                experts[task] = best(score, experts.get(task, score))
     body = [[row.model, *_share_cells(row, experts, tasks)] for row in rows]
     caption = f"Share of the experts' scores on {split} samples (each task's expert is 100 %)"
     return table(caption, ["model", *tasks, "mean"], body)

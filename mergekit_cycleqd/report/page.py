@@ -84,7 +84,8 @@ def _elites_and_ancestors(run: RunView) -> dict[str, Any]:
         if index not in candidates:
             evaluation = evaluations[index]
             values = [round(means[index][task], 6) for task in tasks]
-            candidates[index] = [tasks.index(evaluation.task), evaluation.parents, values]
+            role = run.recipe.expert_names[index] if index < run.search.experts else evaluation.task
+            candidates[index] = [role, evaluation.parents, values]
             waiting += evaluation.parents
     return {"tasks": tasks, "elites": elites, "candidates": dict(sorted(candidates.items()))}
 

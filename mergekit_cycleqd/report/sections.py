@@ -160,7 +160,8 @@ def _archives(run: RunView, figures: Figures) -> Markup:
         return _section("archives", "Archives", element("p", words))
     parts = [_archive(number, archive, figures) for number, archive in enumerate(archives.values())]
     words = (
-        "One archive per task: its score is the colour, the other tasks' scores say which cell a "
+        "One archive per task: its score is the colour, "
+        f"{run.search.measures.in_words()} say which cell a "
         "model is in, and each cell keeps the best. Click a cell, or a number in the list below a "
         "picture, to see a model's scores, parents and recipe. What lies beyond an axis is in its "
         "outermost cells."

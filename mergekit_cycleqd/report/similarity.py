@@ -28,14 +28,14 @@ MEASURES = {
 
 def similarity_of(run: RunView) -> Similarity | None:
     """Read the similarity from the run folder, or else from this machine's cache of plans."""
-    tasks = run.search.tasks
-    found = read_similarity(run.folder / FILE, tasks)
+    names = run.recipe.expert_names
+    found = read_similarity(run.folder / FILE, names)
     fingerprints = run.header.get("fingerprints", {})
     family = run.search.family
     models = (family.base_model, *family.experts)
     if found is None and all(model in fingerprints for model in models):
         found = read_similarity(
-            similarity_file([str(fingerprints[model]) for model in models]), tasks
+            similarity_file([str(fingerprints[model]) for model in models]), names
         )
     return found
 
@@ -56,7 +56,9 @@ def similarity_parts(run: RunView, draw: Draw) -> list[Markup]:
     pictures = [
         draw(f"similarity-{key}", _caption(found, key), _heatmap(found, key)) for key in MEASURES
     ]
-    names = {task: f"the expert of {task}" for task in found.tasks}
+    names = {
+        e: f"the expert of {e}" if e in run.search.tasks else f"the expert {e}" for e in found.tasks
+    }
     warnings = [element("li", line) for line in similarity_warnings(found, names)]
     return [
         element("p", PAPER),

@@ -51,7 +51,7 @@ def fit_founders(
     """
     settings = recipe.evolution.fit
     assert settings is not None  # else there are no families to fit
-    with _bar(console, "answers of the experts", 2 * len(recipe.tasks)) as advance:
+    with _bar(console, "answers of the experts", 2 * len(recipe.experts)) as advance:
         fitted = _answers(recipe, evaluator, advance, fitted=True)
         held_back = _answers(recipe, evaluator, advance, fitted=False)
     used = ", ".join(f"{name} {answers}" for name, answers in fitted.items())
@@ -84,14 +84,17 @@ def fit_founders(
 def _answers(
     recipe: Recipe, evaluator: Evaluator, advance: _Bar, *, fitted: bool
 ) -> dict[str, OwnAnswers]:
-    """Let each expert answer its own task."""
-    found = {}
-    for k, task in enumerate(recipe.task_names):
-        expert = Genome.from_expert(recipe.family.plain, k)
-        found[task] = evaluator.own_answers(expert, task, fitted=fitted)
-        if not found[task].samples:
+    """Let each expert answer its own task, if it has one."""
+    found: dict[str, OwnAnswers] = {}
+    for k, expert in enumerate(recipe.ordered_experts):
+        if expert.task is None:
+            continue
+        genome = Genome.from_expert(recipe.family.plain, k)
+        name = recipe.expert_names[k]
+        found[name] = evaluator.own_answers(genome, expert.task, fitted=fitted)
+        if not found[name].samples:
             raise SearchError(
-                f"the expert {recipe.family.experts[k]} gives no answer to any sample of {task}, "
+                f"the expert {expert.model} gives no answer to any sample of {expert.task}, "
                 "so that no founder can be fitted to it; look at the task, or leave out the "
                 "founders of kind fit"
             )

@@ -197,7 +197,7 @@ class Run:
                 self.folder,
                 prepared.base,
                 prepared.experts,
-                self.search.tasks,
+                prepared.recipe.expert_names,
                 trust=prepared.recipe.engine.trust_remote_code,
             )
 
@@ -210,7 +210,7 @@ class Run:
             return None
         candidate = self.search.ask()
         stops = self._prepared.recipe.evolution.early_stop and self.search.archives_ready
-        thresholds = self.search.entry_thresholds if stops else None
+        thresholds = self.search.thresholds_for(candidate.genome) if stops else None
         return Job(candidate.genome, "search", candidate, thresholds)
 
     def _compare(
@@ -255,7 +255,7 @@ class Run:
         self.search.tell(candidate, record.scores)
         if not candidate.parents:
             found = weak_experts(self.search, lambda genome: self._journal.scores(genome, "search"))
-            if (line := found.get(candidate.task)) is not None:
+            if (line := found.get(candidate.index)) is not None:
                 display.say(f"warning: {line}")
         display.update(candidate.task)
         self._tracker.candidate(record)

@@ -42,7 +42,8 @@ def originals(search: CycleQD) -> list[tuple[str, Genome]]:
     """What there is without a search, each with its name: base, experts and uniform merge."""
     family = search.family.plain
     experts = [
-        (f"expert: {task}", Genome.from_expert(family, k)) for k, task in enumerate(search.tasks)
+        (f"expert: {name}", Genome.from_expert(family, k))
+        for k, name in enumerate(search.recipe.expert_names)
     ]
     return [("base", Genome.from_base(family)), *experts, ("uniform merge", Genome.uniform(family))]
 

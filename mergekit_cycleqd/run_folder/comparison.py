@@ -130,12 +130,13 @@ def model_table(
         shares: Tasks whose scores are shares of their samples, so that they have intervals; if
             None, each score is looked at by itself.
         mean: Computes the column of means.
-        lower: Tasks whose scores are better when lower. With any, there is no column of means.
+        lower: Tasks whose scores are better when lower. With any, as with one task alone, there is
+            no column of means.
         repeated: Tasks whose samples are answered several times. Their scores are no shares of the
             samples, and have no interval.
     """
     own = (Column(task, counts.get(task), lower=task in lower) for task in tasks)
-    columns = (*own, *(() if lower else _of_all_tasks(mean)))
+    columns = (*own, *(() if lower or len(tasks) == 1 else _of_all_tasks(mean)))
 
     def as_score(task: str, value: float) -> Score:
         count = counts.get(task)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mergekit_cycleqd.recipe.founders import HALF
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.recipe.sample_ids import SPLITS, SampleIds, Split
+from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
 
 SUMMARY = "summary.md"
 
@@ -29,12 +29,7 @@ def sample_counts(folder: Path, recipe: Recipe) -> dict[Split, dict[str, int]]:
             counts[split][task] = int(count)
     for task in recipe.tasks:
         for split, ids in (("search", task.samples.search), ("holdout", task.samples.holdout)):
-            if ids is not None and (count := _count(ids)) is not None:
+            if ids is not None and (count := ids.count) is not None:
                 parted = split == "search" and task.samples.fit == HALF
                 counts[split][task.name] = count - count // 2 if parted else count
     return counts
-
-
-def _count(ids: SampleIds) -> int | None:
-    ends = [last for _, last in ids.spans if last is not None]
-    return len(ids.resolve(max(ends) + 1)) if len(ends) == len(ids.spans) else None

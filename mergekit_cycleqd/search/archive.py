@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Elite:
             evaluations it is their mean.
         parents: Numbers of the parents; empty for an expert.
         evaluations: How many evaluations the scores are the mean of.
+        measures: What spans archives beside the scores, by name.
     """
 
     index: int
@@ -31,10 +32,15 @@ class Elite:
     scores: Mapping[str, float]
     parents: tuple[int, ...]
     evaluations: int = 1
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+    def along(self, axes: Sequence[str]) -> list[float]:
+        """The values on axes, which are names of tasks or of other measures."""
+        return [self.scores[a] if a in self.scores else self.measures[a] for a in axes]
 
 
 class TaskArchive:
-    """The elites of one task. Its score is the quality; other tasks' scores are the measures."""
+    """The elites of one task. Its score is the quality; its measures say which cell."""
 
     def __init__(
         self,
@@ -48,7 +54,7 @@ class TaskArchive:
 
         Args:
             task: The task whose score is the quality.
-            axes: The measures, which are the other tasks, in the recipe's order.
+            axes: Names of the measures: of other tasks, for their scores, or of other measures.
             bins: Cells along each axis.
             ranges: Lowest and highest value of each axis. Values outside are clipped.
             worth: How good scores are, on every task.
@@ -65,8 +71,7 @@ class TaskArchive:
 
     def add(self, elite: Elite) -> bool:
         """Offer a candidate; True if it filled an empty cell or replaced a worse elite."""
-        measures = [elite.scores[axis] for axis in self.axes]
-        info = self._grid.add_single(elite, self._quality(elite), measures)
+        info = self._grid.add_single(elite, self._quality(elite), elite.along(self.axes))
         return bool(info["status"])
 
     def refill(self, elites: Sequence[Elite]) -> None:
@@ -79,7 +84,7 @@ class TaskArchive:
         self._grid.add(  # the first of equals in a cell stays, as with `add`
             elites,
             [self._quality(elite) for elite in elites],
-            [[elite.scores[axis] for axis in self.axes] for elite in elites],
+            [elite.along(self.axes) for elite in elites],
         )
 
     def _quality(self, elite: Elite) -> float:
@@ -93,7 +98,7 @@ class TaskArchive:
 
     def cell_of(self, elite: Elite) -> tuple[int, ...]:
         """The cell of an elite, as one number along each axis."""
-        index = self._grid.index_of_single([elite.scores[axis] for axis in self.axes])
+        index = self._grid.index_of_single(elite.along(self.axes))
         return tuple(int(i) for i in self._grid.int_to_grid_index([index])[0])
 
     @property

@@ -23,6 +23,7 @@ from mergekit_cycleqd.recipe.founders import Fit
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import TaskArchive
 from mergekit_cycleqd.search.candidate import quality_task
+from mergekit_cycleqd.search.measures import Measures
 from mergekit_cycleqd.search.parents import choose_parents
 from mergekit_cycleqd.search.screening import most_promising
 
@@ -36,7 +37,7 @@ def fitted_founder(recipe: Recipe, index: int) -> Family | None:
         recipe: The run.
         index: Number of the candidate.
     """
-    child = index - len(recipe.task_names)
+    child = index - len(recipe.experts)
     if not 0 <= child < len(recipe.founders):
         return None
     family, founder = recipe.founders[child]
@@ -54,33 +55,35 @@ def breed(
     Args:
         recipe: The run.
         archives: The archive of each task, none of them empty.
-        index: Number of the candidate, K or more.
+        index: Number of the candidate, M or more with M experts.
         fitted: The founders whose weights were fitted.
 
     Returns:
         The quality task, the child, and the numbers of its parents: all experts for a founder,
         two candidates for other children.
     """
-    evolution, tasks = recipe.evolution, recipe.task_names
+    evolution, experts = recipe.evolution, len(recipe.experts)
     task = quality_task(recipe, index)
-    child = index - len(tasks)
+    child = index - experts
     if child < len(recipe.founders):
         family, weight = recipe.founders[child]
-        alike = None if isinstance(weight, Fit) else Genome(family, (weight,) * len(tasks))
-        return task, alike or fitted[family], tuple(range(len(tasks)))
+        alike = None if isinstance(weight, Fit) else Genome(family, (weight,) * experts)
+        return task, alike or fitted[family], tuple(range(experts))
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([evolution.seed, index])))
-    archive, expert = archives[task], tasks.index(task)
-    proposals = [_propose(recipe, archive, expert, rng) for _ in range(evolution.screen)]
+    archive, own = archives[task], recipe.experts_of(task)
+    proposals = [_propose(recipe, archive, own, rng) for _ in range(evolution.screen)]
     chosen = 0
     if len(proposals) > 1:
         genomes = [genome for genome, _ in proposals]
         all_round = child % ALL_ROUND == ALL_ROUND - 1
-        chosen = most_promising(genomes, archives, all_round=all_round)
+        known = Measures(recipe)
+        weights = [known.of_genome(genome) for genome in genomes]
+        chosen = most_promising(genomes, archives, weights, all_round=all_round)
     return task, *proposals[chosen]
 
 
 def _propose(
-    recipe: Recipe, archive: TaskArchive, expert: int, rng: np.random.Generator
+    recipe: Recipe, archive: TaskArchive, own: tuple[int, ...], rng: np.random.Generator
 ) -> tuple[Genome, tuple[int, int]]:
     evolution = recipe.evolution
     first, second = choose_parents(
@@ -94,7 +97,7 @@ def _propose(
     else:
         genome = _crossover_child(first.genome, other, evolution.crossover, rng)
     seed = int(rng.integers(2**32))
-    genome = _mutate(genome, evolution.mutation, expert, seed)
+    genome = _mutate(genome, evolution.mutation, own, seed, rng)
     return genome, (first.index, second.index)
 
 
@@ -115,12 +118,18 @@ def _iso_line_child(
     return shift(combine((first, second), (1.0 - way, way)), aside.tolist())
 
 
-def _mutate(genome: Genome, mutation: Mutation, expert: int, seed: int) -> Genome:
-    """Mutate as the recipe says; `expert` is the expert of the quality task."""
+def _mutate(
+    genome: Genome, mutation: Mutation, own: tuple[int, ...], seed: int, rng: np.random.Generator
+) -> Genome:
+    """Mutate as the recipe says; `own` are the experts of the quality task, of which one is drawn.
+
+    With one expert nothing is drawn, so that such runs breed the same children as ever.
+    """
     if isinstance(mutation, GaussianMutation):
         return mutate(genome, Term(None, seed, mutation.std))
     if isinstance(mutation, NoMutation):
         return genome
     if mutation.basis == "child":
         return mutate_own(genome, seed, mutation.max_scale)
+    expert = own[0] if len(own) == 1 else own[int(rng.integers(len(own)))]
     return mutate(genome, Term(expert, seed, mutation.max_scale))

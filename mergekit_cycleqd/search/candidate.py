@@ -17,9 +17,10 @@ def quality_task(recipe: Recipe, index: int) -> str:
         index: Number of a candidate that is not an expert.
     """
     evolution, tasks = recipe.evolution, recipe.task_names
+    child = index - len(recipe.experts)
     if evolution.quality != "cyclic":
         return evolution.quality
-    return tasks[(index - len(tasks)) // evolution.cycle % len(tasks)]
+    return tasks[child // evolution.cycle % len(tasks)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ class Candidate:
     """A model to evaluate.
 
     Attributes:
-        index: Number of the candidate. The experts are 0 .. K-1, children follow.
-        task: The quality task of its turn; for an expert the expert's task.
+        index: Number of the candidate. The experts are 0 .. M-1, children follow.
+        task: The quality task of its turn; for an expert the expert's task, empty if it has none.
         genome: The model.
         parents: Numbers of the parents; empty for an expert.
         again: Number of the earlier candidate that is evaluated once more, which then is the only

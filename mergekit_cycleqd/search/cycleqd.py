@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome.family import Family
@@ -19,13 +20,14 @@ from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.breeding import breed, fitted_founder
 from mergekit_cycleqd.search.candidate import Candidate, Outcome
 from mergekit_cycleqd.search.early_stop import EntryThresholds
+from mergekit_cycleqd.search.measures import Measures
 from mergekit_cycleqd.search.population import Population
 from mergekit_cycleqd.search.reevaluate import Reevaluations
 from mergekit_cycleqd.search.scores import Scores
 
 
 class CycleQD:
-    """Quality diversity over merges of K experts, one archive per task.
+    """Quality diversity over merges of M experts, one archive for each of K tasks.
 
     The search depends on recipe and scores alone, not on the order in which scores arrive.
     Candidate i draws from (seed, i). It is bred from the archives that candidates 0 .. i - lag
@@ -42,7 +44,9 @@ class CycleQD:
         self.recipe = recipe
         self.tasks = recipe.task_names
         self.family = recipe.family
-        self.total = len(self.tasks) + recipe.evolution.children
+        self.measures = Measures(recipe)
+        self.experts = len(recipe.experts)
+        self.total = self.experts + recipe.evolution.children
         self._waiting: dict[int, Outcome] = {}
         self._asked: dict[int, Candidate] = {}
         self._experts: list[Outcome] = []
@@ -59,7 +63,7 @@ class CycleQD:
         candidate = item.candidate
         if candidate.index < self._applied or candidate.index in self._waiting:
             raise SearchError(f"candidate {candidate.index} was told twice")
-        if candidate.task not in self.tasks:
+        if candidate.task not in (*self.tasks, *([] if candidate.parents else [""])):
             raise SearchError(f"candidate {candidate.index} is of no task: {candidate.task!r}")
         if candidate.again is not None:
             self._repeats.note(candidate.index, candidate.again)
@@ -71,7 +75,7 @@ class CycleQD:
     @property
     def children_told(self) -> int:
         """How many children were told."""
-        return max(0, self.told_count - len(self.tasks))
+        return max(0, self.told_count - self.experts)
 
     @property
     def ready(self) -> bool:
@@ -99,7 +103,7 @@ class CycleQD:
     @property
     def archives_ready(self) -> bool:
         """Whether all experts were told, which makes the ranges of the archives final."""
-        return self._applied >= len(self.tasks)
+        return self._applied >= self.experts
 
     @property
     def expert_scores(self) -> tuple[Scores | None, ...]:
@@ -145,10 +149,9 @@ class CycleQD:
 
     def _needed(self, index: int) -> int:
         """How many candidates, in order, must be told before `index` is bred."""
-        experts = len(self.tasks)
-        if index < experts:
+        if index < self.experts:
             return 0
-        return max(experts, index - self.recipe.lag + 1)
+        return max(self.experts, index - self.recipe.lag + 1)
 
     def _known(self) -> int:
         """How many candidates were told before the first gap."""
@@ -158,9 +161,9 @@ class CycleQD:
         return known
 
     def _candidate(self, index: int) -> Candidate:
-        experts = len(self.tasks)
-        if index < experts:
-            return Candidate(index, self.tasks[index], Genome.from_expert(self.family, index))
+        if index < self.experts:
+            task = self.recipe.ordered_experts[index].task or ""
+            return Candidate(index, task, Genome.from_expert(self.family, index))
         if self._repeats.is_due(index):
             task, elite, repeat = self._repeats.choose(self.archives, index)
             again = elite.index
@@ -175,12 +178,13 @@ class CycleQD:
 
         Args:
             candidate: A candidate that `ask` gave.
-            scores: A number per task. None, or a number that is NaN or beyond `recipe.LARGEST`,
-                means that the evaluation failed: the candidate is offered to no archive.
+            scores: A number per task, and per reported measure such as ``output_length of db``.
+                None, or a number that is NaN or beyond `recipe.LARGEST`, means that the evaluation
+                failed: the candidate is offered to no archive.
 
         Raises:
-            SearchError: If the candidate was not asked for or was told before, or if a task has
-                no score.
+            SearchError: If the candidate was not asked for or was told before, or if a task or a
+                measure has no number.
         """
         if self._asked.get(candidate.index) != candidate:
             raise SearchError(f"candidate {candidate.index} is not waiting for its scores")
@@ -190,26 +194,28 @@ class CycleQD:
         self._apply()
 
     def _complete(self, scores: Scores | None) -> Scores | None:
-        """Scores of all tasks, in their order; None if one is NaN or too large."""
+        """Scores of all tasks, then reported measures; None if one is NaN or too large."""
         if scores is None:
             return None
         if missing := [task for task in self.tasks if task not in scores]:
             raise SearchError(f"needs a score for every task, got none for {missing[0]!r}")
-        complete = {task: float(scores[task]) for task in self.tasks}
+        if missing := [name for name in self.measures.reported if name not in scores]:
+            raise SearchError(f"needs every measure of an archive, got no {missing[0]!r}")
+        complete = {name: float(scores[name]) for name in (*self.tasks, *self.measures.reported)}
         return complete if all(abs(s) <= LARGEST for s in complete.values()) else None
 
     def _apply(self) -> None:
         """Offer, in order, the candidates that the next one may depend on; at the end, all."""
         limit = self.total if self._next >= self.total else self._needed(self._next)
-        if self._next < len(self.tasks):
-            limit = len(self.tasks)  # experts do not depend on the archives
+        if self._next < self.experts:
+            limit = self.experts  # experts do not depend on the archives
         while self._applied < limit and self._applied in self._waiting:
             told = self._waiting[self._applied]
-            if self._applied == len(self.tasks) - 1:
+            if self._applied == self.experts - 1:
                 self._need_scores([*self._experts, told])
             del self._waiting[self._applied]
             self._applied += 1
-            if self._applied <= len(self.tasks):
+            if self._applied <= self.experts:
                 self._experts.append(told)
                 self._lay_out()
             elif told.scores is not None:
@@ -217,9 +223,10 @@ class CycleQD:
 
     def _take(self, candidate: Candidate, scores: Scores) -> None:
         if candidate.again is None:
-            self._population.offer(_elite(candidate, scores))
+            self._population.offer(self._elite(candidate, scores))
         elif self._population.has(candidate.again):
-            self._population.add_evaluation(candidate.again, scores)
+            again = replace(self._elite(candidate, scores), index=candidate.again)
+            self._population.add_evaluation(again)
         else:
             raise SearchError(
                 f"candidate {candidate.index} evaluates candidate {candidate.again} once more, "
@@ -237,8 +244,17 @@ class CycleQD:
 
     def _lay_out(self) -> None:
         """Make the archives of the experts told so far. Their scores set the automatic ranges."""
-        scored = [_elite(e.candidate, e.scores) for e in self._experts if e.scores is not None]
+        scored = [
+            self._elite(expert.candidate, expert.scores)
+            for expert in self._experts
+            if expert.scores is not None
+        ]
         self._population = Population(self.recipe, scored)
+
+    def _elite(self, candidate: Candidate, scores: Scores) -> Elite:
+        own = {task: scores[task] for task in self.tasks}
+        measures = self.measures.of(candidate.genome, scores)
+        return Elite(candidate.index, candidate.genome, own, candidate.parents, measures=measures)
 
     # ---- looking ----
 
@@ -251,6 +267,10 @@ class CycleQD:
     def entry_thresholds(self) -> EntryThresholds:
         """What a candidate must reach to enter one of the archives as they are now."""
         return EntryThresholds(tuple(archive.entry_threshold for archive in self.archives.values()))
+
+    def thresholds_for(self, genome: Genome) -> EntryThresholds:
+        """The entry thresholds for one candidate, whose genome decides some of its measures."""
+        return self.entry_thresholds.knowing(self.measures.of_genome(genome))
 
     def elites(self, task: str) -> list[Elite]:
         """The elites of one task's archive, best first. `best_first` says how equals are sorted.
@@ -285,7 +305,3 @@ class CycleQD:
             SearchError: If the archives are empty.
         """
         return all_rounders(self.archives)[0]
-
-
-def _elite(candidate: Candidate, scores: Scores) -> Elite:
-    return Elite(candidate.index, candidate.genome, scores, candidate.parents)

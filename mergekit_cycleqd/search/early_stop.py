@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class EntryThreshold:
         qualities: Worth of the score of each cell's elite, of shape (bins of each axis ...); -inf
             for an empty cell.
         worth: How good scores are.
+        known: Measures of the candidate that are known beforehand, by name.
     """
 
     task: str
@@ -46,14 +48,21 @@ class EntryThreshold:
     ranges: tuple[tuple[float, float], ...]
     qualities: NDArray[np.float64]
     worth: Worth = field(default_factory=Worth)
+    known: Mapping[str, float] = field(default_factory=dict)
 
     def reachable(self, bounds: Bounds) -> bool:
         """Whether scores within `bounds` can reach an empty cell or a cell with a worse elite."""
-        corners = np.array([bounds[axis] for axis in self.axes], dtype=np.float64).T
+        corners = np.array([self._bounds(bounds, axis) for axis in self.axes], dtype=np.float64).T
         low, high = np.array(self.ranges, dtype=np.float64).T
         first, last = cell_numbers(corners, low, high, np.array(self.qualities.shape))
         box = tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))
         return bool(self.qualities[box].min() < self.worth.highest(self.task, bounds[self.task]))
+
+    def _bounds(self, bounds: Bounds, axis: str) -> tuple[float, float]:
+        """What a measure lies between; what a task reports beside its score may be anything."""
+        if axis in self.known:
+            return self.known[axis], self.known[axis]
+        return bounds.get(axis, (-math.inf, math.inf))
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,12 @@ class EntryThresholds:
     """
 
     archives: tuple[EntryThreshold, ...]
+
+    def knowing(self, measures: Mapping[str, float]) -> EntryThresholds:
+        """The thresholds for a candidate of which these measures are known."""
+        if not measures:
+            return self
+        return EntryThresholds(tuple(replace(a, known=measures) for a in self.archives))
 
     def check(self, bounds: Bounds) -> None:
         """Check that an archive can still take a candidate.
@@ -85,6 +100,7 @@ class EntryThresholds:
                 "ranges": threshold.ranges,
                 "bins": threshold.qualities.shape,
                 "lower": dict(threshold.worth.ranges),
+                "known": dict(threshold.known),
                 "filled": {
                     int(cell): float(threshold.qualities.flat[cell])
                     for cell in np.flatnonzero(np.isfinite(threshold.qualities))
@@ -104,5 +120,5 @@ class EntryThresholds:
             ranges = tuple((low, high) for low, high in one["ranges"])
             lower = {task: (low, high) for task, (low, high) in one["lower"].items()}
             about = (one["task"], tuple(one["axes"]), ranges, qualities)
-            archives.append(EntryThreshold(*about, Worth(lower)))
+            archives.append(EntryThreshold(*about, Worth(lower), one["known"]))
         return cls(tuple(archives))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from mergekit_cycleqd.recipe.bins import Range
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import Elite, TaskArchive, automatic_range
+from mergekit_cycleqd.search.measures import Measures
 from mergekit_cycleqd.search.scores import mean_scores
 from mergekit_cycleqd.search.worth import Worth
 
@@ -25,10 +27,11 @@ class Population:
             recipe: The run.
             experts: The experts that have scores, which set the automatic ranges.
         """
-        self.archives = _empty(recipe, [expert.scores for expert in experts])
+        self.archives = _empty(recipe, experts)
         self._keeps = recipe.evolution.reevaluate is not None
         self._offered: dict[int, Elite] = {}
         self._scores: dict[int, list[Mapping[str, float]]] = {}
+        self._measures: dict[int, list[Mapping[str, float]]] = {}
         for expert in experts:
             self.offer(expert)
 
@@ -37,6 +40,7 @@ class Population:
         if self._keeps:
             self._offered[elite.index] = elite
             self._scores[elite.index] = [elite.scores]
+            self._measures[elite.index] = [elite.measures]
         for archive in self.archives.values():
             archive.add(elite)
 
@@ -44,39 +48,46 @@ class Population:
         """Whether a candidate was offered, so that `add_evaluation` can take another one of it."""
         return index in self._offered
 
-    def add_evaluation(self, index: int, scores: Mapping[str, float]) -> None:
+    def add_evaluation(self, again: Elite) -> None:
         """Add an evaluation of a candidate, whose score becomes the mean of all evaluations.
 
         The archives are then rebuilt: all candidates are offered again in their order, with their
         present scores. The ranges stay.
 
         Args:
-            index: Number of a candidate that was offered.
-            scores: Scores of the new evaluation, by task.
+            again: A candidate that was offered, with the new scores and measures.
         """
-        known = self._scores[index]
-        known.append(scores)
+        index = again.index
+        known, measures = self._scores[index], self._measures[index]
+        known.append(again.scores)
+        measures.append(again.measures)
         self._offered[index] = replace(
-            self._offered[index], scores=mean_scores(known), evaluations=len(known)
+            self._offered[index],
+            scores=mean_scores(known),
+            measures=mean_scores(measures),
+            evaluations=len(known),
         )
         for archive in self.archives.values():
             archive.refill(list(self._offered.values()))
 
 
-def _empty(recipe: Recipe, scores: Sequence[Mapping[str, float]]) -> dict[str, TaskArchive]:
+def _empty(recipe: Recipe, experts: Sequence[Elite]) -> dict[str, TaskArchive]:
     """Make empty archives, with automatic ranges from the scores of experts."""
-    ranges = {
-        task.name: automatic_range([known[task.name] for known in scores])
-        if task.range == "auto"
-        else task.range
-        for task in recipe.tasks
-    }
-    bins = {task.name: task.bins for task in recipe.tasks}
+
+    def laid(name: str, said: Range) -> tuple[float, float]:
+        if said != "auto":
+            return said
+        return automatic_range([value for expert in experts for value in expert.along([name])])
+
+    ranges = {task.name: laid(task.name, task.range) for task in recipe.tasks}
     worth = Worth({task.name: ranges[task.name] for task in recipe.tasks if task.minimised})
     archives = {}
-    for name in recipe.task_names:
-        axes = [axis for axis in recipe.task_names if axis != name]
-        archives[name] = TaskArchive(
-            name, axes, [bins[axis] for axis in axes], [ranges[axis] for axis in axes], worth
+    for task, axes in Measures(recipe).axes.items():
+        archives[task] = TaskArchive(
+            task,
+            [axis.name for axis in axes],
+            [axis.bins for axis in axes],
+            [laid(axis.name, axis.range) for axis in axes],
+            worth,
         )
     return archives

@@ -39,7 +39,7 @@ class Reevaluations:
         every = evolution.reevaluate
         if every is None:
             return False
-        child = index - len(tasks) - len(self._recipe.founders)
+        child = index - len(self._recipe.experts) - len(self._recipe.founders)
         if child < 0:
             return False
         period = evolution.cycle * len(tasks) if evolution.quality == "cyclic" else 1

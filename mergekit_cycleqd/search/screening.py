@@ -17,6 +17,7 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.cells import cell_numbers
+from mergekit_cycleqd.search.measures import position
 
 # Length scales of the kernel, in coefficients, and variances of its noise, in units of the variance
 # of the elites' scores. The pair with the highest likelihood is taken.
@@ -28,21 +29,6 @@ KINDS_APART = (
 MARGIN = 0.01  # how far scores may exceed the elites' range, as a share: log-odds 4.6 at its ends
 DRAWS = 32  # samples of a proposal's scores
 MOST = 1000  # largest number of elites: the cost grows with its cube
-
-
-def position(genome: Genome) -> list[float]:
-    """Compute the coordinates of a genome: the mean scale of each expert's singular directions.
-
-    Returns:
-        (K,) sums of an expert's weight and half the scales of its terms, since the terms' draws
-        from [0, 1) have the mean 1/2. The weight is the mean over groups of tensors, if there are
-        any. Noise and the lineage are ignored.
-    """
-    factors = list(genome.groups.mean(genome.weights))
-    for term in genome.terms:
-        if term.expert is not None:
-            factors[term.expert] += term.scale / 2
-    return factors
 
 
 def _coordinates(genomes: Sequence[Genome]) -> NDArray[np.float64]:
@@ -64,7 +50,11 @@ def _coordinates(genomes: Sequence[Genome]) -> NDArray[np.float64]:
 
 
 def most_promising(
-    proposals: Sequence[Genome], archives: Mapping[str, TaskArchive], *, all_round: bool = False
+    proposals: Sequence[Genome],
+    archives: Mapping[str, TaskArchive],
+    measures: Sequence[Mapping[str, float]] = (),
+    *,
+    all_round: bool = False,
 ) -> int:
     """Choose the proposal with the largest expected gain.
 
@@ -74,6 +64,7 @@ def most_promising(
     Args:
         proposals: One or more genomes.
         archives: The archive of each task, none of them empty.
+        measures: What is known of each proposal's measures, by name; what is not is predicted.
         all_round: Take as gain the proposal's mean over the tasks minus that of the best all-round
             elite. If no proposal is expected to gain that way, the archives decide as usual.
 
@@ -81,13 +72,20 @@ def most_promising(
         Number of the proposal; the first of equals.
     """
     elites = _elites_of_all(archives)
-    scores = np.array([[elite.scores[task] for task in archives] for elite in elites])
+    given = measures[0] if measures else {}
+    others = {axis for archive in archives.values() for axis in archive.axes} - archives.keys()
+    predicted = [*archives, *sorted(others - given.keys())]
+    scores = np.array([elite.along(predicted) for elite in elites])
     outcomes = _predict_scores([elite.genome for elite in elites], scores, proposals)
     worth = next(iter(archives.values())).worth
     known, hoped = (
         np.stack([worth.of(task, found[..., i]) for i, task in enumerate(archives)], axis=-1)
         for found in (scores, outcomes)
     )
+    columns = {name: outcomes[..., i] for i, name in enumerate(predicted)} | {
+        name: np.broadcast_to([found[name] for found in measures], outcomes.shape[:2])
+        for name in given
+    }
     lowest, spans = _score_range(known)
     if all_round:
         best = (known / spans).mean(axis=1).max()
@@ -97,7 +95,8 @@ def most_promising(
     gains = np.zeros(outcomes.shape[:2])
     for task, archive in enumerate(archives.values()):
         low, high = np.array(archive.ranges).T
-        inside = cell_numbers(np.delete(outcomes, task, axis=2), low, high, np.array(archive.bins))
+        hit = np.stack([columns[axis] for axis in archive.axes], axis=-1)
+        inside = cell_numbers(hit, low, high, np.array(archive.bins))
         held = np.maximum(
             archive.entry_threshold.qualities[tuple(np.moveaxis(inside, 2, 0))], lowest[task]
         )
@@ -139,7 +138,9 @@ def _predict_scores(
         for kernel in kernels
     ]
     process = max(fitted, key=lambda fit: fit.log_marginal_likelihood_value_)
-    means, deviations = process.predict(proposed, return_std=True)
+    means, deviations = (  # of one target they come as (proposals,)
+        found.reshape(len(proposed), -1) for found in process.predict(proposed, return_std=True)
+    )
     draws = np.random.Generator(np.random.Philox(0)).normal(size=(DRAWS, 1, scores.shape[1]))
-    found: NDArray[np.float64] = low + wide * expit(means + deviations * draws)
-    return found
+    drawn: NDArray[np.float64] = low + wide * expit(means + deviations * draws)
+    return drawn

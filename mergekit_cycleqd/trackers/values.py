@@ -21,7 +21,10 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     """What a run depends on, less all that its tasks are given: there may be passwords in it."""
     return {
         "base_model": recipe.base_model,
-        "experts": {expert.task: expert.model for expert in recipe.experts},
+        "experts": {
+            name: expert.model
+            for name, expert in zip(recipe.expert_names, recipe.ordered_experts, strict=True)
+        },
         "tasks": [task.model_dump(mode="json", include=set(_OF_TASKS)) for task in recipe.tasks],
         "evolution": recipe.evolution.model_dump(mode="json") | {"lag": recipe.lag},
         "engine": recipe.engine.model_dump(mode="json"),

@@ -77,6 +77,38 @@ def test_what_the_task_file_rules_out_is_refused_before_any_model(
     assert line.startswith("tasks[0].metric: ") and message in line
 
 
+def test_what_else_a_task_reports_comes_beside_its_score(engine: HFEngine, family: Family) -> None:
+    metrics = {"exact_match,first-word", "exact_match,whole"}
+    measures = ["output_length", "exact_match,first-word"]
+    harness = LMHarness([task("generate", "exact_match,whole", measures=measures)])
+    found = harness.evaluate(engine.model, "search")
+    assert found == harness.evaluate(engine.model, "search")
+    length = found.pop("output_length of generate")
+    (part,) = harness._objects["search"]["generate"].parts.values()
+    answers = [answer for request in part.instances for answer in request.resps]
+    assert len(answers) == 18 and len({len(answer) for answer in answers}) > 1
+    assert length == pytest.approx(sum(map(len, answers)) / 18)
+    ids = list(range(3, 21))
+    for metric in metrics:
+        plain = plain_lm_eval(family.base_model, {"tiny_generate": metric}, ids)["tiny_generate"]
+        own = metric == "exact_match,whole"
+        assert found.pop("generate" if own else f"{metric} of generate") == pytest.approx(plain)
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        ("f1,none", "the task 'tiny_red' does not report 'f1,none'; it reports acc,none"),
+        ("output_length", "output_length is of answers, and 'tiny_red' generates no text"),
+    ],
+)
+def test_a_measure_that_a_task_cannot_report_is_refused(measure: str, message: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        LMHarness([task("red", "acc,none", measures=[measure])])
+    assert list(error.value.faults) == [f"tasks[0].measures: {message}"]
+
+
 def test_a_plan_learns_the_metrics_from_the_base(
     make_recipe: RecipeMaker,
     tmp_path: Path,

@@ -78,6 +78,19 @@ def test_a_function_of_a_module_gets_model_ids_and_options(
     assert seen == [(model, [3, 4, 5, 6, 7, 8, 9])]
 
 
+def test_what_else_a_function_returns_may_be_a_measure(
+    code: Path, make_named_recipe: RecipeMaker
+) -> None:
+    change = {"measures": ["size"]}
+    tasks = load_recipe(make_named_recipe(lambda content: use_function(content, **change))).tasks
+    harness = harness_of(tasks[1:2])
+    harness._functions["green"] = lambda *_: {"norm": 1, "size": 7, "text": "x"}  # type: ignore[attr-defined]
+    assert harness.evaluate(None, "search") == {"green": 1.0, "size of green": 7.0}
+    harness._functions["green"] = lambda *_: {"norm": 1}  # type: ignore[attr-defined]
+    with pytest.raises(CycleQDError, match=r"does not report 'size'; it reports norm"):
+        harness.evaluate(None, "search")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -328,7 +328,7 @@ def test_a_configuration_of_mergekit_evolve_is_converted(
     (workspace / "recipe.yaml").unlink()
     write(blocks(ROOT / "docs/how-to/mergekit-evolve.md"), workspace)
     (printed,) = run_page("docs/how-to/mergekit-evolve.md", capsys)
-    assert "look for FILL IN" in printed
+    assert "read its comments" in printed
 
 
 def test_every_command_that_is_run_is_on_a_page_that_a_test_runs() -> None:

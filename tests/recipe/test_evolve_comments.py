@@ -109,23 +109,22 @@ def test_all_samples_are_the_searchs_where_there_is_no_limit() -> None:
     assert not {"apply_chat_template", "fewshot_as_multiturn"} & set(without["tasks"][0])
 
 
-def filled_in(text: str) -> str:
-    joined = text.split("# To be filled in:\n")[1].split("# What is")[0].replace("\n#  ", "")
-    return joined
+def guesses(text: str) -> str:
+    """The comments under "What you may know better", unwrapped."""
+    found = text.split("# What you may know better:\n")[1].split("# What is")[0]
+    return found.replace("\n#  ", "")
 
 
-def test_what_has_to_be_filled_in_is_listed() -> None:
-    assert (
-        filled_in(converted())
-        == "# - the task of each expert: the one that it was fine-tuned for\n"
+def test_what_a_user_may_know_better_is_listed() -> None:
+    assert guesses(converted()) == (
+        "# - task: one or two under an expert that was fine-tuned for it; with a mutation, its "
+        "directions are then scaled in that task's turn\n"
     )
-    alone = filled_in(converted(tasks=["one"]))
-    assert "a second task, with its expert" in alone
-    assert "there are 2 experts and 1 tasks" in alone
-    text = converted({"base_model": None})
-    assert "base_model, the model that all experts were fine-tuned from" in filled_in(text)
-    assert "\nbase_model:  # FILL IN: the model" in text
-    assert "  task:  # FILL IN: one of one, two\n" in text
+    assert "one task, one archive: its cells are" in guesses(converted(tasks=["one"]))
+    text = converted({"base_model": None, "merge_method": "linear"})
+    assert "base_model: the file names none, so org/a stands there" in guesses(text)
+    content = yaml.safe_load(text)
+    assert (content["base_model"], content["experts"]) == ("org/a", [{"model": "org/b"}])
 
 
 def test_names_of_tasks_can_be_folders_and_differ() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from mergekit.evo.genome import ModelGenomeDefinition
 from pydantic import ValidationError
 
 from mergekit_cycleqd.cli.main import main
-from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.recipe.from_mergekit_evolve import (
     EvolveFile,
     EvolveGenome,
@@ -82,17 +80,8 @@ def recipe(content: dict[str, Any], file: Path) -> str:
     return text
 
 
-def filled(text: str, *tasks: str) -> str:
-    """The recipe with its placeholders filled in, in their order."""
-    for task in tasks:
-        text = re.sub(r"task:  # FILL IN.*", f"task: {task}", text, count=1)
-    return re.sub(r"base_model:  # FILL IN.*", "base_model: org/base", text)
-
-
 def test_what_has_a_counterpart_is_carried_over(file: Path) -> None:
-    text = filled(recipe(PLAIN, file), "coding_train", "db_train", "os-train")
-    assert "FILL IN" not in text
-    file.write_text(text)
+    file.write_text(recipe(PLAIN, file))
     found = load_recipe(file)
     assert found.base_model == "org/base"
     assert [expert.model for expert in found.experts] == PLAIN["genome"]["models"]
@@ -110,7 +99,7 @@ def test_all_of_a_full_file_is_carried_over_or_named(file: Path) -> None:
     for key in ("tokenizer_source union", "shuffle", "random_init", "merge_method dare_ties"):
         assert f"# - {key}" in text
     assert "# - org/base among the models" in text
-    file.write_text(filled(text, "a", "a-2"))
+    file.write_text(text)
     found = load_recipe(file)
     assert [expert.model for expert in found.experts] == ["org/coding@v2", "org/base+org/adapter"]
     for task in found.tasks:
@@ -134,29 +123,38 @@ def test_a_model_may_be_written_in_any_of_mergekits_forms(form: Any, text: str, 
     models = [{"model": "org/base"}, "org/coding", form]
     content = changed(PLAIN, "genome", models=models, base_model={"model": "org/base"})
     content["tasks"] = ["a", "b"]
-    file.write_text(filled(recipe(content, file), "a", "b"))
+    file.write_text(recipe(content, file))
     found = load_recipe(file)
     assert found.base_model == "org/base"
     assert [expert.model for expert in found.experts] == ["org/coding", text]
 
 
-def test_nothing_is_loaded_before_it_was_filled_in(file: Path) -> None:
-    content = changed(PLAIN, "genome", merge_method="linear", base_model=None)
-    text = recipe(content, file)
+@pytest.mark.parametrize("tasks", [1, 2, 5])
+@pytest.mark.parametrize("method", ["linear", "ties", "slerp"])
+def test_any_number_of_models_and_tasks_is_a_recipe_that_can_be_read(
+    tasks: int, method: str, file: Path
+) -> None:
+    models = ["org/base", "org/one"] if method == "slerp" else PLAIN["genome"]["models"]
+    base = None if method == "linear" else "org/base"
+    content = changed(PLAIN, "genome", merge_method=method, base_model=base, models=models)
+    text = recipe(content | {"tasks": [f"task{i}" for i in range(tasks)]}, file)
     file.write_text(text)
-    with pytest.raises(RecipeError) as error:
-        load_recipe(file)
-    faults = "\n".join(error.value.faults)
-    assert "base_model: must be" in faults
-    assert all(f"experts[{i}].task: must be" in faults for i in range(3))
-    assert text.count("FILL IN") == 4
-    assert "# - base_model, the model that" in text
+    found = load_recipe(file)
+    assert found.base_model == (base or models[0])
+    assert [e.model for e in found.experts] == [m for m in models if m != found.base_model]
+    assert all(expert.task is None for expert in found.experts)
+    assert len(found.tasks) == tasks
+    assert ("stands there" in text) == (method == "linear")
+    assert ("one archive" in text) == (tasks == 1)
 
 
-def test_one_task_and_spare_experts_are_said(file: Path) -> None:
-    text = recipe(changed(PLAIN, tasks=["only"]), file)
-    assert "# - a second task, with its expert" in text
-    assert "3 experts and" in text
+def test_a_base_alone_is_one_line(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(yaml.safe_dump(changed(PLAIN, "genome", models=["org/base"])))
+    with pytest.raises(SystemExit) as exit:
+        main(["import-evolve", str(file)])
+    assert exit.value.code == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said == f"error: {file}: genome.models: needs a model beside 'org/base', got no other"
 
 
 def test_keys_of_its_own_are_named(file: Path) -> None:

@@ -82,12 +82,12 @@ def faults(content: Any) -> list[str]:
 
 def test_at_most_fifty_faults_are_listed() -> None:
     content = recipe_content()
-    content["experts"] = [{"model": "m"} for _ in range(50)]
+    content["experts"] = [{"model": "m"} for _ in range(51)]
     assert len(faults(content)) == 50 and "more" not in faults(content)[-1]
-    content["experts"] = [{"model": "m"} for _ in range(53)]
+    content["experts"] = [{"model": "m"} for _ in range(54)]
     found = faults(content)
     assert len(found) == 51 and found[-1] == "r.yaml: and 3 faults more"
-    assert found[49] == "r.yaml: experts[49].task: is required"
+    assert found[49] == "r.yaml: experts[50].model: 'm' is experts[0].model already"
 
 
 @pytest.mark.parametrize(

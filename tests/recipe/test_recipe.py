@@ -146,30 +146,50 @@ BROKEN: dict[str, tuple[Change, str]] = {
     ),
     "missing key": (drop("tasks", 1, "metric"), "tasks[1].metric: is required"),
     "missing base": (drop("base_model"), "base_model: is required"),
-    "missing expert": (
-        drop("experts", 2),
-        "tasks[2].name: no expert has the task 'blue'; add one under experts",
-    ),
     "expert of an unknown task": (
         put("experts", 0, "task", value="rd"),
         "experts[0].task: no task is named 'rd'; did you mean 'red'?",
     ),
-    "two experts of a task": (
-        put("experts", 1, "task", value="red"),
-        "experts[1].task: 'red' has an expert already",
+    "its own task as a measure": (
+        put("tasks", 1, "measures", value=[{"task": "green"}]),
+        "tasks[1].measures[0].task: 'green' is the archive's own task, its quality",
+    ),
+    "a measure of an unknown task": (
+        put("tasks", 1, "measures", value=["weights", {"task": "rd"}]),
+        "tasks[1].measures[1].task: no task is named 'rd'; did you mean 'red'?",
+    ),
+    "its own metric as a measure": (
+        put("tasks", 0, "measures", value=["acc,none"]),
+        "tasks[0].measures[0].metric: 'acc,none' is the quality of this archive already",
+    ),
+    "a task named as a metric": (
+        put("tasks", 0, "measures", value=["green"]),
+        "tasks[0].measures[0]: 'green' is a task; write {task: green}",
+    ),
+    "a measure of nothing": (
+        put("tasks", 0, "measures", value=[{"bins": 3}]),
+        "tasks[0].measures[0]: needs one of of, task and metric, got none",
+    ),
+    "other tasks where there is one": (
+        lambda content: (
+            drop("tasks", slice(1, 3))(content),
+            drop("experts", slice(1, 3))(content),
+            put("tasks", 0, "measures", value=["tasks"])(content),
+        ),
+        "tasks[0].measures[0]: there is no other task; take weights, or a metric of this task",
     ),
     "one model twice": (
         lambda content: put("experts", 1, "model", value=content["base_model"])(content),
         "is base_model already",
     ),
-    "one task only": (
-        lambda content: (drop("tasks", slice(1, 3))(content), drop("experts", 2)(content)),
-        "tasks: needs two or more, got 1",
+    "no task": (
+        lambda content: (
+            drop("tasks", slice(0, 3))(content),
+            [drop("experts", k, "task")(content) for k in range(3)],
+        ),
+        "tasks: needs one or more, got 0",
     ),
-    "one expert only": (
-        drop("experts", slice(1, 3)),
-        "experts: needs two or more, got 1",
-    ),
+    "no expert": (drop("experts", slice(0, 3)), "experts: needs one or more, got 0"),
     "a task twice": (put("tasks", 1, "name", value="red"), "tasks[1].name: 'red' stands twice"),
     "unsafe name": (
         put("tasks", 0, "name", value="../red"),
@@ -278,8 +298,8 @@ def test_a_broken_recipe_is_one_clear_line(
     path = make_named_recipe(change)
     lines = lines_of(path, tmp_path, capsys)
     assert any(line.startswith(f"error: {path}: ") and message in line for line in lines), lines
-    many = {"unknown key of a mutation", "one model twice", "two experts of a task"}
-    if name not in many | {"one expert only", "vocabulary of images"}:
+    many = {"unknown key of a mutation", "one model twice"}
+    if name not in many | {"vocabulary of images"}:
         assert len(lines) <= 2, lines
 
 

@@ -92,8 +92,8 @@ def test_only_scores_that_are_shares_of_their_samples_have_intervals(tmp_path: P
         found = model_table(
             models, ["db"], "search", lambda *_: {"db": value}, {"db": 4}, shares=shares
         )
-        (score, mean) = found.rows[0].cells
-        assert score is not None and mean is not None and mean.interval is None
+        (score,) = found.rows[0].cells  # of one task there is no mean
+        assert score is not None
         return score.interval is not None
 
     assert intervals(0.25, None) and not intervals(0.3, None), "each by itself"
@@ -105,5 +105,5 @@ def test_scores_of_repeated_answers_have_no_interval(tmp_path: Path) -> None:
     found = model_table(
         models, ["db"], "holdout", lambda *_: {"db": 0.25}, {"db": 4}, repeated={"db"}
     )
-    (score, _) = found.rows[0].cells
+    (score,) = found.rows[0].cells
     assert score == Score(0.25, 4, None), "one quarter of 4 samples, and no share of them"

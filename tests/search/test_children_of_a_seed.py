@@ -50,7 +50,7 @@ def test_one_of_twenty_screened_children_is_chosen_for_its_mean(
 ) -> None:
     asked: list[bool] = []
 
-    def chosen(proposals: list[Genome], archives: Any, *, all_round: bool) -> int:
+    def chosen(proposals: list[Genome], archives: Any, measures: Any, *, all_round: bool) -> int:
         asked.append(all_round)
         assert len(proposals) == 3
         return 2
@@ -64,7 +64,7 @@ def test_one_of_twenty_screened_children_is_chosen_for_its_mean(
 def test_the_chosen_proposal_becomes_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
     proposed: list[list[Genome]] = []
 
-    def chosen(proposals: list[Genome], archives: Any, *, all_round: bool) -> int:
+    def chosen(proposals: list[Genome], archives: Any, measures: Any, *, all_round: bool) -> int:
         proposed.append(proposals)
         return len(proposed) % 3
 

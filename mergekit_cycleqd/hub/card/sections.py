@@ -50,10 +50,11 @@ with mergekit ([arXiv:2403.13257](https://arxiv.org/abs/2403.13257)).
 def introduction(subject: Subject) -> str:
     """Write the introduction: what the model is, and how it was found."""
     base, *experts = subject.sources
-    names = [f"{_linked(expert)} ({expert.task})" for expert in experts]
+    names = [f"{_linked(e)} ({e.task})" if e.task else _linked(e) for e in experts]
     search = subject.run.search
+    listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
     text = (
-        f"A merge of {', '.join(names[:-1])} and {names[-1]} over the base {_linked(base)}, found "
+        f"A merge of {listed} over the base {_linked(base)}, found "
         "by evolution: [CycleQD](https://arxiv.org/abs/2410.14735) bred and evaluated "
         f"{search.children_told} merges and kept the best of every kind, in one archive per task. "
     )
@@ -121,8 +122,8 @@ def archives_section(subject: Subject, figure: str) -> str:
     text = (
         "## In the archives\n\n"
         f"Each task has an archive: its score is the quality, shown as colour from dark ({dark}) "
-        f"to bright ({bright}); the scores of the "
-        f"other tasks say which cell a model belongs to.\n\n![The archives]({figure})"
+        f"to bright ({bright}); {run.search.measures.in_words(possessive=False)} "
+        f"say which cell a model belongs to.\n\n![The archives]({figure})"
     )
     if model.what != "recipes":
         return text

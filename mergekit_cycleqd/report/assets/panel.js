@@ -60,11 +60,20 @@ function pedigree(place, index, found) {
   );
 }
 
+/** An expert by its task, or by its name where others have the task too. */
+function nameOf(expert) {
+  return run.tasks.includes(expert.task) ? `of ${expert.task}` : expert.task;
+}
+
+function ofTasks(experts) {
+  return experts.every((each) => run.tasks.includes(candidate(each).task)) ? "of " : "";
+}
+
 /** A candidate as a branch that opens to its parents, down to the experts. */
 function branch(index) {
   const each = candidate(index);
   const name = button(`candidate ${index}`, () => openPanel(index));
-  if (!each.parents.length) return make("div", {}, name, ` expert of ${each.task}`);
+  if (!each.parents.length) return make("div", {}, name, ` expert ${nameOf(each)}`);
   const made = make("details", {}, make("summary", {}, name, ` bred for ${each.task}`));
   made.addEventListener("toggle", () => made.append(...each.parents.map(branch)), { once: true });
   return made;
@@ -73,9 +82,9 @@ function branch(index) {
 function lineage(index) {
   const found = generations(index);
   const experts = [...found.keys()].filter((each) => !run.candidates[each][1].length);
-  const names = experts.map((each) => candidate(each).task).join(", ");
+  const names = experts.map((each) => nameOf(candidate(each)).replace(/^of /, "")).join(", ");
   const reach = `${found.size - 1} ancestors in ${found.get(index)} generations`;
-  const sentence = `${reach}, back to the experts of ${names}.`;
+  const sentence = `${reach}, back to the experts ${ofTasks(experts)}${names}.`;
   const label = `Lineage of candidate ${index}: ${sentence}`;
   const place = make("div", { class: "plot", role: "img", "aria-label": label });
   const tree = branch(index);
@@ -112,7 +121,7 @@ async function openPanel(index) {
   recipes ??= JSON.parse(await unpack("recipes"));
   const each = candidate(index);
   const holds = run.tasks.filter((task) => run.elites[task].includes(index));
-  const role = each.parents.length ? `A child bred for ${each.task}` : `The expert of ${each.task}`;
+  const role = each.parents.length ? `A child bred for ${each.task}` : `The expert ${nameOf(each)}`;
   const held = holds.length ? `an elite of ${holds.join(", ")}` : "no elite any more";
   const parents = each.parents.flatMap((parent) => [
     button(`candidate ${parent}`, () => openPanel(parent)), " ",

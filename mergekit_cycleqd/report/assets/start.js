@@ -27,7 +27,7 @@ function trouble(error) {
 /** What is known of a candidate that is an elite or an ancestor of one. */
 function candidate(index) {
   const [task, parents, scores] = run.candidates[index];
-  return { index, task: run.tasks[task], parents, scores };
+  return { index, task, parents, scores };
 }
 
 function parentsOf(each) {
