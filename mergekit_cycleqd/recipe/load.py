@@ -52,13 +52,18 @@ def parse_recipe(content: Any, path: Path) -> Recipe:
     except ValidationError as error:
         found = list(_once(error.errors(), content))
         written = with_defaults(content)
-        faults = [f"{path}: {fault_line(e, written)}" for e in found[:_MOST_FAULTS]]
-        if rest := len(found) - len(faults):
-            faults.append(f"{path}: and {rest} faults more")
-        raise RecipeError(faults) from None
-    if faults := [f"{path}: {fault}" for fault in cross_checks(recipe)]:
-        raise RecipeError(faults)
+        raise _at_most([fault_line(each, written) for each in found], path) from None
+    if faults := list(cross_checks(recipe)):
+        raise _at_most(faults, path)
     return _with_folders(recipe, path.parent)
+
+
+def _at_most(faults: Sequence[str], path: Path) -> RecipeError:
+    """An error with the first faults, and the number of the others."""
+    lines = [f"{path}: {fault}" for fault in faults[:_MOST_FAULTS]]
+    if rest := len(faults) - len(lines):
+        lines.append(f"{path}: and {rest} faults more")
+    return RecipeError(lines)
 
 
 def _once(errors: Sequence[ErrorDetails], content: Any) -> Iterator[ErrorDetails]:

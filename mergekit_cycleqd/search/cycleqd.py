@@ -9,7 +9,6 @@ from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.recipe.section import LARGEST
 from mergekit_cycleqd.search.aggregation import (
     aggregate_model,
     aggregated_elites,
@@ -67,7 +66,7 @@ class CycleQD:
             raise SearchError(f"candidate {candidate.index} is of no task: {candidate.task!r}")
         if candidate.again is not None:
             self._repeats.note(candidate.index, candidate.again)
-        self._waiting[candidate.index] = Outcome(candidate, self._complete(item.scores))
+        self._waiting[candidate.index] = Outcome(candidate, self.measures.complete(item.scores))
         self._advance(to=self._next)
 
     # ---- asking ----
@@ -86,7 +85,7 @@ class CycleQD:
     @property
     def to_fit(self) -> tuple[Family, ...]:
         """What founders are still to be fitted for, before they can be asked for."""
-        last = min(self.total, len(self.tasks) + len(self.recipe.founders))
+        last = min(self.total, self.experts + len(self.recipe.founders))
         left = (index for index in range(self._next, last) if index not in self._waiting)
         found = (fitted_founder(self.recipe, index) for index in left)
         return tuple(family for family in found if family and family not in self._fitted)
@@ -188,21 +187,10 @@ class CycleQD:
         """
         if self._asked.get(candidate.index) != candidate:
             raise SearchError(f"candidate {candidate.index} is not waiting for its scores")
-        told = Outcome(candidate, self._complete(scores))
+        told = Outcome(candidate, self.measures.complete(scores))
         del self._asked[candidate.index]
         self._waiting[candidate.index] = told
         self._apply()
-
-    def _complete(self, scores: Scores | None) -> Scores | None:
-        """Scores of all tasks, then reported measures; None if one is NaN or too large."""
-        if scores is None:
-            return None
-        if missing := [task for task in self.tasks if task not in scores]:
-            raise SearchError(f"needs a score for every task, got none for {missing[0]!r}")
-        if missing := [name for name in self.measures.reported if name not in scores]:
-            raise SearchError(f"needs every measure of an archive, got no {missing[0]!r}")
-        complete = {name: float(scores[name]) for name in (*self.tasks, *self.measures.reported)}
-        return complete if all(abs(s) <= LARGEST for s in complete.values()) else None
 
     def _apply(self) -> None:
         """Offer, in order, the candidates that the next one may depend on; at the end, all."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.measures import MeasureAxis, axes_of
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.recipe.section import LARGEST
 from mergekit_cycleqd.search.scores import Scores
 
 
@@ -68,3 +70,18 @@ class Measures:
             scores: What its evaluation told, with all reported measures.
         """
         return self.of_genome(genome) | {name: scores[name] for name in self.reported}
+
+    def complete(self, scores: Scores | None) -> Scores | None:
+        """Scores of all tasks, then reported measures; None if one is NaN or too large.
+
+        Raises:
+            SearchError: If a task or a reported measure has no number.
+        """
+        if scores is None:
+            return None
+        if missing := [task for task in self.axes if task not in scores]:
+            raise SearchError(f"needs a score for every task, got none for {missing[0]!r}")
+        if missing := [name for name in self.reported if name not in scores]:
+            raise SearchError(f"needs every measure of an archive, got no {missing[0]!r}")
+        complete = {name: float(scores[name]) for name in (*self.axes, *self.reported)}
+        return complete if all(abs(score) <= LARGEST for score in complete.values()) else None
