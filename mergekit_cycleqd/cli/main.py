@@ -16,6 +16,7 @@ from mergekit_cycleqd.cli.import_evolve import import_evolve
 from mergekit_cycleqd.cli.init import init
 from mergekit_cycleqd.cli.journal import journal
 from mergekit_cycleqd.cli.merge import merge
+from mergekit_cycleqd.cli.pick import pick
 from mergekit_cycleqd.cli.plan import plan
 from mergekit_cycleqd.cli.pull_run import pull_run
 from mergekit_cycleqd.cli.push import push
@@ -63,6 +64,7 @@ for _command in (
     merge,
     verify,
     report,
+    pick,
     evaluate,
     push,
     pull_run,

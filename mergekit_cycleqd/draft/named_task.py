@@ -19,6 +19,7 @@ from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.tasks.episode_task import evals_folder
 
 TASK_FILES = (".yaml", ".yml")
+_OWN = "your own task is named by its YAML, JSON or CSV file"
 _PREFERRED = ("acc_norm,none", "exact_match,flexible-extract")
 
 
@@ -47,7 +48,7 @@ def named_task(spec: str) -> RecipeTask:
         documents = loaded.documents
     except TaskFault as error:
         reason = re.sub(r"^\w+: ", "", str(error))
-        hint = reason.replace("for your own tasks set include_path", "or name your task's file")
+        hint = reason.replace("for your own tasks set include_path", _OWN)
         raise RecipeError([f"--task {spec}: {hint}"]) from None
     listed = loaded.metrics()
     metric = _metric(listed)

@@ -14,6 +14,8 @@ from mergekit_cycleqd.run_folder.journal_reading import read_header
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.archive import Elite
 
+_TOGETHER, _ALL_ROUND = "aggregate of all archives", "best all-round elite"
+
 
 def open_run(folder: Path) -> RunView:
     """Read a run for publishing. All its experts must be evaluated, and it must not be running.
@@ -42,7 +44,7 @@ class Publication:
         name: The text that replaces `{task}` in a repo id.
         title: The model in words.
         genome: The model.
-        task: The task of its archive; None for the aggregate.
+        task: The task of its archive; None for the aggregate and the best all-round elite.
         index: Number of the candidate; None for the aggregate.
         parents: Numbers of the candidates that it was made from.
         weights: Whether its weights are published, or the recipe alone.
@@ -60,11 +62,14 @@ class Publication:
     @property
     def scored(self) -> str:
         """The model that the scores belong to, in words: for `recipes`, the aggregate."""
-        return "aggregate of all archives" if self.what == "recipes" else self.title
+        return _TOGETHER if self.what == "recipes" else self.title
 
 
 def choose_publications(run: RunView, whats: Sequence[What]) -> list[Publication]:
-    """List the models to publish: aggregate, best elites, all elites, recipes.
+    """List the models to publish: the best elites, the best of all first; aggregate, all, recipes.
+
+    Of best elites and the aggregate a model is listed once. Runs of the first rules have repos of
+    the same models already, which keep their names.
 
     `recipes` stands for the whole population: a repo without weights, whose main recipe is that of
     the aggregate.
@@ -74,19 +79,13 @@ def choose_publications(run: RunView, whats: Sequence[What]) -> list[Publication
         whats: What to publish.
     """
     search = run.search
-    found: list[Publication] = []
     together, origin = search.aggregate(), tuple(elite.index for elite in search.aggregated())
+    found = _best_of_each(run) if "best" in whats else []
+    aggregate = Publication("aggregate", "aggregate", _TOGETHER, together, None, None, origin)
     if "aggregate" in whats:
-        found.append(
-            Publication(
-                "aggregate", "aggregate", "aggregate of all archives", together, None, None, origin
-            )
-        )
-    if "best" in whats:
-        found += [
-            _of_elite("best", task, f"best elite of {task}", task, search.elites(task)[0])
-            for task in search.tasks
-        ]
+        found = [aggregate, *found] if run.of_first_rules else [*found, aggregate]
+    if not run.of_first_rules:
+        found = list({model.genome.id: model for model in reversed(found)}.values())[::-1]
     if "elites" in whats:
         found += [
             _of_elite("elites", f"{task}-{e.index:06d}", f"elite {e.index} of {task}", task, e)
@@ -101,7 +100,37 @@ def choose_publications(run: RunView, whats: Sequence[What]) -> list[Publication
     return found
 
 
-def _of_elite(what: What, name: str, title: str, task: str, elite: Elite) -> Publication:
+def _best_of_each(run: RunView) -> list[Publication]:
+    """The best all-round elite, then the best of each task, whether or not they are the same."""
+    search = run.search
+    by_task = [
+        _of_elite("best", task, f"best elite of {task}", task, search.elites(task)[0])
+        for task in search.tasks
+    ]
+    name = "all-round" if "best" in search.tasks else "best"
+    first = _of_elite("best", name, _ALL_ROUND, None, search.best_all_round())
+    if not run.of_first_rules:
+        return [first, *by_task]
+    known = {model.genome.id for model in by_task}
+    return [*by_task, *([first] if first.genome.id not in known else [])]
+
+
+def listed_once(run: RunView, whats: Sequence[What]) -> list[str]:
+    """Say which models have no repo of their own, since they are the same as another."""
+    if run.of_first_rules:
+        return []
+    search, titles = run.search, {m.genome.id: m.title for m in choose_publications(run, whats)}
+    named = [(f"best elite of {task}", search.elites(task)[0].genome) for task in search.tasks]
+    asked = named if "best" in whats else []
+    asked += [(_TOGETHER, search.aggregate())] if "aggregate" in whats else []
+    return [
+        f"the {name} is the {titles[genome.id]}, and gets no repo of its own"
+        for name, genome in asked
+        if titles[genome.id] != name
+    ]
+
+
+def _of_elite(what: What, name: str, title: str, task: str | None, elite: Elite) -> Publication:
     return Publication(what, name, title, elite.genome, task, elite.index, elite.parents)
 
 

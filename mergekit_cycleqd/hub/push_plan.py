@@ -15,7 +15,7 @@ from mergekit_cycleqd.hub.journal_repo import JournalRepo, journal_repo
 from mergekit_cycleqd.hub.licence import licence_of
 from mergekit_cycleqd.hub.model_repo import ModelRepo, model_repo
 from mergekit_cycleqd.hub.pins import Source, pin_sources
-from mergekit_cycleqd.hub.publications import choose_publications, repo_ids
+from mergekit_cycleqd.hub.publications import choose_publications, listed_once, repo_ids
 from mergekit_cycleqd.hub.remote_files import Target
 from mergekit_cycleqd.recipe.publish import Publish, publish_faults
 from mergekit_cycleqd.run_folder.run_view import RunView
@@ -81,7 +81,7 @@ def make_plan(
     if "journal" in options.what:
         target = Target(ids[-1], "dataset", options.revision)
         journal = journal_repo(run, found, target, licence, hub)
-    warnings = journal.warnings if journal else []
+    warnings = [*listed_once(run, options.what), *(journal.warnings if journal else [])]
     if licence.question:
         warnings.append(f"{licence.question} (--license, or license in the recipe's publish)")
     if local := [source.published for source in found if source.folders]:

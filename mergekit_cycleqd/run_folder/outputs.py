@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.run_folder.choice import AGGREGATE, BEST
 from mergekit_cycleqd.run_folder.comparison import FindScores
 from mergekit_cycleqd.run_folder.journal_reading import header_in
 from mergekit_cycleqd.run_folder.resume_check import of_first_rules
@@ -24,7 +25,7 @@ _OURS = re.compile(rf"\d{{6,}}\.yaml|\.\d{{6,}}\.yaml{PARTIAL}")
 def write_outputs(
     folder: Path, search: CycleQD, find: FindScores, sizes: Mapping[Split, Any]
 ) -> None:
-    """Write archives.json, a recipe per elite, aggregate.yaml and summary.md.
+    """Write archives.json, a recipe per elite, best.yaml, aggregate.yaml and summary.md.
 
     Each file is replaced whole; what depends on the search alone is the same byte for byte
     however often the run was interrupted.
@@ -35,15 +36,19 @@ def write_outputs(
         find: Looks up the scores of a genome on a split.
         sizes: Number of samples per task, of each split.
     """
+    newer = not of_first_rules(header_in(folder))  # older summaries and archives keep their bytes
     archives = {task: _archive(search.archives[task]) for task in search.tasks}
-    content = {"candidates": search.told_count, "archives": archives}
+    best = search.best_all_round()
+    content: dict[str, Any] = {"candidates": search.told_count, "archives": archives}
+    if newer:
+        content["best_all_round"] = {"index": best.index, "id": best.genome.id, "recipe": BEST}
     write_atomically(folder / "archives.json", json.dumps(content, indent=1) + "\n")
     for task in search.tasks:
         _write_elites(folder / "elites" / task, task, search.elites(task))
+    write_atomically(folder / BEST, _noted("best all-round elite", best))
     note = f"# aggregate: {search.recipe.evolution.aggregation}\n"
-    write_atomically(folder / "aggregate.yaml", note + search.aggregate().to_yaml())
-    warned = not of_first_rules(header_in(folder))  # whose summaries keep their bytes
-    text = summary(search, find, sizes, warned=warned)
+    write_atomically(folder / AGGREGATE, note + search.aggregate().to_yaml())
+    text = summary(search, find, sizes, warned=newer)
     write_atomically(folder / "summary.md", printable(text))
 
 
@@ -73,15 +78,17 @@ def _archive(archive: TaskArchive) -> dict[str, Any]:
     }
 
 
+def _noted(title: str, elite: Elite) -> str:
+    """The recipe of an elite, with a comment that says what it is."""
+    scores = ", ".join(f"{name} {score!r}" for name, score in elite.scores.items())
+    parents = " and ".join(map(str, elite.parents)) or "none: an expert"
+    mean = f", means of {elite.evaluations} evaluations" if elite.evaluations > 1 else ""
+    note = f"# {title}: candidate {elite.index}, parents {parents}\n"
+    return f"{note}# scores on search samples{mean}: {scores}\n{elite.genome.to_yaml()}"
+
+
 def _write_elites(folder: Path, task: str, elites: Sequence[Elite]) -> None:
-    files = {}
-    for elite in elites:
-        scores = ", ".join(f"{name} {score!r}" for name, score in elite.scores.items())
-        parents = " and ".join(map(str, elite.parents)) or "none: an expert"
-        note = f"# elite of {task}: candidate {elite.index}, parents {parents}\n"
-        mean = f", means of {elite.evaluations} evaluations" if elite.evaluations > 1 else ""
-        note += f"# scores on search samples{mean}: {scores}\n"
-        files[f"{elite.index:06d}.yaml"] = note + elite.genome.to_yaml()
+    files = {f"{elite.index:06d}.yaml": _noted(f"elite of {task}", elite) for elite in elites}
     for name, text in files.items():
         path = folder / name
         if not path.exists() or path.read_bytes() != text.encode():

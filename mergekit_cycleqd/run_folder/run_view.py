@@ -15,6 +15,7 @@ from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header, read_recipe, read_records
 from mergekit_cycleqd.run_folder.record import Means, Record, Status
+from mergekit_cycleqd.run_folder.resume_check import of_first_rules
 from mergekit_cycleqd.run_folder.sample_counts import sample_counts
 from mergekit_cycleqd.search.candidate import Candidate, Outcome
 from mergekit_cycleqd.search.cycleqd import CycleQD
@@ -138,6 +139,11 @@ class RunView:
         """The scores of every candidate that has any; means where it was evaluated again."""
         told = ((e.index, e.again, e.scores) for e in self.candidates if e.index is not None)
         return {number: mean_scores(scores) for number, scores in scores_by_candidate(told).items()}
+
+    @property
+    def of_first_rules(self) -> bool:
+        """Whether an early version began it, whose summaries and cards keep their bytes."""
+        return of_first_rules(self.header)
 
     @property
     def finished(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.comparison import Column, FindScores, model_table
+from mergekit_cycleqd.run_folder.verdict import verdict
 from mergekit_cycleqd.run_folder.weak_experts import weak_experts
 from mergekit_cycleqd.search.archive import Elite
 from mergekit_cycleqd.search.cycleqd import CycleQD
@@ -46,7 +47,7 @@ def summary(
         search: The search.
         find: Looks up the scores of a genome on a split.
         sizes: Number of samples per task, of each split.
-        warned: Whether experts are named that are no better than the base.
+        warned: Whether the model to take is named, and experts that are no better than the base.
     """
     splits: list[Split] = ["search", "holdout"] if sizes["holdout"] else ["search"]
     models = compared_models(search)
@@ -61,6 +62,7 @@ def summary(
         for cells, row in zip(rows, found.rows, strict=True):
             cells += map(Column.number, found.columns, row.cells)
     table = markdown_table(head, rows)
+    taken = f"\n{' '.join(verdict(search, find))}\n" if warned else ""
     archives = "\n".join(
         f"- {task}: {len(search.elites(task))} elites, coverage {archive.coverage:.1%}, "
         f"QD score {archive.qd_score:.3f}{_repeated(search.elites(task))}"
@@ -75,7 +77,7 @@ def summary(
         [
             "# Run summary\n",
             f"{search.children_told} of {planned} children evaluated. Elites are chosen on search "
-            f"samples; holdout samples are only reported.{means}\n\n{table}\n",
+            f"samples; holdout samples are only reported.{means}\n\n{table}\n{taken}",
             *([warnings] if warnings else []),
             f"## Archives\n\n{archives}\n",
         ]

@@ -19,7 +19,6 @@ from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header
 from mergekit_cycleqd.run_folder.retention import FILE as RETENTION
 from mergekit_cycleqd.run_folder.retention import Measured, read
 from tests.support import published_runs
-from tests.support.families import COLOURS
 from tests.support.hub import server
 from tests.support.hub.server import Hub
 from tests.support.published_runs import command, make_run, over, push, put_on_hub
@@ -97,7 +96,7 @@ def test_nothing_published_tells_where_files_lie_on_its_publishers_machine(
     telling: Path, hub: Hub, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert push(telling, "--what", "aggregate,best,recipes,journal") == 0, capsys.readouterr().err
-    names = [(name, "model") for name in ("aggregate", "recipes", *COLOURS)]
+    names = [(name, "model") for name in ("aggregate", "recipes", "best", "blue")]
     for name, kind in (*names, ("journal", "dataset")):
         for path, content in hub.content(f"me/tiny-{name}", kind).items():
             for secret in (str(tmp_path), str(home), str(TASKS.parent), "10.1.2.3"):

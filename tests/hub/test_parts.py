@@ -57,10 +57,15 @@ made, local_run, record, models = (
 
 
 def test_models_are_chosen_as_the_run_has_them(record: RunView) -> None:
-    best = choose_publications(record, ("best",))
-    assert [model.genome for model in best] == [record.search.elites(c)[0].genome for c in COLOURS]
+    first, *others = choose_publications(record, ("best",))
+    assert first.genome == record.search.best_all_round().genome and first.name == "best"
+    elites_of = {colour: record.search.elites(colour)[0] for colour in COLOURS}
+    wanted = {e.genome.id for e in elites_of.values()} - {first.genome.id}
+    assert [model.genome.id for model in others] == sorted(wanted) and len(wanted) == 1
     assert publication_of(record, "aggregate").genome == record.search.aggregate()
-    assert publication_of(record, "aggregate").parents == tuple(model.index for model in best)
+    assert publication_of(record, "aggregate").parents == tuple(
+        elite.index for elite in elites_of.values()
+    )
     elites = choose_publications(record, ("elites",))
     assert len(elites) == sum(len(record.search.elites(colour)) for colour in COLOURS)
     assert len(set(repo_ids("me/x-{task}", [(m.what, m.name) for m in elites]))) == len(elites)
@@ -241,7 +246,7 @@ def test_the_figure_has_a_square_per_cell_and_a_star_in_each_panel(record: RunVi
 def test_a_built_model_is_the_recipes_and_another_is_refused(
     record: RunView, models: tuple[Source, ...], tmp_path: Path
 ) -> None:
-    genome = local_genome(publication_of(record, "red").genome, models)
+    genome = local_genome(publication_of(record, "best").genome, models)
     folder = build_model(genome, tmp_path)
     verify_model(folder, genome)
     other = local_genome(publication_of(record, "aggregate").genome, models)

@@ -13,6 +13,8 @@ from transformers import AutoModelForCausalLM, pipeline
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.lineage_file import parse_lineage_file
+from mergekit_cycleqd.hub.publications import choose_publications
+from mergekit_cycleqd.run_folder.run_view import RunView
 from tests.support import published_runs
 from tests.support.hub import server
 from tests.support.hub.server import Hub
@@ -32,7 +34,7 @@ def test_what_was_pushed_comes_back_whole_and_works_and_a_second_push_makes_no_c
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    names = ("aggregate", "red", "green", "blue", "recipes")
+    names = ("best", "blue", "aggregate", "recipes")  # red's and green's best is the best of all
     assert push(run, "--what", "aggregate,best,recipes") == 0, capsys.readouterr().err
     for name in names:
         pushed = hub.content(f"me/tiny-{name}")
@@ -44,7 +46,7 @@ def test_what_was_pushed_comes_back_whole_and_works_and_a_second_push_makes_no_c
         assert tags == ["children-12" if name == "recipes" else f"genome-{genome}"]
         assert ("model.safetensors" in pushed) == (name != "recipes")
         assert yaml.safe_load(pushed["mergekit_config.yml"])["merge_method"] == "cycleqd"
-    AutoModelForCausalLM.from_pretrained("me/tiny-red")
+    AutoModelForCausalLM.from_pretrained("me/tiny-best")
     (answer,) = pipeline("text-generation", model="me/tiny-aggregate")("w1 w2", max_new_tokens=3)
     assert answer["generated_text"].startswith("w1 w2")
     (collection,) = hub.api().list_collections(owner="me")
@@ -79,7 +81,7 @@ def test_a_dry_run_shows_repos_files_sizes_and_what_exists_and_sends_nothing(
     assert push(run, "--what", "best,recipes", "--dry-run") == 0
     plan = capsys.readouterr().out
     assert {call.method for call in hub.log[before:]} <= {"GET", "HEAD"}
-    assert "me/tiny-red (model, main): new" in plan and "to build" in plan
+    assert "me/tiny-best (model, main): new" in plan and "to build" in plan
     assert "about 72.2 kB" in plan and "elites/green/" in plan
     assert push(run, "--what", "recipes") == 0
     capsys.readouterr()
@@ -177,7 +179,7 @@ def test_a_run_over_folders_publishes_weights_and_says_that_nobody_can_rebuild_t
 ) -> None:
     assert push(local_run, "--what", "best") == 0
     assert "not on the Hub" in capsys.readouterr().out
-    pushed = hub.content("me/tiny-red")
+    pushed = hub.content("me/tiny-best")
     assert b"Not on the Hub: ./base, ./red, ./green, ./blue" in pushed["README.md"]
     data = ModelCard(pushed["README.md"].decode()).data
     assert data.base_model is None and data.license == "other"
@@ -231,3 +233,21 @@ def test_the_token_is_in_nothing_that_is_written_or_printed(
     assert not [path for path in files if secret.encode() in path.read_bytes()]
     for name, kind in (("aggregate", "model"), ("recipes", "model"), ("journal", "dataset")):
         assert secret.encode() not in b"".join(hub.content(f"me/tiny-{name}", kind).values())
+
+
+def test_one_model_gets_one_repo_and_the_best_all_round_comes_first(
+    hub: Hub, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = RunView.read(run)
+    chosen = choose_publications(view, ("aggregate", "best"))
+    ids = [model.genome.id for model in chosen]
+    assert chosen[0].name == "best" and chosen[0].genome == view.search.best_all_round().genome
+    assert len(ids) == len(set(ids)) and chosen[-1].name == "aggregate"
+    tasks = {model.task for model in chosen}
+    others = [t for t in view.search.tasks if t not in tasks]
+    assert others, "the fixture has a task whose best elite is the best all-round elite"
+    assert push(run, "--what", "aggregate,best", "--dry-run") == 0
+    said = capsys.readouterr().out
+    for task in others:
+        assert f"note: the best elite of {task} is the " in said
+    assert said.index("me/tiny-best") < said.index("me/tiny-aggregate")

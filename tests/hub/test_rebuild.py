@@ -81,10 +81,10 @@ def test_a_pushed_model_is_rebuilt_byte_for_byte_even_after_its_experts_changed(
         for path in hub.content("me/tiny-recipes")
         if path.startswith("elites/red/")
         and hub.content("me/tiny-recipes")[path]
-        == hub.content("me/tiny-red")["mergekit_config.yml"]
+        == hub.content("me/tiny-best")["mergekit_config.yml"]
     ]
     weights, _ = merged(f"hf://me/tiny-recipes/{best}", tmp_path / "elite")
-    assert weights == hub.content("me/tiny-red")["model.safetensors"]
+    assert weights == hub.content("me/tiny-best")["model.safetensors"]
 
 
 Lineage = dict[str, Any]

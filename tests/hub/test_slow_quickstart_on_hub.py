@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import ModelCard, snapshot_download
 from transformers import AutoModelForCausalLM, pipeline
 
-from mergekit_cycleqd.hub.publications import open_run
+from mergekit_cycleqd.hub.publications import choose_publications, open_run
 from tests.support.hub import server
 from tests.support.hub.server import Hub
 from tests.support.published_runs import over, push, put_on_hub
@@ -52,7 +52,8 @@ def test_the_quickstart_is_published_used_found_and_rebuilt(
     run: Path, hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = open_run(run)
-    names = ["aggregate", *record.search.tasks, "recipes"]
+    chosen = choose_publications(record, ("aggregate", "best", "recipes"))
+    names = [model.name for model in chosen]
     whats = ("--what", "aggregate,best,recipes")
     assert push(run, *whats) == 0, capsys.readouterr().err
     for name in names:

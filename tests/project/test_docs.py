@@ -239,7 +239,7 @@ def test_the_tutorial_runs_from_its_files_to_a_model_that_loads(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     printed = run_page("docs/tutorial.md", capsys)
-    assert len(printed) == 6 and "the same model" in printed[-1]
+    assert len(printed) == 7 and "the same model" in printed[-1]
     assert (workspace / "runs/recipe/summary.md").read_text() in printed[1]
     assert (workspace / "runs/recipe/report/report.html").exists()
     assert (workspace / "my-model/config.json").exists()
@@ -306,11 +306,11 @@ def test_models_are_compared(
     with pytest.raises(SystemExit):
         main(["recipe.yaml", "--out", "runs/my-run"])
     capsys.readouterr()
-    one, with_examples, with_recipe, with_engine, several = run_page(
+    one, with_examples, with_recipe, with_engine, several, picked = run_page(
         "docs/how-to/compare.md", capsys
     )
     assert "my_coding" in one and "my_coding" in with_examples and "best elite" in several
-    assert "my_coding" in with_engine
+    assert "my_coding" in with_engine and "Pareto front" in picked
     assert "| red | tiny_red | acc,none | 24 |" in with_recipe
 
 

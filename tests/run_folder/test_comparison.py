@@ -69,7 +69,8 @@ def test_a_new_column_stands_wherever_models_are_compared(tmp_path: Path) -> Non
 
 
 def _last_row(text: str) -> list[str]:
-    return text.strip().splitlines()[-1].strip("| ").split(" | ")
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    return rows[-1].strip("| ").split(" | ")
 
 
 def test_the_mean_is_of_all_tasks_or_none(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from mergekit_cycleqd.run_folder.journal_lines import encode
 from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header
 from mergekit_cycleqd.run_folder.outputs import write_outputs
 from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.run_folder.resume_check import RULES
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from tests.support.families import COLOURS
@@ -53,6 +54,7 @@ def make_run(folder: Path, family: Family, change: Change = lambda content: None
         "recipe": content,
         "fingerprints": {model: open_expert(model).fingerprint() for model in models},
         "versions": {"mergekit-cycleqd": "0.1.0"},
+        "rules": RULES,
     }
     out = folder / "run"
     journal = Journal.open(out, header)

@@ -20,7 +20,8 @@ COMMAND = [sys.executable, "-c", "from mergekit_cycleqd.cli.main import main; ma
 
 def derived(folder: Path) -> dict[str, bytes]:
     """What must not depend on how often a run was interrupted."""
-    files = [folder / "archives.json", folder / "aggregate.yaml", *folder.glob("elites/*/*")]
+    named = ("archives.json", "best.yaml", "aggregate.yaml")
+    files = [*(folder / name for name in named), *folder.glob("elites/*/*")]
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 

@@ -1,0 +1,178 @@
+"""The command `pick`: another trade-off between the tasks, from the models of a run."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from mergekit_cycleqd.cli.output import SafeConsole, say
+from mergekit_cycleqd.errors import RecipeError, nearest
+from mergekit_cycleqd.run_folder.choice import Choice, Wish, choices, front, ranked, worth_of
+from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.system.atomic_write import write_atomically
+from mergekit_cycleqd.system.units import number
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--weight",
+    "weights",
+    metavar="TASK=N",
+    multiple=True,
+    help="How much a task counts.  [default: 1]",
+)
+@click.option(
+    "--min", "least", metavar="TASK=SCORE", multiple=True, help="A score that is needed at least."
+)
+@click.option(
+    "--max", "most", metavar="TASK=SCORE", multiple=True, help="A score that is allowed at most."
+)
+@click.option("--front", "whole_front", is_flag=True, help="Show the whole Pareto front.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Merge the chosen model into this folder."
+)
+def pick(
+    run: Path,
+    weights: tuple[str, ...],
+    least: tuple[str, ...],
+    most: tuple[str, ...],
+    whole_front: bool,
+    out: Path | None,
+) -> None:
+    """Choose the model of RUN with the best mean over the tasks, weighted and limited as you say.
+
+    Scores are those on search samples. A higher mean is better; where lower scores are better, a
+    score counts by its place in the task's range.
+    """
+    view = RunView.read(run)
+    search = view.search
+    if not search.archives_ready:
+        raise RecipeError(
+            [
+                f"{run}: needs a run whose experts were evaluated, got {search.told_count} of "
+                f"{len(search.tasks)}; run its recipe first"
+            ]
+        )
+    wish = _wish(search.tasks, weights, least, most)
+    found, worth = choices(search, view.scores), worth_of(search)
+    best_first = ranked(found, worth, wish)
+    if not best_first:
+        raise RecipeError([_none(view, found, wish)])
+    taken = best_first[0]
+    console = SafeConsole()
+    if whole_front:
+        on_front = front(found, worth)
+        shown = [each for each in ranked(found, worth) if each in on_front or each == taken]
+        say(f"Pareto front of {run}: {len(on_front)} of {len(found)} models")
+        console.print(_front_table(view, shown, taken))
+    recipe = run / taken.recipe
+    if not recipe.exists():  # of an earlier version, or removed
+        write_atomically(recipe, taken.genome.to_yaml())
+    say(f"{taken.name} of {run}")
+    console.print(_scores_table(view, taken))
+    say(f"recipe: {recipe}")
+    if out is None:
+        say(f"merge it: {shlex.join(['mergekit-cycleqd', 'merge', str(recipe), 'my-model'])}")
+        return
+    _merge(recipe, out)
+
+
+def _merge(recipe: Path, out: Path) -> None:
+    from mergekit.options import MergeOptions
+
+    from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
+
+    merge_recipe(recipe, out, MergeOptions(), say)
+    say(f"{out}: merged")
+
+
+def _wish(
+    tasks: Sequence[str], weights: Sequence[str], least: Sequence[str], most: Sequence[str]
+) -> Wish:
+    """Read the options.
+
+    Raises:
+        RecipeError: With one line for each that is wrong.
+    """
+    faults: list[str] = []
+    read = [
+        _numbers(option, texts, tasks, faults)
+        for option, texts in (("--weight", weights), ("--min", least), ("--max", most))
+    ]
+    wish = Wish(*read)
+    faults += [
+        f"--weight {task}={weight:g}: needs 0 or more"
+        for task, weight in wish.weights.items()
+        if weight < 0
+    ]
+    if not faults and all(wish.weights.get(task, 1.0) == 0 for task in tasks):
+        faults.append("--weight: needs a task that counts, got 0 for all")
+    if faults:
+        raise RecipeError(faults)
+    return wish
+
+
+def _numbers(
+    option: str, texts: Sequence[str], tasks: Sequence[str], faults: list[str]
+) -> dict[str, float]:
+    found = {}
+    for text in texts:
+        task, _, value = text.rpartition("=")
+        try:
+            found[task] = float(value)
+        except ValueError:
+            found[task] = math.nan
+        if task and task not in tasks:
+            faults.append(f"{option} {text}: no task is named {task!r}{nearest(task, tasks)}")
+        elif not task or not math.isfinite(found[task]):
+            faults.append(f"{option}: must be TASK=NUMBER, got {text!r}")
+    return found
+
+
+def _none(view: RunView, found: Sequence[Choice], wish: Wish) -> str:
+    """Say that no model is within the limits, and how far each limit is reached alone."""
+    reached = [
+        f"{task} at most {max(choice.scores[task] for choice in found):.3f}" for task in wish.least
+    ]
+    reached += [
+        f"{task} at least {min(choice.scores[task] for choice in found):.3f}" for task in wish.most
+    ]
+    limits = [f"{task} of {limit:g} or more" for task, limit in wish.least.items()]
+    limits += [f"{task} of {limit:g} or less" for task, limit in wish.most.items()]
+    return (
+        f"{view.folder}: none of {len(found)} models has {' and '.join(limits)}; alone they reach "
+        f"{', '.join(reached)}"
+    )
+
+
+def _front_table(view: RunView, shown: Sequence[Choice], taken: Choice) -> Table:
+    tasks = view.search.tasks
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    for task in tasks:
+        table.add_column(Text(task), justify="right")
+    table.add_column("recipe", overflow="fold")
+    for choice in shown:
+        cells = [choice.name, *(f"{choice.scores[task]:.3f}" for task in tasks), choice.recipe]
+        style = "bold" if choice == taken else ""
+        table.add_row(*(Text(cell, style=style) for cell in cells))
+    return table
+
+
+def _scores_table(view: RunView, taken: Choice) -> Table:
+    held = view.scores(taken.genome, "holdout") or {}
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("task", overflow="fold")
+    for split in ("search samples", *(["holdout samples"] if held else [])):
+        table.add_column(split, justify="right")
+    for task, score in taken.scores.items():
+        cells = [task, number(score), *([number(held.get(task))] if held else [])]
+        table.add_row(*map(Text, cells))
+    return table

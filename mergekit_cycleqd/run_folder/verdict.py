@@ -1,0 +1,88 @@
+"""In words which model of a run to take, and how it compares with experts, base and aggregate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
+from mergekit_cycleqd.run_folder.choice import AGGREGATE, BEST, Choice, choices, model_to_take
+from mergekit_cycleqd.run_folder.compared_models import NamedGenomes, originals
+from mergekit_cycleqd.run_folder.comparison import FindScores
+from mergekit_cycleqd.search.cycleqd import CycleQD
+from mergekit_cycleqd.search.scores import Scores
+
+
+def verdict(search: CycleQD, find: FindScores) -> list[str]:
+    """Say which model to take, and why, a sentence each.
+
+    Args:
+        search: The search, after its experts were told.
+        find: Looks up the scores of a genome on a split.
+    """
+    taken = model_to_take(search, find)
+    means = not search.recipe.minimised
+    mean = f", with a mean of {fmean(taken.scores.values()):.3f}" if means else ""
+    lines = [f"Take `{taken.recipe}`: {taken.name} is best over all tasks on search samples{mean}."]
+    if (k := expert_of(search, taken)) is not None:
+        lines.append(f"No merge bettered it: it is the expert of {search.tasks[k]}.")
+    if means:
+        lines += [line for split in SPLITS if (line := _means(search, find, taken, split))]
+    return lines
+
+
+def expert_of(search: CycleQD, taken: Choice) -> int | None:
+    """The place of the expert that a model is; None for a merge."""
+    for k in range(len(search.tasks)):
+        if taken.genome.id == Genome.from_expert(search.family.plain, k).id:
+            return k
+    return None
+
+
+def rivals(search: CycleQD, find: FindScores, taken: Choice, split: Split) -> NamedGenomes:
+    """What a model is compared with in short, each with its name.
+
+    These are the best single expert, the base, and the model of aggregate.yaml or of best.yaml
+    that is not taken.
+    """
+    base, *others = originals(search)
+    experts = [
+        (name, genome, fmean(scores.values()))
+        for name, genome in others[:-1]
+        if (scores := _whole(search, find(genome, split)))
+    ]
+    found: NamedGenomes = []
+    if experts:
+        name, genome, _ = max(experts, key=lambda each: each[2])
+        found.append((f"the best expert ({name.removeprefix('expert: ')})", genome))
+    found.append(("the base", base[1]))
+    other = next(
+        (c for c in choices(search, find) if c.recipe in (BEST, AGGREGATE) and c != taken), None
+    )
+    return [*found, *([(f"`{other.recipe}`", other.genome)] if other else [])]
+
+
+def _means(search: CycleQD, find: FindScores, taken: Choice, split: Split) -> str:
+    """The means of a model and of what it is compared with, as a sentence; empty without any."""
+    own = _whole(search, taken.scores if split == "search" else find(taken.genome, split))
+    others = [
+        f"{name} {fmean(scores.values()):.3f}"
+        for name, genome in rivals(search, find, taken, split)
+        if (scores := _whole(search, find(genome, split)))
+    ]
+    if not own or not others:
+        return ""
+    return f"Means on {split} samples: it {fmean(own.values()):.3f}, {_listed(others)}."
+
+
+def _whole(search: CycleQD, scores: Scores | None) -> Mapping[str, float]:
+    """The scores of a model that was evaluated on all tasks; else empty."""
+    if scores is None or any(task not in scores for task in search.tasks):
+        return {}
+    return {task: scores[task] for task in search.tasks}
+
+
+def _listed(words: Sequence[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

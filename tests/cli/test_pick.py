@@ -1,0 +1,98 @@
+"""`pick`: another trade-off from the models of a run, shown or merged."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.run_folder.choice import choices, front, worth_of
+from mergekit_cycleqd.run_folder.run_view import RunView
+from tests.support.recipes import RecipeMaker
+from tests.support.runs import run_main
+from tests.support.scored_runs import write_run
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("COLUMNS", "200")
+    write_run(tmp_path / "run", children=60)
+    return tmp_path / "run"
+
+
+def picked(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[Genome, dict[str, float]]:
+    assert run_main("pick", *words) == 0
+    said = capsys.readouterr().out
+    scores = {task: float(score) for task, score in re.findall(r"^(\w+) +(\d\.\d+)\b", said, re.M)}
+    (recipe,) = re.findall(r"^recipe: (.*)$", said, re.M)
+    return Genome.from_mergekit(yaml.safe_load(Path(recipe).read_text())), scores
+
+
+def test_a_weight_and_a_limit_change_what_is_picked(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = RunView.read(run)
+    found = choices(view.search, view.scores)
+    plain, scores = picked(capsys, run)
+    assert sum(scores.values()) == pytest.approx(
+        max(sum(choice.scores.values()) for choice in found), abs=0.002
+    )
+    weighted, heavy = picked(capsys, run, "--weight", "coding=9")
+    assert heavy["coding"] > scores["coding"] and weighted != plain
+    weakest = min(scores, key=lambda task: scores[task])
+    limit = scores[weakest] + 0.01
+    _, limited = picked(capsys, run, "--min", f"{weakest}={limit}")
+    assert limited[weakest] >= limit - 0.001
+
+
+def test_the_front_lists_every_model_that_nothing_betters(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = RunView.read(run)
+    found = choices(view.search, view.scores)
+    expected = front(found, worth_of(view.search))
+    assert run_main("pick", run, "--front") == 0
+    said = capsys.readouterr().out
+    assert f"{len(expected)} of {len(found)} models" in said and len(expected) > 2
+    for choice in expected:
+        assert re.search(rf"^{choice.name} .* {re.escape(choice.recipe)}", said, re.MULTILINE)
+
+
+def test_the_picked_model_is_merged(
+    make_recipe: RecipeMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(make_recipe(), "--out", tmp_path / "run") == 0
+    capsys.readouterr()
+    genome, _ = picked(capsys, tmp_path / "run", "--out", tmp_path / "model")
+    merged = yaml.safe_load((tmp_path / "model" / "mergekit_config.yml").read_text())
+    assert Genome.from_mergekit(merged).weights == genome.weights
+    assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--weight", "codng=2"], "--weight codng=2: no task is named 'codng'; did you mean"),
+        (["--min", "os"], "--min: must be TASK=NUMBER, got 'os'"),
+        (["--min", "os=nan"], "--min: must be TASK=NUMBER, got 'os=nan'"),
+        (["--weight", "os=-1"], "--weight os=-1: needs 0 or more"),
+        (["--weight=os=0", "--weight=coding=0", "--weight=db=0"], "needs a task that counts"),
+        (["--min", "os=2"], "models has os of 2 or more; alone they reach os at most 0."),
+    ],
+)
+def test_wrong_options_are_one_line_each(
+    words: list[str], told: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["pick", str(run), *words])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert exit.value.code == 2 and told in line
+
+
+def test_a_folder_without_a_run_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main("pick", tmp_path) == 2
+    assert "Traceback" not in capsys.readouterr().err
