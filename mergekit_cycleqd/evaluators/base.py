@@ -75,7 +75,7 @@ class Harness(ABC):
 
     def fit_fault(self, task: str) -> str:
         """Say why founders cannot be fitted to a model's answers to a task; empty if they can."""
-        return "its evaluator keeps no answers, which founders of kind fit are fitted to"
+        return "is scored by an evaluator that knows no answers, to which founders could be fitted"
 
     def fit_sizes(self) -> dict[str, int]:
         """Number of samples of each task that founders are fitted to."""

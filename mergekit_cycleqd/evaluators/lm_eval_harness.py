@@ -134,8 +134,7 @@ class LMHarness(SampledHarness):
 
     def fit_fault(self, task: str) -> str:
         """Say why founders cannot be fitted to a task."""
-        kinds = {part.OUTPUT_TYPE for part in self._objects["search"][task].parts.values()}
-        return fit_fault(kinds)
+        return fit_fault(self._objects["search"][task].parts.values())
 
     def own_answers(self, model: Any, task: str, *, fitted: bool) -> OwnAnswers:
         """Let a model answer a task's samples: see `Harness.own_answers`."""

@@ -7,7 +7,7 @@ enough of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,14 +46,20 @@ class OwnAnswers:
         return f"{self.right} right of {self.asked}"
 
 
-def fit_fault(kinds: Collection[str]) -> str:
+def fit_fault(parts: Iterable[Any]) -> str:
     """Say why founders cannot be fitted to a task of lm-eval; empty if they can.
 
     Args:
-        kinds: Types of its requests.
+        parts: lm-eval's objects of the task.
     """
-    if others := sorted(set(kinds) - ANSWERED):
-        return f"has no answers, which founders of kind fit are fitted to: it is {others[0]}"
+    for part in parts:
+        if part.OUTPUT_TYPE not in ANSWERED:
+            return (
+                "asks for no answers that founders could be fitted to: its output_type is "
+                f"{part.OUTPUT_TYPE}"
+            )
+        if getattr(part, "MULTIMODAL", False):
+            return "shows images, and founders are fitted to answers to texts alone"
     return ""
 
 
