@@ -8,7 +8,7 @@ from copy import copy
 from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.evaluators.base import TaskNote
+from mergekit_cycleqd.evaluators.base import OwnAnswers, TaskNote
 from mergekit_cycleqd.evaluators.chat_templates import rendered_for, thoughts_fault
 from mergekit_cycleqd.evaluators.image_tasks import image_fault
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
@@ -16,7 +16,6 @@ from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
 from mergekit_cycleqd.evaluators.lm_eval_metrics import metric_faults, task_score
 from mergekit_cycleqd.evaluators.lm_eval_parts import LoadedTask
 from mergekit_cycleqd.evaluators.own_answers import (
-    OwnAnswers,
     Places,
     fit_fault,
     right_answers,
