@@ -14,8 +14,10 @@ from PIL.Image import Image
 
 from mergekit_cycleqd.checkpoints.advice import without_advice
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.backward.learner import Learner
 from mergekit_cycleqd.engines.device import device_map_settings, device_of
 from mergekit_cycleqd.engines.image_class import image_class
+from mergekit_cycleqd.engines.mask_loss import MaskLoss
 from mergekit_cycleqd.engines.out_of_memory import MemoryGuard, halve_batch
 from mergekit_cycleqd.engines.resident_engine import ResidentEngine
 from mergekit_cycleqd.errors import CycleQDError, ModelError, first_line
@@ -106,6 +108,32 @@ class Segmenter:
                 self._rows = halve_batch(self._rows, "one image", self.device, guard.ran_out)
         return found
 
+    def logits(self, inputs: Mapping[str, Any]) -> torch.Tensor:
+        """Compute what masks are made of, in float32, with derivatives.
+
+        Args:
+            inputs: The result of `prepared`.
+
+        Returns:
+            Logits of the object, of shape (images, 1, height, width), or of all labels, (images,
+            labels, height, width), at the size in which the model gives them.
+
+        Raises:
+            ModelError: If the model gives masks of another kind.
+        """
+        on_device = {key: self._moved(key, v) for key, v in inputs.items() if key not in _SIZES}
+        if self.prompted:
+            found = self.model(**on_device, multimask_output=False).pred_masks[:, 0]
+        else:
+            found = getattr(self.model(**on_device), "logits", None)
+        if found is None:
+            raise ModelError(
+                f"{type(self.model).__name__} gives no logits of labels for each pixel, which a "
+                "fit needs; leave out the founders of kind fit"
+            )
+        logits: torch.Tensor = found.float()
+        return logits
+
     @torch.no_grad()
     def _masks(self, inputs: Mapping[str, Any], label: int) -> list[NDArray[np.float64]]:
         on_device = {key: self._moved(key, v) for key, v in inputs.items() if key not in _SIZES}
@@ -160,3 +188,7 @@ class VisionEngine(ResidentEngine):
     def __init__(self, engine: Engine, base: Checkpoint, experts: Sequence[Checkpoint]) -> None:
         """Load the base model and keep the experts' tensors; see `ResidentEngine`."""
         super().__init__(Segmenter, engine, base, experts)
+
+    def learner(self) -> Learner:
+        """Give what fits the weights of experts to masks: see `ModelEngine.learner`."""
+        return Learner(self._resident, MaskLoss(self.model))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mergekit_cycleqd.recipe.sample_ids import Split
@@ -10,13 +11,37 @@ from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 if TYPE_CHECKING:
     from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-    from mergekit_cycleqd.evaluators.own_answers import OwnAnswers
     from mergekit_cycleqd.recipe.engine import Engine
     from mergekit_cycleqd.run_folder.example_masks import Example
 
 
 TaskNote = tuple[str, str]
 """A task's name, and what is to be said of it, as ``key: text``."""
+
+
+ENOUGH = 8
+"""Number of right answers from which on wrong ones are no targets of fits."""
+
+
+@dataclass(frozen=True)
+class OwnAnswers:
+    """The answers that a model gave to samples of one task.
+
+    Attributes:
+        samples: What the engine's loss takes, in the order of the samples.
+        asked: How many samples were asked.
+        right: How many were answered right; None if scores do not tell.
+    """
+
+    samples: tuple[Any, ...]
+    asked: int
+    right: int | None = None
+
+    def __str__(self) -> str:
+        """Say what is used, such as ``38 right of 50``."""
+        if self.right is None or self.right < ENOUGH or self.right == self.asked:
+            return f"all {self.asked}"
+        return f"{self.right} right of {self.asked}"
 
 
 class Harness(ABC):
@@ -76,7 +101,7 @@ class Harness(ABC):
 
     def fit_fault(self, task: str) -> str:
         """Say why founders cannot be fitted to a model's answers to a task; empty if they can."""
-        return "its evaluator keeps no answers, which founders of kind fit are fitted to"
+        return "is scored by an evaluator that knows no answers, to which founders could be fitted"
 
     def fit_sizes(self) -> dict[str, int]:
         """Number of samples of each task that founders are fitted to."""

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.evaluators.base import Harness, TaskNote
+from mergekit_cycleqd.evaluators.base import Harness, OwnAnswers, TaskNote
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.example_masks import Example
 from mergekit_cycleqd.search.early_stop import EntryThresholds
-
-if TYPE_CHECKING:
-    from mergekit_cycleqd.evaluators.own_answers import OwnAnswers
 
 
 class CombinedHarness(Harness):

@@ -9,7 +9,7 @@ from copy import copy
 from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.evaluators.base import TaskNote
+from mergekit_cycleqd.evaluators.base import OwnAnswers, TaskNote
 from mergekit_cycleqd.evaluators.chat_templates import rendered_for, thoughts_fault
 from mergekit_cycleqd.evaluators.image_tasks import image_fault
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
@@ -17,7 +17,6 @@ from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
 from mergekit_cycleqd.evaluators.lm_eval_metrics import measured, metric_faults, task_score
 from mergekit_cycleqd.evaluators.lm_eval_parts import LoadedTask
 from mergekit_cycleqd.evaluators.own_answers import (
-    OwnAnswers,
     Places,
     fit_fault,
     right_answers,
@@ -141,8 +140,7 @@ class LMHarness(SampledHarness):
 
     def fit_fault(self, task: str) -> str:
         """Say why founders cannot be fitted to a task."""
-        kinds = {part.OUTPUT_TYPE for part in self._objects["search"][task].parts.values()}
-        return fit_fault(kinds)
+        return fit_fault(self._objects["search"][task].parts.values())
 
     def own_answers(self, model: Any, task: str, *, fitted: bool) -> OwnAnswers:
         """Let a model answer a task's samples: see `Harness.own_answers`."""

@@ -72,6 +72,22 @@ def repeat_faults(recipe: Recipe, harness: Harness) -> list[str]:
     ]
 
 
+def fit_faults(recipe: Recipe, harness: Harness) -> list[str]:
+    """Tasks whose answers founders of kind fit cannot be fitted to, where there are such founders.
+
+    Args:
+        recipe: The run.
+        harness: Its tasks, loaded.
+    """
+    if recipe.evolution.fit is None:
+        return []
+    return [
+        f"tasks[{i}].task: {task.task!r} {fault}; leave out the founders of kind fit"
+        for i, task in enumerate(recipe.tasks)
+        if (fault := harness.fit_fault(task.name))
+    ]
+
+
 def directed(recipe: Recipe, harness: Harness) -> tuple[Recipe, list[TaskNote], list[TaskNote]]:
     """Say of each task whether lower scores are better, where the recipe does not.
 

@@ -7,16 +7,14 @@ enough of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mergekit_cycleqd.engines.hf.answer_loss import TextSample
 from mergekit_cycleqd.engines.hf.recording import Answered
+from mergekit_cycleqd.evaluators.base import ENOUGH, OwnAnswers
 from mergekit_cycleqd.recipe.tasks import Task
-
-ENOUGH = 8
-"""Number of right answers from which on wrong ones are left out."""
 
 ANSWERED = frozenset({"generate_until", "loglikelihood", "multiple_choice", "rollout"})
 """Types of lm-eval's requests that are answered, or whose answers are given."""
@@ -25,35 +23,20 @@ SampleKey = tuple[str, int]
 """The name of lm-eval's task, and the place of a sample among those that it answers."""
 
 
-@dataclass(frozen=True)
-class OwnAnswers:
-    """The answers that a model gave to samples of one task.
-
-    Attributes:
-        samples: What the engine's loss takes, in the order of the samples.
-        asked: How many samples were asked.
-        right: How many were answered right; None if scores do not tell.
-    """
-
-    samples: tuple[Any, ...]
-    asked: int
-    right: int | None = None
-
-    def __str__(self) -> str:
-        """Say what is used, such as ``38 right of 50``."""
-        if self.right is None or self.right < ENOUGH or self.right == self.asked:
-            return f"all {self.asked}"
-        return f"{self.right} right of {self.asked}"
-
-
-def fit_fault(kinds: Collection[str]) -> str:
+def fit_fault(parts: Iterable[Any]) -> str:
     """Say why founders cannot be fitted to a task of lm-eval; empty if they can.
 
     Args:
-        kinds: Types of its requests.
+        parts: lm-eval's objects of the task.
     """
-    if others := sorted(set(kinds) - ANSWERED):
-        return f"has no answers, which founders of kind fit are fitted to: it is {others[0]}"
+    for part in parts:
+        if part.OUTPUT_TYPE not in ANSWERED:
+            return (
+                "asks for no answers that founders could be fitted to: its output_type is "
+                f"{part.OUTPUT_TYPE}"
+            )
+        if getattr(part, "MULTIMODAL", False):
+            return "shows images, and founders are fitted to answers to texts alone"
     return ""
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mergekit_cycleqd.engines.mask_loss import MaskSample, answered
 from mergekit_cycleqd.engines.vision import Prompt, Segmenter
 from mergekit_cycleqd.errors import nearest
+from mergekit_cycleqd.evaluators.base import OwnAnswers
 from mergekit_cycleqd.evaluators.mask_data import MaskData, MaskOptions, read_mask_options
 from mergekit_cycleqd.evaluators.mask_metrics import METRICS, MaskPair, missing_library, score_masks
 from mergekit_cycleqd.evaluators.task_samples import SampledHarness, prepare_all
@@ -133,6 +135,19 @@ class SegmentationHarness(SampledHarness):
                 value = score_masks(task.metric, [pair])
                 shown.append(Example(name, number, png(image), png(pair[1]), png(pair[0]), value))
         return shown
+
+    def fit_fault(self, task: str) -> str:
+        """Say why founders cannot be fitted to a task: nothing, since every mask will do."""
+        return ""
+
+    def own_answers(self, model: Segmenter, task: str, *, fitted: bool) -> OwnAnswers:
+        """Let a model segment a task's images: see `Harness.own_answers`."""
+        ids = self._samples.fit(task) if fitted else self._samples.of(task, "search")
+        found: list[MaskSample] = []
+        for start in range(0, len(ids), model.batch_size):
+            batch = ids[start : start + model.batch_size]
+            found += answered(model, self._prepared(model, task, batch))
+        return OwnAnswers(tuple(found), len(ids))
 
     def _pairs(self, model: Segmenter, task: str, ids: Sequence[int]) -> Iterator[MaskPair]:
         label = self._options[task].label

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mergekit_cycleqd.fitting.tensor_groups import filters_of, places_of
+from mergekit_cycleqd.fitting.tensor_groups import filters_of, places_of, with_copies
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.groups import NO_GROUPS, TensorGroups
@@ -36,6 +36,7 @@ class Learner(Protocol):
     """A model in memory: see `engines.backward.learner.Learner`."""
 
     names: tuple[str, ...]
+    copies: Mapping[str, str]
 
     def load(self, genome: Genome) -> None:
         """Replace the weights by those of a genome."""
@@ -121,12 +122,10 @@ class WeightFit:
         self._family = family
         self._settings = settings
         self._seed = seed
-        self._filters = filters_of(learner.names, settings.groups)
-        self._places = dict(
-            zip(learner.names, places_of(learner.names, self._filters), strict=True)
-        )
-        experts = len(family.experts)
-        self.state = state or State.new(max(1, len(self._filters)), experts)
+        filters = filters_of(learner.names, settings.groups)
+        self._places = dict(zip(learner.names, places_of(learner.names, filters), strict=True))
+        self._filters = with_copies(filters, self._places, learner.copies)
+        self.state = state or State.new(max(1, len(filters)), len(family.experts))
 
     def steps(self, samples: Samples) -> Iterator[State]:
         """Make the steps that are left. After each, give the state.
@@ -186,11 +185,12 @@ class WeightFit:
 
     def genome(self, weights: Weights) -> Genome:
         """Make the genome of (groups, experts) weights."""
-        rows = tuple(tuple(row) for row in weights.tolist())
+        rows = [tuple(row) for row in weights.tolist()]
         if not self._filters:
             return Genome(self._family, rows[0], groups=NO_GROUPS)
         means = tuple(weights.mean(axis=0).tolist())
-        return Genome(self._family, means, groups=TensorGroups(self._filters, rows))
+        groups = TensorGroups(tuple(self._filters), tuple(rows[i] for i in self._filters.values()))
+        return Genome(self._family, means, groups=groups)
 
 
 def _alike(weights: Weights, kept: float) -> Weights:

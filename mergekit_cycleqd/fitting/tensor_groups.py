@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 
@@ -46,6 +46,29 @@ def places_of(names: Sequence[str], filters: Sequence[str]) -> list[int]:
     if not filters:
         return [0] * len(names)
     return [next(i for i, part in enumerate(filters) if part in name) for name in names]
+
+
+def with_copies(
+    filters: Sequence[str], places: Mapping[str, int], copies: Mapping[str, str]
+) -> dict[str, int]:
+    """Give the group of each filter, with more filters for stored copies of tied tensors.
+
+    mergekit may merge a copy by its own name. It must have the weights of the tensor.
+
+    Args:
+        filters: The filters of the groups, in their order.
+        places: The group of each merged tensor.
+        copies: The merged tensor of each copy, by the copy's name.
+    """
+    groups = {part: number for number, part in enumerate(filters)}
+    if not filters:
+        return groups
+    found = {}
+    for copy, name in copies.items():
+        first = next((part for part in filters if part in copy), None)
+        if first is None or groups[first] != places[name]:
+            found[copy] = places[name]
+    return {**dict(sorted(found.items(), key=lambda each: (-len(each[0]), each))), **groups}
 
 
 def _filter(name: str, groups: Groups) -> str:

@@ -70,7 +70,8 @@ def forecast(
     later = found.swap + found.evaluation * _holdout_share(harness.sizes("search"), held)
     count = recipe.workers.count
     workers = None if count == "auto" else count
-    once = start + found.load + factorizing + max(0.0, found.first_swap - found.swap)
+    fits = found.fit.seconds if found.fit is not None else 0.0
+    once = start + found.load + factorizing + fits + max(0.0, found.first_swap - found.swap)
     work = searched * child + held_out * later
     seconds = once + work / (workers or 1)
     per_worker = recipe.workers.gpus_per_worker

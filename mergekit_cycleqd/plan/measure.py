@@ -21,6 +21,7 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.task_vectors import PLAIN
 from mergekit_cycleqd.genome.terms import Term
+from mergekit_cycleqd.plan.measure_fit import FitTimes, measure_fit
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 from mergekit_cycleqd.recipe.tasks import Samples
@@ -41,6 +42,7 @@ class MeasuredTimes:
         evaluation: Seconds of one evaluation on all search samples, extrapolated.
         samples: Number of samples of all tasks in the last measurement.
         of: Number of search samples of all tasks.
+        fit: The cost of the fits of founders; None if there are none.
     """
 
     load: float
@@ -49,6 +51,7 @@ class MeasuredTimes:
     evaluation: float
     samples: int
     of: int
+    fit: FitTimes | None = None
 
 
 def measure_times(
@@ -92,7 +95,15 @@ def _measure_engine(
     for other in others:  # each kind of task vectors is made at its first swap
         if other.task_vectors != PLAIN:
             first += _time_swap(engine, recipe, other, seed=1, prepared=prepared)
-    return MeasuredTimes(load, first, swap, seconds, samples, sum(full.values()))
+    fit = measure_fit(
+        recipe,
+        engine,
+        harness,
+        swap,
+        seconds,
+        lambda few, counts: _with_first_samples(few, harness, counts),
+    )
+    return MeasuredTimes(load, first, swap, seconds, samples, sum(full.values()), fit)
 
 
 def _evaluation_seconds(recipe: Recipe, engine: ModelEngine, harness: Harness) -> tuple[float, int]:
@@ -170,7 +181,8 @@ def _document_count(ids: SampleIds, harness: Harness, task: str) -> int:
     """Give a number of documents that is above all of these ids. The last span may be open."""
     first = ids.spans[-1][0]
     ends = [last for _, last in ids.spans if last is not None]
-    return max([first + harness.sizes("search")[task], *(end + 1 for end in ends)])
+    count = harness.sizes("search")[task] + harness.fit_sizes().get(task, 0)
+    return max([first + count, *(end + 1 for end in ends)])
 
 
 @contextmanager

@@ -90,6 +90,18 @@ def family_sizes(
     return Sizes(model, stored, experts_stored, directions, on_disk, largest)
 
 
+def largest_gradient(recipe: Recipe, base: Checkpoint) -> int:
+    """Bytes of the largest tensor in the engine's dtype.
+
+    Args:
+        recipe: The run.
+        base: The base model; only its headers are read.
+    """
+    width = _ENGINE.get(recipe.engine.dtype)
+    sizes = (math.prod(h.shape) * (width or _width(h)) for h in base.headers.values())
+    return max(sizes, default=0)
+
+
 def directions_size(side: int) -> int:
     """Bytes in the cache of one matrix's singular directions: float32 vectors, float64 values.
 

@@ -31,8 +31,9 @@ from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.plan.findings import Finding, checked, faults, findings_table
 from mergekit_cycleqd.plan.forecast import forecast, time_findings
 from mergekit_cycleqd.plan.measure import measure_times
+from mergekit_cycleqd.plan.measure_fit import fit_finding
 from mergekit_cycleqd.plan.memory_and_disk import disk, memory
-from mergekit_cycleqd.plan.model_sizes import family_sizes
+from mergekit_cycleqd.plan.model_sizes import family_sizes, largest_gradient
 from mergekit_cycleqd.plan.preflight import Preflight, preflight, writes
 from mergekit_cycleqd.plan.similarity import similarity_findings
 from mergekit_cycleqd.plan.weights import Weights, factorizing_seconds, read_weights
@@ -225,6 +226,9 @@ class _Plan:
             factorizing=lacking if self._uses_bases else 0.0,
             cuda=self._device.type == "cuda",
         )
+        if found.fit is not None:
+            gradient = largest_gradient(self._recipe, base)
+            self._add([fit_finding(self._recipe, found.fit, gradient)])
         self._add(time_findings(self._recipe, found, told))
 
 

@@ -17,6 +17,7 @@ from mergekit_cycleqd.evaluators.open import (
     base_faults,
     binned,
     directed,
+    fit_faults,
     numbered,
     open_harness,
     repeat_faults,
@@ -169,7 +170,7 @@ def _tasks(recipe: Recipe, seen: Preflight, begun: Mapping[str, Any] | None) -> 
     base = seen.models.described.get(BASE)
     if base is not None and (told := base_faults(recipe, harness, recipe.engine, base)):
         return checked("tasks", told, "")
-    found = repeat_faults(recipe, harness)
+    found = repeat_faults(recipe, harness) + fit_faults(recipe, harness)
     found += rule_faults(begun, numbered(recipe, harness.changes()))
     if found:
         return checked("tasks", found, "")

@@ -72,6 +72,7 @@ ENGINES: Mapping[str, EngineKind] = {
         "transformers",
         frozenset({"batching"}),  # which has no effect; recipes that hold it stay valid
         of_images=True,
+        derives=True,
         notes={"trust_remote_code": "vision runs code of transformers"},
     ),
 }

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mergekit_cycleqd.errors import SearchError
-from mergekit_cycleqd.evaluators.own_answers import OwnAnswers
+from mergekit_cycleqd.evaluators.base import OwnAnswers
 from mergekit_cycleqd.fitting import state_file
 from mergekit_cycleqd.fitting.loop import KEPT, WeightFit
 from mergekit_cycleqd.genome.family import Family

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
-from mergekit_cycleqd.engines.backward.learner import Learner
 from mergekit_cycleqd.engines.base import ModelEngine
 from mergekit_cycleqd.engines.open import open_engine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
-from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.evaluators.base import Harness, OwnAnswers
 from mergekit_cycleqd.evaluators.open import open_harness
-from mergekit_cycleqd.evaluators.own_answers import OwnAnswers
 from mergekit_cycleqd.evaluators.task_errors import TaskError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
@@ -21,6 +20,9 @@ from mergekit_cycleqd.run_folder.example_masks import Example
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.search.early_stop import CannotEnter
 from mergekit_cycleqd.workers.pool import Job
+
+if TYPE_CHECKING:
+    from mergekit_cycleqd.engines.backward.learner import Learner
 
 ATTEMPTS = 3
 

@@ -7,14 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
+from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
+from mergekit_cycleqd.engines.hf.engine import HFEngine
 from mergekit_cycleqd.fitting import state_file
 from mergekit_cycleqd.fitting.loop import START, State, WeightFit
 from mergekit_cycleqd.fitting.tensor_groups import filters_of, places_of
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
+from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.founders import Fit
+from tests.support.families import make_family
+from tests.support.merges import by_mergekit, in_place
 
 NAMES = (
     "embed.weight",
@@ -31,6 +38,7 @@ class Bowl:
     """A loss that is least where each weight is what a sample says: the mean squared distance."""
 
     names = NAMES
+    copies: Mapping[str, str] = {}
 
     def load(self, genome: Genome) -> None:
         self.weights = np.array([genome.weights_of(name) for name in NAMES])
@@ -141,3 +149,26 @@ def test_a_longer_filter_comes_before_one_that_it_holds() -> None:
     assert len(filters_of(names, "tensor")) == 4
     assert set(filters_of(names, "layer")) == {"layers.1.", "layers.11.", "norm.weight"}
     assert filters_of(names, "all") == () and places_of(names, ()) == [0, 0, 0, 0]
+
+
+@pytest.mark.costly
+@pytest.mark.parametrize("groups", ["tensor", "kind", "layer"])
+def test_a_stored_copy_of_a_tied_tensor_stays_equal_to_it(groups: str, tmp_path: Path) -> None:
+    family = make_family(tmp_path)
+    for model in (family.base_model, *family.experts):
+        file = Path(model) / "model.safetensors"
+        stored = load_file(file)
+        head = stored["model.embed_tokens.weight"].clone()
+        save_file(stored | {"lm_head.weight": head}, file, metadata={"format": "pt"})
+    base, experts = open_family(family)
+    learner = HFEngine(Engine(device="cpu", dtype="float32"), base, experts).learner()
+    settings = Fit(kind="fit", groups=groups)  # type: ignore[arg-type]
+    fit = WeightFit(learner, family, settings, seed=0)
+    rng = np.random.default_rng(0)
+    genome = fit.genome(rng.uniform(0.2, 1.2, size=fit.state.weights.shape))
+    merged = by_mergekit(genome.to_mergekit(), tmp_path / "out")
+    held = in_place(genome, tmp_path)
+    for name, tensor in held.items():
+        assert torch.allclose(merged[name], tensor, atol=1e-6), name
+    head = merged.get("lm_head.weight", merged["model.embed_tokens.weight"])
+    assert torch.equal(head, merged["model.embed_tokens.weight"])

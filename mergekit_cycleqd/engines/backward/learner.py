@@ -41,6 +41,7 @@ class Learner:
 
     Attributes:
         names: Names of all tensors that are merged.
+        copies: Further names of tied tensors in checkpoints, with the name of the tensor.
     """
 
     def __init__(self, resident: ResidentModel, loss: SampleLoss) -> None:
@@ -51,6 +52,7 @@ class Learner:
             loss: Its loss.
         """
         self.names = tuple(resident.layout.names)
+        self.copies: Mapping[str, str] = resident.layout.copies()
         self._resident = resident
         self._loss = loss
         self._most: int | None = None  # samples of a batch, after memory ran out
