@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError
@@ -163,9 +165,7 @@ def _join_cluster(address: str) -> bool:
     """Join a cluster, or start one on this machine. Returns whether it was started."""
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
-        host, colon, port = address.removeprefix("ray://").rpartition(":")
-        if colon:  # Ray itself would try for minutes
-            socket.create_connection((host, int(port)), timeout=10).close()
+        _reach(_last_cluster() if address == "auto" else address)
         ray.init(address=address, **quiet)
     except (OSError, ValueError) as error:
         if address != "auto":
@@ -173,6 +173,22 @@ def _join_cluster(address: str) -> bool:
                 f"workers.address: no Ray cluster at {address!r}: {error}; start one with "
                 "`ray start --head`, or take auto"
             ) from error
-        ray.init(**quiet)
+        os.environ.setdefault("RAY_worker_niceness", "0")  # at 15, Ray's own, they starve
+        ray.init(address="local", **quiet)
         return True
     return False
+
+
+def _reach(address: str) -> None:
+    """Raise OSError if nothing listens at an address. Ray itself would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _last_cluster() -> str:
+    """The address of the cluster that was last started here, which may have been killed since."""
+    if address := os.environ.get("RAY_ADDRESS"):
+        return address
+    kept = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")  # noqa: S108
+    return kept.read_text().strip() if kept.is_file() else ""

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -90,3 +95,36 @@ def test_a_gpu_that_no_machine_has_is_said_in_seconds_and_waited_for(
         process.kill()
         process.stdout.close()
         process.wait()
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder of a short name, as Ray's sockets need."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("killed_before", [False, True])
+def test_actors_of_a_cluster_that_the_run_starts_are_as_nice_as_the_run(
+    killed_before: bool, short: Path
+) -> None:
+    if killed_before:
+        (short / "ray").mkdir()
+        (short / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+    asks = (
+        "import os, ray\n"
+        "from mergekit_cycleqd.workers.ray_cluster import _join_cluster\n"
+        "assert _join_cluster('auto')\n"
+        "print(ray.get(ray.remote(lambda: os.nice(0)).remote()), os.nice(0))\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    said = subprocess.run(
+        [sys.executable, "-c", asks],
+        capture_output=True,
+        text=True,
+        env=environment | {"RAY_TMPDIR": str(short)},
+        check=True,
+        timeout=120,
+    )
+    actor, run = said.stdout.split()
+    assert actor == run
