@@ -28,7 +28,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 hub = server.hub
 
 
-@pytest.fixture(params=["adapters", "singular adapters", "both adapters", "qwen2 moe", "mixtral"])
+@pytest.fixture(
+    params=[
+        "adapters",
+        "singular adapters",
+        "both adapters",
+        "fitted adapters",
+        "qwen2 moe",
+        "mixtral",
+    ]
+)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -56,11 +65,16 @@ def both(content: dict[str, Any]) -> None:
     content["evolution"] |= {"task_vectors": {"kind": "both"}, "founders": [0.5, 1.0]}
 
 
+def fitted(content: dict[str, Any]) -> None:
+    fit = {"kind": "fit", "over": ["plain", "wudi"], "steps": 4, "batch": 6}
+    content["evolution"] |= {"founders": [fit]}
+
+
 def plain(content: dict[str, Any]) -> None:
     """Nothing is said."""
 
 
-CHANGES = {"singular": singular, "both": both}
+CHANGES = {"singular": singular, "both": both, "fitted": fitted}
 
 
 def test_it_is_published_used_and_rebuilt_byte_for_byte(
