@@ -140,7 +140,7 @@ class Run:
                 self.search.add_fitted(record.genome)
         if alone(self._prepared.recipe):
             return evaluator
-        evaluator.close()
+        evaluator.unload()
         return None
 
     def _evaluator(self) -> Evaluator:
