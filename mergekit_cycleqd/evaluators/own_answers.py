@@ -19,7 +19,7 @@ from mergekit_cycleqd.recipe.tasks import Task
 ANSWERED = frozenset({"generate_until", "loglikelihood", "multiple_choice", "rollout"})
 """Types of lm-eval's requests that are answered, or whose answers are given."""
 
-SampleKey = tuple[str, int]
+SampleKey = tuple[str | None, int | None]
 """The name of lm-eval's task, and the place of a sample among those that it answers."""
 
 

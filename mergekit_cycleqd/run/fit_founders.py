@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def fit_founders(
     others = [answers.samples for answers in held_back.values()]
     for family in families:
         start, kind = time.monotonic(), family.task_vectors.kind
-        path = folder / f"fit-{kind}.json"
+        path = _state_path(folder, family)
         fit = WeightFit(
             evaluator.learner(), family, settings, recipe.evolution.seed, state_file.load(path)
         )
@@ -79,6 +79,16 @@ def fit_founders(
             f"{found.losses[-1]:.4f} at the end, {found.held_back[found.kept]:.4f} on search "
             f"samples with {found.kept:.0%} of the groups' differences"
         )
+
+
+def forget_states(folder: Path, families: Iterable[Family]) -> None:
+    """Remove the files of fits that the journal has, which a crash may have left."""
+    for family in families:
+        _state_path(folder, family).unlink(missing_ok=True)
+
+
+def _state_path(folder: Path, family: Family) -> Path:
+    return folder / f"fit-{family.task_vectors.kind}.json"
 
 
 def _answers(

@@ -13,7 +13,7 @@ from mergekit_cycleqd.experts.directions import compute_directions_ahead
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run.display import Display
-from mergekit_cycleqd.run.fit_founders import fit_founders
+from mergekit_cycleqd.run.fit_founders import fit_founders, forget_states
 from mergekit_cycleqd.run.header import header
 from mergekit_cycleqd.run.prepare import Prepared
 from mergekit_cycleqd.run_folder.compared_models import compared_models
@@ -128,6 +128,7 @@ class Run:
 
     def _fit_founders(self) -> Evaluator | None:
         """Fit the founders that are missing. Returns the evaluator if the run may use it too."""
+        forget_states(self.folder, (fit.genome.family for fit in self._journal.fits))
         if not (families := self.search.to_fit):
             return None
         evaluator = self._evaluator()
@@ -139,7 +140,7 @@ class Run:
                 self.search.add_fitted(record.genome)
         if alone(self._prepared.recipe):
             return evaluator
-        evaluator.close()
+        evaluator.unload()
         return None
 
     def _evaluator(self) -> Evaluator:

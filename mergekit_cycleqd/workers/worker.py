@@ -148,6 +148,14 @@ class Evaluator:
         if self._engine is not None:
             self._engine.close()
 
+    def unload(self) -> None:
+        """Release the models too, so that other processes have their memory."""
+        from accelerate.utils.memory import clear_device_cache
+
+        self.close()
+        self._engine = None
+        clear_device_cache(garbage_collection=True)
+
     def _verify(self, engine: ModelEngine, genome: Genome) -> None:
         """Check the first mutated model, before it is scored.
 

@@ -10,6 +10,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.engines.hf.answer_loss import AnswerLoss, TextSample
 from mergekit_cycleqd.engines.hf.engine import load_lm
 from mergekit_cycleqd.engines.hf.seq2seq_lm import Seq2SeqLM
 from mergekit_cycleqd.errors import ModelError
@@ -71,6 +72,23 @@ def test_a_prompt_and_an_answer_of_the_same_tokens_are_not_one_row(lm: Any, plai
     given = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
     found, expected = lm.loglikelihood(given), plain.loglikelihood(given, disable_tqdm=True)
     assert [pair[0] for pair in found] == pytest.approx([pair[0] for pair in expected], rel=1e-6)
+
+
+def test_the_loss_of_fits_is_what_lm_eval_scores_and_least_for_written_answers(lm: Any) -> None:
+    loss = AnswerLoss(lm)
+    with lm.recording() as given:
+        lm.loglikelihood(choices(prompts(4)))
+    samples = [TextSample(((each.context, each.answer),)) for each in given]
+    expected = [-(each.loglikelihood or 0.0) for each in given]
+    assert loss.losses(samples).tolist() == pytest.approx(expected, rel=1e-4)
+    with lm.recording() as written:
+        lm.generate_until(questions(prompts(4), max_gen_toks=4))
+    for each in written:
+        begun = each.answer[: max(1, min(2, len(each.answer) - 1))]  # BART must end an answer
+        other = (*begun[:-1], (begun[-1] + 7) % 60)
+        two = [TextSample(((each.context, answer),)) for answer in (begun, other)]
+        best, worse = loss.losses(two).tolist()
+        assert best < worse
 
 
 def test_they_cannot_be_batched_continuously(base: Checkpoint) -> None:

@@ -28,7 +28,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 hub = server.hub
 
 
-@pytest.fixture(params=["adapters", "singular adapters", "both adapters", "qwen2 moe", "mixtral"])
+@pytest.fixture(
+    params=[
+        "adapters",
+        "singular adapters",
+        "both adapters",
+        "fitted adapters",
+        "qwen2 moe",
+        "mixtral",
+    ]
+)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -56,11 +65,16 @@ def both(content: dict[str, Any]) -> None:
     content["evolution"] |= {"task_vectors": {"kind": "both"}, "founders": [0.5, 1.0]}
 
 
+def fitted(content: dict[str, Any]) -> None:
+    fit = {"kind": "fit", "over": ["plain", "wudi"], "steps": 4, "batch": 6}
+    content["evolution"] |= {"founders": [fit]}
+
+
 def plain(content: dict[str, Any]) -> None:
     """Nothing is said."""
 
 
-CHANGES = {"singular": singular, "both": both}
+CHANGES = {"singular": singular, "both": both, "fitted": fitted}
 
 
 def test_it_is_published_used_and_rebuilt_byte_for_byte(
@@ -92,7 +106,13 @@ def test_it_is_published_used_and_rebuilt_byte_for_byte(
         rebuild(source, out, MergeOptions(quiet=True), said.append)
         assert (out / "model.safetensors").read_bytes() == pushed["model.safetensors"]
     published = Genome.from_mergekit(yaml.safe_load(recipe))
-    assert published.weights == together.weights
+    assert published.weights == together.weights and published.groups == together.groups
+    if kind.startswith("fitted"):
+        assert "; founders: [kind fit, groups tensor, over ['plain', 'wudi'], steps 4" in of_all
+        assert "0-23, the first half for fits" in of_all
+        assert open_run(run).search.elites("red") and any(
+            elite.genome.groups for c in COLOURS for elite in open_run(run).search.elites(c)
+        )
     assert published.family.task_vectors.number == together.family.task_vectors.number == tsv
     before = len(hub.calls("POST", "/commit/"))
     assert push(run, "--what", "aggregate,recipes,journal") == 0, capsys.readouterr().err

@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from huggingface_hub import CommitOperationAdd
 
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
+from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
 from mergekit_cycleqd.cli.hf import main_hf
+from mergekit_cycleqd.engines.hf.engine import HFEngine
+from mergekit_cycleqd.fitting.loop import WeightFit
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.references import parts
@@ -20,7 +24,9 @@ from mergekit_cycleqd.hub.licence import Licence
 from mergekit_cycleqd.hub.pins import Source, pin_sources
 from mergekit_cycleqd.hub.publications import Publication, choose_publications, open_run
 from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.compared_models import compared_models
+from mergekit_cycleqd.run_folder.fit_record import FitRecord
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.journal_lines import encode
 from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header
@@ -59,6 +65,10 @@ def make_run(folder: Path, family: Family, change: Change = lambda content: None
     out = folder / "run"
     journal = Journal.open(out, header)
     search = CycleQD(recipe)
+    for each in search.to_fit:
+        fit = made_up_fit(recipe, each)
+        journal.append_fit(fit)
+        search.add_fitted(fit.genome)
     while not search.done:
         candidate = search.ask()
         scores = made_up_scores(candidate.genome, SEARCH)
@@ -72,6 +82,17 @@ def make_run(folder: Path, family: Family, change: Change = lambda content: None
     write_outputs(out, search, journal.scores, sizes)
     journal.close()
     return out
+
+
+def made_up_fit(recipe: Recipe, family: Family) -> FitRecord:
+    """A founder over the tensors of its real models, with weights that nobody fitted."""
+    settings = recipe.evolution.fit
+    assert settings is not None
+    learner = HFEngine(recipe.engine, *open_family(family)).learner()
+    fit = WeightFit(learner, family, settings, seed=0)
+    drawn = np.random.default_rng(0).uniform(0.2, 1.2, size=fit.state.weights.shape)
+    counts = dict.fromkeys(COLOURS, SEARCH)
+    return FitRecord(fit.genome(drawn), counts, (2.0, 1.0), {1.0: 1.5}, 1.0, 3.0)
 
 
 def put_on_hub(hub: Hub, family: Family, licence: str = "apache-2.0") -> Family:

@@ -119,8 +119,8 @@ class AnswerLoss(SampleLoss):
 
 def _likelihoods(logits: Tensor, wanted: Tensor) -> Tensor:
     """Sum the log-likelihoods of the tokens of each row that are asked for, in float32."""
+    wanted = wanted.to(logits.device)  # the last of several, where the model is spread
     asked = wanted != _NONE
-    wanted = wanted.to(logits.device)
-    found = torch.zeros(wanted.shape, device=logits.device)
     told = -cross_entropy(logits[asked].float(), wanted[asked], reduction="none")
-    return found.masked_scatter(asked.to(logits.device), told).sum(1)
+    found = torch.zeros(wanted.shape, device=logits.device)
+    return found.masked_scatter(asked, told).sum(1)

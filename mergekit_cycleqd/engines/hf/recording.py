@@ -22,7 +22,7 @@ class Answered:
         loglikelihood: Of a given answer, in nats; None for one that was written.
     """
 
-    sample: tuple[str, int]
+    sample: tuple[str | None, int | None]
     context: tuple[int, ...]
     answer: tuple[int, ...]
     loglikelihood: float | None = None
@@ -51,7 +51,7 @@ class Recorded(QuietScoring):
         config = getattr(self.model, "generation_config", None)
         ends = getattr(config, "eos_token_id", None)
         if answer := stops.cut(tokens, [ends] if isinstance(ends, int) else ends or ()):
-            sample = (str(request.task_name), int(request.doc_id))
+            sample = (request.task_name, request.doc_id)
             self._kept.append(Answered(sample, tuple(prompt), answer))
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[Any]:
@@ -61,6 +61,6 @@ class Recorded(QuietScoring):
             for request, (_, context, answer), pair in zip(
                 requests, self._scored, pairs, strict=True
             ):
-                sample = (str(request.task_name), int(request.doc_id))
+                sample = (request.task_name, request.doc_id)
                 self._kept.append(Answered(sample, tuple(context), tuple(answer), float(pair[0])))
         return pairs

@@ -12,6 +12,7 @@ from mergekit_cycleqd.hub.card import pipelines
 from mergekit_cycleqd.hub.card.prompts import prompts_text
 from mergekit_cycleqd.hub.card.usage import model_usage
 from mergekit_cycleqd.hub.pins import Source
+from mergekit_cycleqd.recipe.founders import HALF
 from mergekit_cycleqd.recipe.sample_ids import SPLITS
 from mergekit_cycleqd.run_folder.comparison import count_note
 from mergekit_cycleqd.system.markdown import markdown_table
@@ -169,7 +170,7 @@ def making(subject: Subject) -> str:
         name = pipelines.public_name(task)
         if dataset:
             name = f"[{name}]({constants.ENDPOINT}/datasets/{dataset})"
-        ids = {"search": task.samples.search, "holdout": task.samples.holdout}
+        ids = {"search": _searched(task), "holdout": task.samples.holdout}
         counts = {split: run.counts[split].get(task.name) for split in SPLITS}
         used = [f"{ids[split] or 'none'}{count_note(counts[split])}" for split in SPLITS]
         rows.append([task.name, name + _origin(task), task.metric_name, *used])
@@ -236,7 +237,17 @@ def _origin(task: Task) -> str:
     return " (of mergekit-cycleqd)" if task.scored_by.brings_tasks else ""
 
 
+def _searched(task: Task) -> str:
+    """Name the search samples of a task, and those that founders were fitted to."""
+    search, fit = task.samples.search, task.samples.fit
+    if fit is None:
+        return str(search)
+    return f"{search}, the first half for fits" if fit == HALF else f"{search}, {fit} for fits"
+
+
 def _format_setting(value: object) -> str:
+    if isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
+        return f"[{'; '.join(map(_format_setting, value))}]"
     if isinstance(value, dict):
         return ", ".join(f"{key} {entry}" for key, entry in value.items() if entry is not None)
     return str(value)
