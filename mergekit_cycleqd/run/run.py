@@ -15,6 +15,7 @@ from mergekit_cycleqd.experts.directions import compute_directions_ahead
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run.display import Display
+from mergekit_cycleqd.run.ending import ending, next_commands
 from mergekit_cycleqd.run.prepare import Prepared
 from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.example_masks import draw
@@ -116,7 +117,18 @@ class Run:
             finally:
                 if self.search.archives_ready:
                     self._write()
-        self._say(self.summary())
+        self._end()
+
+    def _end(self) -> None:
+        """Show the models compared, the one to take, and the commands that come next."""
+        search, find = self.search, self._journal.scores
+        if self._console.is_terminal:
+            for part in ending(search, find, self._sizes, self.folder, self._console):
+                self._console.print(part, highlight=False, markup=False)
+        else:
+            self._say(self.summary())
+        for line in next_commands(search, find, self.folder):
+            self._say(line)
 
     def _make_directions(self) -> None:
         """Compute the missing singular directions. A resumed run has them already."""
