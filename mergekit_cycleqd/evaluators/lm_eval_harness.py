@@ -11,6 +11,7 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.evaluators.base import TaskNote
 from mergekit_cycleqd.evaluators.chat_templates import rendered_for, thoughts_fault
 from mergekit_cycleqd.evaluators.image_tasks import image_fault
+from mergekit_cycleqd.evaluators.lm_eval_answers import SHOWN, can_be_shown, told
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
 from mergekit_cycleqd.evaluators.lm_eval_metrics import metric_faults, task_score
@@ -21,6 +22,7 @@ from mergekit_cycleqd.evaluators.task_samples import SampledHarness, prepare_all
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.recipe.tasks import Task
+from mergekit_cycleqd.run_folder.example_answers import Answer
 from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 
@@ -43,12 +45,14 @@ class LMHarness(SampledHarness):
         super().__init__(tasks)
         self._objects: dict[Split, dict[str, LoadedTask]] = {"search": {}, "holdout": {}}
         self._fresh: dict[str, LoadedTask] = {}
+        self._shown: dict[str, LoadedTask] = {}
         self._by_samples: dict[tuple[str, Split, int], LoadedTask] = {}
         self._built: set[int] = set()
         self._loader = loader = TaskLoader(tasks)
         prepare_all(tasks, lambda task: self._prepare(task, loader))
         self.warnings = tuple((t.name, warning) for t in tasks for warning in loader.warnings(t))
         loaded = self._objects["search"]
+        self.conversing = any(map(can_be_shown, loaded.values()))
         better = {t.name: loaded[t.name].higher_is_better(t.metric) for t in tasks}
         self.lower = frozenset(name for name, higher in better.items() if higher is False)
         self.higher = frozenset(name for name, higher in better.items() if higher)
@@ -99,6 +103,24 @@ class LMHarness(SampledHarness):
             for name, loaded in self._objects["search"].items()
         }
 
+    def answers(self, model: Any) -> list[Answer]:
+        """Let the model that an engine holds now answer the first samples of each task of text."""
+        found = []
+        for task in self._tasks.values():
+            split: Split = "search" if task.samples.holdout is None else "holdout"
+            if not can_be_shown(self._objects[split][task.name]):
+                continue
+            if task.name not in self._shown:
+                self._shown[task.name] = self._loader.load(task)
+            loaded = self._shown[task.name]
+            ids = {task.name: list(self._samples.of(task.name, split))[:SHOWN]}
+            watch = Watch(None, list(self._tasks.values()))
+            _, logged = self._answer(
+                model, [task], {task.name: loaded}, ids, watch, (0, 0), log=True
+            )
+            found += told(task, split, loaded.first, logged[task.name])
+        return found
+
     def evaluate(
         self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
     ) -> dict[str, float]:
@@ -130,6 +152,8 @@ class LMHarness(SampledHarness):
         ids: Mapping[str, Sequence[int]],
         watch: Watch,
         numbers: tuple[int, int],
+        *,
+        log: bool = False,
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Let a model answer all samples once. Returns lm-eval's results, and its log if needed."""
         from lm_eval.evaluator import evaluate
@@ -148,7 +172,7 @@ class LMHarness(SampledHarness):
                     {"tasks": objects},
                     samples=chosen,
                     bootstrap_iters=0,
-                    log_samples=any(task.pass_at is not None for task in tasks),
+                    log_samples=log or any(task.pass_at is not None for task in tasks),
                     confirm_run_unsafe_code=True,  # `_prepare` has checked each task's own setting
                 )
         return found["results"], found.get("samples", {})

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from mergekit_cycleqd.report.answers import answers
 from mergekit_cycleqd.report.curves import BEST_MEAN, Curves
 from mergekit_cycleqd.report.markup import Markup, element, inside, section, table
 from mergekit_cycleqd.report.masks import masks
@@ -42,6 +43,7 @@ def sections(run: RunView, found: Curves | None, figures: Figures) -> Markup:
         [
             result(run),
             _compared_models(run),
+            answers(run),
             _overview(run),
             _archives(run, figures),
             _curves(found, figures),

@@ -29,6 +29,17 @@ _GAP, _LEAST_NAME = 2, 24  # columns of the terminal
 _ALL_ROUND = "best all-round elite"
 
 
+def show_ending(
+    search: CycleQD, find: FindScores, sizes: Sizes, folder: Path, console: Console
+) -> None:
+    """Show the models compared and the one to take on a terminal, then the next commands."""
+    if console.is_terminal:
+        for part in ending(search, find, sizes, folder, console):
+            console.print(part, highlight=False, markup=False)
+    for line in next_commands(search, find, folder):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 def ending(
     search: CycleQD, find: FindScores, sizes: Sizes, folder: Path, console: Console
 ) -> Iterator[RenderableType]:
