@@ -12,6 +12,7 @@ from mergekit_cycleqd.search.early_stop import EntryThresholds
 if TYPE_CHECKING:
     from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
     from mergekit_cycleqd.recipe.engine import Engine
+    from mergekit_cycleqd.run_folder.example_answers import Answer
     from mergekit_cycleqd.run_folder.example_masks import Example
 
 
@@ -49,6 +50,7 @@ class Harness(ABC):
 
     Attributes:
         illustrated: Whether `examples` returns pictures.
+        conversing: Whether `answers` returns texts.
         steady: Names of the tasks that always give a model the same score on the same samples.
         warnings: What the user should know of the tasks.
         lower: Names of the tasks whose scores are better when lower, as far as their own files say.
@@ -56,6 +58,7 @@ class Harness(ABC):
     """
 
     illustrated: bool = False
+    conversing: bool = False
     steady: frozenset[str] = frozenset()
     warnings: tuple[TaskNote, ...] = ()
     lower: frozenset[str] = frozenset()
@@ -130,4 +133,8 @@ class Harness(ABC):
 
     def examples(self, model: Any) -> list[Example]:
         """Run the model that an engine holds now on a few samples, and draw its masks."""
+        return []
+
+    def answers(self, model: Any) -> list[Answer]:
+        """Let the model that an engine holds now answer a few samples of each task of text."""
         return []

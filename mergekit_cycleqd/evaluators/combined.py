@@ -10,6 +10,7 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.evaluators.base import Harness, OwnAnswers, TaskNote
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.run_folder.example_answers import Answer
 from mergekit_cycleqd.run_folder.example_masks import Example
 from mergekit_cycleqd.search.early_stop import EntryThresholds
 
@@ -27,6 +28,7 @@ class CombinedHarness(Harness):
         self._parts = tuple(parts)
         self._names = tuple(names)
         self.illustrated = any(part.illustrated for part in parts)
+        self.conversing = any(part.conversing for part in parts)
         self.warnings = tuple(warning for part in parts for warning in part.warnings)
         self.steady = frozenset[str]().union(*(part.steady for part in parts))
         self.lower = frozenset[str]().union(*(part.lower for part in parts))
@@ -88,3 +90,7 @@ class CombinedHarness(Harness):
     def examples(self, model: Any) -> list[Example]:
         """Collect the examples of all harnesses."""
         return [example for part in self._parts for example in part.examples(model)]
+
+    def answers(self, model: Any) -> list[Answer]:
+        """Collect the answers of all harnesses."""
+        return [answer for part in self._parts for answer in part.answers(model)]

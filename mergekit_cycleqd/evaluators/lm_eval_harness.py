@@ -12,10 +12,17 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.evaluators.base import OwnAnswers, TaskNote
 from mergekit_cycleqd.evaluators.chat_templates import rendered_for, thoughts_fault
 from mergekit_cycleqd.evaluators.image_tasks import image_fault
+from mergekit_cycleqd.evaluators.lm_eval_answers import SHOWN, can_be_shown, told
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
 from mergekit_cycleqd.evaluators.lm_eval_metrics import measured, metric_faults, task_score
 from mergekit_cycleqd.evaluators.lm_eval_parts import LoadedTask
+from mergekit_cycleqd.evaluators.lm_eval_sampling import (
+    is_sampled,
+    is_steady,
+    repeat_faults,
+    reseed,
+)
 from mergekit_cycleqd.evaluators.own_answers import (
     Places,
     fit_fault,
@@ -28,6 +35,7 @@ from mergekit_cycleqd.evaluators.task_samples import SampledHarness, prepare_all
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.recipe.tasks import Task
+from mergekit_cycleqd.run_folder.example_answers import Answer
 from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 
@@ -51,12 +59,14 @@ class LMHarness(SampledHarness):
         self._objects: dict[Split, dict[str, LoadedTask]] = {"search": {}, "holdout": {}}
         self._fresh: dict[str, LoadedTask] = {}
         self._fitted: dict[str, LoadedTask] = {}
+        self._shown: dict[str, LoadedTask] = {}
         self._by_samples: dict[tuple[str, Split, int], LoadedTask] = {}
         self._built: set[int] = set()
         self._loader = loader = TaskLoader(tasks)
         prepare_all(tasks, lambda task: self._prepare(task, loader))
         self.warnings = tuple((t.name, warning) for t in tasks for warning in loader.warnings(t))
         loaded = self._objects["search"]
+        self.conversing = any(map(can_be_shown, loaded.values()))
         better = {t.name: loaded[t.name].higher_is_better(t.metric) for t in tasks}
         self.lower = frozenset(name for name, higher in better.items() if higher is False)
         self.higher = frozenset(name for name, higher in better.items() if higher)
@@ -79,10 +89,10 @@ class LMHarness(SampledHarness):
             )
         if loaded.group is None and task.samples.by != "share":
             yield f"samples.by: is for groups of tasks, and {task.task!r} is none; leave it out"
-        yield from _repeat_faults(task, loaded)
+        yield from repeat_faults(task, loaded)
         documents = loaded.documents
         yield from self._samples.add(task, lambda ids: ids.resolve(documents))
-        if all(_is_steady(task, part) for part in loaded.parts.values()):
+        if all(is_steady(task, part) for part in loaded.parts.values()):
             self.steady |= {task.name}
         self._objects["search"][task.name] = loaded
         if task.samples.holdout is not None:
@@ -108,6 +118,24 @@ class LMHarness(SampledHarness):
             name: _prompt_settings(self._tasks[name], loaded.first)
             for name, loaded in self._objects["search"].items()
         }
+
+    def answers(self, model: Any) -> list[Answer]:
+        """Let the model that an engine holds now answer the first samples of each task of text."""
+        found = []
+        for task in self._tasks.values():
+            split: Split = "search" if task.samples.holdout is None else "holdout"
+            if not can_be_shown(self._objects[split][task.name]):
+                continue
+            if task.name not in self._shown:
+                self._shown[task.name] = self._loader.load(task)
+            loaded = self._shown[task.name]
+            ids = {task.name: list(self._samples.of(task.name, split))[:SHOWN]}
+            watch = Watch(None, list(self._tasks.values()))
+            _, logged = self._answer(
+                model, [task], {task.name: loaded}, ids, watch, (0, 0), log=True
+            )
+            found += told(task, split, loaded.first, logged[task.name])
+        return found
 
     def evaluate(
         self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
@@ -216,49 +244,8 @@ class LMHarness(SampledHarness):
         for request in loaded.instances:
             request.resps.clear()
             request.filtered_resps.clear()
-        if _is_sampled(loaded):
-            _reseed(loaded, seed)
-
-
-def _repeat_faults(task: Task, loaded: LoadedTask) -> Iterator[str]:
-    """Say why several answers to each sample are of no use."""
-    if task.repeats > 1 and all(_is_steady(task, part) for part in loaded.parts.values()):
-        generates = any(part.OUTPUT_TYPE == "generate_until" for part in loaded.parts.values())
-        way_out = (
-            "let them be sampled, by gen_kwargs such as {do_sample: true, temperature: 0.8}"
-            if generates
-            else "it compares likelihoods and generates no text; leave repeats out"
-        )
-        yield f"repeats: {task.repeats} answers of {task.task!r} are all the same; {way_out}"
-    if task.pass_at is not None and loaded.group is not None:
-        yield f"pass_at: is for a task, and {task.task!r} is a group; name one of its tasks"
-
-
-def _is_sampled(loaded: Any) -> bool:
-    """Whether answers are sampled, so that the same model may give different answers."""
-    from lm_eval.models.utils import normalize_gen_kwargs
-
-    if loaded.get_config("output_type") != "generate_until":
-        return False
-    return bool(normalize_gen_kwargs(loaded.get_config("generation_kwargs") or {})["do_sample"])
-
-
-def _is_steady(task: Task, loaded: Any) -> bool:
-    """Whether a model always gets the same score on the same samples.
-
-    This is not known of tasks with environments, which count as not steady.
-    """
-    environments = task.scored_by.brings_tasks or loaded.OUTPUT_TYPE == "rollout"
-    return not environments and not _is_sampled(loaded)
-
-
-def _reseed(loaded: Any, number: int) -> None:
-    """Seed the requests by the number of the answer: another answer for each, always the same."""
-    settings = loaded.get_config("generation_kwargs")
-    seed = int(settings.get("seed", 0)) + number
-    for request in loaded.instances:
-        prompt, asked, *rest = request.arguments
-        request.arguments = (prompt, {**asked, "seed": seed}, *rest)
+        if is_sampled(loaded):
+            reseed(loaded, seed)
 
 
 def _prompt_settings(task: Task, loaded: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.run_folder.run_view import RunView
@@ -11,6 +12,7 @@ from mergekit_cycleqd.search.archive import Elite
 from mergekit_cycleqd.search.population import Population
 
 POINTS = 500
+BEST_MEAN = "Best mean over the tasks"
 
 
 @dataclass(frozen=True)
@@ -22,17 +24,24 @@ class Curves:
         qd_score: (P,) values per task: the sum of the worths of the elites' qualities.
         coverage: (P,) values per task: the share of cells that hold an elite.
         best: (P,) values per task: the best quality.
+        mean: (P,) values: the best mean over the tasks of any elite; empty where lower is better on
+            a task, so that a mean says nothing.
     """
 
     children: tuple[int, ...]
     qd_score: Mapping[str, list[float]]
     coverage: Mapping[str, list[float]]
     best: Mapping[str, list[float]]
+    mean: list[float]
 
     @property
     def measures(self) -> dict[str, Mapping[str, list[float]]]:
-        """All three measures, by the names that the report shows."""
-        return {"QD score": self.qd_score, "Coverage": self.coverage, "Best score": self.best}
+        """Three measures, by the names that the report shows.
+
+        The best score on a task is often an expert's from the start. The best mean tells more.
+        """
+        last = {BEST_MEAN: {"best mean": self.mean}} if self.mean else {"Best score": self.best}
+        return {"QD score": self.qd_score, "Coverage": self.coverage, **last}
 
 
 def curves(run: RunView) -> Curves | None:
@@ -45,7 +54,8 @@ def curves(run: RunView) -> Curves | None:
     counts_shown = {first + n for n in spaced(len(evaluations) - first)}
     placeholder = Genome.from_base(search.family)
     genomes = run.told if search.measures.of_genome(placeholder) else {}
-    measured = Curves((), *({task: [] for task in search.tasks} for _ in range(3)))
+    qd_score, coverage, best = ({task: list[float]() for task in search.tasks} for _ in range(3))
+    mean: list[float] = []
     children: list[int] = []
     experts: list[Elite] = []
     population = Population(run.recipe)
@@ -66,10 +76,17 @@ def curves(run: RunView) -> Curves | None:
         if count in counts_shown:
             children.append(count - first)
             for task, archive in population.archives.items():
-                measured.qd_score[task].append(archive.qd_score)
-                measured.coverage[task].append(archive.coverage)
-                measured.best[task].append(archive.best)
-    return Curves(tuple(children), measured.qd_score, measured.coverage, measured.best)
+                qd_score[task].append(archive.qd_score)
+                coverage[task].append(archive.coverage)
+                best[task].append(archive.best)
+            if not run.recipe.minimised:
+                mean.append(_best_mean(population))
+    return Curves(tuple(children), qd_score, coverage, best, mean)
+
+
+def _best_mean(population: Population) -> float:
+    elites = [elite for archive in population.archives.values() for elite in archive.elites]
+    return max(fmean(elite.scores.values()) for elite in elites)
 
 
 def spaced(last: int, points: int = POINTS) -> list[int]:

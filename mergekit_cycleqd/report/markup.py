@@ -39,6 +39,12 @@ def with_notes(text: str, *notes: str) -> Markup:
     return Markup(" ".join([element("span", text), *small]))
 
 
+def section(name: str, title: str, *children: str) -> Markup:
+    """Make a section of the page, with its heading."""
+    heading = element("h2", title, id=f"{name}-title")
+    return element("section", heading, *children, id=name, aria_labelledby=f"{name}-title")
+
+
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
     """Make a table that scrolls on a narrow screen; the first column names the rows."""
     head_row = element("tr", *(element("th", cell, scope="col") for cell in head))

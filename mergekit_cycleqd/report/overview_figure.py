@@ -9,8 +9,8 @@ from typing import Any
 
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.report.libraries import load
-from mergekit_cycleqd.report.panels import Panel, panels, qualities
-from mergekit_cycleqd.report.still_figures import draw_panel, new_figure, save
+from mergekit_cycleqd.report.panels import Panel, colour_scale, panels
+from mergekit_cycleqd.report.still_figures import beyond, draw_panel, new_figure, save
 from mergekit_cycleqd.run_folder.comparison import Row, comparison
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.archive import Elite
@@ -45,9 +45,9 @@ def draw_overview(
         _draw_scores(left, rows, run.search.tasks, run.recipe.minimised)
         left.set_title(f"Scores on {split} samples", fontsize="medium")
         archive = next(iter(run.search.archives.values()))
-        low, high = qualities(archive)
+        scale = colour_scale(archive)
         panel = panels(archive)[0]
-        image = draw_panel(right, panel, low, high)
+        image = draw_panel(right, panel, scale.dark, scale.bright)
         right.set_facecolor(_EMPTY)
         right.set_xlabel(f"score on {panel.across.task}")
         if panel.up:
@@ -55,7 +55,7 @@ def draw_overview(
         _mark_best_merge(right, panel, run.search.best_all_round())
         children = run.search.children_told
         right.set_title(f"Archive of {archive.task}, {children:,} merges", fontsize="medium")
-        figure.colorbar(image, ax=right, label=f"score on {archive.task}")
+        figure.colorbar(image, ax=right, label=f"score on {archive.task}", extend=beyond(scale))
         return save(figure, stem, kinds)
 
 

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from html import escape
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -48,6 +49,7 @@ def page(run: RunView, found: Curves | None) -> str:
         made_by=element("p", f"mergekit-cycleqd {version('mergekit-cycleqd')}"),
         style=_asset("page.css"),
         body=body,
+        folder=escape(str(run.folder)),
         data=script_json({**_elites_and_ancestors(run), "figures": figures}),
         recipes=_compressed(json.dumps(_recipes(run), ensure_ascii=False)),
         plotly=_compressed(plotly),

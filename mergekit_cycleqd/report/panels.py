@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import quantiles
 
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
+
+_ENOUGH = 8  # elites of which quartiles mean something
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,42 @@ def panels(archive: TaskArchive) -> list[Panel]:
             best.setdefault((cell[x], 0 if y is None else cell[y]), elite)
         found.append(Panel(archive.task, axes[x], None if y is None else axes[y], best))
     return found
+
+
+@dataclass(frozen=True)
+class ColourScale:
+    """Which scores the colours of an archive stand for.
+
+    Attributes:
+        dark: The score of the darkest colour.
+        bright: The score of the brightest colour, which is never the same.
+        clipped: Whether some elites are worse than the darkest colour's score.
+    """
+
+    dark: float
+    bright: float
+    clipped: bool = False
+
+
+def colour_scale(archive: TaskArchive) -> ColourScale:
+    """Choose the colours of an archive: the best elite is bright.
+
+    An elite that is far worse than most, as an expert of another task often is, has the darkest
+    colour, and does not take all colours from the others. Far is more than one and a half times
+    the range between the quartiles below the lower one (Tukey's fence).
+    """
+    worst, best = qualities(archive)
+    if worst == best:
+        if archive.worth.is_lower(archive.task):
+            return ColourScale(best + (abs(best) or 1.0), best)
+        return ColourScale(0.0, best) if best > 0 else ColourScale(best, best + 1.0)
+    sign = 1.0 if best > worst else -1.0
+    worths = sorted(sign * elite.scores[archive.task] for elite in archive.elites)
+    if len(worths) < _ENOUGH:
+        return ColourScale(worst, best)
+    lower, _, upper = quantiles(worths, n=4)
+    dark = sign * next(each for each in worths if each >= lower - 1.5 * (upper - lower))
+    return ColourScale(worst, best) if dark == best else ColourScale(dark, best, dark != worst)
 
 
 def qualities(archive: TaskArchive) -> tuple[float, float]:

@@ -20,7 +20,7 @@ def heatmap(panel: Panel, low: float, high: float) -> dict[str, Any]:
     Args:
         panel: The picture to draw.
         low: Quality of the darkest colour.
-        high: Quality of the brightest colour; less than the other where lower is better.
+        high: Quality of the brightest colour, another; less where lower is better.
     """
     rows = panel.up.bins if panel.up else 1
     quality: list[list[float | None]] = [[None] * panel.across.bins for _ in range(rows)]
@@ -35,7 +35,7 @@ def heatmap(panel: Panel, low: float, high: float) -> dict[str, Any]:
         "z": quality,
         "customdata": index,
         "zmin": min(low, high),
-        "zmax": max(low, high) if high != low else low + 1,
+        "zmax": max(low, high),
         "colorscale": "Viridis",
         **({"reversescale": True} if high < low else {}),
         "showscale": False,

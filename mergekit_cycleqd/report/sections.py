@@ -9,17 +9,18 @@ from typing import Any
 
 import yaml
 
-from mergekit_cycleqd.report.curves import Curves
-from mergekit_cycleqd.report.markup import Markup, element, inside, table, with_notes
+from mergekit_cycleqd.report.answers import answers
+from mergekit_cycleqd.report.curves import BEST_MEAN, Curves
+from mergekit_cycleqd.report.markup import Markup, element, inside, section, table
 from mergekit_cycleqd.report.masks import masks
-from mergekit_cycleqd.report.panels import panels, qualities
+from mergekit_cycleqd.report.panels import colour_scale, panels, qualities
 from mergekit_cycleqd.report.plots import curve_figures, heatmap, lines
+from mergekit_cycleqd.report.result import result, score_cell
 from mergekit_cycleqd.report.retention import others, others_table
 from mergekit_cycleqd.report.similarity import similarity_parts
 from mergekit_cycleqd.report.time_spent import Spent, by_part, by_worker, pace
-from mergekit_cycleqd.run_folder.comparison import Column, comparison, count_note
+from mergekit_cycleqd.run_folder.comparison import comparison, count_note
 from mergekit_cycleqd.run_folder.run_view import RunView
-from mergekit_cycleqd.run_folder.score import Score
 from mergekit_cycleqd.run_folder.weak_experts import weak_experts
 from mergekit_cycleqd.search.archive import TaskArchive
 from mergekit_cycleqd.system.units import duration
@@ -40,23 +41,20 @@ def sections(run: RunView, found: Curves | None, figures: Figures) -> Markup:
     """
     return inside(
         [
-            _overview(run),
+            result(run),
             _compared_models(run),
-            _retention(run),
-            _similarity(run, figures),
-            _masks(run),
+            answers(run),
+            _overview(run),
             _archives(run, figures),
             _curves(found, figures),
+            _masks(run),
+            _retention(run),
+            _similarity(run, figures),
             _time(run, figures),
             _failures(run),
             _recipe_and_versions(run.header),
         ]
     )
-
-
-def _section(name: str, title: str, *children: str) -> Markup:
-    heading = element("h2", title, id=f"{name}-title")
-    return element("section", heading, *children, id=name, aria_labelledby=f"{name}-title")
 
 
 def _side_by_side(tables: list[Markup]) -> Markup:
@@ -96,7 +94,7 @@ def _overview(run: RunView) -> Markup:
         for task, archive in search.archives.items()
     ]
     head = ["archive", "elites", "coverage", "QD score", "best score"]
-    return _section(
+    return section(
         "overview", "Overview", element("dl", *items, class_="facts"), table("Archives", head, rows)
     )
 
@@ -105,7 +103,7 @@ def _compared_models(run: RunView) -> Markup:
     parts = []
     for split, found in comparison(run).items():
         head = ["model", *(column.title for column in found.columns)]
-        rows = [[row.model, *map(_score_cell, found.columns, row.cells)] for row in found.rows]
+        rows = [[row.model, *map(score_cell, found.columns, row.cells)] for row in found.rows]
         parts.append(table(f"Scores on {split} samples", head, rows))
     note = (
         "Elites are chosen on search samples, so their scores there are optimistic; holdout "
@@ -114,7 +112,7 @@ def _compared_models(run: RunView) -> Markup:
     )
     missing = element("p", "No model was compared yet.")
     weak = weak_experts(run.search, lambda genome: run.scores(genome, "search")).values()
-    return _section(
+    return section(
         "scores",
         "Models compared",
         *([_side_by_side(parts)] if parts else [missing]),
@@ -134,30 +132,24 @@ def _retention(run: RunView) -> Markup:
         "base (turned round where lower is better). The mean is over the tasks on which the base "
         f"scores above 0. Metrics: {metrics}."
     )
-    return _section("others", "Retention", others_table(found), element("p", note))
-
-
-def _score_cell(column: Column, score: Score | None) -> str:
-    if score is None or column.of_all:
-        return column.number(score)
-    return with_notes(column.number(score), score.bounds)
+    return section("others", "Retention", others_table(found), element("p", note))
 
 
 def _masks(run: RunView) -> Markup:
     parts = masks(run)
-    return _section("masks", "Masks", *parts) if parts else Markup("")
+    return section("masks", "Masks", *parts) if parts else Markup("")
 
 
 def _similarity(run: RunView, figures: Figures) -> Markup:
     parts = similarity_parts(run, partial(_figure, figures=figures))
-    return _section("similarity", "Expert similarity", *parts)
+    return section("similarity", "Expert similarity", *parts)
 
 
 def _archives(run: RunView, figures: Figures) -> Markup:
     archives = run.search.archives
     if not run.search.archives_ready:
         words = "The archives are laid out when all experts were evaluated."
-        return _section("archives", "Archives", element("p", words))
+        return section("archives", "Archives", element("p", words))
     parts = [_archive(number, archive, figures) for number, archive in enumerate(archives.values())]
     words = (
         "One archive per task: its score is the colour, "
@@ -168,13 +160,14 @@ def _archives(run: RunView, figures: Figures) -> Markup:
     )
     # "few" is one picture per archive.
     picture_class = "few" if len(run.search.tasks) <= 3 else "many"
-    return _section(
+    return section(
         "archives", "Archives", element("p", words), element("div", *parts, class_=picture_class)
     )
 
 
 def _archive(number: int, archive: TaskArchive, figures: Figures) -> Markup:
     low, high = qualities(archive)
+    scale = colour_scale(archive)
     pictures = []
     for panel_number, panel in enumerate(panels(archive)):
         axes = panel.across.task + (f" and {panel.up.task}" if panel.up else "")
@@ -184,15 +177,16 @@ def _archive(number: int, archive: TaskArchive, figures: Figures) -> Markup:
             f"filled, from {low:.3f} to {high:.3f}"
         )
         key = f"archive-{number}-{panel_number}"
-        pictures.append(_figure(key, words, heatmap(panel, low, high), figures))
-    scale = element(
+        pictures.append(_figure(key, words, heatmap(panel, scale.dark, scale.bright), figures))
+    words = f"{scale.dark:.3f}{' and worse' if scale.clipped else ''}"
+    legend = element(
         "p",
-        element("span", f"{low:.3f}"),
+        element("span", words),
         element("span", class_="gradient"),
-        element("span", f"{high:.3f}"),
+        element("span", f"{scale.bright:.3f}"),
         class_="scale",
         role="img",
-        aria_label=f"Colours: dark is {low:.3f}, bright is {high:.3f}",
+        aria_label=f"Colours: dark is {words}, bright is {scale.bright:.3f}",
     )
     count = len(archive.elites)
     listed = element(
@@ -203,7 +197,7 @@ def _archive(number: int, archive: TaskArchive, figures: Figures) -> Markup:
     return element(
         "article",
         element("h3", archive.task + count_note(None, lower=archive.worth.is_lower(archive.task))),
-        scale,
+        legend,
         element("div", *pictures, class_="pictures"),
         listed,
     )
@@ -219,8 +213,10 @@ def _curves(found: Curves | None, figures: Figures) -> Markup:
             f"{task} {_measure_text(name, values[-1])}" for task, values in series.items()
         )
         words = f"{name} of each archive over the children; at the end: {last}"
+        if name == BEST_MEAN:
+            words = f"{name} of any elite, over the children; at the end: {last}"
         parts.append(_figure(f"curve-{number}", words, figure, figures))
-    return _section("curves", "Over the children", element("div", *parts, class_="pictures wide"))
+    return section("curves", "Over the children", element("div", *parts, class_="pictures wide"))
 
 
 def _measure_text(name: str, value: float) -> str:
@@ -240,7 +236,7 @@ def _time(run: RunView, figures: Figures) -> Markup:
             _figure("pace", words, lines(ends, {"seconds": means}, "seconds per child"), figures)
         )
     note = "What the journal knows: the wall time of each evaluation, on the worker that did it."
-    return _section("time", "Time spent", element("p", note), *parts)
+    return section("time", "Time spent", element("p", note), *parts)
 
 
 def _time_table(caption: str, first: str, found: list[Spent]) -> Markup:
@@ -268,7 +264,7 @@ def _failures(run: RunView) -> Markup:
         for e in failed[:FAILURES]
     ]
     caption = f"The first {FAILURES} of {len(failed)}" if len(failed) > FAILURES else "All of them"
-    return _section(
+    return section(
         "failures",
         "Failed evaluations",
         table(caption, ["candidate", "samples", "worker", "error"], rows),
@@ -284,7 +280,7 @@ def _recipe_and_versions(header: Mapping[str, Any]) -> Markup:
     )
     versions = [[name, str(value)] for name, value in header.get("versions", {}).items()]
     fingerprints = [[name, str(value)] for name, value in header.get("fingerprints", {}).items()]
-    return _section(
+    return section(
         "recipe",
         "Recipe and versions",
         recipe,

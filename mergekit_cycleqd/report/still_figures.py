@@ -11,7 +11,7 @@ from typing import Any
 from mergekit_cycleqd.experts.similarity import Similarity
 from mergekit_cycleqd.report.curves import Curves
 from mergekit_cycleqd.report.libraries import load
-from mergekit_cycleqd.report.panels import Panel, panels, qualities
+from mergekit_cycleqd.report.panels import ColourScale, Panel, colour_scale, panels
 from mergekit_cycleqd.report.plots import COLOURS
 from mergekit_cycleqd.report.similarity import MEASURES, matrix, signed
 from mergekit_cycleqd.search.archive import TaskArchive
@@ -29,19 +29,26 @@ def draw_archive(archive: TaskArchive, stem: Path, kinds: Sequence[str]) -> list
         kinds: Endings of the files to write: png, svg or both.
     """
     pictures = panels(archive)
-    low, high = qualities(archive)
+    scale = colour_scale(archive)
     columns = min(_COLUMNS, len(pictures))
     rows = math.ceil(len(pictures) / columns)
     height = 3.6 * rows if pictures[0].up else 1.8
     figure, all_axes = new_figure(rows, columns, (4.4 * columns + 0.8, height))
     image = None
     for axes, picture in zip(all_axes, pictures, strict=False):
-        image = draw_panel(axes, picture, low, high)
+        image = draw_panel(axes, picture, scale.dark, scale.bright)
     for axes in all_axes[len(pictures) :]:
         axes.set_visible(False)
-    figure.colorbar(image, ax=all_axes, label=f"score on {archive.task}")
+    figure.colorbar(image, ax=all_axes, label=f"score on {archive.task}", extend=beyond(scale))
     figure.suptitle(f"{archive.task}: {len(archive.elites)} elites")
     return save(figure, stem, kinds)
+
+
+def beyond(scale: ColourScale) -> str:
+    """At which end of a colour bar there is an arrow, for elites that are worse than its end."""
+    if not scale.clipped:
+        return "neither"
+    return "min" if scale.dark < scale.bright else "max"
 
 
 def draw_panel(axes: Any, panel: Panel, low: float, high: float) -> Any:
@@ -51,7 +58,7 @@ def draw_panel(axes: Any, panel: Panel, low: float, high: float) -> Any:
         axes: Axes of matplotlib.
         panel: The picture.
         low: Score of the darkest colour.
-        high: Score of the brightest colour; less than the other where lower is better.
+        high: Score of the brightest colour, another; less where lower is better.
 
     Returns:
         The mesh, for a colour bar.
@@ -61,7 +68,7 @@ def draw_panel(axes: Any, panel: Panel, low: float, high: float) -> Any:
     for (column, row), elite in panel.best.items():
         cells[row][column] = elite.scores[panel.task]
     up = panel.up.edges if panel.up else [0.0, 1.0]
-    least, most = min(low, high), max(low, high) if high != low else low + 1
+    least, most = min(low, high), max(low, high)
     colours = "viridis_r" if high < low else "viridis"
     image = axes.pcolormesh(panel.across.edges, up, cells, vmin=least, vmax=most, cmap=colours)
     axes.set_facecolor("#f1f1f1")

@@ -8,15 +8,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mergekit_cycleqd.errors import SearchError
+from mergekit_cycleqd.errors import SearchError, reason
 from mergekit_cycleqd.experts.directions import compute_directions_ahead
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run.display import Display
+from mergekit_cycleqd.run.ending import show_ending
 from mergekit_cycleqd.run.fit_founders import fit_founders, forget_states
 from mergekit_cycleqd.run.header import header
 from mergekit_cycleqd.run.prepare import Prepared
 from mergekit_cycleqd.run_folder.compared_models import compared_models
+from mergekit_cycleqd.run_folder.example_answers import keep
 from mergekit_cycleqd.run_folder.example_masks import draw
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.outputs import write_outputs
@@ -115,7 +117,10 @@ class Run:
             finally:
                 if self.search.archives_ready:
                     self._write()
-        self._say(self.summary())
+        if not self._console.is_terminal:
+            self._say(self.summary())
+        find = self._journal.scores
+        show_ending(self.search, find, self._sizes, self.folder, self._console)
 
     def _make_directions(self) -> None:
         """Compute the missing singular directions. A resumed run has them already."""
@@ -161,6 +166,7 @@ class Run:
             if sizes:
                 self._compare(pool, display, models, split)
         self._tracker.models(self._journal.scores)
+        self._keep_answers(pool, display)
 
     def _open_pool(self, display: Display, evaluator: Evaluator | None) -> Pool:
         prepared = self._prepared
@@ -172,6 +178,16 @@ class Run:
             display.say,
             evaluator,
         )
+
+    def _keep_answers(self, pool: Pool, display: Display) -> None:
+        """Keep a few answers for report and cards, where this process holds the models."""
+        if not isinstance(pool, InProcess) or not self._prepared.harness.conversing:
+            return
+        try:
+            with self._interrupts.welcome():
+                keep(self.folder, self.search, self._journal.scores, pool.evaluator.answers)
+        except Exception as error:  # whatever it is, the run itself is whole
+            display.say(f"no example answers for the report: {reason(error)}")
 
     def _draw(self, pool: Pool, display: Display) -> None:
         """Write example masks for the report, if the run's tasks are of images."""

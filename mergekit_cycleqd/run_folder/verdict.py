@@ -22,12 +22,10 @@ def verdict(search: CycleQD, find: FindScores) -> list[str]:
         find: Looks up the scores of a genome on a split.
     """
     taken = model_to_take(search, find)
-    means = not search.recipe.minimised
-    mean = f", with a mean of {fmean(taken.scores.values()):.3f}" if means else ""
-    lines = [f"Take `{taken.recipe}`: {taken.name} is best over all tasks on search samples{mean}."]
+    lines = [f"Take `{taken.recipe}`: {taken.name} is best over all tasks on search samples."]
     if (k := expert_of(search, taken)) is not None:
         lines.append(f"No merge bettered it: it is the expert of {search.tasks[k]}.")
-    if means:
+    if not search.recipe.minimised:
         lines += [line for split in SPLITS if (line := _means(search, find, taken, split))]
     return lines
 
@@ -65,7 +63,8 @@ def rivals(search: CycleQD, find: FindScores, taken: Choice, split: Split) -> Na
 
 def _means(search: CycleQD, find: FindScores, taken: Choice, split: Split) -> str:
     """The means of a model and of what it is compared with, as a sentence; empty without any."""
-    own = _whole(search, taken.scores if split == "search" else find(taken.genome, split))
+    told = find(taken.genome, split) or (taken.scores if split == "search" else None)
+    own = _whole(search, told)
     others = [
         f"{name} {fmean(scores.values()):.3f}"
         for name, genome in rivals(search, find, taken, split)
@@ -73,7 +72,7 @@ def _means(search: CycleQD, find: FindScores, taken: Choice, split: Split) -> st
     ]
     if not own or not others:
         return ""
-    return f"Means on {split} samples: it {fmean(own.values()):.3f}, {_listed(others)}."
+    return f"Means on {split} samples: {fmean(own.values()):.3f}; {_listed(others)}."
 
 
 def _whole(search: CycleQD, scores: Scores | None) -> Mapping[str, float]:

@@ -106,6 +106,24 @@ async function copy(text, told) {
   told.textContent = "copied";
 }
 
+/** A word of a command, quoted where a shell would split it. */
+function quoted(word) {
+  return /^[\w./@%+=:,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** The command that merges an elite, with the path of its recipe. */
+function merging(index) {
+  const holder = run.tasks.find((task) => run.elites[task].includes(index));
+  if (holder === undefined) return [];
+  const file = `elites/${holder}/${String(index).padStart(6, "0")}.yaml`;
+  const path = `${panel.dataset.folder}/${file}`;
+  const command = `mergekit-cycleqd merge ${quoted(path)} my-model`;
+  const told = make("span", { role: "status" });
+  const press = button("Copy command", () => copy(command, told));
+  const code = make("pre", { tabindex: "0" }, make("code", {}, command));
+  return [make("h3", {}, "Build it"), make("p", {}, press, told), code];
+}
+
 function recipe(index) {
   const text = recipes[index];
   const title = make("h3", {}, "Recipe");
@@ -133,12 +151,17 @@ async function openPanel(index) {
     make("p", {}, `${role}, and ${held}.`),
     table(["task", "score on search samples"], scores),
     make("p", {}, "Parents: ", ...(parents.length ? parents : ["none"])),
+    ...merging(index),
     ...recipe(index),
     ...line.nodes,
   );
   if (!panel.open) panel.showModal();
   panel.scrollTop = 0;
   line.draw();
+}
+
+for (const press of document.querySelectorAll("button[data-candidate]")) {
+  press.addEventListener("click", () => openPanel(Number(press.dataset.candidate)));
 }
 
 /** A click beside the panel closes it. */

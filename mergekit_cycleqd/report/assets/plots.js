@@ -31,8 +31,10 @@ async function draw(place) {
   const [trace] = figure.data;
   const cells = trace.customdata !== undefined;
   if (cells) trace.text = trace.customdata.map((row) => row.map(words));
-  const config = { responsive: true, displaylogo: false, displayModeBar: cells ? false : "hover" };
-  if (!matchMedia("(pointer: fine)").matches) figure.layout.dragmode ??= false;
+  const fine = matchMedia("(pointer: fine)").matches;
+  const bar = cells || !fine ? false : "hover"; // a finger cannot hover, and the bar covers lines
+  const config = { responsive: true, displaylogo: false, displayModeBar: bar };
+  if (!fine) figure.layout.dragmode ??= false;
   await Plotly.newPlot(place, figure.data, themed(figure.layout), config);
   place.dataset.drawn = "yes";
   if (cells) place.on("plotly_click", (event) => openPanel(event.points[0].customdata));

@@ -1,0 +1,177 @@
+"""The last minute of a run on a terminal: the models compared, the one to take, what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
+from mergekit_cycleqd.run_folder.choice import AGGREGATE, BEST, model_to_take
+from mergekit_cycleqd.run_folder.compared_models import NamedGenomes, compared_models, distinct
+from mergekit_cycleqd.run_folder.comparison import (
+    Column,
+    FindScores,
+    ModelTable,
+    model_table,
+)
+from mergekit_cycleqd.run_folder.verdict import rivals, verdict
+from mergekit_cycleqd.run_folder.weak_experts import weak_experts
+from mergekit_cycleqd.search.cycleqd import CycleQD
+
+Sizes = Mapping[Split, Mapping[str, int]]
+_MARK = "*"
+_GAP, _LEAST_NAME = 2, 24  # columns of the terminal
+_ALL_ROUND = "best all-round elite"
+
+
+def show_ending(
+    search: CycleQD, find: FindScores, sizes: Sizes, folder: Path, console: Console
+) -> None:
+    """Show the models compared and the one to take on a terminal, then the next commands."""
+    if console.is_terminal:
+        for part in ending(search, find, sizes, folder, console):
+            console.print(part, highlight=False, markup=False)
+    for line in next_commands(search, find, folder):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def ending(
+    search: CycleQD, find: FindScores, sizes: Sizes, folder: Path, console: Console
+) -> Iterator[RenderableType]:
+    """What a terminal shows of a run that has ended.
+
+    Args:
+        search: The search, after its experts were told.
+        find: Looks up the scores of a genome on a split.
+        sizes: Number of samples per task, of each split.
+        folder: The run folder.
+        console: The terminal; a wide table takes another form on a narrow one.
+    """
+    yield ""
+    for split in SPLITS:
+        if not sizes[split]:
+            continue
+        models = _named(search, distinct(compared_models(search)))
+        lower = search.recipe.minimised
+        found = model_table(models, search.tasks, split, find, sizes[split], lower=lower)
+        names = console.width - sum(width + _GAP for width in map(_width, found.columns))
+        yield Text(f"scores on {split} samples; {_MARK} marks the best", style="bold")
+        if names >= _LEAST_NAME:
+            yield _wide(found, names)
+        else:
+            yield _narrow(found, _few(search, find, split))
+        yield ""
+    yield Text(f"archives: {_archives(search)}")
+    for line in weak_experts(search, lambda genome: find(genome, "search")).values():
+        yield Text(f"warning: {line}", style="yellow")
+    yield ""
+    for place, words in enumerate(verdict(search, find)):
+        for name in (BEST, AGGREGATE):
+            words = words.replace(f"`{name}`", str(folder / name))
+        yield Text(words, style="" if place else "bold")
+
+
+def next_commands(search: CycleQD, find: FindScores, folder: Path) -> list[str]:
+    """The commands that come after a run, each with what it does, with the run's own paths."""
+    recipe = folder / model_to_take(search, find).recipe
+    commands = {
+        "see it": ["report", str(folder), "--open"],
+        "build it": ["merge", str(recipe), "my-model"],
+        "other trade-offs": ["pick", str(folder), "--front"],
+        "publish it": ["push", str(folder), "--dry-run"],
+    }
+    width = max(map(len, commands)) + 1
+    return [
+        f"{f'{what}:':{width}} {shlex.join(['mergekit-cycleqd', *words])}"
+        for what, words in commands.items()
+    ]
+
+
+def _named(search: CycleQD, models: NamedGenomes) -> NamedGenomes:
+    """The models with the number of the best all-round elite in its name."""
+    number = search.best_all_round().index
+    return [(name.replace(_ALL_ROUND, f"{_ALL_ROUND} ({number})"), g) for name, g in models]
+
+
+def _few(search: CycleQD, find: FindScores, split: Split) -> dict[str, str]:
+    """Genome ids of the models that a narrow table has room for, by title."""
+    taken = model_to_take(search, find)
+    others = {
+        name.replace("`", "").replace("the best expert", "expert").replace("the base", "base"): g.id
+        for name, g in rivals(search, find, taken, split)
+    }
+    return {**others, taken.recipe: taken.genome.id}
+
+
+def _title(column: Column) -> list[str]:
+    """The lines of a column's title."""
+    samples = [f"n={column.samples}"] if column.samples else []
+    return [column.name, *samples, *(["lower is", "better"] if column.lower else [])]
+
+
+def _width(column: Column) -> int:
+    return max(6, *map(len, _title(column)))
+
+
+def _wide(found: ModelTable, names: int) -> Table:
+    """A row for each model, with so many columns of the terminal for names."""
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
+    table.add_column("model", overflow="fold", max_width=names)
+    for column in found.columns:
+        title = Text("\n".join(_title(column)), justify="right")
+        table.add_column(title, justify="right", width=_width(column), no_wrap=True)
+    best = [_best(found, place) for place in range(len(found.columns))]
+    for row in found.rows:
+        cells = [
+            _cell(column, None if score is None else score.value, top)
+            for column, score, top in zip(found.columns, row.cells, best, strict=True)
+        ]
+        table.add_row(Text(row.model), *cells)
+    return table
+
+
+def _narrow(found: ModelTable, few: Mapping[str, str]) -> Table:
+    """A row for each task, for terminals that have no room for a column for each."""
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
+    table.add_column("task", overflow="ellipsis", no_wrap=True)
+    for title in few:
+        words = Text(title.replace(" ", "\n").replace(".", "\n."), justify="right")
+        table.add_column(words, justify="right", no_wrap=True)
+    rows = {row.genome: row for row in found.rows}
+    for place, column in enumerate(found.columns):
+        scores = {
+            title: rows[genome].cells[place] if genome in rows else None
+            for title, genome in few.items()
+        }
+        values = [None if score is None else score.value for score in scores.values()]
+        known = [value for value in values if value is not None]
+        top = (min if column.lower else max)(known) if known else None
+        table.add_row(Text(column.title), *(_cell(column, value, top) for value in values))
+    return table
+
+
+def _best(found: ModelTable, place: int) -> float | None:
+    values = [row.cells[place] for row in found.rows]
+    known = [score.value for score in values if score is not None]
+    if not known:
+        return None
+    return min(known) if found.columns[place].lower else max(known)
+
+
+def _cell(column: Column, value: float | None, best: float | None) -> Text:
+    if value is None:
+        return Text("– ")
+    top = value == best
+    return Text(f"{value:{column.form}}{_MARK if top else ' '}", style="bold green" if top else "")
+
+
+def _archives(search: CycleQD) -> str:
+    return ", ".join(
+        f"{task} {len(archive.elites)} elites ({archive.coverage:.1%} of its cells)"
+        for task, archive in search.archives.items()
+    )

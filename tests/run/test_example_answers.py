@@ -1,0 +1,96 @@
+"""The answers that a run keeps: real ones, with the scores that the run itself gave them."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+
+from mergekit_cycleqd.report import write_report
+from mergekit_cycleqd.report.answers import answers
+from mergekit_cycleqd.run_folder.choice import model_to_take
+from mergekit_cycleqd.run_folder.example_answers import FILE, TAKEN, ExampleAnswers
+from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.workers.worker import Evaluator
+from tests.support.recipes import RecipeMaker
+from tests.support.report_pages import Page
+from tests.support.runs import run_main
+
+SHOWN = {"search": "0-23", "holdout": "30-32"}
+
+
+def three_held_out(content: dict[str, Any]) -> None:
+    content["evolution"]["children"] = 3
+    for task in content["tasks"]:
+        task["samples"] = dict(SHOWN)
+    content["tasks"][1] |= {"task": "tiny_generate", "metric": "exact_match,whole"}
+
+
+@pytest.fixture
+def run(make_recipe: RecipeMaker, tmp_path: Path) -> RunView:
+    assert run_main(make_recipe(three_held_out), "--out", tmp_path / "run") == 0
+    return RunView.read(tmp_path / "run")
+
+
+def test_answers_of_base_experts_and_the_model_to_take_are_kept_with_their_scores(
+    run: RunView, monkeypatch: pytest.MonkeyPatch, make_recipe: RecipeMaker
+) -> None:
+    kept = ExampleAnswers.read(run.folder)
+    assert kept is not None
+    assert list(kept.models) == ["base", "expert: red", "expert: green", "expert: blue", TAKEN]
+    taken = model_to_take(run.search, run.scores)
+    assert kept.models[TAKEN] == taken.genome.id
+    for name, answered in kept.answers.items():
+        held = run.found[kept.models[name], "holdout"]
+        for task in run.search.tasks:
+            own = [answer for answer in answered if answer.task == task]
+            assert [answer.sample for answer in own] == [30, 31, 32]
+            assert all(answer.split == "holdout" and answer.question for answer in own)
+            assert fmean(answer.score or 0.0 for answer in own) == pytest.approx(held[task])
+            for answer in own:
+                assert (answer.score == 1.0) == (answer.said == answer.target)
+    assert kept.of_genome(taken.genome) == kept.answers[TAKEN]
+
+    def never(*_: object) -> None:
+        raise AssertionError("they are there already")
+
+    monkeypatch.setattr(Evaluator, "answers", never)
+    before = (run.folder / FILE).read_bytes()
+    assert run_main(make_recipe(three_held_out), "--out", run.folder) == 0
+    assert (run.folder / FILE).read_bytes() == before
+
+
+def test_the_report_shows_them_side_by_side(run: RunView) -> None:
+    page = html.unescape(Page(write_report(run.folder, None, ["html"])[0]).text)
+    kept = ExampleAnswers.read(run.folder)
+    assert kept is not None and "Answers to green" in page and "holdout sample 31" in page
+    for name, answered in kept.answers.items():
+        assert f">{name}</th>" in page
+        assert all(answer.said.strip() in page for answer in answered)
+    (run.folder / FILE).unlink()
+    assert answers(run) == ""
+
+
+@pytest.mark.parametrize("spoilt", ["{", "[]", '{"version": 2}', '{"version": 1}', "null"])
+def test_a_file_that_cannot_be_read_is_none(spoilt: str, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(spoilt)
+    assert ExampleAnswers.read(tmp_path) is None
+
+
+def test_what_breaks_an_answer_does_not_break_the_run(
+    make_recipe: RecipeMaker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr(Evaluator, "answers", broken)
+    assert run_main(make_recipe(three_held_out), "--out", tmp_path / "run") == 0
+    said = capsys.readouterr().out
+    assert "no example answers for the report: ValueError: no such thing" in said
+    assert not (tmp_path / "run" / FILE).exists()
