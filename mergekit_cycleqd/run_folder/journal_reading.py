@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,27 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.recipe.checks import cross_checks
 from mergekit_cycleqd.recipe.load import fault_line
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.run_folder.journal_genomes import JournalGenomes
 from mergekit_cycleqd.run_folder.journal_lines import decode
 from mergekit_cycleqd.run_folder.pulled import as_consented
-from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.run_folder.record import Record, check_evaluation
 from mergekit_cycleqd.run_folder.resume_check import as_begun
-from mergekit_cycleqd.run_folder.synced_lines import read_lines
+from mergekit_cycleqd.run_folder.synced_lines import read_lines_at
 
-VERSION = 1
+VERSION = 2
+"""How new journals are written: a line of a child keeps how it was made.
+
+In those of version 1 a line has all numbers of the genome. They are read, and are gone on with in
+their own form, so that the version that began a run can still read it.
+"""
+
+FULL = 1
 
 
 FILE = "journal.jsonl"
+
+
+_INDEX = re.compile(rb'"index":(\d{1,18})[,}]')
 
 
 def read_header(folder: Path) -> dict[str, Any]:
@@ -37,10 +49,11 @@ def read_header(folder: Path) -> dict[str, Any]:
             header = decode(lines.readline(), path, 1)
     except OSError as error:
         raise JournalError(f"{folder}: needs a run, with its {FILE}: {error.strerror}") from None
-    if header.get("kind") != "header" or header.get("version") != VERSION:
+    if header.get("kind") != "header" or header.get("version") not in (FULL, VERSION):
         raise JournalError(
-            f"{path}: needs a header of version {VERSION}, got {header.get('version')!r}: take the "
-            "version of mergekit-cycleqd that the run was started with"
+            f"{path}: needs a header of version {FULL} or {VERSION}, got "
+            f"{header.get('version')!r}: take the version of mergekit-cycleqd that the run was "
+            "started with"
         )
     if not all(isinstance(header.get(key), dict) for key in ("recipe", "fingerprints")):
         raise JournalError(f"{path}: line 1 is damaged: it lacks recipe or fingerprints")
@@ -77,6 +90,8 @@ def read_recipe(folder: Path) -> Recipe:
 def read_records(path: Path, family: Family) -> Iterator[Record]:
     """All records of a journal, line by line; a torn last line is left out.
 
+    A genome whose numbers do not stand in its line is computed when it is looked at.
+
     Args:
         path: The file.
         family: What the genomes refer to.
@@ -84,4 +99,18 @@ def read_records(path: Path, family: Family) -> Iterator[Record]:
     Raises:
         JournalError: If a line is damaged.
     """
-    return read_lines(path, lambda content: Record.from_json(content, family), skip=1)
+    genomes = JournalGenomes(path, family)
+
+    def parse(content: dict[str, Any], offset: int) -> Record:
+        if "weights" not in content:
+            check_evaluation(content)
+        return Record.from_json(content, family, genomes.read(content, offset))
+
+    return read_lines_at(path, parse, skip=1)
+
+
+def candidates_in(path: Path) -> int:
+    """One more than the highest number of a candidate in a journal, whose lines are not checked."""
+    with path.open("rb") as lines:
+        numbers = (_INDEX.search(line) for line in lines)
+        return max((int(found[1]) + 1 for found in numbers if found), default=0)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.genome.operators import combine, crossover, mutate, mutate_own, shift
+from mergekit_cycleqd.genome.making import Making
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.recipe.evolution import (
     Crossover,
@@ -20,7 +20,7 @@ from mergekit_cycleqd.recipe.evolution import (
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import TaskArchive
 from mergekit_cycleqd.search.candidate import quality_task
-from mergekit_cycleqd.search.parents import choose_parents
+from mergekit_cycleqd.search.parents import Parents
 from mergekit_cycleqd.search.screening import most_promising
 
 ALL_ROUND = 20  # one in so many screened children is chosen for its mean over the tasks
@@ -28,7 +28,7 @@ ALL_ROUND = 20  # one in so many screened children is chosen for its mean over t
 
 def breed(
     recipe: Recipe, archives: Mapping[str, TaskArchive], index: int
-) -> tuple[str, Genome, tuple[int, ...]]:
+) -> tuple[str, Genome, tuple[int, ...], Making | None]:
     """Breed one child. The result depends on the arguments alone.
 
     Args:
@@ -38,67 +38,64 @@ def breed(
 
     Returns:
         The quality task, the child, and the numbers of its parents: all experts for a founder,
-        two candidates for other children.
+        two candidates for other children. Last comes how it was made; None for a founder.
     """
     evolution, tasks = recipe.evolution, recipe.task_names
     task = quality_task(recipe, index)
     child = index - len(tasks)
     if child < len(recipe.founders):
         family, weight = recipe.founders[child]
-        return task, Genome(family, (weight,) * len(tasks)), tuple(range(len(tasks)))
+        return task, Genome(family, (weight,) * len(tasks)), tuple(range(len(tasks))), None
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([evolution.seed, index])))
     archive, expert = archives[task], tasks.index(task)
-    proposals = [_propose(recipe, archive, expert, rng) for _ in range(evolution.screen)]
+    parents = Parents(archive.elites, recipe.task_names, evolution.sampling, archive.worth)
+    proposals = [_propose(recipe, parents, expert, rng) for _ in range(evolution.screen)]
     chosen = 0
     if len(proposals) > 1:
-        genomes = [genome for genome, _ in proposals]
+        genomes = [genome for genome, _, _ in proposals]
         all_round = child % ALL_ROUND == ALL_ROUND - 1
         chosen = most_promising(genomes, archives, all_round=all_round)
     return task, *proposals[chosen]
 
 
 def _propose(
-    recipe: Recipe, archive: TaskArchive, expert: int, rng: np.random.Generator
-) -> tuple[Genome, tuple[int, int]]:
+    recipe: Recipe, parents: Parents, expert: int, rng: np.random.Generator
+) -> tuple[Genome, tuple[int, int], Making]:
     evolution = recipe.evolution
-    first, second = choose_parents(
-        archive.elites, recipe.task_names, evolution.sampling, rng, archive.worth
-    )
-    family, other = first.genome.family, second.genome
-    if other.family != family:  # a child has its first parent's kind of task vectors
-        other = replace(other, family=family)
+    first, second = parents.draw(rng)
     if isinstance(evolution.crossover, IsoLine):
-        genome = _iso_line_child(first.genome, other, evolution.crossover, rng)
+        mix, shift = _iso_line(len(first.genome.weights), evolution.crossover, rng)
     else:
-        genome = _crossover_child(first.genome, other, evolution.crossover, rng)
+        mix, shift = _crossover(evolution.crossover, rng), ()
     seed = int(rng.integers(2**32))
-    genome = _mutate(genome, evolution.mutation, expert, seed)
-    return genome, (first.index, second.index)
+    making = _mutated(Making(mix, shift), evolution.mutation, expert, seed)
+    return making.make((first.genome, second.genome)), (first.index, second.index), making
 
 
-def _crossover_child(
-    first: Genome, second: Genome, drawn: Crossover, rng: np.random.Generator
-) -> Genome:
+def _crossover(drawn: Crossover, rng: np.random.Generator) -> tuple[float, float]:
+    """Coefficients ``a`` and ``1 - a`` with ``a = w1 / (w1 + w2)`` (section 3.2)."""
     while True:
         w1, w2 = (float(w) for w in rng.normal(drawn.mean, drawn.std, size=2))
         if w1 + w2 != 0:
-            return crossover(first, second, w1, w2)
+            a = w1 / (w1 + w2)
+            return a, 1 - a
 
 
-def _iso_line_child(
-    first: Genome, second: Genome, drawn: IsoLine, rng: np.random.Generator
-) -> Genome:
+def _iso_line(
+    experts: int, drawn: IsoLine, rng: np.random.Generator
+) -> tuple[tuple[float, float], tuple[float, ...]]:
+    """Coefficients of the parents, and what is added to the weights."""
     way = float(rng.normal(0.0, drawn.line))
-    aside = rng.normal(0.0, drawn.iso, size=len(first.weights))
-    return shift(combine((first, second), (1.0 - way, way)), aside.tolist())
+    aside = rng.normal(0.0, drawn.iso, size=experts)
+    return (1.0 - way, way), tuple(aside.tolist())
 
 
-def _mutate(genome: Genome, mutation: Mutation, expert: int, seed: int) -> Genome:
+def _mutated(making: Making, mutation: Mutation, expert: int, seed: int) -> Making:
     """Mutate as the recipe says; `expert` is the expert of the quality task."""
     if isinstance(mutation, GaussianMutation):
-        return mutate(genome, Term(None, seed, mutation.std))
+        return replace(making, term=Term(None, seed, mutation.std))
     if isinstance(mutation, NoMutation):
-        return genome
+        return making
     if mutation.basis == "child":
-        return mutate_own(genome, seed, mutation.max_scale)
-    return mutate(genome, Term(expert, seed, mutation.max_scale))
+        return replace(making, own=(seed, mutation.max_scale))
+    return replace(making, term=Term(expert, seed, mutation.max_scale))

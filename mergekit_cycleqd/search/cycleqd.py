@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.later import as_held
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.section import LARGEST
 from mergekit_cycleqd.search.aggregation import (
@@ -145,8 +146,8 @@ class CycleQD:
             task, elite, repeat = self._repeats.choose(self.archives, index)
             again = elite.index
             return Candidate(index, task, elite.genome, (again,), again, repeat)
-        task, genome, parents = breed(self.recipe, self.archives, index)
-        return Candidate(index, task, genome, parents)
+        task, genome, parents, making = breed(self.recipe, self.archives, index)
+        return Candidate(index, task, genome, parents, making=making)
 
     # ---- telling ----
 
@@ -268,4 +269,4 @@ class CycleQD:
 
 
 def _elite(candidate: Candidate, scores: Scores) -> Elite:
-    return Elite(candidate.index, candidate.genome, scores, candidate.parents)
+    return Elite(candidate.index, as_held(candidate), scores, candidate.parents)
