@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.run_folder.run_view import RunView
@@ -44,7 +45,6 @@ def curves(run: RunView) -> Curves | None:
     first = search.experts
     counts_shown = {first + n for n in spaced(len(evaluations) - first)}
     placeholder = Genome.from_base(search.family)
-    genomes = run.told if search.measures.of_genome(placeholder) else {}
     measured = Curves((), *({task: [] for task in search.tasks} for _ in range(3)))
     children: list[int] = []
     experts: list[Elite] = []
@@ -52,9 +52,8 @@ def curves(run: RunView) -> Curves | None:
     for count, evaluation in enumerate(evaluations, start=1):
         if evaluation.scores is not None and evaluation.index is not None:
             number = evaluation.index if evaluation.again is None else evaluation.again
-            genome = genomes[number].candidate.genome if genomes else placeholder
             scores = {task: evaluation.scores[task] for task in search.tasks}
-            measures = search.measures.of(genome, evaluation.scores)
+            measures = search.measures.of(partial(_genome, run, number), evaluation.scores)
             elite = Elite(number, placeholder, scores, evaluation.parents, measures=measures)
             if count <= first:
                 experts.append(elite)
@@ -70,6 +69,10 @@ def curves(run: RunView) -> Curves | None:
                 measured.coverage[task].append(archive.coverage)
                 measured.best[task].append(archive.best)
     return Curves(tuple(children), measured.qd_score, measured.coverage, measured.best)
+
+
+def _genome(run: RunView, index: int) -> Genome:
+    return run.told[index].candidate.genome
 
 
 def spaced(last: int, points: int = POINTS) -> list[int]:
