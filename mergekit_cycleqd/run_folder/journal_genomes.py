@@ -59,7 +59,7 @@ class JournalGenomes:
         """
         index, later = content.get("index"), None
         if "weights" not in content:
-            check_making(content)
+            check_making(content, len(self._family.experts))
             for source in content["parents"]:
                 if source not in self._offsets:
                     raise JournalError(f"its parent {source} has no line before it")

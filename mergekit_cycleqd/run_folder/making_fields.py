@@ -50,8 +50,12 @@ def making_fields(making: Making) -> dict[str, Any]:
     return found
 
 
-def check_making(content: Mapping[str, Any]) -> None:
+def check_making(content: Mapping[str, Any], experts: int) -> None:
     """See that a line without weights says how its genome is made.
+
+    Args:
+        content: The line's fields.
+        experts: Number of the run's experts.
 
     Raises:
         JournalError: With what it lacks.
@@ -69,8 +73,11 @@ def check_making(content: Mapping[str, Any]) -> None:
         raise JournalError("it lacks weights or mix")
     if not _are_numbers(mix) or len(mix) != len(parents):
         raise JournalError(f"its mix is {mix!r}, of {len(parents)} parents")
-    if not _are_numbers(content.get("shift", [])):
-        raise JournalError(f"its shift is {content['shift']!r}")
+    shift = content.get("shift", [])
+    if not _are_numbers(shift):
+        raise JournalError(f"its shift is {shift!r}")
+    if shift and len(shift) != experts:
+        raise JournalError(f"its shift has {len(shift)} numbers, where there are {experts} experts")
     term, own = content.get("term"), content.get("own")
     if term is not None and not is_term(term):
         raise JournalError(f"its term is {term!r}")
