@@ -61,7 +61,7 @@ class Variant(CycleQD):
 
     def bred(self, index: int) -> Bred:
         """Task, genome and parents of a child."""
-        return breed(self.recipe, self.archives, index)
+        return breed(self.recipe, self.archives, index)[:3]
 
     def learn(self, candidate: Candidate, scores: Scores, gain: float) -> None:
         """Take in its scores, and what it gained in the archive of its task if it was bred."""
@@ -97,7 +97,7 @@ class MeanZero(Variant):
     def bred(self, index: int) -> Bred:
         """A child that mutation makes neither larger nor smaller on average."""
         wide = stepping(self.recipe, 1.0, 2.0)
-        task, genome, parents = breed(wide, self.archives, index)
+        task, genome, parents, _ = breed(wide, self.archives, index)
         less = [0.0] * len(self.tasks)
         less[self.tasks.index(task)] = -self.recipe.evolution.mutation.max_scale
         return task, shift(genome, less), parents
@@ -114,7 +114,7 @@ class Adaptive(Variant):
     def bred(self, index: int) -> Bred:
         """A child with the scales that there are now."""
         spread = 1.0 if self.recipe.evolution.mutation.kind == "svd" else self.factor
-        return breed(stepping(self.recipe, spread, self.factor), self.archives, index)
+        return breed(stepping(self.recipe, spread, self.factor), self.archives, index)[:3]
 
     def learn(self, candidate: Candidate, scores: Scores, gain: float) -> None:
         """Larger steps while they succeed."""
@@ -147,7 +147,7 @@ class Controlled(Variant):
                 self._strategies[task].tell(asked, losses)
             asked[:], losses[:] = self._strategies[task].ask(), []
         spread, scale = np.exp(np.clip(asked[len(losses)], -3.0, 1.5)).tolist()
-        return breed(stepping(self.recipe, spread, scale), self.archives, index)
+        return breed(stepping(self.recipe, spread, scale), self.archives, index)[:3]
 
     def learn(self, candidate: Candidate, scores: Scores, gain: float) -> None:
         """Keep what a child gained until the task's generation is whole."""
@@ -190,7 +190,7 @@ class DominatedNovelty(Variant):
             each: _Pool(self.archives[each], [self._seen[i] for i in pool.data("solution").ravel()])
             for each, pool in self._pools.items()
         }
-        return breed(self.recipe, pools, index)
+        return breed(self.recipe, pools, index)[:3]
 
     def learn(self, candidate: Candidate, scores: Scores, gain: float) -> None:
         """Offer it to every population."""

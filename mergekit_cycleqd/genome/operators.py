@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome.genome import Genome
@@ -64,12 +63,14 @@ def crossover(first: Genome, second: Genome, w1: float, w2: float) -> Genome:
 def shift(genome: Genome, by: Sequence[float]) -> Genome:
     """Add (K,) numbers to the weights of a genome, in all groups of tensors."""
     weights = tuple(weight + step for weight, step in zip(genome.weights, by, strict=True))
-    return replace(genome, weights=weights, groups=genome.groups.shifted(by))
+    groups = genome.groups.shifted(by) if genome.groups else genome.groups
+    return Genome(genome.family, weights, genome.terms, genome.lineage, groups)
 
 
 def mutate(genome: Genome, term: Term) -> Genome:
     """Add a term to a genome: SVD-based mutation along an expert's directions, or noise."""
-    return replace(genome, terms=(*genome.terms, term))
+    terms = (*genome.terms, term)
+    return Genome(genome.family, genome.weights, terms, genome.lineage, genome.groups)
 
 
 def mutate_own(genome: Genome, seed: int, scale: float) -> Genome:

@@ -28,7 +28,7 @@ from mergekit_cycleqd.recipe.load import parse_recipe
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 from mergekit_cycleqd.recipe.task_defaults import without_defaults
-from mergekit_cycleqd.run_folder.journal import Journal
+from mergekit_cycleqd.run_folder.journal_check import replay_checked
 from mergekit_cycleqd.run_folder.journal_lines import encode
 from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header, read_recipe
 from mergekit_cycleqd.run_folder.pulled import code_of, mark_as_pulled
@@ -113,7 +113,7 @@ def _adopt_run(folder: Path, out: Path, reference: str, paths: Mapping[str, Path
     path = folder / FILE
     header, _ = read_header(folder), read_recipe(folder)
     content = read_yaml(folder / RECIPE)
-    recipe = parse_recipe(content, folder / RECIPE)
+    parse_recipe(content, folder / RECIPE)
     told, more_notes = never_pushed_dropped(without_defaults(header["recipe"]))
     ours, notes = never_pushed_dropped(without_defaults(content))
     ours, consents = without_consents(ours)  # those in the journal are history: as_consented
@@ -141,7 +141,7 @@ def _adopt_run(folder: Path, out: Path, reference: str, paths: Mapping[str, Path
     path.write_bytes(encode(header) + rest)
     if (folder / RETENTION).exists():
         (folder / RETENTION).write_bytes(changed_settings(folder, lambda kept: _filled(kept, here)))
-    count = sum(1 for _ in Journal(path, header).replay(recipe.family))
+    count = replay_checked(folder)[0].told_count
     return _Adopted(count, list(dict.fromkeys([*more_notes, *notes, *consents])))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 
 from mergekit_cycleqd.genome.genome import Genome
@@ -53,7 +54,6 @@ def curves(run: RunView) -> Curves | None:
     first = search.experts
     counts_shown = {first + n for n in spaced(len(evaluations) - first)}
     placeholder = Genome.from_base(search.family)
-    genomes = run.told if search.measures.of_genome(placeholder) else {}
     qd_score, coverage, best = ({task: list[float]() for task in search.tasks} for _ in range(3))
     mean: list[float] = []
     children: list[int] = []
@@ -62,9 +62,8 @@ def curves(run: RunView) -> Curves | None:
     for count, evaluation in enumerate(evaluations, start=1):
         if evaluation.scores is not None and evaluation.index is not None:
             number = evaluation.index if evaluation.again is None else evaluation.again
-            genome = genomes[number].candidate.genome if genomes else placeholder
             scores = {task: evaluation.scores[task] for task in search.tasks}
-            measures = search.measures.of(genome, evaluation.scores)
+            measures = search.measures.of(partial(_genome, run, number), evaluation.scores)
             elite = Elite(number, placeholder, scores, evaluation.parents, measures=measures)
             if count <= first:
                 experts.append(elite)
@@ -87,6 +86,10 @@ def curves(run: RunView) -> Curves | None:
 def _best_mean(population: Population) -> float:
     elites = [elite for archive in population.archives.values() for elite in archive.elites]
     return max(fmean(elite.scores.values()) for elite in elites)
+
+
+def _genome(run: RunView, index: int) -> Genome:
+    return run.told[index].candidate.genome
 
 
 def spaced(last: int, points: int = POINTS) -> list[int]:

@@ -16,8 +16,15 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.fit_record import FitRecord
 from mergekit_cycleqd.run_folder.journal_lines import end_of_last_line
-from mergekit_cycleqd.run_folder.journal_reading import FILE, VERSION, read_header, read_records
-from mergekit_cycleqd.run_folder.record import Means, Record
+from mergekit_cycleqd.run_folder.journal_reading import (
+    FILE,
+    FULL,
+    VERSION,
+    read_header,
+    read_records,
+)
+from mergekit_cycleqd.run_folder.means import Means
+from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.resume_check import differences
 from mergekit_cycleqd.run_folder.synced_lines import SyncedLines
 from mergekit_cycleqd.search.candidate import Outcome
@@ -45,6 +52,7 @@ class Journal:
     _means: Means = field(default_factory=Means)
     _lines: SyncedLines | None = None
     _lock: FileLock | None = None
+    _full: bool = False
 
     @classmethod
     def open(cls, folder: Path, header: Mapping[str, Any]) -> Journal:
@@ -84,11 +92,14 @@ class Journal:
         end = end_of_last_line(self.path) if self.path.exists() else 0
         if not end and self.path.exists() and not _empty_or_torn(self.path):
             raise _foreign(self.path.parent)
-        if end and (found := list(differences(read_header(self.path.parent), self.header))):
-            raise JournalError(
-                f"{self.path.parent}: holds another run; choose another --out, or undo:\n"
-                + "\n".join(found)
-            )
+        if end:
+            began = read_header(self.path.parent)
+            if found := list(differences(began, self.header)):
+                raise JournalError(
+                    f"{self.path.parent}: holds another run; choose another --out, or undo:\n"
+                    + "\n".join(found)
+                )
+            self._full = began["version"] == FULL
         self._lines = SyncedLines(self.path)
         if not end:
             self._lines.append({"kind": "header", **self.header})
@@ -105,7 +116,7 @@ class Journal:
             JournalError: If a line is damaged.
         """
         for record in read_records(self.path, family, self.fits.append):
-            self._means.add(record)
+            self._add(record)
             if record.told is not None:
                 yield record.told
 
@@ -117,8 +128,8 @@ class Journal:
                 safe, and half a line is dropped by who goes on.
         """
         assert self._lines is not None
-        self._lines.append(record.to_json())
-        self._means.add(record)
+        self._lines.append(record.to_json() if self._full else record.to_line())
+        self._add(record)
 
     def append_fit(self, record: FitRecord) -> None:
         """Keep a fit; when this returns, it is on disk.
@@ -139,7 +150,11 @@ class Journal:
 
     def scores(self, genome: Genome, split: Split) -> Scores | None:
         """The scores of a genome on a split, if it was evaluated; means if more than once."""
-        return self._means.scores.get((genome.id, split))
+        return self._means.get((genome.id, split))
+
+    def _add(self, record: Record) -> None:
+        again = record.candidate is not None and record.candidate.again is not None
+        self._means.add(record.genome_id, record.split, record.scores, again=again)
 
 
 def locked(folder: Path) -> FileLock:

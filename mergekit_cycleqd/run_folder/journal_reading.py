@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,27 @@ from mergekit_cycleqd.recipe.checks import cross_checks
 from mergekit_cycleqd.recipe.load import fault_line
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.fit_record import KIND, FitRecord
+from mergekit_cycleqd.run_folder.journal_genomes import JournalGenomes
 from mergekit_cycleqd.run_folder.journal_lines import decode
 from mergekit_cycleqd.run_folder.pulled import as_consented
-from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.run_folder.record import Record, check_evaluation
 from mergekit_cycleqd.run_folder.resume_check import as_begun
-from mergekit_cycleqd.run_folder.synced_lines import read_lines
+from mergekit_cycleqd.run_folder.synced_lines import read_lines_at
 
-VERSION = 1
+VERSION = 2
+"""How new journals are written: a line of a child keeps how it was made.
+
+In those of version 1 a line has all numbers of the genome. They are read, and are gone on with in
+their own form, so that the version that began a run can still read it.
+"""
+
+FULL = 1
 
 
 FILE = "journal.jsonl"
+
+
+_INDEX = re.compile(rb'\{"kind":"candidate","index":(\d{1,18})[,}]')
 
 
 def read_header(folder: Path) -> dict[str, Any]:
@@ -38,10 +50,11 @@ def read_header(folder: Path) -> dict[str, Any]:
             header = decode(lines.readline(), path, 1)
     except OSError as error:
         raise JournalError(f"{folder}: needs a run, with its {FILE}: {error.strerror}") from None
-    if header.get("kind") != "header" or header.get("version") != VERSION:
+    if header.get("kind") != "header" or header.get("version") not in (FULL, VERSION):
         raise JournalError(
-            f"{path}: needs a header of version {VERSION}, got {header.get('version')!r}: take the "
-            "version of mergekit-cycleqd that the run was started with"
+            f"{path}: needs a header of version {FULL} or {VERSION}, got "
+            f"{header.get('version')!r}: take the version of mergekit-cycleqd that the run was "
+            "started with"
         )
     if not all(isinstance(header.get(key), dict) for key in ("recipe", "fingerprints")):
         raise JournalError(f"{path}: line 1 is damaged: it lacks recipe or fingerprints")
@@ -80,6 +93,8 @@ def read_records(
 ) -> Iterator[Record]:
     """All records of evaluations of a journal, line by line; a torn last line is left out.
 
+    A genome whose numbers do not stand in its line is computed when it is looked at.
+
     Args:
         path: The file.
         family: What the genomes refer to.
@@ -88,11 +103,22 @@ def read_records(
     Raises:
         JournalError: If a line is damaged.
     """
+    genomes = JournalGenomes(path, family)
 
-    def parse(content: Mapping[str, Any]) -> Record | None:
-        if content.get("kind") != KIND:
-            return Record.from_json(content, family)
-        fit(FitRecord.from_json(content, family))
-        return None
+    def parse(content: dict[str, Any], offset: int) -> Record | None:
+        if content.get("kind") == KIND:
+            fit(FitRecord.from_json(content, family))
+            return None
+        if "weights" not in content:
+            check_evaluation(content)
+        return Record.from_json(content, family, genomes.read(content, offset))
 
-    return (record for record in read_lines(path, parse, skip=1) if record is not None)
+    records = read_lines_at(path, parse, skip=1)
+    return (record for record in records if record is not None)
+
+
+def candidates_in(path: Path) -> int:
+    """One more than the highest number of a candidate in a journal, whose lines are not checked."""
+    with path.open("rb") as lines:
+        numbers = map(_INDEX.match, lines)
+        return max((int(found[1]) + 1 for found in numbers if found), default=0)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from mergekit_cycleqd.errors import GenomeError, JournalError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.groups import TensorGroups
+from mergekit_cycleqd.genome.later import LaterGenome, holds_genome, id_of
 from mergekit_cycleqd.genome.lineage import format_lineage, parse_lineage
 from mergekit_cycleqd.genome.task_vectors import KINDS, TaskVectors
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
+from mergekit_cycleqd.run_folder.making_fields import is_finite, is_term, making_fields
 from mergekit_cycleqd.search.candidate import Candidate, Outcome
 from mergekit_cycleqd.search.early_stop import Bounds
-from mergekit_cycleqd.search.scores import Scores, mean_scores
+from mergekit_cycleqd.search.scores import Scores
 
 Status = Literal["done", "stopped", "failed"]
 
@@ -30,11 +31,12 @@ _FIELDS: dict[str, Any] = {
     "seconds": (int, float),
     "worker": str,
     "id": str,
-    "weights": list,
-    "terms": list,
 }
 
+_GENOME_FIELDS: dict[str, Any] = {"weights": list, "terms": list}
 
+
+@holds_genome
 @dataclass(frozen=True, slots=True)
 class Record:
     """One evaluation of one genome.
@@ -75,52 +77,83 @@ class Record:
             return None
         return Outcome(candidate, self.scores)
 
+    @property
+    def genome_id(self) -> str:
+        """The genome's id, which is known before the genome is computed."""
+        return id_of(self)
+
     def to_json(self) -> dict[str, Any]:
-        """The record as the journal writes it."""
-        content: dict[str, Any] = {"kind": "evaluation"}
-        if (candidate := self.candidate) is not None:
-            content = {
-                "kind": "candidate",
-                "index": candidate.index,
-                "task": candidate.task,
-                "parents": candidate.parents,
-            }
-            if candidate.again is not None:
-                content |= {"again": candidate.again, "repeat": candidate.repeat}
+        """The record with all numbers of its genome, for who has no journal to look them up in."""
+        content = self._before_genome()
         content |= self.genome.family.task_vectors.written()
         if self.genome.lineage:
             content["lineage"] = format_lineage(self.genome.lineage)
-        if self.bounds is not None:
-            content["bounds"] = self.bounds
-        return content | {
+        return (
+            content
+            | self._evaluation()
+            | {
+                "weights": self.genome.weights,
+                "terms": self.genome.terms,
+                **self.genome.groups.written(),
+            }
+        )
+
+    def to_line(self) -> dict[str, Any]:
+        """The record as the journal keeps it: how a child was made, in the place of its genome."""
+        candidate = self.candidate
+        if candidate is None or (candidate.making is None and candidate.again is None):
+            return self.to_json()
+        content = self._before_genome()
+        if candidate.again is None and candidate.making is not None:
+            content |= making_fields(candidate.making)
+        return content | self._evaluation()
+
+    def _before_genome(self) -> dict[str, Any]:
+        if (candidate := self.candidate) is None:
+            return {"kind": "evaluation"}
+        content: dict[str, Any] = {
+            "kind": "candidate",
+            "index": candidate.index,
+            "task": candidate.task,
+            "parents": candidate.parents,
+        }
+        if candidate.again is not None:
+            content |= {"again": candidate.again, "repeat": candidate.repeat}
+        return content
+
+    def _evaluation(self) -> dict[str, Any]:
+        return ({} if self.bounds is None else {"bounds": self.bounds}) | {
             "split": self.split,
             "status": self.status,
             "scores": self.scores,
             "error": self.error,
             "seconds": round(self.seconds, 3),
             "worker": self.worker,
-            "id": self.genome.id,
-            "weights": self.genome.weights,
-            "terms": self.genome.terms,
-            **self.genome.groups.written(),
+            "id": self.genome_id,
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any], family: Family) -> Record:
-        """Read what `to_json` wrote.
+    def from_json(
+        cls, content: Mapping[str, Any], family: Family, later: LaterGenome | None = None
+    ) -> Record:
+        """Read what `to_json` or `to_line` wrote.
+
+        Args:
+            content: A line's fields, which were checked if `later` is given.
+            family: What the genome refers to.
+            later: The genome, if its numbers do not stand in the line.
 
         Raises:
             JournalError: If a field is missing, or not what it must be.
             GenomeError: If the genome is not the one whose id stands beside it.
         """
-        _check(content)
-        terms = tuple(Term(*term) for term in content["terms"])
-        lineage = parse_lineage(content.get("lineage", ""), len(family.experts))
-        family = replace(family, task_vectors=TaskVectors.read(content))  # the experts have none
-        weights, groups = tuple(content["weights"]), TensorGroups.read(content)
-        genome = Genome(family, weights, terms, lineage, groups)
-        if genome.id != content["id"]:
-            raise GenomeError(f"its genome is {genome.id}, not {content['id']} as it says")
+        if later is None:
+            check_record(content)
+            genome = genome_in(content, family)
+            if genome.id != content["id"]:
+                raise GenomeError(f"its genome is {genome.id}, not {content['id']} as it says")
+        else:
+            genome = cast(Genome, later)
         candidate = None
         if content["kind"] == "candidate":
             candidate = Candidate(
@@ -143,36 +176,24 @@ class Record:
         )
 
 
-class Means:
-    """The scores of models, gathered from records: means where elites were evaluated again.
+def genome_in(content: Mapping[str, Any], family: Family) -> Genome:
+    """The genome whose numbers stand in a line.
 
-    Attributes:
-        scores: By the genome's id and the split.
+    Args:
+        content: The line's fields, which `check_record` has seen.
+        family: What the genome refers to; its task vectors are those of the experts.
+
+    Raises:
+        GenomeError: If the numbers make no genome.
     """
-
-    def __init__(self) -> None:
-        """None yet."""
-        self.scores: dict[tuple[str, Split], Scores] = {}
-        self._found: dict[tuple[str, Split], list[Scores]] = {}
-
-    def add(self, record: Record) -> None:
-        """Take one more record; one that failed or was stopped changes nothing."""
-        if record.scores is None:
-            return
-        key = (record.genome.id, record.split)
-        if record.candidate is None or record.candidate.again is None:
-            self._found[key], self.scores[key] = [record.scores], record.scores
-        else:
-            self._found.setdefault(key, []).append(record.scores)
-            self.scores[key] = mean_scores(self._found[key])
+    terms = tuple(Term(*term) for term in content["terms"])
+    lineage = parse_lineage(content.get("lineage", ""), len(family.experts))
+    family = replace(family, task_vectors=TaskVectors.read(content))
+    return Genome(family, tuple(content["weights"]), terms, lineage, TensorGroups.read(content))
 
 
 def _bounds(content: Mapping[str, Sequence[float]] | None) -> Bounds | None:
     return None if content is None else {task: (low, high) for task, (low, high) in content.items()}
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
 
 
 def _is_repeat(again: Any, repeat: Any, index: int, parents: list[int]) -> bool:
@@ -181,72 +202,75 @@ def _is_repeat(again: Any, repeat: Any, index: int, parents: list[int]) -> bool:
     return again < index and repeat >= 1 and parents == [again]
 
 
-def _is_term(value: Any) -> bool:
-    if not isinstance(value, list) or len(value) != 3:
-        return False
-    expert, seed, scale = value
-    return (expert is None or type(expert) is int) and type(seed) is int and _is_finite(scale)
-
-
 def _are_groups(value: Any) -> bool:
     return isinstance(value, list) and all(
         isinstance(group, list)
         and len(group) == 2
         and isinstance(group[0], str)
         and isinstance(group[1], list)
-        and all(map(_is_finite, group[1]))
+        and all(map(is_finite, group[1]))
         for group in value
     )
 
 
-def _check(content: Mapping[str, Any]) -> None:
+def check_record(content: Mapping[str, Any]) -> None:
     """See that every field is there, and is what it must be.
 
     Raises:
         JournalError: With the first that is not.
     """
-    _check_fields(content)
+    _check_fields(content, _FIELDS | _GENOME_FIELDS)
     _check_genome(content)
-    _check_evaluation(content)
+    check_evaluation(content)
+
+
+def check_evaluation(content: Mapping[str, Any]) -> None:
+    """See that every field is what it must be, but for those of the genome.
+
+    Raises:
+        JournalError: With the first that is not.
+    """
+    _check_fields(content, _FIELDS)
+    _check_scores(content)
     if content["kind"] == "candidate":
         _check_candidate(content)
 
 
-def _check_fields(content: Mapping[str, Any]) -> None:
-    for name, kinds in _FIELDS.items():
+def _check_fields(content: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+    for name, kinds in fields.items():
         if name not in content:
             raise JournalError(f"it lacks {name}")
         if not isinstance(content[name], kinds) or isinstance(content[name], bool):
             raise JournalError(f"its {name} is {content[name]!r}")
-    if not _is_finite(content["seconds"]):
-        raise JournalError(f"its seconds is {content['seconds']!r}")
 
 
 def _check_genome(content: Mapping[str, Any]) -> None:
-    if not all(map(_is_finite, content["weights"])) or not all(map(_is_term, content["terms"])):
+    if not all(map(is_finite, content["weights"])) or not all(map(is_term, content["terms"])):
         raise JournalError("its weights or terms are no numbers")
     if not _are_groups(content.get("groups", [])):
         raise JournalError("its groups are no filters with weights")
     for kind in KINDS:
-        if not _is_finite(content.get(kind, 0.0)):
+        if not is_finite(content.get(kind, 0.0)):
             raise JournalError(f"its {kind} is {content[kind]!r}")
     if not isinstance(content.get("lineage", ""), str):
         raise JournalError(f"its lineage is {content['lineage']!r}")
 
 
-def _check_evaluation(content: Mapping[str, Any]) -> None:
+def _check_scores(content: Mapping[str, Any]) -> None:
+    if not is_finite(content["seconds"]):
+        raise JournalError(f"its seconds is {content['seconds']!r}")
     if content["kind"] not in ("candidate", "evaluation"):
         raise JournalError(f"its kind is {content['kind']!r}")
     if content["split"] not in SPLITS:
         raise JournalError(f"its split is {content['split']!r}")
     for task, score in (content["scores"] or {}).items():
-        if not _is_finite(score):
+        if not is_finite(score):
             raise JournalError(f"its score of {task} is {score!r}")
     bounds = content.get("bounds")
     if bounds is not None and not (
         isinstance(bounds, dict)
         and all(
-            isinstance(ends, list) and len(ends) == 2 and all(map(_is_finite, ends))
+            isinstance(ends, list) and len(ends) == 2 and all(map(is_finite, ends))
             for ends in bounds.values()
         )
     ):

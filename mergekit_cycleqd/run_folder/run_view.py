@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,16 @@ from typing import Any
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.sample_ids import Split
-from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header, read_recipe, read_records
-from mergekit_cycleqd.run_folder.record import Means, Record, Status
+from mergekit_cycleqd.run_folder.fit_record import FitRecord
+from mergekit_cycleqd.run_folder.journal_reading import (
+    FILE,
+    candidates_in,
+    read_header,
+    read_recipe,
+    read_records,
+)
+from mergekit_cycleqd.run_folder.means import Means
+from mergekit_cycleqd.run_folder.record import Record, Status
 from mergekit_cycleqd.run_folder.resume_check import of_first_rules
 from mergekit_cycleqd.run_folder.sample_counts import sample_counts
 from mergekit_cycleqd.search.candidate import Candidate, Outcome
@@ -86,17 +94,23 @@ class RunView:
         header = read_header(folder)
         recipe = read_recipe(folder)
         evaluations: list[Evaluation] = []
+        fits: list[FitRecord] = []
         means = Means()
-        told: dict[int, Outcome] = {}
-        for record in read_records(folder / FILE, recipe.family):
-            evaluations.append(_light(record))
-            means.add(record)
-            if record.told is not None:
-                told[record.told.candidate.index] = record.told
-        recipe = recipe.holding(max(told, default=0) + 1)
-        search = CycleQD(recipe, told.values())
+
+        def told() -> Iterator[Outcome]:
+            for record in read_records(folder / FILE, recipe.family, fits.append):
+                evaluations.append(evaluation := _light(record))
+                again = evaluation.again is not None
+                means.add(record.genome_id, record.split, record.scores, again=again)
+                if record.told is not None:
+                    yield record.told
+
+        recipe = recipe.holding(candidates_in(folder / FILE))
+        search = CycleQD(recipe, told())
+        for fit in fits:
+            search.add_fitted(fit.genome)
         counts = sample_counts(folder, recipe)
-        return cls(folder, header, recipe, search, tuple(evaluations), means.scores, counts)
+        return cls(folder, header, recipe, search, tuple(evaluations), means, counts)
 
     @property
     def id(self) -> str:
@@ -122,7 +136,8 @@ class RunView:
     def told(self) -> dict[int, Outcome]:
         """Every candidate with its genome and scores, by number.
 
-        Read from the journal when it is first asked for, since genomes take kilobytes.
+        Read from the journal when it is first asked for, since genomes take kilobytes. Each is
+        computed when it is looked at.
         """
         records = read_records(self.folder / FILE, self.recipe.family)
         told = (record.told for record in records)

@@ -69,15 +69,28 @@ def read_lines(path: Path, parse: Callable[[dict[str, Any]], T], skip: int = 0) 
     Raises:
         JournalError: If a line is damaged, or `parse` does not take it.
     """
+    return read_lines_at(path, lambda content, _: parse(content), skip)
+
+
+def read_lines_at(
+    path: Path, parse: Callable[[dict[str, Any], int], T], skip: int = 0
+) -> Iterator[T]:
+    """What `read_lines` gives, where `parse` is also told at which byte of the file a line begins.
+
+    Raises:
+        JournalError: If a line is damaged, or `parse` does not take it.
+    """
+    offset = 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
+            start, offset = offset, offset + len(line)
             if number <= skip:
                 continue
             if torn(line) and not lines.peek(1):
                 return
             content = decode(line, path, number)
             try:
-                parsed = parse(content)
+                parsed = parse(content, start)
             except (TypeError, ValueError, GenomeError, JournalError) as error:
                 raise JournalError(f"{path}: line {number} is damaged: {error}") from None
             yield parsed

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.later import holds_genome
 from mergekit_cycleqd.search.early_stop import EntryThreshold
 from mergekit_cycleqd.search.worth import Worth
 
 
+@holds_genome
 @dataclass(frozen=True, slots=True)
 class Elite:
     """A model that holds a cell of an archive.
@@ -93,8 +95,12 @@ class TaskArchive:
     @property
     def elites(self) -> list[Elite]:
         """All elites, best first; the older of equals first."""
-        elites: list[Elite] = list(self._grid.data("solution"))
-        return sorted(elites, key=lambda elite: (-self._quality(elite), elite.index))
+        return sorted(self.unsorted, key=lambda elite: (-self._quality(elite), elite.index))
+
+    @property
+    def unsorted(self) -> list[Elite]:
+        """All elites in any order."""
+        return list(self._grid.data("solution"))
 
     def cell_of(self, elite: Elite) -> tuple[int, ...]:
         """The cell of an elite, as one number along each axis."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.genome.operators import combine, crossover, mutate, mutate_own, shift
+from mergekit_cycleqd.genome.making import Making
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.recipe.evolution import (
     Crossover,
@@ -24,7 +24,7 @@ from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import TaskArchive
 from mergekit_cycleqd.search.candidate import quality_task
 from mergekit_cycleqd.search.measures import Measures
-from mergekit_cycleqd.search.parents import choose_parents
+from mergekit_cycleqd.search.parents import Parents
 from mergekit_cycleqd.search.screening import most_promising
 
 ALL_ROUND = 20  # one in so many screened children is chosen for its mean over the tasks
@@ -49,7 +49,7 @@ def breed(
     archives: Mapping[str, TaskArchive],
     index: int,
     fitted: Mapping[Family, Genome] = MappingProxyType({}),
-) -> tuple[str, Genome, tuple[int, ...]]:
+) -> tuple[str, Genome, tuple[int, ...], Making | None]:
     """Breed one child. The result depends on the arguments alone.
 
     Args:
@@ -60,7 +60,7 @@ def breed(
 
     Returns:
         The quality task, the child, and the numbers of its parents: all experts for a founder,
-        two candidates for other children.
+        two candidates for other children. Last comes how it was made; None for a founder.
     """
     evolution, experts = recipe.evolution, len(recipe.experts)
     task = quality_task(recipe, index)
@@ -68,13 +68,14 @@ def breed(
     if child < len(recipe.founders):
         family, weight = recipe.founders[child]
         alike = None if isinstance(weight, Fit) else Genome(family, (weight,) * experts)
-        return task, alike or fitted[family], tuple(range(experts))
+        return task, alike or fitted[family], tuple(range(experts)), None
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([evolution.seed, index])))
     archive, own = archives[task], recipe.experts_of(task)
-    proposals = [_propose(recipe, archive, own, rng) for _ in range(evolution.screen)]
+    parents = Parents(archive.elites, recipe.task_names, evolution.sampling, archive.worth)
+    proposals = [_propose(recipe, parents, own, rng) for _ in range(evolution.screen)]
     chosen = 0
     if len(proposals) > 1:
-        genomes = [genome for genome, _ in proposals]
+        genomes = [genome for genome, _, _ in proposals]
         all_round = child % ALL_ROUND == ALL_ROUND - 1
         known = Measures(recipe)
         weights = [known.of_genome(genome) for genome in genomes]
@@ -83,53 +84,49 @@ def breed(
 
 
 def _propose(
-    recipe: Recipe, archive: TaskArchive, own: tuple[int, ...], rng: np.random.Generator
-) -> tuple[Genome, tuple[int, int]]:
+    recipe: Recipe, parents: Parents, own: tuple[int, ...], rng: np.random.Generator
+) -> tuple[Genome, tuple[int, int], Making]:
     evolution = recipe.evolution
-    first, second = choose_parents(
-        archive.elites, recipe.task_names, evolution.sampling, rng, archive.worth
-    )
-    family, other = first.genome.family, second.genome
-    if other.family != family:  # a child has its first parent's kind of task vectors
-        other = replace(other, family=family)
+    first, second = parents.draw(rng)
     if isinstance(evolution.crossover, IsoLine):
-        genome = _iso_line_child(first.genome, other, evolution.crossover, rng)
+        mix, shift = _iso_line(len(first.genome.weights), evolution.crossover, rng)
     else:
-        genome = _crossover_child(first.genome, other, evolution.crossover, rng)
+        mix, shift = _crossover(evolution.crossover, rng), ()
     seed = int(rng.integers(2**32))
-    genome = _mutate(genome, evolution.mutation, own, seed, rng)
-    return genome, (first.index, second.index)
+    making = _mutated(Making(mix, shift), evolution.mutation, own, seed, rng)
+    return making.make((first.genome, second.genome)), (first.index, second.index), making
 
 
-def _crossover_child(
-    first: Genome, second: Genome, drawn: Crossover, rng: np.random.Generator
-) -> Genome:
+def _crossover(drawn: Crossover, rng: np.random.Generator) -> tuple[float, float]:
+    """Coefficients ``a`` and ``1 - a`` with ``a = w1 / (w1 + w2)`` (section 3.2)."""
     while True:
         w1, w2 = (float(w) for w in rng.normal(drawn.mean, drawn.std, size=2))
         if w1 + w2 != 0:
-            return crossover(first, second, w1, w2)
+            a = w1 / (w1 + w2)
+            return a, 1 - a
 
 
-def _iso_line_child(
-    first: Genome, second: Genome, drawn: IsoLine, rng: np.random.Generator
-) -> Genome:
+def _iso_line(
+    experts: int, drawn: IsoLine, rng: np.random.Generator
+) -> tuple[tuple[float, float], tuple[float, ...]]:
+    """Coefficients of the parents, and what is added to the weights."""
     way = float(rng.normal(0.0, drawn.line))
-    aside = rng.normal(0.0, drawn.iso, size=len(first.weights))
-    return shift(combine((first, second), (1.0 - way, way)), aside.tolist())
+    aside = rng.normal(0.0, drawn.iso, size=experts)
+    return (1.0 - way, way), tuple(aside.tolist())
 
 
-def _mutate(
-    genome: Genome, mutation: Mutation, own: tuple[int, ...], seed: int, rng: np.random.Generator
-) -> Genome:
+def _mutated(
+    making: Making, mutation: Mutation, own: tuple[int, ...], seed: int, rng: np.random.Generator
+) -> Making:
     """Mutate as the recipe says; `own` are the experts of the quality task, of which one is drawn.
 
     With one expert nothing is drawn, so that such runs breed the same children as ever.
     """
     if isinstance(mutation, GaussianMutation):
-        return mutate(genome, Term(None, seed, mutation.std))
+        return replace(making, term=Term(None, seed, mutation.std))
     if isinstance(mutation, NoMutation):
-        return genome
+        return making
     if mutation.basis == "child":
-        return mutate_own(genome, seed, mutation.max_scale)
+        return replace(making, own=(seed, mutation.max_scale))
     expert = own[0] if len(own) == 1 else own[int(rng.integers(len(own)))]
-    return mutate(genome, Term(expert, seed, mutation.max_scale))
+    return replace(making, term=Term(expert, seed, mutation.max_scale))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.later import holds_genome
+from mergekit_cycleqd.genome.making import Making
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.scores import Scores
 
@@ -23,6 +25,7 @@ def quality_task(recipe: Recipe, index: int) -> str:
     return tasks[child // evolution.cycle % len(tasks)]
 
 
+@holds_genome
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A model to evaluate.
@@ -35,6 +38,7 @@ class Candidate:
         again: Number of the earlier candidate that is evaluated once more, which then is the only
             parent; None for a new model.
         repeat: 0 for a first evaluation. Later ones count from 1 in the order of `ask`.
+        making: How a child was just made of its parents; None if its genome alone is known.
     """
 
     index: int
@@ -43,6 +47,7 @@ class Candidate:
     parents: tuple[int, ...] = ()
     again: int | None = None
     repeat: int = 0
+    making: Making | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,3 +33,17 @@ def cell_numbers(
     position = bins * (np.clip(measures, low, high) - low) / (high - low)
     numbers: NDArray[np.int32] = np.clip(np.ceil(position - 1e-6) - 1, 0, bins - 1).astype(np.int32)
     return numbers
+
+
+def cell_of(measures: Sequence[float], axes: Sequence[tuple[float, float, int]]) -> tuple[int, ...]:
+    """Compute the cell numbers of one row of finite measures, as `cell_numbers` does.
+
+    Args:
+        measures: A value for each axis.
+        axes: Lowest value, highest value and number of cells of each axis.
+    """
+    found = []
+    for value, (low, high, bins) in zip(measures, axes, strict=True):
+        position = bins * (min(max(value, low), high) - low) / (high - low)
+        found.append(min(max(math.ceil(position - 1e-6) - 1, 0), bins - 1))
+    return tuple(found)

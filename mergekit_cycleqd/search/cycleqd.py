@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.later import as_held
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.aggregation import (
     aggregate_model,
@@ -167,8 +167,8 @@ class CycleQD:
             task, elite, repeat = self._repeats.choose(self.archives, index)
             again = elite.index
             return Candidate(index, task, elite.genome, (again,), again, repeat)
-        task, genome, parents = breed(self.recipe, self.archives, index, self._fitted)
-        return Candidate(index, task, genome, parents)
+        task, genome, parents, making = breed(self.recipe, self.archives, index, self._fitted)
+        return Candidate(index, task, genome, parents, making=making)
 
     # ---- telling ----
 
@@ -210,11 +210,11 @@ class CycleQD:
                 self._take(told.candidate, told.scores)
 
     def _take(self, candidate: Candidate, scores: Scores) -> None:
+        elite = self._elite(candidate, scores)
         if candidate.again is None:
-            self._population.offer(self._elite(candidate, scores))
+            self._population.offer(elite)
         elif self._population.has(candidate.again):
-            again = replace(self._elite(candidate, scores), index=candidate.again)
-            self._population.add_evaluation(again)
+            self._population.add_evaluation(elite)
         else:
             raise SearchError(
                 f"candidate {candidate.index} evaluates candidate {candidate.again} once more, "
@@ -240,9 +240,11 @@ class CycleQD:
         self._population = Population(self.recipe, scored)
 
     def _elite(self, candidate: Candidate, scores: Scores) -> Elite:
+        """What the archives keep of it. Its genome is computed if its weights are measures."""
+        index = candidate.index if candidate.again is None else candidate.again
         own = {task: scores[task] for task in self.tasks}
-        measures = self.measures.of(candidate.genome, scores)
-        return Elite(candidate.index, candidate.genome, own, candidate.parents, measures=measures)
+        measures = self.measures.of(lambda: candidate.genome, scores)
+        return Elite(index, as_held(candidate), own, candidate.parents, measures=measures)
 
     # ---- looking ----
 

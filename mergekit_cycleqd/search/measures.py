@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome.genome import Genome
@@ -62,14 +62,16 @@ class Measures:
         places = position(genome)
         return {name: places[expert] for name, expert in self._weights.items()}
 
-    def of(self, genome: Genome, scores: Scores) -> Mapping[str, float]:
+    def of(self, genome: Callable[[], Genome], scores: Scores) -> Mapping[str, float]:
         """All measures of a candidate that are not its scores on tasks, by name.
 
         Args:
-            genome: The candidate's.
+            genome: Gives the candidate's genome; called only if weights of experts are measures,
+                since a genome that a journal tells of is computed when it is looked at.
             scores: What its evaluation told, with all reported measures.
         """
-        return self.of_genome(genome) | {name: scores[name] for name in self.reported}
+        weights = self.of_genome(genome()) if self._weights else {}
+        return weights | {name: scores[name] for name in self.reported}
 
     def complete(self, scores: Scores | None) -> Scores | None:
         """Scores of all tasks, then reported measures; None if one is NaN or too large.

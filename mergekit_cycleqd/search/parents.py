@@ -34,6 +34,40 @@ def elite_weights(scores: NDArray[np.float64], low: float, high: float) -> NDArr
     return weights / total if total > 0 else np.full(len(weights), 1.0 / len(weights))
 
 
+class Parents:
+    """The elites of an archive, of which pairs of parents are drawn."""
+
+    def __init__(
+        self,
+        elites: Sequence[Elite],
+        tasks: Sequence[str],
+        sampling: Sampling,
+        worth: Worth = Worth(),  # noqa: B008 - it cannot be changed
+    ) -> None:
+        """Compute how likely each elite is.
+
+        Args:
+            elites: One or more elites of an archive, in an order that does not depend on chance.
+            tasks: Names of all tasks.
+            sampling: Whether and how strongly better elites are preferred.
+            worth: How good scores are.
+        """
+        self._elites = elites
+        self._weights: NDArray[np.float64] | None = None
+        if sampling.kind == "elite" and len(elites) > 1:
+            scores = np.array([[worth.of(t, elite.scores[t]) for t in tasks] for elite in elites])
+            weights = elite_weights(scores, sampling.low, sampling.high)
+            if np.count_nonzero(weights) > 1:  # with `low: 0` one may be left: no two parents
+                self._weights = weights
+
+    def draw(self, rng: np.random.Generator) -> tuple[Elite, Elite]:
+        """Draw two different elites. An only elite is both parents."""
+        if len(self._elites) == 1:
+            return self._elites[0], self._elites[0]
+        first, second = rng.choice(len(self._elites), size=2, replace=False, p=self._weights)
+        return self._elites[int(first)], self._elites[int(second)]
+
+
 def choose_parents(
     elites: Sequence[Elite],
     tasks: Sequence[str],
@@ -41,22 +75,13 @@ def choose_parents(
     rng: np.random.Generator,
     worth: Worth = Worth(),  # noqa: B008 - it cannot be changed
 ) -> tuple[Elite, Elite]:
-    """Choose two different elites. An only elite is both parents.
+    """Draw one pair of `Parents`.
 
     Args:
-        elites: One or more elites of an archive, in an order that does not depend on chance.
-        tasks: Names of all tasks.
-        sampling: Whether and how strongly better elites are preferred.
+        elites: As in `Parents`.
+        tasks: As in `Parents`.
+        sampling: As in `Parents`.
         rng: Generator of the random choice.
-        worth: How good scores are.
+        worth: As in `Parents`.
     """
-    if len(elites) == 1:
-        return elites[0], elites[0]
-    scores = np.array([[worth.of(t, elite.scores[t]) for t in tasks] for elite in elites])
-    weights = None
-    if sampling.kind == "elite":
-        weights = elite_weights(scores, sampling.low, sampling.high)
-        if np.count_nonzero(weights) < 2:
-            weights = None  # with `low: 0` one elite may be left, which cannot be two parents
-    first, second = rng.choice(len(elites), size=2, replace=False, p=weights)
-    return elites[int(first)], elites[int(second)]
+    return Parents(elites, tasks, sampling, worth).draw(rng)

@@ -41,8 +41,8 @@ class Population:
             self._offered[elite.index] = elite
             self._scores[elite.index] = [elite.scores]
             self._measures[elite.index] = [elite.measures]
-        for archive in self.archives.values():
-            archive.add(elite)
+        if any([archive.add(elite) for archive in self.archives.values()]):
+            _ = elite.genome  # computed now, while those of its parents are at hand
 
     def has(self, index: int) -> bool:
         """Whether a candidate was offered, so that `add_evaluation` can take another one of it."""

@@ -18,6 +18,7 @@ from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.cells import cell_numbers
 from mergekit_cycleqd.search.measures import position
+from mergekit_cycleqd.search.surrogate import fit
 
 # Length scales of the kernel, in coefficients, and variances of its noise, in units of the variance
 # of the elites' scores. The pair with the highest likelihood is taken.
@@ -106,7 +107,7 @@ def most_promising(
 
 def _elites_of_all(archives: Mapping[str, TaskArchive]) -> list[Elite]:
     """The elites of all archives, each once, in their order; at most the newest `MOST`."""
-    found = {elite.index: elite for archive in archives.values() for elite in archive.elites}
+    found = {elite.index: elite for archive in archives.values() for elite in archive.unsorted}
     return [found[index] for index in sorted(found)[-MOST:]]
 
 
@@ -121,26 +122,14 @@ def _predict_scores(
     known: Sequence[Genome], scores: NDArray[np.float64], proposals: Sequence[Genome]
 ) -> NDArray[np.float64]:
     """Sample the proposals' scores from the prediction, of shape (DRAWS, proposals, tasks)."""
-    # Imported here: scikit-learn takes a second, and few searches screen.
+    # Imported here: scipy takes a second, and few searches screen.
     from scipy.special import expit, logit
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 
     places, proposed = np.split(_coordinates([*known, *proposals]), [len(known)])
     lowest, spans = _score_range(scores)
     low, wide = lowest - MARGIN * spans, (1 + 2 * MARGIN) * spans
     odds = logit((scores - low) / wide)
-    kernels = (
-        Matern(length, nu=1.5) + WhiteKernel(noise) for length in LENGTHS for noise in NOISES
-    )
-    fitted = [
-        GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True).fit(places, odds)
-        for kernel in kernels
-    ]
-    process = max(fitted, key=lambda fit: fit.log_marginal_likelihood_value_)
-    means, deviations = (  # of one target they come as (proposals,)
-        found.reshape(len(proposed), -1) for found in process.predict(proposed, return_std=True)
-    )
+    means, deviations = fit(places, odds, LENGTHS, NOISES).predict(proposed)
     draws = np.random.Generator(np.random.Philox(0)).normal(size=(DRAWS, 1, scores.shape[1]))
     drawn: NDArray[np.float64] = low + wide * expit(means + deviations * draws)
     return drawn

@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
@@ -222,10 +222,13 @@ class Crew(Pool):
 
     def _take(self, slot: _WorkerSlot, answer: str) -> Record:
         assert slot.job is not None
-        self._lost_workers.pop(slot.job.name + slot.job.split, None)
+        job = slot.job
+        self._lost_workers.pop(job.name + job.split, None)
         slot.job, slot.losses = None, 0
         slot.done += 1
         record = Record.from_json(json.loads(answer), self._family)
+        if record.candidate == job.candidate:  # and this one knows how it was made
+            record = replace(record, candidate=job.candidate)
         self._seconds.append(record.seconds)
         return record
 

@@ -82,7 +82,7 @@ def telling(family: Family, hub: Hub, tmp_path: Path, home: Path) -> Path:
         green["metadata"] = {"agentbench_root": str(bench), **options}
 
     run = make_run(tmp_path / "made", family, change)
-    record = json.loads((run / FILE).read_bytes().splitlines()[8])
+    record = json.loads((run / FILE).read_bytes().splitlines()[1])
     record |= {"kind": "evaluation", "scores": None, "status": "failed"}
     record["error"] = f"FileNotFoundError: [Errno 2] No such file: '{bench}/x.sql' of org/model"
     record["worker"] = "actor 1 on 10.1.2.3"

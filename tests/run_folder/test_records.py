@@ -17,7 +17,8 @@ from mergekit_cycleqd.genome.operators import mutate, mutate_own
 from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.run_folder.journal_lines import decode, encode, end_of_last_line, torn
-from mergekit_cycleqd.run_folder.record import Means, Record
+from mergekit_cycleqd.run_folder.means import Means
+from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.search.candidate import Candidate
 
 FAMILY = Family("base", ("a", "b"))
@@ -161,20 +162,36 @@ def test_a_genome_that_is_another_than_its_id_says_is_refused() -> None:
 
 
 def test_scores_of_repeats_are_means_and_a_fresh_evaluation_replaces_them() -> None:
-    means = Means()
-    key = (GENOME.id, "search")
-    again = replace(CHILD, index=7, parents=(5,), again=5, repeat=1)
-    means.add(replace(RECORD, scores={"a": 0.5}))
-    means.add(replace(RECORD, scores={"a": 1.0}, candidate=again))
-    assert means.scores[key] == {"a": 0.75}
-    means.add(replace(RECORD, scores=None))
-    assert means.scores[key] == {"a": 0.75}
-    means.add(replace(RECORD, scores={"a": 0.25}, candidate=again))
-    assert means.scores[key]["a"] == pytest.approx(1.75 / 3)
-    means.add(replace(RECORD, scores={"a": 0.125}, candidate=None))
-    assert means.scores[key] == {"a": 0.125}
-    means.add(replace(RECORD, scores={"a": 0.375}, candidate=again))
-    assert means.scores[key] == {"a": 0.25}
+    means, id = Means(), GENOME.id
+    key = (id, "search")
+    means.add(id, "search", {"a": 0.5})
+    means.add(id, "search", {"a": 1.0}, again=True)
+    assert means[key] == {"a": 0.75}
+    means.add(id, "search", None)
+    assert means[key] == {"a": 0.75}
+    means.add(id, "search", {"a": 0.25}, again=True)
+    assert means[key]["a"] == pytest.approx(1.75 / 3)
+    means.add(id, "search", {"a": 0.125})
+    assert means[key] == {"a": 0.125}
+    means.add(id, "search", {"a": 0.375}, again=True)
+    assert means[key] == {"a": 0.25}
+
+
+def test_means_are_a_mapping_of_all_scores_bit_for_bit_whatever_their_tasks() -> None:
+    means, put = Means(), {}
+    for number in range(40):
+        split = ("search", "holdout")[number % 2]
+        tasks = ("a", "b") if number % 5 else ("b", "c", "d")
+        scores = {task: (number + len(put)) / 7 for task in tasks}
+        for id in (f"{number:016x}", f"{number * 2**58 % 2**64:016x}"):
+            means.add(id, split, scores)
+            put[id, split] = scores
+    assert dict(means) == put and len(means) == len(put)
+    assert means.get(("f" * 16, "search")) is None
+    assert ("0" * 16, "other") not in means
+    means.add("0" * 16, "search", {"a": 0.5, "b": 0.25})  # and had other tasks before
+    assert means["0" * 16, "search"] == {"a": 0.5, "b": 0.25}
+    assert len(means) == len(put)
 
 
 # ---- lines ----

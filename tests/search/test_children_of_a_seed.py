@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.genome.making import Making
 from mergekit_cycleqd.search import breeding, screening
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from tests.support.searches import TASKS, finish, recipe
@@ -92,7 +93,8 @@ def test_crossover_weights_are_drawn_again_where_they_cancel() -> None:
 
     run = recipe()
     one, two = (Genome.from_expert(run.family, k) for k in range(2))
-    child = breeding._crossover_child(one, two, run.evolution.crossover, Planned())  # type: ignore[arg-type]
+    mix = breeding._crossover(run.evolution.crossover, Planned())  # type: ignore[arg-type]
+    child = Making(mix).make((one, two))
     assert child.weights == (0.75, 0.25, 0.0)
 
 

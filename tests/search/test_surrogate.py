@@ -1,0 +1,52 @@
+"""The surrogate has the numbers of scikit-learn's Gaussian process, to the bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import Matern, WhiteKernel
+
+from mergekit_cycleqd.search.screening import LENGTHS, NOISES
+from mergekit_cycleqd.search.surrogate import fit
+
+
+@pytest.mark.parametrize(
+    ("elites", "coordinates", "tasks"), [(2, 3, 2), (7, 4, 3), (60, 4, 3), (250, 9, 8), (300, 3, 2)]
+)
+@pytest.mark.parametrize("wiggly", [0.3, 3.0])
+def test_predictions_are_those_of_scikit_learn(
+    elites: int, coordinates: int, tasks: int, wiggly: float
+) -> None:
+    rng = np.random.Generator(np.random.Philox(elites))
+    places, proposed = rng.normal(size=(elites, coordinates)), rng.normal(size=(64, coordinates))
+    places[-1] = places[0]
+    places[:, -1] = 0.0
+    values = np.sin(wiggly * places @ rng.normal(size=(coordinates, tasks)))
+    values[:, 0] = 0.25
+    kernels = (
+        Matern(length, nu=1.5) + WhiteKernel(noise) for length in LENGTHS for noise in NOISES
+    )
+    fitted = [
+        GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True).fit(places, values)
+        for kernel in kernels
+    ]
+    best = max(fitted, key=lambda each: each.log_marginal_likelihood_value_)
+    means, deviations = best.predict(proposed, return_std=True)
+    found = fit(places, values, LENGTHS, NOISES)
+    assert found.likelihood == best.log_marginal_likelihood_value_
+    ours, spread = found.predict(proposed)
+    np.testing.assert_array_equal(ours, means)
+    np.testing.assert_array_equal(spread, deviations)
+
+
+def test_the_last_fit_is_kept_and_another_one_is_not_taken_for_it() -> None:
+    rng = np.random.Generator(np.random.Philox(1))
+    places, values = rng.normal(size=(20, 3)), rng.normal(size=(20, 2))
+    first = fit(places, values, LENGTHS, NOISES)
+    assert fit(places.copy(), values.copy(), LENGTHS, NOISES) is first
+    other = fit(places, values + np.array([1e-9, 0.0]), LENGTHS, NOISES)
+    assert other is not first and other.coefficients.tobytes() != first.coefficients.tobytes()
+    assert fit(places.T.copy().T, values, LENGTHS, NOISES).factor.tobytes() == (
+        first.factor.tobytes()
+    )
