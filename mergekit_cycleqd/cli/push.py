@@ -37,6 +37,7 @@ from mergekit_cycleqd.recipe.publish import WHATS, Publish
 @click.option(
     "--dataset", "datasets", multiple=True, help="TASK=ORG/NAME: the dataset of a task on the Hub."
 )
+@click.option("--no-examples", is_flag=True, help="Show no questions and answers on the cards.")
 @click.option("--revision", default="main", show_default=True, help="Branch to commit to.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 def push(
@@ -47,6 +48,7 @@ def push(
     collection: str | None,
     licence: str | None,
     datasets: tuple[str, ...],
+    no_examples: bool,
     revision: str,
     dry_run: bool,
 ) -> None:
@@ -61,6 +63,7 @@ def push(
         "collection": collection,
         "license": licence,
         "revision": revision,
+        "examples": not no_examples,
         "datasets": dict(key_and_value("--dataset", text) for text in datasets),
     }
     try:

@@ -18,6 +18,7 @@ from mergekit_cycleqd.hub.licence import Licence
 from mergekit_cycleqd.hub.pins import Source, published_genome
 from mergekit_cycleqd.hub.publications import Publication
 from mergekit_cycleqd.hub.remote_files import RepoState, Target
+from mergekit_cycleqd.recipe.publish import Publish
 from mergekit_cycleqd.run_folder.run_view import RunView
 
 RECIPE = "mergekit_config.yml"
@@ -100,7 +101,7 @@ def model_repo(
     sources: Sequence[Source],
     target: Target,
     licence: Licence,
-    datasets: Mapping[str, str],
+    options: Publish,
     kind: ModelKind,
     hub: Hub,
 ) -> ModelRepo:
@@ -112,7 +113,7 @@ def model_repo(
         sources: Base and experts, as published.
         target: The repo and branch to publish to.
         licence: The licence of the merge.
-        datasets: Hub id of the dataset, by task; only tasks whose dataset is known.
+        options: What the publisher wants.
         kind: The kind of the base.
         hub: The Hub; asked what the repo holds.
 
@@ -125,7 +126,10 @@ def model_repo(
             f"{', '.join(local)}; push those first and name them in the run's recipe"
         )
     recipe = published_recipe(model, sources)
-    subject = Subject(run, model, target.repo_id, sources, licence, datasets, recipe, kind)
+    datasets = options.datasets
+    subject = Subject(
+        run, model, target.repo_id, sources, licence, datasets, recipe, kind, options.examples
+    )
     scores = None if model.what == "recipes" else run.scores(model.genome, "search")
     texts = {
         "README.md": model_card(subject),

@@ -85,7 +85,7 @@ def choose_publications(run: RunView, whats: Sequence[What]) -> list[Publication
     if "aggregate" in whats:
         found = [aggregate, *found] if run.of_first_rules else [*found, aggregate]
     if not run.of_first_rules:
-        found = list({model.genome.id: model for model in reversed(found)}.values())[::-1]
+        found = once(found)
     if "elites" in whats:
         found += [
             _of_elite("elites", f"{task}-{e.index:06d}", f"elite {e.index} of {task}", task, e)
@@ -98,6 +98,14 @@ def choose_publications(run: RunView, whats: Sequence[What]) -> list[Publication
             Publication("recipes", "recipes", title, together, None, None, origin, weights=False)
         )
     return found
+
+
+def once(models: Sequence[Publication]) -> list[Publication]:
+    """The first of equal models, each in its place."""
+    found: dict[str, Publication] = {}
+    for model in models:
+        found.setdefault(model.genome.id, model)
+    return list(found.values())
 
 
 def _best_of_each(run: RunView) -> list[Publication]:

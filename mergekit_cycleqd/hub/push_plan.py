@@ -15,9 +15,15 @@ from mergekit_cycleqd.hub.journal_repo import JournalRepo, journal_repo
 from mergekit_cycleqd.hub.licence import licence_of
 from mergekit_cycleqd.hub.model_repo import ModelRepo, model_repo
 from mergekit_cycleqd.hub.pins import Source, pin_sources
-from mergekit_cycleqd.hub.publications import choose_publications, listed_once, repo_ids
+from mergekit_cycleqd.hub.publications import (
+    Publication,
+    choose_publications,
+    listed_once,
+    repo_ids,
+)
 from mergekit_cycleqd.hub.remote_files import Target
 from mergekit_cycleqd.recipe.publish import Publish, publish_faults
+from mergekit_cycleqd.run_folder.example_answers import ExampleAnswers
 from mergekit_cycleqd.run_folder.run_view import RunView
 
 
@@ -74,14 +80,18 @@ def make_plan(
     kind = _base_kind(found[0])
     targets = [Target(repo_id, "model", options.revision) for repo_id in ids[: len(models)]]
     repos = [
-        model_repo(run, model, found, target, licence, options.datasets, kind, hub)
+        model_repo(run, model, found, target, licence, options, kind, hub)
         for model, target in zip(models, targets, strict=True)
     ]
     journal = None
     if "journal" in options.what:
         target = Target(ids[-1], "dataset", options.revision)
         journal = journal_repo(run, found, target, licence, hub)
-    warnings = [*listed_once(run, options.what), *(journal.warnings if journal else [])]
+    warnings = [
+        *_shown_examples(run, models, options),
+        *listed_once(run, options.what),
+        *(journal.warnings if journal else []),
+    ]
     if licence.question:
         warnings.append(f"{licence.question} (--license, or license in the recipe's publish)")
     if local := [source.published for source in found if source.folders]:
@@ -89,6 +99,16 @@ def make_plan(
             f"{', '.join(local)}: not on the Hub; others can use the model, not rebuild it"
         )
     return Plan(tuple(repos), journal, found, tuple(warnings))
+
+
+def _shown_examples(run: RunView, models: Sequence[Publication], options: Publish) -> Sequence[str]:
+    """Say that questions of the run's tasks become public."""
+    kept = ExampleAnswers.read(run.folder) if options.examples and not run.of_first_rules else None
+    shown = [answer for model in models if kept for answer in kept.of_genome(model.genome)]
+    tasks = [task for task in run.search.tasks if any(answer.task == task for answer in shown)]
+    if not tasks:
+        return ()
+    return [f"the card shows a question of {', '.join(tasks)}; --no-examples leaves them out"]
 
 
 def _default_template(run: RunView, account: Account | None) -> str:

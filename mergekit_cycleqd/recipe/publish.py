@@ -19,7 +19,8 @@ class Publish(BaseModel):
 
     Attributes beside the obvious: `repo_id` may hold `{task}` and `{what}`; `collection` is the
     title of a collection; `license` overrides what the cards of base and experts say; `datasets`
-    maps a task to its dataset on the Hub, which makes its score a result of that benchmark.
+    maps a task to its dataset on the Hub, which makes its score a result of that benchmark. Cards
+    show a question of each task with the model's answer, unless `examples` is false.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +32,7 @@ class Publish(BaseModel):
     license: str | None = None
     revision: str = "main"
     datasets: dict[str, str] = Field(default_factory=dict)
+    examples: bool = True
 
     def command(self, folder: Path) -> list[str]:
         """The words of the command that publishes a run folder so."""
@@ -44,6 +46,7 @@ class Publish(BaseModel):
         words += [word for option, value in given.items() if value for word in (option, value)]
         for task, dataset in self.datasets.items():
             words += ["--dataset", f"{task}={dataset}"]
+        words += [] if self.examples else ["--no-examples"]
         return [*words, "--private"] if self.private else words
 
     @field_validator("repo_id")

@@ -20,6 +20,8 @@ class ArchiveView:
         task: The task whose score is the quality.
         axes: Names of the measures.
         bins: Number of cells along each axis.
+        ranges: Lowest and highest value of each axis.
+        worst: The score of the worst elite, which is dark; None for an empty archive.
         elites: Number of elites.
         best: Quality and number of the best elite; None for an empty archive.
         newest: Number of the latest elite; None for an empty archive.
@@ -31,6 +33,8 @@ class ArchiveView:
     task: str
     axes: tuple[str, ...]
     bins: tuple[int, ...]
+    ranges: tuple[tuple[float, float], ...]
+    worst: float | None
     elites: int
     best: tuple[float, int] | None
     newest: int | None
@@ -56,6 +60,8 @@ class ArchiveView:
             task=task,
             axes=archive.axes,
             bins=archive.bins,
+            ranges=archive.ranges,
+            worst=elites[-1].scores[task] if elites else None,
             elites=len(elites),
             best=best,
             newest=max((elite.index for elite in elites), default=None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from statistics import fmean
 from types import TracebackType
 
 from rich.console import Console
@@ -33,6 +34,9 @@ class Display:
         self._start: float | None = None
         self._start_count = 0
         self._last = float("-inf")
+        self._stage = ""
+        self._stage_done: tuple[int, int] | None = None
+        self._quality = ""
         self._live = Live(console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Display:
@@ -64,6 +68,7 @@ class Display:
         if self._start is None:  # the time to load the models would distort the pace
             self._start, self._start_count = time.monotonic(), self._search.told_count
         now = time.monotonic()
+        self._quality = quality
         if not self._search.done and now - self._last < self._every:
             return
         self._last = now
@@ -90,7 +95,39 @@ class Display:
             workers=self.workers,
             archives=tuple(ArchiveView.of(archive) for archive in search.archives.values()),
             latest=self._latest(),
+            best=self._best(),
+            stage=self._stage or self._expert(),
+            stage_done=self._stage_done,
         )
+
+    def stage(self, words: str, done: int = 0, planned: int = 0) -> None:
+        """Show what is done beside the search, with a bar; empty words end it.
+
+        Args:
+            words: What is done.
+            done: How much of it is done.
+            planned: How much there is to do.
+        """
+        self._stage = words
+        self._stage_done = (done, planned) if words else None
+        if self._drawn and self._live.is_started:
+            self._live.update(self._view(self._quality))
+
+    def _expert(self) -> str:
+        """Which expert is being scored; empty when all were."""
+        known, tasks = self._search.told_count, self._search.tasks
+        if self._search.archives_ready or known >= len(tasks):
+            return ""
+        return f"scoring the expert of {tasks[known]}, {known + 1} of {len(tasks)}"
+
+    def _best(self) -> str:
+        """The number of the best all-round elite, and its mean where a mean says something."""
+        if not self._search.archives_ready:
+            return ""
+        best = self._search.best_all_round()
+        mean = fmean(best.scores.values())
+        told = "" if self._search.recipe.minimised else f", mean {mean:.3f}"
+        return f"best over all tasks: candidate {best.index}{told}"
 
     def _line(self, quality: str) -> str:
         search = self._search

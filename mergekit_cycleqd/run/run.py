@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mergekit_cycleqd.errors import SearchError, reason
+from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.experts.directions import compute_directions_ahead
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
@@ -16,9 +16,9 @@ from mergekit_cycleqd.run.display import Display
 from mergekit_cycleqd.run.ending import show_ending
 from mergekit_cycleqd.run.fit_founders import fit_founders, forget_states
 from mergekit_cycleqd.run.header import header
+from mergekit_cycleqd.run.keep_answers import keep_answers
 from mergekit_cycleqd.run.prepare import Prepared
 from mergekit_cycleqd.run_folder.compared_models import compared_models
-from mergekit_cycleqd.run_folder.example_answers import keep
 from mergekit_cycleqd.run_folder.example_masks import draw
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.outputs import write_outputs
@@ -66,6 +66,7 @@ class Run:
         self._tracked_by = tracker
         self._interrupts = Interrupts()
         self._written = time.monotonic()
+        self._comparing = [0, 0]  # models that were compared, and are to be
         self._sizes: dict[Split, dict[str, int]] = {
             "search": prepared.harness.sizes("search"),
             "holdout": prepared.harness.sizes("holdout"),
@@ -166,7 +167,8 @@ class Run:
             if sizes:
                 self._compare(pool, display, models, split)
         self._tracker.models(self._journal.scores)
-        self._keep_answers(pool, display)
+        harness, find = self._prepared.harness, self._journal.scores
+        keep_answers(self.folder, self.search, find, pool, harness, self._interrupts, display.say)
 
     def _open_pool(self, display: Display, evaluator: Evaluator | None) -> Pool:
         prepared = self._prepared
@@ -178,16 +180,6 @@ class Run:
             display.say,
             evaluator,
         )
-
-    def _keep_answers(self, pool: Pool, display: Display) -> None:
-        """Keep a few answers for report and cards, where this process holds the models."""
-        if not isinstance(pool, InProcess) or not self._prepared.harness.conversing:
-            return
-        try:
-            with self._interrupts.welcome():
-                keep(self.folder, self.search, self._journal.scores, pool.evaluator.answers)
-        except Exception as error:  # whatever it is, the run itself is whole
-            display.say(f"no example answers for the report: {reason(error)}")
 
     def _draw(self, pool: Pool, display: Display) -> None:
         """Write example masks for the report, if the run's tasks are of images."""
@@ -240,7 +232,11 @@ class Run:
             if self._journal.scores(genome, split) is None
         }
         jobs = iter(missing.values())
+        self._comparing = [0, len(missing)]
+        if missing:
+            display.stage(f"comparing models on {split} samples", *self._comparing)
         self._work(pool, display, lambda: next(jobs, None))
+        display.stage("")
 
     def _work(self, pool: Pool, display: Display, feed: Callable[[], Job | None]) -> None:
         """Give jobs to all free workers until `feed` has no more and all results are in."""
@@ -268,6 +264,8 @@ class Run:
                 raise SearchError(f"the expert {expert} could not be evaluated: {reason}")
             display.say(f"{self._title(record)} failed: {reason}")
         if candidate is None:
+            self._comparing[0] += 1
+            display.stage(f"comparing models on {record.split} samples", *self._comparing)
             return
         self.search.tell(candidate, record.scores)
         if not candidate.parents:

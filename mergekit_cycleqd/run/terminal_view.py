@@ -35,6 +35,9 @@ class View:
         workers: The state of the workers in words; empty for a single process.
         archives: One per task.
         latest: The newest candidates that are elites, newest first, in words.
+        best: The best all-round elite in words; empty before all experts were scored.
+        stage: What is done beside the search, in words; empty while children are bred.
+        stage_done: How much of it is done, and of how much; None where it is not counted.
     """
 
     done: int
@@ -46,13 +49,16 @@ class View:
     workers: str
     archives: tuple[ArchiveView, ...]
     latest: tuple[str, ...]
+    best: str = ""
+    stage: str = ""
+    stage_done: tuple[int, int] | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the numbers, and the pictures if they fit."""
         width, lines = options.max_width, console.height
         coloured = console.color_system is not None and not console.no_color
         yield self._head(width)
-        yield self._line("quality", self.quality or "waiting for the first scores")
+        yield self._now(width)
         if self.workers:
             yield Text(self.workers, no_wrap=True, overflow="ellipsis")
         yield ""
@@ -75,6 +81,18 @@ class View:
         cells += [Text(word) for word in pace_words(self.per_minute, self.ends)]
         head.add_row(*cells)
         return head
+
+    def _now(self, width: int) -> RenderableType:
+        """What is being done: a stage with its bar, or the quality task and the best so far."""
+        if self.stage_done is not None:
+            done, planned = self.stage_done
+            grid = Table.grid(padding=(0, 2, 0, 0))
+            bar = ProgressBar(total=planned, completed=done, width=max(8, min(32, width - 52)))
+            grid.add_row(Text(self.stage), bar, Text(f"{done}/{planned}"))
+            return grid
+        quality = self.quality or "waiting for the first scores"
+        best = f"   {self.best}" if self.best else ""
+        return self._line("quality", f"{quality}{best}") if not self.stage else Text(self.stage)
 
     def _line(self, name: str, content: str) -> Text:
         return Text(f"{name}  {content}", no_wrap=True, overflow="ellipsis")
@@ -134,7 +152,7 @@ def _side_by_side(
     grid = Table.grid(padding=(0, _GAP, 0, 0))
     for _ in archives:
         grid.add_column(width=column, no_wrap=True, overflow="ellipsis")
-    grid.add_row(*(Text(archive.task, style="bold") for archive in archives))
+    grid.add_row(*(_titled(archive, column) for archive in archives))
     pictures = [block_characters.picture(archive.rows, scale, coloured) for archive in archives]
     for i in range(max(map(len, pictures))):
         grid.add_row(*(lines[i] if i < len(lines) else Text() for lines in pictures))
@@ -142,8 +160,24 @@ def _side_by_side(
     return grid
 
 
+def _titled(archive: ArchiveView, column: int) -> Text:
+    """The task, and where there is room which scores its colours stand for."""
+    title = Text(archive.task, style="bold")
+    if archive.best is not None and archive.worst is not None:
+        scale = f"  dark {archive.worst:.2f}, bright {archive.best[0]:.2f}"
+        if len(archive.task) + len(scale) <= column:
+            title.append(scale, style="not bold dim")
+    return title
+
+
 def _name_axes(archive: ArchiveView, column: int) -> str:
-    """Name the axes. Names are cut if the column is too narrow for them."""
+    """Name the axes, with their values where there is room; names are cut if there is none."""
+    values = (f"{low:.2f}–{high:.2f}" for low, high in archive.ranges)
+    whole = "→{} {} ↑{} {}".format(
+        *(word for pair in zip(archive.axes, values, strict=True) for word in pair)
+    )
+    if len(whole) <= column:
+        return whole
     text = "→{} ↑{}".format(*archive.axes)
     if len(text) <= column:
         return text

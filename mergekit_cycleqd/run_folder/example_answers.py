@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
-from mergekit_cycleqd.run_folder.choice import model_to_take
+from mergekit_cycleqd.run_folder.choice import AGGREGATE, BEST, model_to_take
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes, originals
 from mergekit_cycleqd.run_folder.comparison import FindScores
 from mergekit_cycleqd.search.cycleqd import CycleQD
@@ -79,7 +79,10 @@ class ExampleAnswers:
 def asked_models(search: CycleQD, find: FindScores) -> NamedGenomes:
     """The models whose answers are kept, each with its name."""
     base, *others = originals(search)
-    return [base, *others[:-1], (TAKEN, model_to_take(search, find).genome)]
+    taken = model_to_take(search, find)
+    files = {BEST: search.best_all_round().genome, AGGREGATE: search.aggregate()}
+    more = [(name, g) for name, g in files.items() if g.id != taken.genome.id]
+    return [base, *others[:-1], (TAKEN, taken.genome), *more]
 
 
 def keep(

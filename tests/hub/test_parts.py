@@ -29,7 +29,7 @@ from mergekit_cycleqd.hub.card.results import model_index, result_files
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.licence import strictest_licence
 from mergekit_cycleqd.hub.pins import Source, local_genome
-from mergekit_cycleqd.hub.publications import choose_publications, open_run, repo_ids
+from mergekit_cycleqd.hub.publications import choose_publications, once, open_run, repo_ids
 from mergekit_cycleqd.hub.verify import verify_model
 from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.recipe.publish import Publish
@@ -69,6 +69,12 @@ def test_models_are_chosen_as_the_run_has_them(record: RunView) -> None:
     elites = choose_publications(record, ("elites",))
     assert len(elites) == sum(len(record.search.elites(colour)) for colour in COLOURS)
     assert len(set(repo_ids("me/x-{task}", [(m.what, m.name) for m in elites]))) == len(elites)
+
+
+def test_of_equal_models_the_first_keeps_its_place(record: RunView) -> None:
+    blue, best = publication_of(record, "blue"), publication_of(record, "best")
+    again = replace(best, name="green")
+    assert [model.name for model in once([best, blue, again])] == ["best", "blue"]
 
 
 def test_repo_ids_that_would_be_equal_are_refused() -> None:

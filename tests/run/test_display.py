@@ -167,6 +167,41 @@ def test_a_terminal_without_unicode_gets_plain_characters() -> None:
     console.print(Display(searched(3), console)._view("coding"))
 
 
+def test_it_says_which_expert_is_scored_and_how_far_the_comparison_is() -> None:
+    search = CycleQD(run_recipe(TASKS[:3], 10, 15))
+    for number, task in enumerate(TASKS[:3], start=1):
+        assert f"scoring the expert of {task}, {number} of 3" in drawn(search, terminal())
+        candidate = search.ask()
+        search.tell(candidate, formula(candidate.genome, search.tasks, "x", 0.08))
+    console = terminal()
+    display = Display(search, console)
+    display.stage("comparing models on holdout samples", 3, 12)
+    console.print(display._view("coding"))
+    text = console.export_text(clear=False)
+    assert re.search(r"comparing models on holdout samples  .* 3/12", text)
+    display.stage("")
+    console.print(display._view("coding"))
+    assert "quality  coding" in console.export_text()
+
+
+def test_the_best_model_so_far_is_named_with_its_number() -> None:
+    search = searched(3)
+    best = search.best_all_round()
+    mean = sum(best.scores.values()) / 3
+    line = f"quality  coding   best over all tasks: candidate {best.index}, mean {mean:.3f}"
+    assert line in drawn(search, terminal())
+
+
+def test_where_there_is_room_axes_have_values_and_colours_a_legend() -> None:
+    search = searched(3)
+    lines = drawn(search, terminal(200, 60))
+    (head,) = [line for line in lines if line.startswith("coding  dark")]
+    elites = search.elites("coding")
+    low, top = elites[-1].scores["coding"], elites[0].scores["coding"]
+    assert head.startswith(f"coding  dark {low:.2f}, bright {top:.2f}")
+    assert any("→db 0.00–1.00 ↑os 0.00–1.00" in line for line in lines)
+
+
 def test_an_empty_search_is_drawn_too() -> None:
     search = CycleQD(run_recipe(TASKS[:3], 10, 15))
     lines = drawn(search, terminal())
@@ -270,7 +305,7 @@ def test_a_terminal_is_drawn_on_and_given_back_clean() -> None:
     seen = "".join(screens([sys.executable, "-c", SEARCHING], 60, 30))
     assert "\x1b[38;5;" in seen and "▀" in seen, "256 colours, as the terminal says"
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
-    assert "waiting for the first scores" in plain
+    assert "scoring the expert of coding, 1 of 3" in plain
     assert re.search(r"coding +db +os", plain)
     assert re.search(r"children .* 12/12", plain)
     assert "run folder here: starting" in plain

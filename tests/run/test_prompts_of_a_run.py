@@ -116,6 +116,10 @@ def test_settings_of_prompts_are_kept_in_the_journal_the_lineage_and_the_card(
     content = lineage_file.lineage_content(told, model, models, {}, [])
     assert content["run"]["prompts"] == prompts
     card = model_card(subject(told, models, "aggregate"))
+    assert "- red: through the tokenizer's chat template; with 2 solved examples as turns" in card
+    assert '; with the system prompt ```` "be `brief`" ````; by likelihoods of answers.' in card
+    told = replace(told, header={**told.header, "rules": 1})  # whose cards keep their bytes
+    card = model_card(subject(told, models, "aggregate"))
     assert (
         "- red: `num_fewshot: 2`, `apply_chat_template: true`, `fewshot_as_multiturn: true`" in card
     )
@@ -124,6 +128,9 @@ def test_settings_of_prompts_are_kept_in_the_journal_the_lineage_and_the_card(
     assert prompts_text(record) == ""
     for strange in (3, [], {"red": 3}):
         assert prompts_text(replace(record, header={"prompts": strange})) == ""
+    of_others = {"num_fewshot": "many", "repeats": [], "generation_kwargs": {"until": 3}}
+    header = {**record.header, "prompts": {"red": of_others}}
+    assert "- red: as plain text; " in prompts_text(replace(record, header=header))
 
 
 def test_generation_settings_are_those_that_the_task_runs_with(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from huggingface_hub import ModelCardData
 
 from mergekit_cycleqd.hub.card import sections
+from mergekit_cycleqd.hub.card.headline import examples, headline
 from mergekit_cycleqd.hub.card.pipelines import pipeline_tag
 from mergekit_cycleqd.hub.card.results import model_index
 from mergekit_cycleqd.hub.card.retention import retention_section
@@ -19,8 +20,10 @@ def model_card(subject: Subject) -> str:
     title = subject.repo_id.partition("/")[2]
     parts = [
         f"# {title}",
+        headline(subject),
         sections.introduction(subject),
         sections.usage(subject),
+        examples(subject),
         _scores_section(subject),
         retention_section(subject.run, subject.model.scored, subject.model.genome),
         sections.archives_section(subject, FIGURE),

@@ -79,7 +79,7 @@ def introduction(subject: Subject) -> str:
             f"This is the aggregate of all archives: {subject.run.recipe.evolution.aggregation}."
         )
     else:
-        text += f"This is the {subject.model.title}."
+        text += f"This is the {subject.model.title}{_number(subject)}."
     for k, expert in enumerate(experts):
         family = subject.model.genome.family
         if subject.model.genome == Genome.from_expert(family, k):
@@ -88,6 +88,13 @@ def introduction(subject: Subject) -> str:
             what = "itself" if vectors == PLAIN else f"alone, {parts}"
             text += f" No merge bettered it: it is the expert {_linked(expert)} {what}."
     return text
+
+
+def _number(subject: Subject) -> str:
+    """The number of a candidate; runs of the first rules have cards without it."""
+    if subject.model.index is None or subject.run.of_first_rules:
+        return ""
+    return f", candidate {subject.model.index}"
 
 
 def usage(subject: Subject) -> str:

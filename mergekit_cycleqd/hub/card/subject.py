@@ -25,6 +25,7 @@ class Subject:
         datasets: Hub id of the dataset, by task; only tasks whose dataset is known.
         recipe: Text of the published recipe.
         kind: The kind of the base, which is also the model's.
+        examples: Whether the card may show questions with the model's answers.
     """
 
     run: RunView
@@ -35,3 +36,4 @@ class Subject:
     datasets: Mapping[str, str]
     recipe: str
     kind: ModelKind
+    examples: bool = True
