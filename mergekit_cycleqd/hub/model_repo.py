@@ -127,6 +127,8 @@ def model_repo(
     recipe = published_recipe(model, sources)
     subject = Subject(run, model, target.repo_id, sources, licence, datasets, recipe, kind)
     scores = None if model.what == "recipes" else run.scores(model.genome, "search")
+    if scores is not None:
+        scores = {**scores, **run.search.measures.of_genome(model.genome)}
     texts = {
         "README.md": model_card(subject),
         RECIPE: recipe,

@@ -184,8 +184,9 @@ class Section:
         """What is wrong with the recipe whose section holds this in addition."""
         content = deepcopy(RECIPE)
         place: Any = content
-        for key, after in zip(self.path, (*self.path[1:], None), strict=True):
-            inside: Any = [{}] if isinstance(after, int) else {}
+        for number, key in enumerate(self.path):
+            listed = any(isinstance(after, int) for after in self.path[number + 1 : number + 2])
+            inside: Any = [{}] if listed else {}
             place = place.setdefault(key, inside) if isinstance(key, str) else place[key]
         place |= dict([self.choice] if self.choice else []) | more
         try:

@@ -30,7 +30,9 @@ async function draw(place) {
   const figure = run.figures[place.id];
   const [trace] = figure.data;
   const cells = trace.customdata !== undefined;
-  if (cells) trace.text = trace.customdata.map((row) => row.map(words));
+  for (const each of cells ? figure.data : []) {
+    each.text = each.customdata.map((row) => (Array.isArray(row) ? row.map(words) : words(row)));
+  }
   const config = { responsive: true, displaylogo: false, displayModeBar: cells ? false : "hover" };
   if (!matchMedia("(pointer: fine)").matches) figure.layout.dragmode ??= false;
   await Plotly.newPlot(place, figure.data, themed(figure.layout), config);
