@@ -131,6 +131,8 @@ def model_repo(
         run, model, target.repo_id, sources, licence, datasets, recipe, kind, options.examples
     )
     scores = None if model.what == "recipes" else run.scores(model.genome, "search")
+    if scores is not None:
+        scores = {**scores, **run.search.measures.of_genome(model.genome)}
     texts = {
         "README.md": model_card(subject),
         RECIPE: recipe,

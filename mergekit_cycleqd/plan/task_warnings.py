@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mergekit_cycleqd.plan.findings import Finding
+from mergekit_cycleqd.recipe.archive import archive_kind, cells_of_grids
 from mergekit_cycleqd.recipe.bins import fillable_bins
 from mergekit_cycleqd.recipe.measures import axes_of
 from mergekit_cycleqd.recipe.recipe import Recipe
@@ -44,6 +45,14 @@ def archive_findings(recipe: Recipe) -> Iterator[Finding]:
             "any expert"
         )
         yield Finding("ok", "archives", text)
+    kind, most = archive_kind(recipe), max(cells_of_grids(recipe).values())
+    if kind != "grid":
+        why = {
+            "sparse": f"filled cells alone are kept, of up to {most:,}",
+            "cvt": f"{recipe.evolution.archive.cells:,} cells around centroids each",
+        }[kind]
+        grid = f"; a grid would have {most:,.6g}" if kind == "cvt" else ""
+        yield Finding("ok", "archives", f"{len(recipe.tasks)} of kind {kind}: {why}{grid}")
     for task in recipe.task_names:
         axes = axes_of(recipe, task)
         if any(axis.task is None for axis in axes):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 
 from mergekit_cycleqd.errors import nearest
+from mergekit_cycleqd.recipe.archive import archive_faults
 from mergekit_cycleqd.recipe.engine import ENGINES, Engine
-from mergekit_cycleqd.recipe.measures import axes_of, measure_faults
+from mergekit_cycleqd.recipe.measures import measure_faults
 from mergekit_cycleqd.recipe.publish import publish_faults
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.tasks import EVALUATORS, Task
-
-MAX_CELLS = 1_000_000
 
 
 def cross_checks(recipe: Recipe) -> Iterator[str]:
@@ -106,15 +104,11 @@ def _of_tasks_and_evolution(recipe: Recipe) -> Iterator[str]:
 
 
 def _of_archives(recipe: Recipe) -> Iterator[str]:
-    """An archive of more cells than can be handled."""
+    """Measures that no archive can have, and grids of more cells than can be kept."""
     if faults := list(measure_faults(recipe)):
         yield from faults
         return
-    for name in recipe.task_names:
-        cells = math.prod(axis.bins for axis in axes_of(recipe, name))
-        if cells > MAX_CELLS:
-            yield f"tasks: the archive of {name!r} would have {cells} cells; use fewer bins"
-            break
+    yield from archive_faults(recipe)
 
 
 def misfits(tasks: Iterable[Task], engine: Engine) -> Iterator[str]:

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
+from mergekit_cycleqd.recipe.archive import Archive
 from mergekit_cycleqd.recipe.founders import Fit, Founder
 from mergekit_cycleqd.recipe.presets import PRESETS, over
 from mergekit_cycleqd.recipe.section import OneOf, Strict
@@ -182,6 +189,7 @@ class Evolution(Strict):
     mutation: Mutation = SvdMutation()
     sampling: Sampling = Sampling()
     quality: str = "cyclic"
+    archive: Archive = Archive()
     founders: tuple[Founder, ...] = ()
     screen: int = Field(default=1, ge=1, le=1000)
     aggregation: Aggregation = BestOfEach()
@@ -223,6 +231,13 @@ class Evolution(Strict):
                 "their own directions; take mutation.basis expert, or groups all"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_where_nothing_is_said(self, written: SerializerFunctionWrapHandler) -> Any:
+        content = written(self)
+        if self.archive == Archive():
+            content.pop("archive", None)  # which earlier journals lack
+        return content
 
     @model_validator(mode="after")
     def _first_of_each_kind(self) -> Evolution:

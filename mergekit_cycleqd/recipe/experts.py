@@ -39,8 +39,10 @@ def names_of(experts: Sequence[Expert], tasks: Sequence[str]) -> tuple[str, ...]
             name = expert.task if alone else f"{expert.task} ({name})"
         found.append(name)
     for k, expert in enumerate(experts):
+        if expert.task is None and found[k] in tasks:
+            found[k] = f"model {found[k]}"
         plain, number = found[k], 2
-        while found[k] in [*found[:k], *(tasks if expert.task != found[k] else ())]:
+        while found[k] in found[:k]:
             found[k] = f"{plain} {number}"
             number += 1
     return tuple(found)

@@ -19,8 +19,8 @@ OUTPUT_LENGTH = "output_length"
 """A metric of every task whose answers are texts: how many characters they have in the mean."""
 
 OTHER_TASKS, WEIGHTS = "tasks", "weights"
-WEIGHT_RANGE = (0.0, 1.15)
-"""As `range: auto` has it for scores, of experts whose own weights are 0 and 1."""
+WEIGHT_RANGE = (0.0, 1.5)
+"""Weights of experts are 0 and 1, and mutation adds to them; 15 cells are 0.1 wide each."""
 
 
 def reported_name(task: str, metric: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.report.libraries import load
-from mergekit_cycleqd.report.panels import Panel, colour_scale, panels
+from mergekit_cycleqd.report.panels import Axis, Panel, colour_scale, panels
 from mergekit_cycleqd.report.still_figures import beyond, draw_panel, new_figure, save
 from mergekit_cycleqd.run_folder.comparison import Row, comparison
 from mergekit_cycleqd.run_folder.run_view import RunView
@@ -49,9 +49,9 @@ def draw_overview(
         panel = panels(archive)[0]
         image = draw_panel(right, panel, scale.dark, scale.bright)
         right.set_facecolor(_EMPTY)
-        right.set_xlabel(f"score on {panel.across.task}")
+        right.set_xlabel(_axis_title(run, panel.across))
         if panel.up:
-            right.set_ylabel(f"score on {panel.up.task}")
+            right.set_ylabel(_axis_title(run, panel.up))
         _mark_best_merge(right, panel, run.search.best_all_round())
         children = run.search.children_told
         right.set_title(f"Archive of {archive.task}, {children:,} merges", fontsize="medium")
@@ -102,8 +102,8 @@ def _score_or_nan(scores: Mapping[str, Any], task: str) -> float:
 
 def _mark_best_merge(axes: Any, panel: Panel, best: Elite) -> None:
     """Draw a star at the best all-round elite; beyond the range of an axis, at its edge."""
-    x = _within_margin(best.scores[panel.across.task], panel.across.range)
-    y = _within_margin(best.scores[panel.up.task], panel.up.range) if panel.up else 0.5
+    x = _within_margin(best.along([panel.across.task])[0], panel.across.range)
+    y = _within_margin(best.along([panel.up.task])[0], panel.up.range) if panel.up else 0.5
     right = x > sum(panel.across.range) / 2
     axes.plot(
         [x], [y], marker="*", markersize=19, color=_STAR, markeredgecolor="white", clip_on=False
@@ -119,6 +119,10 @@ def _mark_best_merge(axes: Any, panel: Panel, best: Elite) -> None:
         color="white",
         bbox={"boxstyle": "round,pad=0.25", "facecolor": _STAR, "edgecolor": "white"},
     )
+
+
+def _axis_title(run: RunView, axis: Axis) -> str:
+    return f"score on {axis.task}" if axis.task in run.search.tasks else axis.task
 
 
 def _within_margin(value: float, bounds: tuple[float, float]) -> float:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import quantiles
 
+from mergekit_cycleqd.report.many_axes import pictured_axes
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 
+ALL_PAIRS = 5
+_FEW = 4
 _ENOUGH = 8  # elites of which quartiles mean something
 
 
@@ -51,11 +54,16 @@ class Panel:
 
 
 def panels(archive: TaskArchive) -> list[Panel]:
-    """Make the pictures of an archive: one per pair of axes, or a strip for a single axis."""
+    """Make the pictures of an archive: one per pair of axes, or a strip for a single axis.
+
+    Of more than `ALL_PAIRS` axes, these are the pairs of the few along which elites vary most.
+    """
     axes = [Axis(*axis) for axis in zip(archive.axes, archive.bins, archive.ranges, strict=True)]
-    cells_of_elites = [(archive.cell_of(elite), elite) for elite in archive.elites]  # best first
+    elites = archive.elites  # best first
+    cells_of_elites = list(zip(archive.places(elites), elites, strict=True))
+    shown = pictured_axes(archive, _FEW) if len(axes) > ALL_PAIRS else range(len(axes))
     found = []
-    for x, y in combinations(range(len(axes)), 2) if len(axes) > 1 else [(0, None)]:
+    for x, y in combinations(shown, 2) if len(axes) > 1 else [(0, None)]:
         best: dict[tuple[int, int], Elite] = {}
         for cell, elite in cells_of_elites:
             best.setdefault((cell[x], 0 if y is None else cell[y]), elite)

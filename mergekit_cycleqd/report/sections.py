@@ -11,6 +11,7 @@ import yaml
 
 from mergekit_cycleqd.report.answers import answers
 from mergekit_cycleqd.report.curves import BEST_MEAN, Curves
+from mergekit_cycleqd.report.many_axes_figures import many_axes
 from mergekit_cycleqd.report.markup import Markup, element, inside, section, table
 from mergekit_cycleqd.report.masks import masks
 from mergekit_cycleqd.report.panels import colour_scale, panels, qualities
@@ -167,13 +168,15 @@ def _archives(run: RunView, figures: Figures) -> Markup:
 
 def _archive(number: int, archive: TaskArchive, figures: Figures) -> Markup:
     low, high = qualities(archive)
+    wide = many_axes(number, archive, partial(_figure, figures=figures))
     scale = colour_scale(archive)
     pictures = []
     for panel_number, panel in enumerate(panels(archive)):
         axes = panel.across.task + (f" and {panel.up.task}" if panel.up else "")
+        axes = axes if " of " in axes else f"score on {axes}"
         cells = math.prod((panel.across.bins, panel.up.bins if panel.up else 1))
         words = (
-            f"Best score on {archive.task} by score on {axes}: {len(panel.best)} of {cells} cells "
+            f"Best score on {archive.task} by {axes}: {len(panel.best)} of {cells} cells "
             f"filled, from {low:.3f} to {high:.3f}"
         )
         key = f"archive-{number}-{panel_number}"
@@ -198,6 +201,7 @@ def _archive(number: int, archive: TaskArchive, figures: Figures) -> Markup:
         "article",
         element("h3", archive.task + count_note(None, lower=archive.worth.is_lower(archive.task))),
         legend,
+        *wide,
         element("div", *pictures, class_="pictures"),
         listed,
     )

@@ -118,6 +118,7 @@ def _elite_rows(run: RunView) -> Rows:
             "id": elite.genome.id,
             "evaluations": elite.evaluations,
             **{f"score_{name}": elite.scores[name] for name in run.search.tasks},
+            **elite.measures,
         }
         for task, archive in run.search.archives.items()
         for elite in run.search.elites(task)

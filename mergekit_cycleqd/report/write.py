@@ -68,6 +68,8 @@ def _write_figures(
 ) -> list[Path]:
     if not kinds:
         return []
+    from mergekit_cycleqd.report.many_axes import MANY
+    from mergekit_cycleqd.report.many_axes_figures import draw_many_axes
     from mergekit_cycleqd.report.overview_figure import draw_overview
     from mergekit_cycleqd.report.similarity import similarity_of
     from mergekit_cycleqd.report.still_figures import (
@@ -85,6 +87,8 @@ def _write_figures(
     files += draw_overview(view, out / "overview", kinds)
     for task, archive in view.search.archives.items():
         files += draw_archive(archive, out / f"archive-{task}", kinds)
+        if len(archive.axes) >= MANY:
+            files += draw_many_axes(archive, out / f"archive-{task}-all-axes", kinds)
     files += draw_curves(found, out / "curves", kinds)
     return files + draw_pace(*pace(view), out / "time", kinds)
 

@@ -53,8 +53,8 @@ class ArchiveView:
             top, low = elites[0].scores[task], elites[-1].scores[task]
             span = top - low
             cells = {
-                archive.cell_of(elite): (elite.scores[task] - low) / span if span else 1.0
-                for elite in elites
+                place: (elite.scores[task] - low) / span if span else 1.0
+                for place, elite in reversed(list(zip(archive.places(elites), elites, strict=True)))
             }
         return cls(
             task=task,

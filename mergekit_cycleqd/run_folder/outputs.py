@@ -54,8 +54,9 @@ def write_outputs(
 
 def _archive(archive: TaskArchive) -> dict[str, Any]:
     return {
+        **({"kind": archive.kind, "cells": archive.count} if archive.kind == "cvt" else {}),
         "axes": [
-            {"task": axis, "bins": bins, "range": bounds}
+            {"measure" if " of " in axis else "task": axis, "bins": bins, "range": bounds}
             for axis, bins, bounds in zip(archive.axes, archive.bins, archive.ranges, strict=True)
         ],
         "coverage": archive.coverage,
@@ -65,6 +66,7 @@ def _archive(archive: TaskArchive) -> dict[str, Any]:
                 "index": elite.index,
                 "cell": archive.cell_of(elite),
                 "scores": dict(elite.scores),
+                **({"measures": dict(elite.measures)} if elite.measures else {}),
                 **({"evaluations": elite.evaluations} if elite.evaluations > 1 else {}),
                 "parents": elite.parents,
                 "id": elite.genome.id,

@@ -10,7 +10,9 @@ import numpy as np
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.later import holds_genome
-from mergekit_cycleqd.search.early_stop import EntryThreshold
+from mergekit_cycleqd.search.archive_kinds.base import Cells, EntryThreshold
+from mergekit_cycleqd.search.archive_kinds.open import open_cells
+from mergekit_cycleqd.search.cells import cell_numbers
 from mergekit_cycleqd.search.worth import Worth
 
 
@@ -42,7 +44,16 @@ class Elite:
 
 
 class TaskArchive:
-    """The elites of one task. Its score is the quality; its measures say which cell."""
+    """The elites of one task. Its score is the quality; its measures say which cell.
+
+    Attributes:
+        task: The task whose score is the quality.
+        axes: Names of the measures.
+        bins: Cells along each axis of a grid, and of pictures.
+        ranges: Lowest and highest value of each axis.
+        worth: How good scores are, on every task.
+        kind: ``grid``, ``sparse`` or ``cvt``.
+    """
 
     def __init__(
         self,
@@ -51,6 +62,8 @@ class TaskArchive:
         bins: Sequence[int],
         ranges: Sequence[tuple[float, float]],
         worth: Worth = Worth(),  # noqa: B008 - it cannot be changed
+        kind: str = "grid",
+        cells: int = 0,
     ) -> None:
         """Make an empty archive.
 
@@ -60,21 +73,20 @@ class TaskArchive:
             bins: Cells along each axis.
             ranges: Lowest and highest value of each axis. Values outside are clipped.
             worth: How good scores are, on every task.
+            kind: ``grid``, ``sparse`` or ``cvt``.
+            cells: How many, for ``cvt``.
         """
         self.task = task
         self.worth = worth
         self.axes = tuple(axes)
-        # Imported here: ribs imports torch if it is installed, which takes seconds.
-        from mergekit_cycleqd.search.right_closed_grid import RightClosedGrid
-
-        self._grid = RightClosedGrid(
-            solution_dim=(), dims=bins, ranges=ranges, solution_dtype=object
-        )
+        self.bins = tuple(bins)
+        self.ranges = tuple((float(low), float(high)) for low, high in ranges)
+        self.kind = kind
+        self._cells: Cells[Elite] = open_cells(kind, self.bins, self.ranges, cells)
 
     def add(self, elite: Elite) -> bool:
         """Offer a candidate; True if it filled an empty cell or replaced a worse elite."""
-        info = self._grid.add_single(elite, self._quality(elite), elite.along(self.axes))
-        return bool(info["status"])
+        return self._cells.add(elite, self._quality(elite), elite.along(self.axes))
 
     def refill(self, elites: Sequence[Elite]) -> None:
         """Empty the archive, then offer candidates in their order.
@@ -82,8 +94,7 @@ class TaskArchive:
         Args:
             elites: One or more candidates.
         """
-        self._grid.clear()
-        self._grid.add(  # the first of equals in a cell stays, as with `add`
+        self._cells.refill(  # the first of equals in a cell stays, as with `add`
             elites,
             [self._quality(elite) for elite in elites],
             [elite.along(self.axes) for elite in elites],
@@ -100,48 +111,46 @@ class TaskArchive:
     @property
     def unsorted(self) -> list[Elite]:
         """All elites in any order."""
-        return list(self._grid.data("solution"))
+        return self._cells.models
 
     def cell_of(self, elite: Elite) -> tuple[int, ...]:
-        """The cell of an elite, as one number along each axis."""
-        index = self._grid.index_of_single(elite.along(self.axes))
-        return tuple(int(i) for i in self._grid.int_to_grid_index([index])[0])
+        """The cell of an elite: one number along each axis of a grid, else its number."""
+        return self._cells.cell_of(elite.along(self.axes))
+
+    def places(self, elites: Sequence[Elite]) -> list[tuple[int, ...]]:
+        """Where elites lie in a grid of `bins`, whatever the kind of the archive."""
+        low, high = np.array(self.ranges).T
+        values = np.array([elite.along(self.axes) for elite in elites], dtype=np.float64)
+        found = cell_numbers(values.reshape(-1, len(low)), low, high, np.array(self.bins))
+        return [tuple(int(number) for number in row) for row in found]
 
     @property
-    def bins(self) -> tuple[int, ...]:
-        """Number of cells along each axis."""
-        return tuple(int(n) for n in self._grid.dims)
-
-    @property
-    def ranges(self) -> tuple[tuple[float, float], ...]:
-        """Lowest and highest value of each axis."""
-        bounds = zip(self._grid.lower_bounds, self._grid.upper_bounds, strict=True)
-        return tuple((float(low), float(high)) for low, high in bounds)
+    def count(self) -> int:
+        """How many cells there are."""
+        return self._cells.count
 
     @property
     def entry_threshold(self) -> EntryThreshold:
         """What a candidate must reach to enter the archive as it is now."""
-        qualities = np.full(self.bins, -np.inf)
-        filled = self._grid.data(["index", "objective"])
-        qualities.flat[filled["index"]] = filled["objective"]
-        return EntryThreshold(self.task, self.axes, self.ranges, qualities, self.worth)
+        return self._cells.threshold(self.task, self.axes, self.ranges, self.worth)
 
     @property
     def coverage(self) -> float:
         """Share of cells that hold an elite."""
-        return float(self._grid.stats.coverage)
+        return len(self._cells.models) / self.count
 
     @property
     def best(self) -> float:
         """The best score; if there is no elite, one that is worse than all."""
-        if self._grid.stats.obj_max is None:
+        elites = self.elites
+        if not elites:
             return math.inf if self.worth.is_lower(self.task) else -math.inf
-        return self.elites[0].scores[self.task]
+        return elites[0].scores[self.task]
 
     @property
     def qd_score(self) -> float:
         """Sum of the worths of the elites' scores: of the scores themselves if higher is better."""
-        return float(self._grid.stats.qd_score)
+        return self._cells.total
 
 
 def automatic_range(scores: Sequence[float]) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from mergekit_cycleqd.recipe.archive import archive_kind
 from mergekit_cycleqd.recipe.bins import Range
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import Elite, TaskArchive, automatic_range
@@ -81,7 +82,7 @@ def _empty(recipe: Recipe, experts: Sequence[Elite]) -> dict[str, TaskArchive]:
 
     ranges = {task.name: laid(task.name, task.range) for task in recipe.tasks}
     worth = Worth({task.name: ranges[task.name] for task in recipe.tasks if task.minimised})
-    archives = {}
+    kind, archives = archive_kind(recipe), {}
     for task, axes in Measures(recipe).axes.items():
         archives[task] = TaskArchive(
             task,
@@ -89,5 +90,7 @@ def _empty(recipe: Recipe, experts: Sequence[Elite]) -> dict[str, TaskArchive]:
             [axis.bins for axis in axes],
             [laid(axis.name, axis.range) for axis in axes],
             worth,
+            kind,
+            recipe.evolution.archive.cells,
         )
     return archives

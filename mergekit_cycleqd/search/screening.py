@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
-from mergekit_cycleqd.search.cells import cell_numbers
 from mergekit_cycleqd.search.measures import position
 from mergekit_cycleqd.search.surrogate import fit
 
@@ -95,12 +94,8 @@ def most_promising(
             return int(np.argmax(expected))
     gains = np.zeros(outcomes.shape[:2])
     for task, archive in enumerate(archives.values()):
-        low, high = np.array(archive.ranges).T
         hit = np.stack([columns[axis] for axis in archive.axes], axis=-1)
-        inside = cell_numbers(hit, low, high, np.array(archive.bins))
-        held = np.maximum(
-            archive.entry_threshold.qualities[tuple(np.moveaxis(inside, 2, 0))], lowest[task]
-        )
+        held = np.maximum(archive.entry_threshold.held(hit), lowest[task])
         gains += np.maximum(hoped[:, :, task] - held, 0.0) / spans[task]
     return int(np.argmax(gains.mean(axis=0)))
 

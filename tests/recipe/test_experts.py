@@ -28,7 +28,7 @@ def test_a_task_without_an_expert_has_all_of_them() -> None:
 def test_an_only_expert_is_called_by_its_task_and_others_by_their_models_too() -> None:
     models = {"org/one": "a", "org/two": "b", "/x/two": "b", "org/two@v1": None}
     assert recipe(models).expert_names == ("a", "b (two)", "b (two) 2", "two")
-    assert recipe({"org/a": None, "x/m": None, "y/m": None}).expert_names == ("a 2", "m", "m 2")
+    assert recipe({"org/a": None, "x/m": None, "y/m": None}).expert_names == ("model a", "m", "m 2")
     assert recipe({"base+org/adapter": None}).expert_names == ("base+adapter",)
 
 

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
-from mergekit_cycleqd.recipe.checks import MAX_CELLS, cross_checks
+from mergekit_cycleqd.recipe.archive import GRID_CELLS, MAX_CELLS, archive_kind
+from mergekit_cycleqd.recipe.checks import cross_checks
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.evolution import Evolution
 from mergekit_cycleqd.recipe.presets import PRESETS
@@ -384,18 +385,41 @@ def test_names_and_models_stand_once() -> None:
     ]
 
 
-def test_an_archive_has_at_most_a_million_cells() -> None:
-    assert MAX_CELLS == 10**6
-    content = recipe_content("abc")
-    for each in content["tasks"]:
-        each["bins"] = 1000
-    assert faults(content) == []
-    content = recipe_content("abcd")
-    for each, bins in zip(content["tasks"], (1, 100, 100, 100), strict=True):
-        each["bins"] = bins
-    assert faults(content) == []
-    content["tasks"][3]["bins"] = 101
-    assert faults(content) == ["tasks: the archive of 'a' would have 1010000 cells; use fewer bins"]
+def kind_and_faults(bins: tuple[int, ...], **archive: Any) -> tuple[str, list[str]]:
+    content = recipe_content("abcdefghijklmnopqrst"[: len(bins)])
+    for each, count in zip(content["tasks"], bins, strict=True):
+        each["bins"] = count
+    content["evolution"] = {"archive": archive} if archive else {}
+    return archive_kind(Recipe.model_validate(content)), faults(content)
+
+
+def test_the_kind_of_an_archive_is_chosen_by_the_cells_of_its_grid() -> None:
+    assert (GRID_CELLS, MAX_CELLS) == (10**5, 10**6)
+    assert kind_and_faults((1, 100, 1000)) == ("grid", [])
+    assert kind_and_faults((1, 101, 1000)) == ("sparse", [])
+    assert kind_and_faults((1, 100, 100, 100)) == ("sparse", [])
+    assert kind_and_faults((1, 100, 100, 101)) == ("cvt", [])
+    assert kind_and_faults((15,) * 20) == ("cvt", [])
+    assert kind_and_faults((15,) * 20, kind="sparse") == ("sparse", [])
+    assert kind_and_faults((5, 5), kind="cvt", cells=7) == ("cvt", [])
+
+
+def test_a_grid_has_at_most_a_million_cells() -> None:
+    assert kind_and_faults((1, 100, 100, 100), kind="grid") == ("grid", [])
+    assert kind_and_faults((1, 100, 100, 101), kind="grid")[1] == [
+        "evolution.archive.kind: the archive of 'a' would have 1010000 cells; use fewer bins, or "
+        "kind sparse or cvt"
+    ]
+    with pytest.raises(ValidationError, match="cells is for kind cvt; bins of tasks lay out a gr"):
+        kind_and_faults((5, 5), kind="grid", cells=10)
+
+
+def test_an_archive_that_is_not_said_is_not_written() -> None:
+    content = recipe_content("ab")
+    assert "archive" not in Recipe.model_validate(content).written()["evolution"]
+    content["evolution"] = {"archive": {"kind": "cvt", "cells": 50}}
+    written = Recipe.model_validate(content).written()
+    assert written["evolution"]["archive"] == {"kind": "cvt", "cells": 50}
 
 
 def test_an_unknown_number_of_workers_needs_a_lag() -> None:

@@ -20,7 +20,7 @@ def axes(measures: Any = None, tasks: str = "abc", **task: Any) -> tuple[Measure
 def test_other_tasks_span_an_archive_and_with_one_task_the_weights() -> None:
     assert [(axis.name, axis.task) for axis in axes()] == [("b", "b"), ("c", "c")]
     (only,) = axes(tasks="a")
-    assert only == MeasureAxis("weight of a", 15, (0.0, 1.15), expert=0)
+    assert only == MeasureAxis("weight of a", 15, (0.0, 1.5), expert=0)
 
 
 def test_measures_are_taken_in_their_order_and_each_once() -> None:
@@ -42,7 +42,7 @@ def test_an_axis_has_its_tasks_range_unless_it_has_its_own() -> None:
     (axis,) = axes([{"of": "weights", "range": [0, 2]}], "a")
     assert axis.range == (0.0, 2.0)
     (axis,) = axes([{"of": "weights", "range": "auto"}], "a")
-    assert axis.range == (0.0, 1.15)
+    assert axis.range == (0.0, 1.5)
 
 
 def test_what_a_task_reports_is_what_its_evaluator_is_asked_for() -> None:

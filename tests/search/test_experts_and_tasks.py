@@ -97,7 +97,7 @@ def test_one_task_has_one_archive_of_the_experts_weights() -> None:
     finish(search, scores)
     (archive,) = search.archives.values()
     assert archive.axes == ("weight of m0", "weight of m1")
-    assert archive.ranges == ((0.0, 1.15), (0.0, 1.15))
+    assert archive.ranges == ((0.0, 1.5), (0.0, 1.5))
     for elite in archive.elites:
         terms = [sum(t.scale for t in elite.genome.terms if t.expert == k) / 2 for k in (0, 1)]
         expected = [w + t for w, t in zip(elite.genome.weights, terms, strict=True)]

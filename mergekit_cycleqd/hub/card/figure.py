@@ -52,8 +52,8 @@ def _panel(archive: TaskArchive, scores: Mapping[str, float] | None) -> list[str
     across, up = archive.bins[0], archive.bins[1] if len(archive.bins) > 1 else 1
     step_x, step_y = _PANEL / across, _PANEL / up
     best: dict[tuple[int, int], float] = {}
-    for elite in archive.elites:  # best first
-        cell = archive.cell_of(elite)
+    elites = archive.elites  # best first
+    for cell, elite in zip(archive.places(elites), elites, strict=True):
         best.setdefault((cell[0], cell[1] if len(cell) > 1 else 0), elite.scores[archive.task])
     low, high = min(best.values(), default=0.0), max(best.values(), default=1.0)
     lines = [

@@ -30,7 +30,9 @@ async function draw(place) {
   const figure = run.figures[place.id];
   const [trace] = figure.data;
   const cells = trace.customdata !== undefined;
-  if (cells) trace.text = trace.customdata.map((row) => row.map(words));
+  for (const each of cells ? figure.data : []) {
+    each.text = each.customdata.map((row) => (Array.isArray(row) ? row.map(words) : words(row)));
+  }
   const fine = matchMedia("(pointer: fine)").matches;
   const bar = cells || !fine ? false : "hover"; // a finger cannot hover, and the bar covers lines
   const config = { responsive: true, displaylogo: false, displayModeBar: bar };

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from ribs.archives import GridArchive
 
+from mergekit_cycleqd.search.archive_kinds.on_ribs import RightClosedGrid
 from mergekit_cycleqd.search.cells import cell_numbers, cell_of
-from mergekit_cycleqd.search.right_closed_grid import RightClosedGrid
 
 RANGES = [(0.0, 1.0), (-0.3, 0.7), (0.1, 1.15)]
 BINS = [4, 7, 15]
