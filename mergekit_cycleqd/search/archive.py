@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.later import holds_genome
 from mergekit_cycleqd.search.early_stop import EntryThreshold
 from mergekit_cycleqd.search.worth import Worth
+
+T = TypeVar("T")
 
 
 @holds_genome
@@ -58,6 +61,7 @@ class TaskArchive:
         self.task = task
         self.worth = worth
         self.axes = tuple(axes)
+        self._computed: dict[str, Any] = {}
         # Imported here: ribs imports torch if it is installed, which takes seconds.
         from mergekit_cycleqd.search.right_closed_grid import RightClosedGrid
 
@@ -69,6 +73,8 @@ class TaskArchive:
         """Offer a candidate; True if it filled an empty cell or replaced a worse elite."""
         measures = [elite.scores[axis] for axis in self.axes]
         info = self._grid.add_single(elite, self._quality(elite), measures)
+        if info["status"]:
+            self._computed.clear()
         return bool(info["status"])
 
     def refill(self, elites: Sequence[Elite]) -> None:
@@ -77,6 +83,7 @@ class TaskArchive:
         Args:
             elites: One or more candidates.
         """
+        self._computed.clear()
         self._grid.clear()
         self._grid.add(  # the first of equals in a cell stays, as with `add`
             elites,
@@ -90,7 +97,18 @@ class TaskArchive:
     @property
     def elites(self) -> list[Elite]:
         """All elites, best first; the older of equals first."""
-        return sorted(self.unsorted, key=lambda elite: (-self._quality(elite), elite.index))
+        found: list[Elite] = self.computed(
+            "elites",
+            lambda: sorted(self.unsorted, key=lambda e: (-self._quality(e), e.index)),
+        )
+        return list(found)
+
+    def computed(self, name: str, compute: Callable[[], T]) -> T:
+        """What was computed of the elites under a name. It is kept until an elite changes."""
+        if name not in self._computed:
+            self._computed[name] = compute()
+        found: T = self._computed[name]
+        return found
 
     @property
     def unsorted(self) -> list[Elite]:
