@@ -112,8 +112,12 @@ class Genome:
         else:
             digest.update(struct.pack("<qq", self.family.rank, len(self.weights)))
         digest.update(struct.pack(f"<{len(self.weights)}d", *self.weights))
-        for expert, seed, scale in self.terms:
-            digest.update(_TERM.pack(-1 if expert is None else expert, seed, scale))
+        digest.update(
+            b"".join(
+                _TERM.pack(-1 if expert is None else expert, seed, scale)
+                for expert, seed, scale in self.terms
+            )
+        )
         digest.update(packed(self.lineage))
         digest.update(self.groups.packed())
         return digest.hexdigest()[:16]

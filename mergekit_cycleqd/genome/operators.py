@@ -9,7 +9,7 @@ from mergekit_cycleqd.errors import GenomeError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.groups import combine_groups
 from mergekit_cycleqd.genome.lineage import Mutation, canonical_parts, weighted_sum
-from mergekit_cycleqd.genome.terms import Term
+from mergekit_cycleqd.genome.terms import Term, with_term
 
 
 def combine(genomes: Sequence[Genome], coefficients: Sequence[float]) -> Genome:
@@ -69,7 +69,7 @@ def shift(genome: Genome, by: Sequence[float]) -> Genome:
 
 def mutate(genome: Genome, term: Term) -> Genome:
     """Add a term to a genome: SVD-based mutation along an expert's directions, or noise."""
-    terms = (*genome.terms, term)
+    terms = with_term(genome.terms, term)
     return Genome(genome.family, genome.weights, terms, genome.lineage, genome.groups)
 
 

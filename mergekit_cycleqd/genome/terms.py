@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -28,11 +29,27 @@ class Term(NamedTuple):
 
 def canonical(terms: Sequence[Term]) -> tuple[Term, ...]:
     """Bring terms into canonical form: equal seeds of an expert summed, zeros dropped, sorted."""
-    scales: dict[tuple[int | None, int], float] = {}
+    scales: dict[tuple[int, int], float] = {}
     for expert, seed, scale in terms:
-        scales[expert, seed] = scales.get((expert, seed), 0.0) + float(scale)
-    kept = (Term(expert, seed, scale) for (expert, seed), scale in scales.items() if scale)
-    return tuple(sorted(kept, key=lambda t: (-1 if t.expert is None else t.expert, t.seed)))
+        place = (-1 if expert is None else expert, seed)
+        scales[place] = scales.get(place, 0.0) + float(scale)
+    return tuple(
+        Term(None if place[0] < 0 else place[0], place[1], scales[place])
+        for place in sorted(scales)
+        if scales[place]
+    )
+
+
+def with_term(terms: tuple[Term, ...], term: Term) -> tuple[Term, ...]:
+    """Add a term to terms in canonical form, at the place where it belongs."""
+    where = bisect_left(terms, _place(term), key=_place)
+    if not term.scale or (where < len(terms) and _place(terms[where]) == _place(term)):
+        return canonical((*terms, term))
+    return (*terms[:where], term, *terms[where:])
+
+
+def _place(term: Term) -> tuple[int, int]:
+    return -1 if term.expert is None else term.expert, term.seed
 
 
 def format_terms(terms: Sequence[Term]) -> str:

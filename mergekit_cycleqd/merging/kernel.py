@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -126,11 +125,8 @@ class Share:
             mean = math.fsum(scale for _, _, scale in self.terms) / 2
             coefficient += mean
             directions = self.directions()
-            drawn = sum(
-                scale * random_draws.uniform(seed, name, len(directions.starts))
-                for _, seed, scale in self.terms
-            )
-            shared = np.asarray(drawn - mean)[directions.starts]
+            drawn = random_draws.scaled_sum(self.terms, name, len(directions.starts))
+            shared = (drawn - mean)[directions.starts]
             scales = _sent(shared, dtype, directions.vectors.device)
             products.append(directions.scaled(scales))
         if isinstance(self.expert, LowRank):

@@ -7,20 +7,44 @@ raw 64 bits is computed here, so that no update of a library changes a published
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+import threading
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mergekit_cycleqd.genome.terms import Term
+from mergekit_cycleqd.merging.kept_draws import KeptDraws
+
+KEPT_BYTES = 2**28
+"""Memory for draws. A pool of 64 seeds needs 100 MB at 224 matrices of 896 directions."""
+
+
+class _Generators(threading.local):
+    """A Philox generator of each thread: a new state costs a tenth of a new generator."""
+
+    def __init__(self) -> None:
+        self.philox = np.random.Philox(key=0)
+        self.start = self.philox.state
+
+
+_generators = _Generators()
+_kept = KeptDraws(KEPT_BYTES)
+
 
 def _stream(seed: int, tensor: str, kind: str, size: int) -> NDArray[np.float64]:
     content = f"mergekit-cycleqd/1\n{kind}\n{seed}\n{tensor}".encode()
-    key = int.from_bytes(hashlib.sha256(content).digest()[:16], "little")
-    raw = np.random.Philox(key=key).random_raw(size)
-    return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    key = hashlib.sha256(content).digest()[:16]
+    philox, start = _generators.philox, _generators.start
+    start["state"]["key"] = np.frombuffer(key, dtype="<u8")
+    philox.state = start
+    raw = philox.random_raw(size)
+    raw >>= np.uint64(11)
+    drawn = raw.astype(np.float64)
+    drawn *= 2.0**-53
+    return drawn
 
 
-@lru_cache(maxsize=16384)
 def uniform(seed: int, tensor: str, size: int) -> NDArray[np.float64]:
     """Draw numbers from [0, 1), one per singular direction of a tensor, by descending value.
 
@@ -32,11 +56,38 @@ def uniform(seed: int, tensor: str, size: int) -> NDArray[np.float64]:
         size: How many numbers to draw.
 
     Returns:
-        (size,) float64, read-only: draws are cached, since children share most of them.
+        (size,) float64, read-only: draws are kept, since children share most of them.
     """
+    return _kept.take(tensor, size, [seed], lambda seed: _uniform(seed, tensor, size))[0]
+
+
+def _uniform(seed: int, tensor: str, size: int) -> NDArray[np.float64]:
     drawn = _stream(seed, tensor, "uniform", size)
     drawn.flags.writeable = False
     return drawn
+
+
+def scaled_sum(terms: Sequence[Term], tensor: str, size: int) -> NDArray[np.float64]:
+    """Sum the uniform draws of terms, each multiplied by its scale.
+
+    The sum is taken in the order of the terms, and each step is rounded. This defines a model to
+    the bit: the sum of the parents' sums would be another one in its last bits.
+
+    Args:
+        terms: Terms of one expert, in canonical order.
+        tensor: Name of the tensor.
+        size: How many numbers to draw.
+
+    Returns:
+        (size,) float64.
+    """
+    seeds = [seed for _, seed, _ in terms]
+    drawn = _kept.take(tensor, size, seeds, lambda seed: _uniform(seed, tensor, size))
+    total, product = np.zeros(size), np.empty(size)
+    for (_, _, scale), draws in zip(terms, drawn, strict=True):
+        np.multiply(draws, scale, product)
+        np.add(total, product, total)
+    return total
 
 
 def normal(seed: int, tensor: str, size: int) -> NDArray[np.float64]:

@@ -75,6 +75,10 @@ class SvdMutation(Strict):
     `basis: child` those of the child itself, as the paper's text says; the second costs a
     decomposition of every matrix for every mutation among a child's ancestors that main memory has
     no room to keep.
+
+    `seeds: N` takes the seed of each mutation from a pool of N, which the run's seed sets. A genome
+    then has at most N terms for each expert, however many ancestors it has, and all draws stay in
+    memory. Without it every mutation has a seed of its own.
     """
 
     kind: Literal["svd"] = "svd"
@@ -82,12 +86,22 @@ class SvdMutation(Strict):
     max_scale: _Positive = 0.3
     rank: int = Field(default=0, ge=0, le=MANY)
     energy: float | None = Field(default=None, gt=0, le=1)
+    seeds: int | None = Field(default=None, ge=1, le=65536)
 
     @model_validator(mode="after")
     def _one_limit(self) -> SvdMutation:
         if self.rank and self.energy is not None:
             raise ValueError(
                 f"give rank or energy, not both, got rank {self.rank} and energy {self.energy}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pool_of_terms(self) -> SvdMutation:
+        if self.seeds is not None and self.basis == "child":
+            raise ValueError(
+                "seeds goes with basis: expert, whose terms of equal seeds are summed; a lineage "
+                "has no terms: leave seeds out, or take basis: expert"
             )
         return self
 

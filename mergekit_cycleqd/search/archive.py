@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from mergekit_cycleqd.search.archive_kinds.base import Cells, EntryThreshold
 from mergekit_cycleqd.search.archive_kinds.open import open_cells
 from mergekit_cycleqd.search.cells import cell_numbers
 from mergekit_cycleqd.search.worth import Worth
+
+T = TypeVar("T")
 
 
 @holds_genome
@@ -82,11 +85,15 @@ class TaskArchive:
         self.bins = tuple(bins)
         self.ranges = tuple((float(low), float(high)) for low, high in ranges)
         self.kind = kind
+        self._computed: dict[str, Any] = {}
         self._cells: Cells[Elite] = open_cells(kind, self.bins, self.ranges, cells)
 
     def add(self, elite: Elite) -> bool:
         """Offer a candidate; True if it filled an empty cell or replaced a worse elite."""
-        return self._cells.add(elite, self._quality(elite), elite.along(self.axes))
+        added = self._cells.add(elite, self._quality(elite), elite.along(self.axes))
+        if added:
+            self._computed.clear()
+        return added
 
     def refill(self, elites: Sequence[Elite]) -> None:
         """Empty the archive, then offer candidates in their order.
@@ -94,6 +101,7 @@ class TaskArchive:
         Args:
             elites: One or more candidates.
         """
+        self._computed.clear()
         self._cells.refill(  # the first of equals in a cell stays, as with `add`
             elites,
             [self._quality(elite) for elite in elites],
@@ -106,7 +114,18 @@ class TaskArchive:
     @property
     def elites(self) -> list[Elite]:
         """All elites, best first; the older of equals first."""
-        return sorted(self.unsorted, key=lambda elite: (-self._quality(elite), elite.index))
+        found: list[Elite] = self.computed(
+            "elites",
+            lambda: sorted(self.unsorted, key=lambda e: (-self._quality(e), e.index)),
+        )
+        return list(found)
+
+    def computed(self, name: str, compute: Callable[[], T]) -> T:
+        """What was computed of the elites under a name. It is kept until an elite changes."""
+        if name not in self._computed:
+            self._computed[name] = compute()
+        found: T = self._computed[name]
+        return found
 
     @property
     def unsorted(self) -> list[Elite]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -14,10 +15,12 @@ from mergekit_cycleqd.genome.making import Making
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.recipe.evolution import (
     Crossover,
+    Evolution,
     GaussianMutation,
     IsoLine,
     Mutation,
     NoMutation,
+    SvdMutation,
 )
 from mergekit_cycleqd.recipe.founders import Fit
 from mergekit_cycleqd.recipe.recipe import Recipe
@@ -27,6 +30,7 @@ from mergekit_cycleqd.search.measures import Measures
 from mergekit_cycleqd.search.parents import Parents
 from mergekit_cycleqd.search.screening import most_promising
 
+_POOL = 2**40  # no candidate has this number
 ALL_ROUND = 20  # one in so many screened children is chosen for its mean over the tasks
 
 
@@ -71,7 +75,11 @@ def breed(
         return task, alike or fitted[family], tuple(range(experts)), None
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([evolution.seed, index])))
     archive, own = archives[task], recipe.experts_of(task)
-    parents = Parents(archive.elites, recipe.task_names, evolution.sampling, archive.worth)
+    sampling = evolution.sampling
+    parents = archive.computed(
+        f"parents, {sampling.kind} {sampling.low} {sampling.high}",
+        lambda: Parents(archive.elites, recipe.task_names, sampling, archive.worth),
+    )
     proposals = [_propose(recipe, parents, own, rng) for _ in range(evolution.screen)]
     chosen = 0
     if len(proposals) > 1:
@@ -92,9 +100,28 @@ def _propose(
         mix, shift = _iso_line(len(first.genome.weights), evolution.crossover, rng)
     else:
         mix, shift = _crossover(evolution.crossover, rng), ()
-    seed = int(rng.integers(2**32))
+    seed = _seed(evolution, rng)
     making = _mutated(Making(mix, shift), evolution.mutation, own, seed, rng)
     return making.make((first.genome, second.genome)), (first.index, second.index), making
+
+
+def _seed(evolution: Evolution, rng: np.random.Generator) -> int:
+    """Draw the seed of a mutation: any, or one of the pool."""
+    seed = int(rng.integers(2**32))
+    pool = evolution.mutation.seeds if isinstance(evolution.mutation, SvdMutation) else None
+    return seed if pool is None else seed_pool(evolution.seed, pool)[seed % pool]
+
+
+@lru_cache
+def seed_pool(seed: int, size: int) -> tuple[int, ...]:
+    """The seeds that mutations of a run draw from. A smaller pool is the start of a larger one.
+
+    Args:
+        seed: The run's seed.
+        size: Number of seeds.
+    """
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, _POOL])))
+    return tuple(int(drawn) for drawn in rng.integers(2**32, size=size))
 
 
 def _crossover(drawn: Crossover, rng: np.random.Generator) -> tuple[float, float]:

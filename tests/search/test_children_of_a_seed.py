@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.making import Making
@@ -105,3 +106,38 @@ def test_a_childs_mutation_is_of_the_quality_tasks_expert() -> None:
     for item in told[3:]:
         own = {t.expert for t in item.candidate.genome.terms}
         assert TASKS.index(item.candidate.task) in own
+
+
+def test_seeds_of_a_pool_are_those_of_the_runs_seed_and_terms_saturate() -> None:
+    told = finish(CycleQD(recipe(children=300, mutation={"seeds": 8})))
+    pool = breeding.seed_pool(0, 8)
+    assert pool == breeding.seed_pool(0, 64)[:8] != breeding.seed_pool(1, 8)
+    seeds = {term.seed for item in told for term in item.candidate.genome.terms}
+    assert seeds == set(pool)
+    most = max(len(item.candidate.genome.terms) for item in told)
+    assert 3 * 8 >= most > 2 * 8
+    free = finish(CycleQD(recipe(children=300)))
+    assert max(len(item.candidate.genome.terms) for item in free) > 3 * 8
+
+
+def test_a_pool_changes_nothing_but_the_seeds_of_mutation() -> None:
+    one, other = CycleQD(recipe(children=3)), CycleQD(recipe(children=3, mutation={"seeds": 8}))
+    alike = [search.ask() for search in (one, other) for _ in range(3)]
+    for search, candidates in ((one, alike[:3]), (other, alike[3:])):
+        for candidate in candidates:
+            search.tell(candidate, dict.fromkeys(TASKS, 0.5))
+    first, second = one.ask(), other.ask()
+    assert first.parents == second.parents and first.genome.weights == second.genome.weights
+    assert first.genome.terms[0].seed != second.genome.terms[0].seed
+
+
+def test_a_recipe_without_a_pool_is_written_as_before() -> None:
+    assert "seeds" not in recipe().written()["evolution"]["mutation"]
+    assert recipe(mutation={"seeds": 8}).written()["evolution"]["mutation"]["seeds"] == 8
+    for preset in ("best", "released"):
+        assert "seeds" not in recipe(preset=preset).written()["evolution"]["mutation"]
+
+
+def test_a_pool_is_refused_where_no_terms_are_summed() -> None:
+    with pytest.raises(ValidationError, match="seeds goes with basis: expert"):
+        recipe(mutation={"basis": "child", "seeds": 8})
