@@ -17,7 +17,7 @@ from mergekit_cycleqd.run_folder.journal_reading import FILE, read_records
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from tests.support.recipes import RecipeMaker, write_run_recipe
-from tests.support.runs import derived, lines, main_ok, run_main, start
+from tests.support.runs import derived, lines, main_ok, run_main, start, wait_for
 
 pytestmark = pytest.mark.costly
 KINDS = ("plain", "wudi")
@@ -25,7 +25,7 @@ KINDS = ("plain", "wudi")
 
 def fitted(content: dict[str, Any]) -> None:
     content["evolution"] |= {
-        "children": 6,
+        "children": 12,
         "founders": [{"kind": "fit", "over": list(KINDS), "steps": 8, "batch": 12}, 0.5],
     }
 
@@ -53,7 +53,8 @@ def test_a_founder_of_each_kind_is_fitted_and_evaluated(run_once: Path) -> None:
     for fit in found:
         assert len(fit.losses) == 8 and min(fit.losses[1:]) < fit.losses[0]
         assert fit.held_back[fit.kept] == min(fit.held_back.values())
-        assert len(fit.genome.groups.filters) == 20 and not fit.genome.terms
+        filters = fit.genome.groups.filters  # one for each tensor
+        assert len(filters) == 20 + ("lm_head.weight" in filters) and not fit.genome.terms
 
 
 def test_fitted_samples_are_not_scored(run_once: Path) -> None:
@@ -70,7 +71,7 @@ def test_a_journal_with_fits_is_read_without_a_model(
     monkeypatch.setattr(Learner, "__init__", None)
     assert run_main("journal", "check", run_once) == 0
     assert (
-        "6 of 6 children told, 0 evaluations failed, 2 founders fitted" in capsys.readouterr().out
+        "12 of 12 children told, 0 evaluations failed, 2 founders fitted" in capsys.readouterr().out
     )
     run = RunView.read(run_once)
     told = [item for item in run.told.values() if item.candidate.index < 3]
@@ -112,6 +113,37 @@ def test_a_run_that_has_its_fits_makes_none_again(
     monkeypatch.setattr(Learner, "slopes", None)
     main_ok([str(make_recipe(fitted)), "--out", str(out)])
     assert derived(out) == derived(run_once) and not (out / "fit-plain.json").exists()
+
+
+def timeless(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a journal but for what a clock decides."""
+    found = [json.loads(line) for line in (folder / FILE).read_bytes().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("seconds", "crc32")} for line in found]
+
+
+def test_a_run_that_is_killed_among_children_of_fitted_founders_goes_on_to_the_same_bytes(
+    run_once: Path,
+    make_recipe: RecipeMaker,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made = [line for line in timeless(run_once) if "mix" in line]
+    assert len(made) == 9 and not any({"weights", "groups"} & set(line) for line in made)
+    first = timeless(run_once).index(next(line for line in made if {3, 5} & set(line["parents"])))
+    recipe, out = make_recipe(fitted), tmp_path / "run"
+    process = start(recipe, out)
+    wait_for(out, first + 2, process)
+    process.kill()
+    process.communicate()
+    assert first + 2 <= lines(out) < lines(run_once), "killed after a child of a fitted founder"
+    main_ok([str(recipe), "--out", str(out)])
+    assert derived(out) == derived(run_once)
+    theirs = timeless(run_once)
+    assert timeless(out)[1:] == theirs[1:]
+    capsys.readouterr()
+    assert run_main("journal", "check", out) == 0
+    said = capsys.readouterr().out
+    assert f": {len(theirs)} lines, every checksum right" in said and "2 founders fitted" in said
 
 
 @pytest.mark.slow

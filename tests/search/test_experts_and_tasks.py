@@ -6,10 +6,14 @@ import math
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.search import screening
 from mergekit_cycleqd.search.candidate import Candidate
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from tests.support.searches import finish
@@ -139,3 +143,50 @@ def test_the_early_stop_knows_a_candidates_weights_and_nothing_of_what_is_report
     assert floor.reachable({"t0": (-9.0, quality + 1e-9)})
     (floor,) = search.entry_thresholds.archives
     assert floor.reachable({"t0": (-9.0, quality)})  # of an unknown genome
+
+
+class Plain:
+    """The surrogate by scikit-learn alone: a regressor for each kernel, fitted for each child."""
+
+    def __init__(self, places: Any, values: Any, lengths: Any, noises: Any) -> None:
+        """Fit them all, and keep the likeliest."""
+        kernels = (Matern(a, nu=1.5) + WhiteKernel(b) for a in lengths for b in noises)
+        found = [
+            GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True).fit(places, values)
+            for kernel in kernels
+        ]
+        self._best = max(found, key=lambda one: one.log_marginal_likelihood_value_)
+
+    def predict(self, proposed: Any) -> tuple[Any, Any]:
+        means, deviations = self._best.predict(proposed, return_std=True)
+        return means.reshape(len(proposed), -1), deviations.reshape(len(proposed), -1)
+
+
+@pytest.mark.parametrize("axes", ["weights", "mixed"])
+@pytest.mark.parametrize(("experts", "tasks"), [(2, 1), (3, 2), (2, 3)])
+def test_screening_by_weights_of_experts_proposes_what_scikit_learn_would(
+    experts: int, tasks: int, axes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = none_of(experts, tasks, screen=8, founders=[0.5]).written()
+    for task in content["tasks"]:
+        reported = ["output_length"] if axes == "mixed" else []
+        task["measures"] = [*reported, {"of": "weights", "bins": 4}]
+    run = Recipe.model_validate(content)
+
+    def all_of(candidate: Candidate) -> dict[str, float]:
+        weights = candidate.genome.weights
+        return scores(candidate) | {f"output_length of t{k}": 99.0 + weights[0] for k in range(4)}
+
+    def children() -> list[str]:
+        return [told.candidate.genome.id for told in finish(CycleQD(run), all_of)]
+
+    fast = children()
+    fits: list[Plain] = []
+
+    def fit(*data: Any) -> Plain:
+        assert np.shape(data[1])[1] == tasks + (tasks if axes == "mixed" else 0)
+        fits.append(Plain(*data))
+        return fits[-1]
+
+    monkeypatch.setattr(screening, "fit", fit)
+    assert children() == fast and len(fits) == 39

@@ -12,7 +12,8 @@ from mergekit_cycleqd.search.surrogate import fit
 
 
 @pytest.mark.parametrize(
-    ("elites", "coordinates", "tasks"), [(2, 3, 2), (7, 4, 3), (60, 4, 3), (250, 9, 8), (300, 3, 2)]
+    ("elites", "coordinates", "tasks"),
+    [(2, 3, 2), (7, 4, 3), (20, 3, 1), (60, 4, 3), (250, 9, 8), (300, 3, 2)],
 )
 @pytest.mark.parametrize("wiggly", [0.3, 3.0])
 def test_predictions_are_those_of_scikit_learn(
@@ -32,7 +33,9 @@ def test_predictions_are_those_of_scikit_learn(
         for kernel in kernels
     ]
     best = max(fitted, key=lambda each: each.log_marginal_likelihood_value_)
-    means, deviations = best.predict(proposed, return_std=True)
+    means, deviations = (  # of one task they come as (proposals,)
+        of.reshape(64, tasks) for of in best.predict(proposed, return_std=True)
+    )
     found = fit(places, values, LENGTHS, NOISES)
     assert found.likelihood == best.log_marginal_likelihood_value_
     ours, spread = found.predict(proposed)
