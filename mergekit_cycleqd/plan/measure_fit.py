@@ -82,7 +82,7 @@ def measure_fit(
     def slopes(chosen: Sequence[Any]) -> object:
         return learner.slopes(plain.task_vectors, chosen, [1.0] * len(chosen))
 
-    tasks, cuda = len(recipe.tasks), torch.cuda.is_available()
+    tasks, cuda = len(recipe.tasks), learner.device.type == "cuda"
     held = torch.cuda.memory_allocated() if cuda else 0
     slopes(samples[:tasks])
     if cuda:

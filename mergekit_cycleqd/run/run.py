@@ -138,12 +138,16 @@ class Run:
         if not (families := self.search.to_fit):
             return None
         evaluator = self._evaluator()
-        with self._interrupts.welcome():
-            for record in fit_founders(
-                self._prepared.recipe, families, evaluator, self.folder, self._console, self._say
-            ):
-                self._journal.append_fit(record)
-                self.search.add_fitted(record.genome)
+        records = fit_founders(
+            self._prepared.recipe, families, evaluator, self.folder, self._console, self._say
+        )
+        while True:
+            with self._interrupts.welcome():
+                record = next(records, None)
+            if record is None:
+                break
+            self._journal.append_fit(record)
+            self.search.add_fitted(record.genome)
         if alone(self._prepared.recipe):
             return evaluator
         evaluator.unload()

@@ -71,7 +71,7 @@ class FitRecord:
                 float(content["kept"]),
                 float(content["seconds"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise JournalError(f"it is no fit ({type(error).__name__}: {error})") from None
         if genome.id != content.get("id"):
             raise GenomeError(f"its genome is {genome.id}, not {content.get('id')} as it says")

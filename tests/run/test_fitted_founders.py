@@ -53,8 +53,9 @@ def test_a_founder_of_each_kind_is_fitted_and_evaluated(run_once: Path) -> None:
     for fit in found:
         assert len(fit.losses) == 8 and min(fit.losses[1:]) < fit.losses[0]
         assert fit.held_back[fit.kept] == min(fit.held_back.values())
-        filters = fit.genome.groups.filters  # one for each tensor
-        assert len(filters) == 20 + ("lm_head.weight" in filters) and not fit.genome.terms
+        rows = dict(zip(fit.genome.groups.filters, fit.genome.groups.weights, strict=True))
+        assert len(rows) == 21 and not fit.genome.terms
+        assert rows["lm_head.weight"] == rows["model.embed_tokens.weight"], "they are tied"
 
 
 def test_fitted_samples_are_not_scored(run_once: Path) -> None:

@@ -57,6 +57,11 @@ class Learner:
         self._loss = loss
         self._most: int | None = None  # samples of a batch, after memory ran out
 
+    @property
+    def device(self) -> torch.device:
+        """Device of the model, or of its first tensor where it is spread."""
+        return self._resident.device
+
     def load(self, genome: Genome) -> None:
         """Replace the weights by those of a genome."""
         self._resident.load(genome)
@@ -115,8 +120,7 @@ class Learner:
                 counts = torch.tensor([weights[i] for i in batch])
                 loss, slope = self._one_batch(chosen, counts, vectors)
             if guard.ran_out is not None:
-                device = self._resident.device
-                self._most = halve_batch(len(batch), "one answer", device, guard.ran_out)
+                self._most = halve_batch(len(batch), "one answer", self.device, guard.ran_out)
                 continue
             left = left[len(batch) :]
             total += loss
