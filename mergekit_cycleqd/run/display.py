@@ -11,6 +11,7 @@ from rich.live import Live
 
 from mergekit_cycleqd.run.archive_view import ArchiveView
 from mergekit_cycleqd.run.terminal_view import View, pace_words, percentage
+from mergekit_cycleqd.run_folder.compared_models import originals
 from mergekit_cycleqd.search.cycleqd import CycleQD
 
 LINE_SECONDS = 15.0
@@ -115,10 +116,11 @@ class Display:
 
     def _expert(self) -> str:
         """Which expert is being scored; empty when all were."""
-        known, tasks = self._search.told_count, self._search.tasks
-        if self._search.archives_ready or known >= len(tasks):
+        known, experts = self._search.told_count, originals(self._search)[1:-1]
+        if self._search.archives_ready or known >= len(experts):
             return ""
-        return f"scoring the expert of {tasks[known]}, {known + 1} of {len(tasks)}"
+        name = experts[known][0].removeprefix("expert: ")
+        return f"scoring the expert {name}, {known + 1} of {len(experts)}"
 
     def _best(self) -> str:
         """The number of the best all-round elite, and its mean where a mean says something."""

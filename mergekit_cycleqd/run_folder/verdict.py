@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
 from mergekit_cycleqd.run_folder.choice import AGGREGATE, BEST, Choice, choices, model_to_take
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes, originals
@@ -23,19 +22,18 @@ def verdict(search: CycleQD, find: FindScores) -> list[str]:
     """
     taken = model_to_take(search, find)
     lines = [f"Take `{taken.recipe}`: {taken.name} is best over all tasks on search samples."]
-    if (k := expert_of(search, taken)) is not None:
-        lines.append(f"No merge bettered it: it is the expert of {search.tasks[k]}.")
+    if (name := expert_name(search, taken)) is not None:
+        lines.append(f"No merge bettered it: it is the expert {name}.")
     if not search.recipe.minimised:
         lines += [line for split in SPLITS if (line := _means(search, find, taken, split))]
     return lines
 
 
-def expert_of(search: CycleQD, taken: Choice) -> int | None:
-    """The place of the expert that a model is; None for a merge."""
-    for k in range(len(search.tasks)):
-        if taken.genome.id == Genome.from_expert(search.family.plain, k).id:
-            return k
-    return None
+def expert_name(search: CycleQD, taken: Choice) -> str | None:
+    """The name of the expert that a model is; None for a merge."""
+    experts = originals(search)[1:-1]
+    names = (name for name, genome in experts if genome.id == taken.genome.id)
+    return next((name.removeprefix("expert: ") for name in names), None)
 
 
 def rivals(search: CycleQD, find: FindScores, taken: Choice, split: Split) -> NamedGenomes:

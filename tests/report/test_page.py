@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -207,4 +208,45 @@ def test_a_report_of_10_000_children_and_2_000_elites_is_under_10_mb(
     window.tab.mouse.click(*window.cell(an_elite(page)))
     window.tab.get_by_role("button", name="Copy recipe").wait_for()
     assert window.seen == []
+    window.context.close()
+
+
+def test_a_model_of_the_front_opens_its_panel_with_the_command_that_merges_it(
+    browser: Any, page: Page
+) -> None:
+    window = Window(browser, page)
+    chosen = window.tab.locator("#result button[data-candidate]").first
+    index = int(chosen.get_attribute("data-candidate"))
+    chosen.click()
+    panel = window.tab.get_by_role("dialog", name=f"Candidate {index}")
+    panel.get_by_role("button", name="Copy command").click()
+    panel.get_by_text("copied").wait_for()
+    program, command, recipe, out = shlex.split(
+        window.tab.evaluate("navigator.clipboard.readText()")
+    )
+    assert (program, command, out) == ("mergekit-cycleqd", "merge", "my-model")
+    folder, task, name = recipe.rsplit("/", 2)
+    assert folder == f"{page.file.parent.parent}/elites" and name == f"{index:06d}.yaml"
+    assert index in page.data["elites"][task]
+    assert window.seen == []
+    window.context.close()
+
+
+def test_on_a_narrow_screen_the_last_column_of_a_table_can_be_reached(
+    browser: Any, page: Page
+) -> None:
+    window = Window(browser, page, width=400)
+    for table in window.tab.locator("main .scroll").all():
+        table.scroll_into_view_if_needed()
+        seen = table.evaluate(
+            """(place) => {
+              place.scrollLeft = place.scrollWidth;
+              const [row] = place.querySelectorAll("tbody tr");
+              if (!row || row.cells.length < 2) return true;
+              const [first, last] = [row.cells[0], row.cells[row.cells.length - 1]];
+              const [left, right] = [first, last].map((cell) => cell.getBoundingClientRect());
+              return right.right <= innerWidth && left.right <= right.right - 30;
+            }"""
+        )
+        assert seen, table.get_attribute("aria-label")
     window.context.close()

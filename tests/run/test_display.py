@@ -170,7 +170,7 @@ def test_a_terminal_without_unicode_gets_plain_characters() -> None:
 def test_it_says_which_expert_is_scored_and_how_far_the_comparison_is() -> None:
     search = CycleQD(run_recipe(TASKS[:3], 10, 15))
     for number, task in enumerate(TASKS[:3], start=1):
-        assert f"scoring the expert of {task}, {number} of 3" in drawn(search, terminal())
+        assert f"scoring the expert {task}, {number} of 3" in drawn(search, terminal())
         candidate = search.ask()
         search.tell(candidate, formula(candidate.genome, search.tasks, "x", 0.08))
     console = terminal()
@@ -305,7 +305,7 @@ def test_a_terminal_is_drawn_on_and_given_back_clean() -> None:
     seen = "".join(screens([sys.executable, "-c", SEARCHING], 60, 30))
     assert "\x1b[38;5;" in seen and "▀" in seen, "256 colours, as the terminal says"
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
-    assert "scoring the expert of coding, 1 of 3" in plain
+    assert "scoring the expert coding, 1 of 3" in plain
     assert re.search(r"coding +db +os", plain)
     assert re.search(r"children .* 12/12", plain)
     assert "run folder here: starting" in plain

@@ -114,7 +114,7 @@ def test_an_expert_that_nothing_betters_is_named() -> None:
     finish(search)
     best = search.best_all_round().index
     lines = verdict(search, lambda *_: None)
-    assert lines[1] == f"No merge bettered it: it is the expert of {search.tasks[best]}."
+    assert lines[1] == f"No merge bettered it: it is the expert {search.tasks[best]}."
 
 
 def test_where_lower_is_better_no_means_are_told() -> None:
