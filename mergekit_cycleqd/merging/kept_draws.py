@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,6 @@ _PATIENCE = 32
 """Calls for a tensor after which draws that none of them took may go: some ten models."""
 
 
-@dataclass(slots=True)
 class _OfTensor:
     """The draws of one tensor.
 
@@ -28,11 +26,13 @@ class _OfTensor:
         last: Number of the last of them among all calls.
     """
 
-    matrix: Draws
-    taken: NDArray[np.int64]
-    rows: dict[int, int] = field(default_factory=dict)
-    calls: int = 0
-    last: int = 0
+    def __init__(self, size: int) -> None:
+        """Keep nothing yet, of `size` draws a seed."""
+        self.matrix: Draws = np.empty((0, size))
+        self.taken = np.empty(0, np.int64)
+        self.rows: dict[int, int] = {}
+        self.calls = 0
+        self.last = 0
 
     def forget_stale(self) -> None:
         """Remove the rows that no call took lately."""
@@ -117,7 +117,7 @@ class KeptDraws:
         self._calls += 1
         key = (tensor, size)
         if key not in self._tensors:
-            self._tensors[key] = _OfTensor(np.empty((0, size)), np.empty(0, np.int64))
+            self._tensors[key] = _OfTensor(size)
         kept = self._tensors[key]
         self._tensors.move_to_end(key)
         kept.calls, kept.last = kept.calls + 1, self._calls

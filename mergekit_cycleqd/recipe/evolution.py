@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from mergekit_cycleqd.recipe.presets import PRESETS, over
 from mergekit_cycleqd.recipe.section import OneOf, Strict
@@ -87,6 +93,14 @@ class SvdMutation(Strict):
                 f"give rank or energy, not both, got rank {self.rank} and energy {self.energy}"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_pools(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `seeds` out where there is no pool: headers and cards keep their bytes."""
+        content: dict[str, Any] = write(self)
+        if self.seeds is None:
+            content.pop("seeds", None)
+        return content
 
     @model_validator(mode="after")
     def _pool_of_terms(self) -> SvdMutation:
