@@ -187,10 +187,14 @@ def test_a_mutation_is_added_where_it_belongs_as_if_all_terms_were_sorted_anew()
         expert, seed = drawn.choice([None, 0, 1]), drawn.randrange(60)
         term = Term(expert, seed, np.float64(drawn.choice([0.0, 0.25, -0.25, 0.1])))
         child = mutate(genome, term)
-        wanted = Genome(
-            family, genome.weights, (*genome.terms, term._replace(scale=float(term.scale)))
-        )
+        wanted = Genome(family, genome.weights, (*genome.terms, term))
         assert child == wanted and child.id == wanted.id
         assert all(type(term.scale) is float for term in child.terms)
         assert child.to_yaml() == wanted.to_yaml()
         genome = child
+
+
+def test_numbers_of_numpy_become_floats_also_in_terms_that_are_sorted_already() -> None:
+    genome = Genome(FAMILY, np.array([0.5, 0.25, 0.0]), (Term(0, 5, np.float64(0.1)),))
+    assert type(genome.terms[0].scale) is float and "5:0.1" in genome.to_yaml()
+    assert Genome.from_mergekit(genome.to_recipe()) == genome
