@@ -79,6 +79,7 @@ class Genome:
                 raise GenomeError(f"the scale of seed {seed} must be finite, got {scale}")
             place = (-1 if expert is None else expert, seed)
             is_canonical = is_canonical and previous < place and scale != 0
+            is_canonical = is_canonical and type(scale) is float  # numpy's is written otherwise
             previous = place
         object.__setattr__(self, "weights", weights)
         if not is_canonical:

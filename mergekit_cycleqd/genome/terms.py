@@ -45,7 +45,7 @@ def with_term(terms: tuple[Term, ...], term: Term) -> tuple[Term, ...]:
     where = bisect_left(terms, _place(term), key=_place)
     if not term.scale or (where < len(terms) and _place(terms[where]) == _place(term)):
         return canonical((*terms, term))
-    return (*terms[:where], term, *terms[where:])
+    return (*terms[:where], term._replace(scale=float(term.scale)), *terms[where:])
 
 
 def _place(term: Term) -> tuple[int, int]:

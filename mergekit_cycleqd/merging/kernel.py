@@ -126,9 +126,9 @@ class Share:
             mean = math.fsum(scale for _, _, scale in self.terms) / 2
             coefficient += mean
             directions = self.directions()
-            drawn = random_draws.scaled_sum(self.terms, name, len(directions.starts))
-            shared = (drawn - mean)[directions.starts]
-            scales = _sent(shared, dtype, directions.vectors.device)
+            lead, single = len(directions.starts), dtype == torch.float32
+            drawn = random_draws.deviations(self.terms, name, lead, mean, single=single)
+            scales = _sent(drawn[directions.starts], dtype, directions.vectors.device)
             products.append(directions.scaled(scales))
         if isinstance(self.expert, LowRank):
             thin = self.expert

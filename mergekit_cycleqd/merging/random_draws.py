@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,13 +59,13 @@ def uniform(seed: int, tensor: str, size: int) -> NDArray[np.float64]:
     Returns:
         (size,) float64, read-only: draws are kept, since children share most of them.
     """
-    return _kept.take(tensor, size, [seed], lambda seed: _uniform(seed, tensor, size))[0]
-
-
-def _uniform(seed: int, tensor: str, size: int) -> NDArray[np.float64]:
-    drawn = _stream(seed, tensor, "uniform", size)
+    drawn = _kept.take(tensor, size, [seed], _drawing(tensor, size))[0]
     drawn.flags.writeable = False
     return drawn
+
+
+def _drawing(tensor: str, size: int) -> Callable[[int], NDArray[np.float64]]:
+    return lambda seed: _stream(seed, tensor, "uniform", size)
 
 
 def scaled_sum(terms: Sequence[Term], tensor: str, size: int) -> NDArray[np.float64]:
@@ -81,13 +82,48 @@ def scaled_sum(terms: Sequence[Term], tensor: str, size: int) -> NDArray[np.floa
     Returns:
         (size,) float64.
     """
-    seeds = [seed for _, seed, _ in terms]
-    drawn = _kept.take(tensor, size, seeds, lambda seed: _uniform(seed, tensor, size))
+    drawn = _kept.take(tensor, size, [seed for _, seed, _ in terms], _drawing(tensor, size))
     total, product = np.zeros(size), np.empty(size)
     for (_, _, scale), draws in zip(terms, drawn, strict=True):
         np.multiply(draws, scale, product)
         np.add(total, product, total)
     return total
+
+
+def deviations(
+    terms: Sequence[Term], tensor: str, size: int, mean: float, *, single: bool
+) -> NDArray[Any]:
+    """Compute ``scaled_sum - mean``, rounded to float32 if that is what a merge needs.
+
+    A matrix product sums in another order, in a tenth of the time. Its result and that of
+    `scaled_sum` lie within a bound of each other (Higham, Accuracy and Stability of Numerical
+    Algorithms, section 3.1). Where all numbers within the bound round to the same float32, that is
+    the result to the bit. The few other numbers are summed in the order of the terms.
+
+    Args:
+        terms: As in `scaled_sum`.
+        tensor: As in `scaled_sum`.
+        size: As in `scaled_sum`.
+        mean: Half of the sum of the scales.
+        single: Whether the result is rounded to float32.
+
+    Returns:
+        (size,) float32, or float64 if `single` is false.
+    """
+    if not single:
+        return scaled_sum(terms, tensor, size) - mean
+    seeds, scales = [t.seed for t in terms], np.array([t.scale for t in terms])
+    draw = _drawing(tensor, size)
+    summed = _kept.weighted(tensor, size, seeds, scales, draw) - mean
+    bound = (2 * len(terms) + 16) * 2.0**-53 * float(np.abs(scales).sum())
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = (summed - bound).astype(np.float32)
+        open = np.flatnonzero(rounded != (summed + bound).astype(np.float32))
+        if len(open):
+            columns = [draws[open] for draws in _kept.take(tensor, size, seeds, draw)]
+            in_order = np.add.accumulate(np.array(columns) * scales[:, None], axis=0)[-1]
+            rounded[open] = (in_order + 0.0 - mean).astype(np.float32)
+    return rounded
 
 
 def normal(seed: int, tensor: str, size: int) -> NDArray[np.float64]:

@@ -96,6 +96,14 @@ class SvdMutation(Strict):
             )
         return self
 
+    @model_serializer(mode="wrap")
+    def _as_before_pools(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `seeds` out where there is no pool: headers and cards keep their bytes."""
+        content: dict[str, Any] = write(self)
+        if self.seeds is None:
+            content.pop("seeds", None)
+        return content
+
     @model_validator(mode="after")
     def _pool_of_terms(self) -> SvdMutation:
         if self.seeds is not None and self.basis == "child":

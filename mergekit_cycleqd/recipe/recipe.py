@@ -88,9 +88,6 @@ class Recipe(Strict):
     def written(self) -> dict[str, Any]:
         """The recipe as a journal keeps it: without workers, and with every setting said."""
         content = self.model_dump(mode="json", exclude={"workers"})
-        mutation = content["evolution"]["mutation"]
-        if mutation.get("seeds", 0) is None:
-            del mutation["seeds"]
         for task, kept in zip(self.tasks, content["tasks"], strict=True):
             kept["fewshot_as_multiturn"] = task.multiturn
             # What earlier journals lack is left out where it says what they mean.

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
@@ -175,3 +177,24 @@ def test_recipes_that_are_more_than_a_genome_are_refused(
     recipe = Genome.uniform(FAMILY).to_recipe() | change
     with pytest.raises(GenomeError, match=message):
         Genome.from_mergekit(recipe)
+
+
+def test_a_mutation_is_added_where_it_belongs_as_if_all_terms_were_sorted_anew() -> None:
+    family = Family("base", ("a", "b"))
+    drawn = random.Random(0)
+    genome = Genome.uniform(family)
+    for _ in range(200):
+        expert, seed = drawn.choice([None, 0, 1]), drawn.randrange(60)
+        term = Term(expert, seed, np.float64(drawn.choice([0.0, 0.25, -0.25, 0.1])))
+        child = mutate(genome, term)
+        wanted = Genome(family, genome.weights, (*genome.terms, term))
+        assert child == wanted and child.id == wanted.id
+        assert all(type(term.scale) is float for term in child.terms)
+        assert child.to_yaml() == wanted.to_yaml()
+        genome = child
+
+
+def test_numbers_of_numpy_become_floats_also_in_terms_that_are_sorted_already() -> None:
+    genome = Genome(FAMILY, np.array([0.5, 0.25, 0.0]), (Term(0, 5, np.float64(0.1)),))
+    assert type(genome.terms[0].scale) is float and "5:0.1" in genome.to_yaml()
+    assert Genome.from_mergekit(genome.to_recipe()) == genome
