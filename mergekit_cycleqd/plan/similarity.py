@@ -18,8 +18,12 @@ def similarity_findings(found: Similarity, keys: Mapping[str, str]) -> list[Find
 
     Args:
         found: The measured similarity.
-        keys: The recipe's key of the expert, by task.
+        keys: The recipe's key of the expert, by its name.
     """
+    warnings = [Finding("warning", "similarity", text) for text in similarity_warnings(found, keys)]
+    if not found.pairs:
+        alone = "one expert alone has none to be compared with"
+        return [Finding("ok", "similarity", alone), *warnings]
     shown = list(found.pairs)
     if len(shown) > _MOST_PAIRS:
         shown = sorted(shown, key=lambda pair: pair.values or 0.0)[:_MOST_PAIRS]
@@ -34,8 +38,7 @@ def similarity_findings(found: Similarity, keys: Mapping[str, str]) -> list[Find
     else:
         text = PAPER
     lines.append(Finding("ok", "similarity", text))
-    lines += [Finding("warning", "similarity", text) for text in similarity_warnings(found, keys)]
-    return lines
+    return lines + warnings
 
 
 def _pair_line(pair: ExpertPair) -> str:

@@ -33,7 +33,8 @@ def names_of(experts: Sequence[Expert], tasks: Sequence[str]) -> tuple[str, ...]
     own = [expert.task for expert in experts]
     found: list[str] = []
     for expert in experts:
-        name = "+".join(Path(part.partition("@")[0]).name for part in expert.model.split("+"))
+        model = expert.model.rpartition("+")[2].partition("@")[0]  # of an adapter its own name
+        name = Path(model).name or model
         if expert.task is not None:
             alone = own.count(expert.task) == 1
             name = expert.task if alone else f"{expert.task} ({name})"

@@ -29,7 +29,7 @@ def test_an_only_expert_is_called_by_its_task_and_others_by_their_models_too() -
     models = {"org/one": "a", "org/two": "b", "/x/two": "b", "org/two@v1": None}
     assert recipe(models).expert_names == ("a", "b (two)", "b (two) 2", "two")
     assert recipe({"org/a": None, "x/m": None, "y/m": None}).expert_names == ("model a", "m", "m 2")
-    assert recipe({"base+org/adapter": None}).expert_names == ("base+adapter",)
+    assert recipe({"base+org/adapter": None}).expert_names == ("adapter",)
 
 
 def test_a_recipe_of_before_is_written_as_before() -> None:

@@ -10,6 +10,7 @@ from mergekit_cycleqd.search.archive import TaskArchive
 from mergekit_cycleqd.search.cycleqd import CycleQD
 
 _PANEL = 230  # side of a panel's grid, in pixels
+_IN_A_ROW = 4
 _LEFT, _TOP, _BELOW, _RIGHT = 62, 40, 62, 26
 # Five colours of viridis: dark is low, bright is high, and the order shows in grey print too.
 _COLOURS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
@@ -33,8 +34,10 @@ def archive_figure(search: CycleQD, title: str, scores: Mapping[str, float] | No
     height = _TOP + _PANEL + _BELOW
     for number, task in enumerate(search.tasks):
         body = "\n".join(_panel(search.archives[task], scores))
-        panels.append(f'<g transform="translate({number * width},0)">\n{body}\n</g>')
-    total = width * len(search.tasks)
+        place = f"{number % _IN_A_ROW * width},{number // _IN_A_ROW * height}"
+        panels.append(f'<g transform="translate({place})">\n{body}\n</g>')
+    total = width * min(len(search.tasks), _IN_A_ROW)
+    height *= math.ceil(len(search.tasks) / _IN_A_ROW)
     star = "" if scores is None else "; the star is this model"
     caption = f"{title[0].upper()}{title[1:]}: elites by cell{star}"
     return (
