@@ -33,7 +33,7 @@ def test_the_plan_has_a_line_for_fits(
     assert "one gradient, at most 8.1 kB" in line, "63 x 32 numbers of the embedding, in float32"
 
 
-@pytest.mark.costly
+@pytest.mark.slow
 def test_the_seconds_of_fits_are_measured_and_part_of_the_forecast(
     make_recipe: RecipeMaker,
 ) -> None:
