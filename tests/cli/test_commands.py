@@ -57,7 +57,7 @@ def test_the_package_runs_as_a_module() -> None:
 @pytest.mark.parametrize(
     ("words", "number", "offered"),
     [
-        ("p", 1, ["plain,plan", "plain,pull-run", "plain,push", "file,p"]),
+        ("p", 1, ["plain,pick", "plain,plan", "plain,pull-run", "plain,push", "file,p"]),
         ("plan re", 2, ["file,re"]),
         ("recipe.yaml --o", 2, ["plain,--out"]),
     ],
