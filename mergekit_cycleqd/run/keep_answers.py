@@ -9,6 +9,8 @@ from mergekit_cycleqd.errors import reason
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.run_folder.comparison import FindScores
 from mergekit_cycleqd.run_folder.example_answers import keep
+from mergekit_cycleqd.run_folder.journal_reading import header_in
+from mergekit_cycleqd.run_folder.resume_check import of_first_rules
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.interrupts import Interrupts
 from mergekit_cycleqd.workers.in_process import InProcess
@@ -36,6 +38,8 @@ def keep_answers(
         say: Prints a line.
     """
     if not isinstance(pool, InProcess) or not harness.conversing:
+        return
+    if of_first_rules(header_in(folder)):  # whose folders and cards stay as they are
         return
     try:
         with interrupts.welcome():
