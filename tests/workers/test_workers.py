@@ -49,6 +49,7 @@ def test_two_processes_find_what_one_finds(
     assert "2 of 2 workers" in said
     journal = (tmp_path / "run" / "journal.jsonl").read_text()
     assert '"worker":"process 1"' in journal and '"worker":"process 2"' in journal
+    assert journal.count('"mix":') == 24, "also a worker's child is kept as it was made"
     assert not children()
 
 
