@@ -120,8 +120,7 @@ class Run:
                     self._write()
         if not self._console.is_terminal:
             self._say(self.summary())
-        find = self._journal.scores
-        show_ending(self.search, find, self._sizes, self.folder, self._console)
+        show_ending(self.search, self._journal.scores, self._sizes, self.folder, self._console)
 
     def _make_directions(self) -> None:
         """Compute the missing singular directions. A resumed run has them already."""
@@ -176,14 +175,8 @@ class Run:
 
     def _open_pool(self, display: Display, evaluator: Evaluator | None) -> Pool:
         prepared = self._prepared
-        return open_pool(
-            prepared.recipe,
-            prepared.base,
-            prepared.experts,
-            prepared.harness,
-            display.say,
-            evaluator,
-        )
+        models = prepared.base, prepared.experts
+        return open_pool(prepared.recipe, *models, prepared.harness, display.say, evaluator)
 
     def _draw(self, pool: Pool, display: Display) -> None:
         """Write example masks for the report, if the run's tasks are of images."""
