@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import cma
 import numpy as np
@@ -20,13 +20,14 @@ from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.breeding import breed
 from mergekit_cycleqd.search.candidate import Candidate, quality_task
 from mergekit_cycleqd.search.cycleqd import CycleQD
-from mergekit_cycleqd.search.early_stop import EntryThreshold
 from mergekit_cycleqd.search.scores import Scores
 
 Bred = tuple[str, Genome, tuple[int, ...]]
 
 GROWTH, SUCCESSES = 1.2, 0.2
 POPULATION, NEIGHBOURS = 40, 3  # of Dominated Novelty Search
+
+T = TypeVar("T")
 
 
 class Variant(CycleQD):
@@ -161,7 +162,11 @@ class _Pool:
     def __init__(self, archive: TaskArchive, elites: Sequence[Elite]) -> None:
         self.elites = elites
         self.ranges, self.bins = archive.ranges, archive.bins
-        self.floor: EntryThreshold = archive.entry_threshold
+        self.worth, self.entry_threshold = archive.worth, archive.entry_threshold
+
+    def computed(self, _: str, compute: Callable[[], T]) -> T:
+        """What is computed of parents that change with every child."""
+        return compute()
 
 
 class DominatedNovelty(Variant):
@@ -197,9 +202,9 @@ class DominatedNovelty(Variant):
         index = candidate.index
         self._seen[index] = Elite(index, candidate.genome, scores, candidate.parents)
         for task, pool in self._pools.items():
-            pool.add_single(index, scores[task], self.measures(task, scores))
+            pool.add_single(index, scores[task], self.novelty(task, scores))
 
-    def measures(self, task: str, scores: Scores) -> Sequence[float]:
+    def novelty(self, task: str, scores: Scores) -> Sequence[float]:
         """(measure_dim,) what makes a model, the one that is loaded, far from others."""
         return [scores[other] for other in self.tasks if other != task]
 
@@ -209,7 +214,7 @@ class DominatedPasses(DominatedNovelty):
 
     measure_dim = len(SKILLS) * len(SPLITS["search"])
 
-    def measures(self, task: str, scores: Scores) -> Sequence[float]:
+    def novelty(self, task: str, scores: Scores) -> Sequence[float]:
         """1 for every search sample of all skills that it answers right, and 0 for others."""
         passed = [self.scorer.passes("search", skill) for skill in self.tasks]
         return [float(each) for skill in passed for each in skill.tolist()]

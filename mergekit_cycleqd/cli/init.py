@@ -86,10 +86,10 @@ def drafted_from(
         RecipeError: With one line for each option that is missing or wrong.
     """
     missing = [] if base else ["--base: needs the model that the experts were fine-tuned from"]
-    if len(experts) < 2:
-        missing.append(f"--expert: needs two or more, got {len(experts)}")
-    if len(tasks) < 2:
-        missing.append(f"--task: needs two or more, got {len(tasks)}")
+    if not experts:
+        missing.append("--expert: needs one or more, got none")
+    if not tasks:
+        missing.append("--task: needs one or more, got none")
     if missing or base is None:
         raise RecipeError(missing)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -109,7 +109,8 @@ def written(drafted: Draft) -> bool:
     if new:
         for name, task in drafted.tasks.items():
             how = f", {task.how}" if task.files else ""
-            say(f"{name}: expert {drafted.experts[name]}, {task.documents:,} samples{how}")
+            own = f"expert {drafted.experts[name]}, " if drafted.experts else ""
+            say(f"{name}: {own}{task.documents:,} samples{how}")
     return bool(new)
 
 

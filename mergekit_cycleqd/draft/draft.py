@@ -31,7 +31,7 @@ class Draft:
         path: Where it belongs.
         text: Its text.
         tasks: Its tasks, by name.
-        experts: The expert of each task, by the task's name.
+        experts: The expert of each task, by the task's name; none if their numbers differ.
     """
 
     path: Path
@@ -58,21 +58,14 @@ def draft(
     Args:
         base: The base: a folder or a Hub id.
         experts: The experts: folders, Hub ids, adapters, or ``base+adapter``.
-        tasks: The task of each expert, in their order: a name of lm-eval, a task's file, or a
-            file of questions and answers.
+        tasks: Names of lm-eval, tasks' files, or files of questions and answers. If there are as
+            many as experts, they are the experts' own, in their order.
         path: Where the recipe will be.
         match: How answers of own data are compared.
 
     Raises:
         RecipeError: With one line for each model or task that cannot be taken.
     """
-    if len(experts) != len(tasks):
-        raise RecipeError(
-            [
-                f"--task: needs one for each --expert, in the same order, got {len(experts)} "
-                f"experts and {len(tasks)} tasks"
-            ]
-        )
     models = look_at(base, experts)
     names = task_names(tasks)
     found: dict[str, RecipeTask] = {}
@@ -88,7 +81,8 @@ def draft(
     found = {name: _task_placed(task, path.parent) for name, task in found.items()}
     text = recipe_text(path, placed, found)
     parse_recipe(yaml.safe_load(text), path)  # such as a model that stands twice
-    return Draft(path, text, found, dict(zip(names, placed.experts, strict=True)))
+    paired = len(names) == len(placed.experts)
+    return Draft(path, text, found, dict(zip(names, placed.experts, strict=True)) if paired else {})
 
 
 def _task(spec: str, name: str, match: Match, *, chats: bool) -> RecipeTask:

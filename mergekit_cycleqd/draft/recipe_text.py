@@ -20,8 +20,9 @@ def recipe_text(path: Path, models: DraftModels, tasks: Mapping[str, RecipeTask]
 
     Args:
         path: Where it will be, for the commands in its first lines.
-        models: Base and experts, in the order of the tasks.
-        tasks: The tasks by their names in the recipe.
+        models: Base and experts.
+        tasks: The tasks by their names in the recipe; the experts' own, in their order, if there
+            are as many.
     """
     return "\n".join(_lines(path, models, tasks)) + "\n"
 
@@ -31,9 +32,14 @@ def _lines(path: Path, models: DraftModels, tasks: Mapping[str, RecipeTask]) -> 
     yield f"# Check and forecast: mergekit-cycleqd plan {file}"
     yield f"# Run, and go on after a stop: mergekit-cycleqd {file}"
     yield f"base_model: {scalar(models.base)}"
-    yield "experts:  # fine-tuned from the base, each for its task"
-    for expert, name in zip(models.experts, tasks, strict=True):
-        yield f"- {{model: {_inside(expert)}, task: {_inside(name)}}}"
+    if len(tasks) == len(models.experts):
+        yield "experts:  # fine-tuned from the base, each for its task"
+        for expert, name in zip(models.experts, tasks, strict=True):
+            yield f"- {{model: {_inside(expert)}, task: {_inside(name)}}}"
+    else:
+        yield "experts:  # fine-tuned from the base; one of a single task may say task: NAME"
+        for expert in models.experts:
+            yield f"- {{model: {_inside(expert)}}}"
     yield "tasks:  # samples of search choose models; those of holdout are only reported"
     for name, task in tasks.items():
         yield from _task(name, task)

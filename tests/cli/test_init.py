@@ -89,8 +89,8 @@ def test_what_is_missing_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of("init") == 2
     assert capsys.readouterr().err.splitlines() == [
         "error: --base: needs the model that the experts were fine-tuned from",
-        "error: --expert: needs two or more, got 0",
-        "error: --task: needs two or more, got 0",
+        "error: --expert: needs one or more, got none",
+        "error: --task: needs one or more, got none",
     ]
     assert code_of("run") == 2
     assert "needs a RECIPE, or --base, --expert and --task" in capsys.readouterr().err

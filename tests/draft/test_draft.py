@@ -78,6 +78,17 @@ def test_an_adapter_stands_behind_its_base_and_a_chat_template_is_found(tmp_path
     assert content["task_defaults"] == {"apply_chat_template": True}
 
 
+@pytest.mark.parametrize(("experts", "tasks"), [(2, 1), (1, 2), (3, 2)])
+def test_other_numbers_of_experts_than_tasks_leave_open_whose_a_task_is(
+    family: Family, tmp_path: Path, experts: int, tasks: int
+) -> None:
+    given = [str(TASKS / f"tiny_{name}.yaml") for name in ("red", "green")][:tasks]
+    made = draft(family.base_model, family.experts[:experts], given, tmp_path / "recipe.yaml")
+    content = yaml.safe_load(made.text)
+    assert content["experts"] == [{"model": model} for model in family.experts[:experts]]
+    assert len(content["tasks"]) == tasks and made.experts == {}
+
+
 def test_every_missing_model_and_task_is_told(tmp_path: Path, family: Family) -> None:
     with pytest.raises(RecipeError) as models:
         draft("./no-base", ["./x", family.experts[0]], ["a.json", "b.json"], tmp_path / "r.yaml")
