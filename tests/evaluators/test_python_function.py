@@ -150,7 +150,7 @@ def test_thresholds_are_checked_between_the_parts() -> None:
     asked = []
 
     class Part:
-        illustrated = False
+        illustrated = conversing = False
         steady: frozenset[str] = frozenset()
         lower: frozenset[str] = frozenset()
         higher: frozenset[str] = frozenset()
