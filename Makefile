@@ -31,7 +31,7 @@ demo-segmentation: install
 	$(BIN)/python recipes/segmentation-quickstart/pairs.py
 
 test: install
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile
 
 # The everyday loop: no box, server, browser, Ray, or model of more than a few thousand weights.
 test-fast: install

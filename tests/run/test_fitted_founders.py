@@ -122,6 +122,7 @@ def timeless(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k not in ("seconds", "crc32")} for line in found]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_among_children_of_fitted_founders_goes_on_to_the_same_bytes(
     run_once: Path,
     make_recipe: RecipeMaker,
