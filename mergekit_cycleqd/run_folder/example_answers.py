@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
@@ -42,6 +43,22 @@ class Answer:
     said: str
     score: float | None
 
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Answer:
+        """Read one answer from a file that anybody may have written.
+
+        Raises:
+            TypeError: If it has other fields, or other kinds of values.
+        """
+        found = cls(**content)
+        texts = found.task, found.split, found.question, found.target, found.said
+        numbers = found.sample, 0.0 if found.score is None else found.score
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("needs texts")
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise TypeError("needs numbers")
+        return found
+
 
 @dataclass(frozen=True)
 class ExampleAnswers:
@@ -63,7 +80,7 @@ class ExampleAnswers:
             if content["version"] != _VERSION:
                 return None
             found = {
-                name: [Answer(**answer) for answer in answers]
+                name: [Answer.read(answer) for answer in answers]
                 for name, answers in content["answers"].items()
             }
             return cls(dict(content["models"]), found)

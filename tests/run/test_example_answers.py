@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -77,7 +78,20 @@ def test_the_report_shows_them_side_by_side(run: RunView) -> None:
     assert answers(run) == ""
 
 
-@pytest.mark.parametrize("spoilt", ["{", "[]", '{"version": 2}', '{"version": 1}', "null"])
+TEXTS = {"task": "red", "split": "search", "question": "", "target": "", "said": ""}
+ANSWER = TEXTS | {"sample": 0, "score": 1}
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        *("{", "[]", '{"version": 2}', '{"version": 1}', "null"),
+        *(
+            json.dumps({"version": 1, "models": {}, "answers": {"base": [ANSWER | one]}})
+            for one in ({"said": 5}, {"sample": "x"}, {"score": []}, {"more": 1}, {"split": None})
+        ),
+    ],
+)
 def test_a_file_that_cannot_be_read_is_none(spoilt: str, tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(spoilt)
     assert ExampleAnswers.read(tmp_path) is None

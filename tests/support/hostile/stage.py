@@ -122,6 +122,7 @@ class Stage:
         trust = ("--trust", code.digest) if case.trust else ()
         if case.trust or not code.items or self._count % _REPORTS == 0:
             yield watched("report", "run", folder=folder)
+            yield watched("pick", "run", "--front", folder=folder)
         yield watched("plan", "run/recipe.yaml", "--out", "run", *trust, folder=folder)
         yield watched("run", "run/recipe.yaml", "--out", "run", *trust, folder=folder)
         yield watched("eval", "run", "--holdout", *trust, folder=folder)
