@@ -28,8 +28,8 @@ def draft_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--expert",
             "experts",
             multiple=True,
-            help="A fine-tuned model or a LoRA adapter: a folder, a Hub id, or base+adapter. One "
-            "for each task, in the same order.",
+            help="A fine-tuned model or a LoRA adapter: a folder, a Hub id, or base+adapter. As "
+            "many as tasks, in the same order, belong to them in pairs; other numbers work too.",
         ),
         click.option(
             "--task",

@@ -57,7 +57,7 @@ def pick(
         raise RecipeError(
             [
                 f"{run}: needs a run whose experts were evaluated, got {search.told_count} of "
-                f"{len(search.tasks)}; run its recipe first"
+                f"{search.experts}; run its recipe first"
             ]
         )
     wish = _wish(search.tasks, weights, least, most)
@@ -70,7 +70,8 @@ def pick(
     if whole_front:
         on_front = front(found, worth)
         shown = [each for each in ranked(found, worth) if each in on_front or each == taken]
-        say(f"Pareto front of {run}: {len(on_front)} of {len(found)} models")
+        beside = "" if taken in on_front else f"; {taken.name} is within your limits, not on it"
+        say(f"Pareto front of {run}: {len(on_front)} of {len(found)} models{beside}")
         console.print(_front_table(view, shown, taken))
     recipe = run / taken.recipe
     if not recipe.exists():  # of an earlier version, or removed
@@ -122,9 +123,11 @@ def _wish(
 def _numbers(
     option: str, texts: Sequence[str], tasks: Sequence[str], faults: list[str]
 ) -> dict[str, float]:
-    found = {}
+    found: dict[str, float] = {}
     for text in texts:
         task, _, value = text.rpartition("=")
+        if task in found:
+            faults.append(f"{option} {text}: {task} was given before; give it once")
         try:
             found[task] = float(value)
         except ValueError:

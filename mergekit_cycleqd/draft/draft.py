@@ -145,6 +145,8 @@ def write(drafted: Draft) -> list[Path]:
         RecipeError: If another file stands where one belongs, or one cannot be written.
     """
     new = {path: text for path, text in drafted.files.items() if not _same(path, text)}
+    if folders := [path for path in new if path.is_dir()]:
+        raise RecipeError([f"{path}: needs the name of a file, got a folder" for path in folders])
     if faults := [f"{path}: exists already, with another content" for path in new if path.exists()]:
         raise RecipeError([f"{fault}; remove it, or choose another --out" for fault in faults])
     for path, text in new.items():

@@ -158,7 +158,7 @@ def _prepare(run: RunView, options: RunOptions) -> _Prepared:
         raise RecipeError(
             [
                 f"{run.folder}: needs a run whose experts were evaluated, got "
-                f"{search.told_count} of {len(search.tasks)}; run its recipe first"
+                f"{search.told_count} of {search.experts}; run its recipe first"
             ]
         )
     engine = changed(options.engine, run.recipe.engine)

@@ -30,7 +30,7 @@ def open_run(folder: Path) -> RunView:
     if not run.search.archives_ready:
         raise HubError(
             f"{folder}: needs a run whose experts were evaluated, got {run.search.told_count} of "
-            f"{len(run.search.tasks)}; run its recipe first"
+            f"{run.search.experts}; run its recipe first"
         )
     return run
 

@@ -32,11 +32,22 @@ def _bounds(value: Any) -> Any:
 
 
 Count = Annotated[int, Field(ge=1, le=1000)]
-_OrAuto = WrapValidator(lambda value, check: value if value == "auto" else check(value))
+
+
+def _or_auto(value: Any, check: Any) -> Any:
+    if value == "auto" or not isinstance(value, str):
+        return value if value == "auto" else check(value)
+    if not value.strip().isdigit():
+        raise ValueError(f"must be auto or a whole number, got {value!r}")
+    return check(value)
+
+
 if TYPE_CHECKING:
     Bins = int | Literal["auto"]
 else:
-    Bins = Annotated[Count, _OrAuto]  # no union, whose faults are a line for each kind
+    Bins = Annotated[
+        Count, WrapValidator(_or_auto)
+    ]  # no union, whose faults are a line for each kind
 Range = Annotated[Literal["auto"] | tuple[float, float], BeforeValidator(_bounds)]
 
 

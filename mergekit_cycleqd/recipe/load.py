@@ -21,6 +21,16 @@ from mergekit_cycleqd.recipe.task_defaults import with_defaults
 from mergekit_cycleqd.recipe.tasks import PATHS, Task
 
 _MOST_FAULTS = 50
+_PLAIN_WORDS = {
+    r"a valid boolean(, unable to interpret input)?$": "true or false",
+    r"a valid (tuple|list)$": "a list",
+    r"a valid dictionary( or instance of \w+)?$": "keys and their values",
+    r"a valid integer(, unable to parse string as an integer)?$": "a whole number",
+    r"a valid integer, got a number with a fractional part$": "a whole number",
+    r"a valid number(, unable to parse string as a number)?$": "a number",
+    r"a valid string$": "a text",
+    r"^\w+ should have at least (\d+) items? after validation, not": r"needs \1 or more, got",
+}
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -111,8 +121,10 @@ def in_plain_words(error: ErrorDetails) -> str:
     """
     message = re.sub(r"^Value error, ", "", error["msg"])
     message = re.sub(r"^(Input|String) should ", "must ", message)
-    message = re.sub(r"a valid boolean(, unable to interpret input)?$", "true or false", message)
-    return message + (f", got {_brief(error['input'])}" if message.startswith("must") else "")
+    for pattern, words in _PLAIN_WORDS.items():
+        message = re.sub(pattern, words, message)
+    told = not message.startswith("must") or ", got " in message
+    return message if told else f"{message}, got {_brief(error['input'])}"
 
 
 def _brief(value: Any) -> str:

@@ -36,6 +36,9 @@ def read_yaml(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise RecipeError([f"{path}: no such file"]) from None
+    except IsADirectoryError:
+        hint = "; name a recipe in it, such as best.yaml" if (path / "best.yaml").exists() else ""
+        raise RecipeError([f"{path}: needs a file, got a folder{hint}"]) from None
     except (OSError, UnicodeError) as error:
         raise RecipeError([f"{path}: cannot be read: {error}"]) from None
     try:

@@ -74,7 +74,7 @@ def _of_run(run: RunView) -> Target:
         raise RecipeError(
             [
                 f"{run.folder}: needs a run whose experts were evaluated, got "
-                f"{search.told_count} of {len(search.tasks)}; run its recipe first"
+                f"{search.told_count} of {search.experts}; run its recipe first"
             ]
         )
     best = search.best_all_round()

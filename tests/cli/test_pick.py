@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import yaml
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.run_folder.choice import choices, front, worth_of
+from mergekit_cycleqd.run_folder.journal_lines import encode
+from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.run_folder.run_view import RunView
 from tests.support.recipes import RecipeMaker
 from tests.support.runs import run_main
@@ -80,6 +83,7 @@ def test_the_picked_model_is_merged(
         (["--min", "os"], "--min: must be TASK=NUMBER, got 'os'"),
         (["--min", "os=nan"], "--min: must be TASK=NUMBER, got 'os=nan'"),
         (["--weight", "os=-1"], "--weight os=-1: needs 0 or more"),
+        (["--min", "os=0", "--min", "os=1"], "--min os=1: os was given before; give it once"),
         (["--weight=os=0", "--weight=coding=0", "--weight=db=0"], "needs a task that counts"),
         (["--min", "os=2"], "models has os of 2 or more; alone they reach os at most 0."),
     ],
@@ -93,6 +97,33 @@ def test_wrong_options_are_one_line_each(
     assert exit.value.code == 2 and told in line
 
 
+def test_what_is_within_limits_and_not_on_the_front_is_told(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = RunView.read(run)
+    found = choices(view.search, view.scores)
+    on_front = front(found, worth_of(view.search))
+    beaten = next(choice for choice in found if choice not in on_front)
+    limits = [f"--max={task}={score}" for task, score in beaten.scores.items()]
+    assert run_main("pick", run, "--front", *limits) == 0
+    heading, *_ = capsys.readouterr().out.splitlines()
+    assert heading.endswith(f"models; {beaten.name} is within your limits, not on it")
+
+
 def test_a_folder_without_a_run_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main("pick", tmp_path) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_run_whose_experts_are_not_all_evaluated_counts_experts(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, *_ = (run / FILE).read_text().splitlines()
+    content = json.loads(header)
+    content["recipe"]["tasks"] = content["recipe"]["tasks"][:1]
+    content["recipe"]["experts"] = [
+        {"model": expert["model"]} for expert in content["recipe"]["experts"]
+    ]
+    (run / FILE).write_bytes(encode(content))
+    assert run_main("pick", run) == 2
+    assert "needs a run whose experts were evaluated, got 0 of 3" in capsys.readouterr().err

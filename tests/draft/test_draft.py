@@ -124,3 +124,6 @@ def test_files_are_written_once_and_others_are_not_overwritten(
     with pytest.raises(RecipeError, match=r"a\.jsonl: exists already, with another content"):
         write(made)
     assert (tmp_path / "new/tasks/a.jsonl").read_text() == "changed\n"
+    made = draft(family.base_model, family.experts[:2], tasks, tmp_path)
+    with pytest.raises(RecipeError, match="needs the name of a file, got a folder"):
+        write(made)

@@ -371,8 +371,7 @@ def test_the_report_shows_retention_as_table_csv_and_parquet(local_run: Path) ->
     records = made_up(local_run)
     keep(local_run, [*made_up(local_run, samples=50)[:3], *records])
     page = write_report(local_run, None, ["html"])[0].read_text()
-    start = page.index('id="others"')
-    section = page[start : page.index("</section>", start)]
+    section = page[page.index('id="others"') :].partition("</section>")[0]
     assert "gsm8k (n=100)" in section and "n=50" not in section
     for each in records:
         low, high = each.score.interval or (0, 0)

@@ -59,7 +59,7 @@ def test_a_list_that_holds_itself_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"none\.yaml: no such file"):
         read_yaml(tmp_path / "none.yaml")
-    with pytest.raises(RecipeError, match=r"cannot be read: .*Is a directory"):
+    with pytest.raises(RecipeError, match=r"needs a file, got a folder$"):
         read_yaml(tmp_path)
     with pytest.raises(RecipeError, match=r"cannot be read: .*utf-8"):
         read(b"\xff\xfe", tmp_path)
@@ -95,14 +95,23 @@ def test_at_most_fifty_faults_are_listed(expert: dict[str, str]) -> None:
     ("change", "line"),
     [
         ({"base_model": "x" * 200}, None),
-        ({"base_model": ["y" * 80]}, f"base_model: must be a valid string, got ['{'y' * 55}..."),
-        ({"base_model": ["z" * 56]}, f"base_model: must be a valid string, got ['{'z' * 56}']"),
+        ({"base_model": ["y" * 80]}, f"base_model: must be a text, got ['{'y' * 55}..."),
+        ({"base_model": ["z" * 56]}, f"base_model: must be a text, got ['{'z' * 56}']"),
         ({"base_model": ""}, "base_model: must have at least 1 character, got ''"),
-        ({"tasks": 3}, "tasks: must be a valid tuple, got 3"),
-        ({"evolution": []}, "evolution: must be a valid dictionary or instance of Evolution"),
+        ({"tasks": 3}, "tasks: must be a list, got 3"),
+        ({"tasks": [{"measures": []}]}, "tasks[0].measures: needs 1 or more, got 0"),
+        (
+            {"tasks": [{"bins": "atuo"}]},
+            "tasks[0].bins: must be auto or a whole number, got",
+        ),
+        (
+            {"evolution": {"archive": "cvt"}},
+            "evolution.archive: must be keys and their values",
+        ),
+        ({"evolution": []}, "evolution: must be keys and their values"),
         (
             {"evolution": {"crossover": {"kind": "normal", "mean": "x"}}},
-            "evolution.crossover.mean: must be a valid number, unable to parse",
+            "evolution.crossover.mean: must be a number, got",
         ),
         (
             {"workers": {"count": 0}},
@@ -123,6 +132,20 @@ def test_a_fault_is_named_with_its_key_and_what_was_given(
         assert any(
             found.startswith(f"r.yaml: {line}") for found in faults(recipe_content() | change)
         )
+
+
+def test_what_was_given_is_told_once() -> None:
+    content = recipe_content()
+    content["tasks"][0] = content["tasks"][0] | {"samples": {"search": "halb"}}
+    assert faults(content) == [
+        "r.yaml: tasks[0].samples.search: must be ids such as 0-199, 200- or 0-9,20-29, got 'halb'"
+    ]
+
+
+def test_of_the_folder_of_a_run_a_recipe_in_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "best.yaml").touch()
+    with pytest.raises(RecipeError, match=r"a folder; name a recipe in it, such as best\.yaml"):
+        read_yaml(tmp_path)
 
 
 def test_a_key_in_a_list_is_named_with_its_place() -> None:

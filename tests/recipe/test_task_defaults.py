@@ -108,7 +108,7 @@ def test_a_section_of_another_form_is_refused(section: Any) -> None:
     content = content_with({"metric": "m", "samples": {"search": "0-1"}}) | {
         "task_defaults": section
     }
-    assert any(line.startswith("task_defaults: must be a") for line in lines_of(content))
+    assert any(line.startswith("task_defaults: must be keys") for line in lines_of(content))
 
 
 def test_every_key_of_a_task_but_its_name_may_be_shared() -> None:
