@@ -14,6 +14,7 @@ from rich.text import Text
 from mergekit_cycleqd.cli.output import SafeConsole, say
 from mergekit_cycleqd.errors import RecipeError, nearest
 from mergekit_cycleqd.run_folder.choice import Choice, Wish, choices, front, ranked, worth_of
+from mergekit_cycleqd.run_folder.comparison import count_note
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.system.atomic_write import write_atomically
 from mergekit_cycleqd.system.units import number
@@ -160,7 +161,7 @@ def _front_table(view: RunView, shown: Sequence[Choice], taken: Choice) -> Table
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("model", no_wrap=True)
     for task in tasks:
-        table.add_column(Text(task), justify="right")
+        table.add_column(Text(_named(view, task)), justify="right")
     table.add_column("recipe", overflow="fold")
     for choice in shown:
         cells = [choice.name, *(f"{choice.scores[task]:.3f}" for task in tasks), choice.recipe]
@@ -176,6 +177,10 @@ def _scores_table(view: RunView, taken: Choice) -> Table:
     for split in ("search samples", *(["holdout samples"] if held else [])):
         table.add_column(split, justify="right")
     for task, score in taken.scores.items():
-        cells = [task, number(score), *([number(held.get(task))] if held else [])]
+        cells = [_named(view, task), number(score), *([number(held.get(task))] if held else [])]
         table.add_row(*map(Text, cells))
     return table
+
+
+def _named(view: RunView, task: str) -> str:
+    return task + count_note(None, lower=task in view.recipe.minimised)

@@ -66,6 +66,9 @@ def draft(
     Raises:
         RecipeError: With one line for each model or task that cannot be taken.
     """
+    if match != "auto" and not any(spec.lower().endswith(ENDINGS) for spec in tasks):
+        fault = f"--match {match}: is for files of questions and answers, got {', '.join(tasks)}"
+        raise RecipeError([f"{fault}; leave it out"])
     models = look_at(base, experts)
     names = task_names(tasks)
     found: dict[str, RecipeTask] = {}

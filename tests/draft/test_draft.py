@@ -89,6 +89,12 @@ def test_other_numbers_of_experts_than_tasks_leave_open_whose_a_task_is(
     assert len(content["tasks"]) == tasks and made.experts == {}
 
 
+def test_a_way_to_compare_answers_is_for_own_data(family: Family, tmp_path: Path) -> None:
+    tasks = [str(TASKS / "tiny_red.yaml"), str(TASKS / "tiny_green.yaml")]
+    with pytest.raises(RecipeError, match="--match choice: is for files of questions and answers"):
+        draft(family.base_model, family.experts[:2], tasks, tmp_path / "r.yaml", "choice")
+
+
 def test_every_missing_model_and_task_is_told(tmp_path: Path, family: Family) -> None:
     with pytest.raises(RecipeError) as models:
         draft("./no-base", ["./x", family.experts[0]], ["a.json", "b.json"], tmp_path / "r.yaml")

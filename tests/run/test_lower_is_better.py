@@ -55,6 +55,8 @@ def test_a_run_minimises_what_lm_eval_calls_better_when_lower(
     scores = [elite["scores"]["green"] for elite in archives["green"]["elites"]]
     assert scores == sorted(scores)
 
+    assert run_main("pick", out, "--front") == 0
+    assert capsys.readouterr().out.count("green (lower is better)") == 2
     assert run_main("report", out) == 0
     page = (out / "report" / "report.html").read_text()
     assert "<h3>green (lower is better)</h3>" in page and "<h3>red</h3>" in page
