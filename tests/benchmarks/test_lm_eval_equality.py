@@ -25,6 +25,7 @@ def chosen(scene: Scene, setting: Setting, names: str) -> list[Form]:
     ]
 
 
+@pytest.mark.slow
 def test_some_tasks_score_as_in_lm_eval_however_they_are_scored(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "scene", steps=60)
     setting = next(one for one in SETTINGS if one.name == "chat, system prompt, 1 shot")
