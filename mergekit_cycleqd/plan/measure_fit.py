@@ -73,7 +73,7 @@ def measure_fit(
     counts = {name: max(1, min(FEW, size, fitted[name])) for name, size in scored.items()}
     few = open_harness(_parted(first(recipe, {name: 2 * count for name, count in counts.items()})))
     samples = list[Any]()
-    for k, task in enumerate(recipe.task_names):
+    for k, task in recipe.own_tasks:
         engine.load(Genome.from_expert(recipe.family.plain, k))
         samples += few.own_answers(engine.model, task, fitted=True).samples
     learner, plain = engine.learner(), recipe.family.plain
@@ -82,20 +82,23 @@ def measure_fit(
     def slopes(chosen: Sequence[Any]) -> object:
         return learner.slopes(plain.task_vectors, chosen, [1.0] * len(chosen))
 
-    tasks, cuda = len(recipe.tasks), learner.device.type == "cuda"
+    answering, cuda = len(recipe.own_tasks), learner.device.type == "cuda"
     held = torch.cuda.memory_allocated() if cuda else 0
-    slopes(samples[:tasks])
+    slopes(samples[:answering])
     if cuda:
         torch.cuda.reset_peak_memory_stats()
-    short = _timed(lambda: slopes(samples[:tasks]))
+    short = _timed(lambda: slopes(samples[:answering]))
     long = _timed(lambda: slopes(samples))
     peak = torch.cuda.max_memory_allocated() - held if cuda else None
     forward = _timed(lambda: learner.loss(samples, [1.0] * len(samples)))
-    batch = sum(min(size, max(1, settings.batch // tasks)) for size in fitted.values())
-    each = max(0.0, long - short) / max(1, len(samples) - tasks)
+    share = max(1, settings.batch // answering)
+    batch = sum(min(fitted[task], share) for _, task in recipe.own_tasks)
+    each = max(0.0, long - short) / max(1, len(samples) - answering)
     step = swap + max(0.0, long + each * (batch - len(samples)))
-    compared = len(KEPT) * (swap + forward * sum(scored.values()) / len(samples))
-    answers = evaluation * (1 + sum(fitted.values()) / sum(scored.values()))
+    held_back = sum(scored[task] for _, task in recipe.own_tasks)
+    answered = held_back + sum(fitted[task] for _, task in recipe.own_tasks)
+    compared = len(KEPT) * (swap + forward * held_back / len(samples))
+    answers = evaluation * answered / sum(scored.values())
     return FitTimes(answers, step, compared, fits, settings.steps, peak)
 
 

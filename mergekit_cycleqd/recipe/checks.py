@@ -68,7 +68,7 @@ def _of_fit(recipe: Recipe) -> Iterator[str]:
     if fit is None:
         return
     where = f"evolution.founders[{recipe.evolution.founders.index(fit)}]"
-    if not any(expert.task for expert in recipe.experts):
+    if not recipe.own_tasks:
         yield f"{where}: a fit is to the answers of experts to their tasks; set experts[].task"
     if not ENGINES[recipe.engine.kind].derives:
         able = " or ".join(name for name, kind in ENGINES.items() if kind.derives)

@@ -60,11 +60,16 @@ class Recipe(Strict):
         """What tables call the experts, in the order of a genome's weights."""
         return names_of(self.ordered_experts, self.task_names)
 
+    @property
+    def own_tasks(self) -> tuple[tuple[int, str], ...]:
+        """Place and task of each expert that has a task, in the order of a genome's weights."""
+        experts = enumerate(self.ordered_experts)
+        return tuple((k, expert.task) for k, expert in experts if expert.task is not None)
+
     def experts_of(self, task: str) -> tuple[int, ...]:
         """Places of a task's experts in a genome; of all experts if the task has none."""
-        experts = self.ordered_experts
-        own = tuple(k for k, expert in enumerate(experts) if expert.task == task)
-        return own or tuple(range(len(experts)))
+        own = tuple(k for k, name in self.own_tasks if name == task)
+        return own or tuple(range(len(self.experts)))
 
     @property
     def minimised(self) -> frozenset[str]:

@@ -51,7 +51,7 @@ def fit_founders(
     """
     settings = recipe.evolution.fit
     assert settings is not None  # else there are no families to fit
-    with _bar(console, "answers of the experts", 2 * len(recipe.experts)) as advance:
+    with _bar(console, "answers of the experts", 2 * len(recipe.own_tasks)) as advance:
         fitted = _answers(recipe, evaluator, advance, fitted=True)
         held_back = _answers(recipe, evaluator, advance, fitted=False)
     used = ", ".join(f"{name} {answers}" for name, answers in fitted.items())
@@ -96,15 +96,13 @@ def _answers(
 ) -> dict[str, OwnAnswers]:
     """Let each expert answer its own task, if it has one."""
     found: dict[str, OwnAnswers] = {}
-    for k, expert in enumerate(recipe.ordered_experts):
-        if expert.task is None:
-            continue
+    for k, task in recipe.own_tasks:
         genome = Genome.from_expert(recipe.family.plain, k)
         name = recipe.expert_names[k]
-        found[name] = evaluator.own_answers(genome, expert.task, fitted=fitted)
+        found[name] = evaluator.own_answers(genome, task, fitted=fitted)
         if not found[name].samples:
             raise SearchError(
-                f"the expert {expert.model} gives no answer to any sample of {expert.task}, "
+                f"the expert {recipe.family.experts[k]} gives no answer to any sample of {task}, "
                 "so that no founder can be fitted to it; look at the task, or leave out the "
                 "founders of kind fit"
             )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
 from mergekit_cycleqd.plan.measure import measure_times
 from mergekit_cycleqd.plan.measure_fit import FitTimes, fit_finding
 from mergekit_cycleqd.recipe.load import load_recipe
@@ -47,6 +48,34 @@ def test_the_seconds_of_fits_are_measured_and_part_of_the_forecast(
     assert (
         measure_times(none.recipe, none.base, none.experts, none.harness, prepared=True).fit is None
     )
+
+
+@pytest.mark.parametrize(("experts", "tasks"), [(2, 3), (3, 2)])
+def test_the_experts_that_have_a_task_are_asked(
+    make_recipe: RecipeMaker, monkeypatch: pytest.MonkeyPatch, experts: int, tasks: int
+) -> None:
+    asked: list[str] = []
+    ask = LMHarness.own_answers
+
+    def asking(harness: LMHarness, model: Any, task: str, *, fitted: bool) -> Any:
+        asked.append(task)
+        return ask(harness, model, task, fitted=fitted)
+
+    monkeypatch.setattr(LMHarness, "own_answers", asking)
+
+    def cut(content: dict[str, Any]) -> None:
+        fitted(content)
+        content["experts"], content["tasks"] = (
+            content["experts"][:experts],
+            content["tasks"][:tasks],
+        )
+        known = {task["name"] for task in content["tasks"]}
+        for expert in content["experts"]:
+            if expert["task"] not in known:
+                del expert["task"]
+
+    assert run_main("plan", make_recipe(cut)) == 0
+    assert asked == ["red", "green"]
 
 
 def test_fits_share_the_answers(make_named_recipe: RecipeMaker) -> None:
