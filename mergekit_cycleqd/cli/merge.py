@@ -19,6 +19,15 @@ def merge(args: tuple[str, ...]) -> None:
     _with_mergekits_options().main(args=list(args), prog_name="mergekit-cycleqd merge")
 
 
+def merge_into(recipe: Path, out: Path) -> None:
+    """Merge a model's recipe with mergekit's defaults."""
+    from mergekit.options import MergeOptions
+
+    from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
+
+    merge_recipe(recipe, out, MergeOptions(), say)
+
+
 def _with_mergekits_options() -> click.Command:
     """Build the command with mergekit's options. Importing mergekit takes seconds."""
     from mergekit.options import MergeOptions, PrettyPrintHelp, add_merge_options

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +10,18 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from mergekit_cycleqd.cli.merge import merge_into
 from mergekit_cycleqd.cli.output import SafeConsole, say
 from mergekit_cycleqd.errors import RecipeError, nearest
-from mergekit_cycleqd.run_folder.choice import Choice, Wish, choices, front, ranked, worth_of
+from mergekit_cycleqd.run_folder.choice import (
+    Choice,
+    Wish,
+    choices,
+    front,
+    merge_command,
+    ranked,
+    worth_of,
+)
 from mergekit_cycleqd.run_folder.comparison import count_note
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.system.atomic_write import write_atomically
@@ -54,13 +62,8 @@ def pick(
     """
     view = RunView.read(run)
     search = view.search
-    if not search.archives_ready:
-        raise RecipeError(
-            [
-                f"{run}: needs a run whose experts were evaluated, got {search.told_count} of "
-                f"{search.experts}; run its recipe first"
-            ]
-        )
+    if view.lack:
+        raise RecipeError([view.lack])
     wish = _wish(search.tasks, weights, least, most)
     found, worth = choices(search, view.scores), worth_of(search)
     best_first = ranked(found, worth, wish)
@@ -81,17 +84,9 @@ def pick(
     console.print(_scores_table(view, taken))
     say(f"recipe: {recipe}")
     if out is None:
-        say(f"merge it: {shlex.join(['mergekit-cycleqd', 'merge', str(recipe), 'my-model'])}")
+        say(f"merge it: {merge_command(recipe)}")
         return
-    _merge(recipe, out)
-
-
-def _merge(recipe: Path, out: Path) -> None:
-    from mergekit.options import MergeOptions
-
-    from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
-
-    merge_recipe(recipe, out, MergeOptions(), say)
+    merge_into(recipe, out)
     say(f"{out}: merged")
 
 

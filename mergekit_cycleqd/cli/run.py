@@ -12,7 +12,8 @@ import click
 
 from mergekit_cycleqd.cli.exit import EXIT_INTERRUPTED
 from mergekit_cycleqd.cli.init import draft_options, drafted_from, written
-from mergekit_cycleqd.cli.output import SafeConsole, say
+from mergekit_cycleqd.cli.merge import merge_into
+from mergekit_cycleqd.cli.output import SafeConsole
 from mergekit_cycleqd.cli.push import publish_run
 from mergekit_cycleqd.cli.trust import check_trust, trust_option
 from mergekit_cycleqd.errors import RecipeError
@@ -66,17 +67,9 @@ def run(
     check_trust(trust, recipe, out)
     content = read_yaml(recipe)
     if isinstance(content, Mapping) and "merge_method" in content:
-        _merge(recipe, out)
+        merge_into(recipe, out)
     else:
         _search(recipe, out, tracker)
-
-
-def _merge(recipe: Path, out: Path) -> None:
-    from mergekit.options import MergeOptions
-
-    from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
-
-    merge_recipe(recipe, out, MergeOptions(), say)
 
 
 def _search(recipe: Path, out: Path, tracker: str) -> None:

@@ -154,13 +154,8 @@ def _say(console: Console, line: str) -> None:
 def _prepare(run: RunView, options: RunOptions) -> _Prepared:
     """Check all that can be known before a model is loaded."""
     search = run.search
-    if not search.archives_ready:
-        raise RecipeError(
-            [
-                f"{run.folder}: needs a run whose experts were evaluated, got "
-                f"{search.told_count} of {search.experts}; run its recipe first"
-            ]
-        )
+    if run.lack:
+        raise RecipeError([run.lack])
     engine = changed(options.engine, run.recipe.engine)
     faults = engine_faults(engine)
     harness = _harness(run, faults) if options.holdout else None

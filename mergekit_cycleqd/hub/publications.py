@@ -27,11 +27,8 @@ def open_run(folder: Path) -> RunView:
     read_header(folder)  # first, since the lock would be made even in a folder without a run
     with locked(folder):
         run = RunView.read(folder)
-    if not run.search.archives_ready:
-        raise HubError(
-            f"{folder}: needs a run whose experts were evaluated, got {run.search.told_count} of "
-            f"{run.search.experts}; run its recipe first"
-        )
+    if run.lack:
+        raise HubError(run.lack)
     return run
 
 

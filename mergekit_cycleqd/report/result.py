@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.report.markup import Markup, element, inside, section, table, with_notes
@@ -12,6 +11,7 @@ from mergekit_cycleqd.run_folder.choice import (
     Choice,
     choices,
     front,
+    merge_command,
     model_to_take,
     ranked,
     worth_of,
@@ -39,7 +39,7 @@ def result(run: RunView) -> Markup:
         *(element("p", _with_code(line)) for line in others),
         _beside(run, taken),
         element("p", "This builds it:"),
-        element("pre", element("code", _command(run.folder, taken)), tabindex="0"),
+        element("pre", element("code", merge_command(run.folder / taken.recipe)), tabindex="0"),
         *_front(run),
     )
 
@@ -99,10 +99,6 @@ def _opened(choice: Choice) -> str:
     if choice.number is None:
         return choice.name
     return element("button", choice.name, type="button", data_candidate=str(choice.number))
-
-
-def _command(folder: Path, taken: Choice) -> str:
-    return shlex.join(["mergekit-cycleqd", "merge", str(folder / taken.recipe), "my-model"])
 
 
 def _with_code(text: str) -> Markup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Console, RenderableType
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
-from mergekit_cycleqd.run_folder.choice import AGGREGATE, BEST, model_to_take
+from mergekit_cycleqd.run_folder.choice import AGGREGATE, BEST, merge_command, model_to_take
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes, compared_models, distinct
 from mergekit_cycleqd.run_folder.comparison import (
     Column,
@@ -19,6 +19,7 @@ from mergekit_cycleqd.run_folder.comparison import (
     ModelTable,
     model_table,
 )
+from mergekit_cycleqd.run_folder.score import Score
 from mergekit_cycleqd.run_folder.verdict import rivals, verdict
 from mergekit_cycleqd.run_folder.weak_experts import weak_experts
 from mergekit_cycleqd.search.cycleqd import CycleQD
@@ -79,17 +80,15 @@ def ending(
 def next_commands(search: CycleQD, find: FindScores, folder: Path) -> list[str]:
     """The commands that come after a run, each with what it does, with the run's own paths."""
     recipe = folder / model_to_take(search, find).recipe
+    run = shlex.quote(str(folder))
     commands = {
-        "see it": ["report", str(folder), "--open"],
-        "build it": ["merge", str(recipe), "my-model"],
-        "other trade-offs": ["pick", str(folder), "--front"],
-        "publish it": ["push", str(folder), "--dry-run"],
+        "see it": f"mergekit-cycleqd report {run} --open",
+        "build it": merge_command(recipe),
+        "other trade-offs": f"mergekit-cycleqd pick {run} --front",
+        "publish it": f"mergekit-cycleqd push {run} --dry-run",
     }
     width = max(map(len, commands)) + 1
-    return [
-        f"{f'{what}:':{width}} {shlex.join(['mergekit-cycleqd', *words])}"
-        for what, words in commands.items()
-    ]
+    return [f"{f'{what}:':{width}} {command}" for what, command in commands.items()]
 
 
 def _named(search: CycleQD, models: NamedGenomes) -> NamedGenomes:
@@ -125,10 +124,13 @@ def _wide(found: ModelTable, names: int) -> Table:
     for column in found.columns:
         title = Text("\n".join(_title(column)), justify="right")
         table.add_column(title, justify="right", width=_width(column), no_wrap=True)
-    best = [_best(found, place) for place in range(len(found.columns))]
+    best = [
+        _best(column, (row.cells[place] for row in found.rows))
+        for place, column in enumerate(found.columns)
+    ]
     for row in found.rows:
         cells = [
-            _cell(column, None if score is None else score.value, top)
+            _cell(column, score, top)
             for column, score, top in zip(found.columns, row.cells, best, strict=True)
         ]
         table.add_row(Text(row.model), *cells)
@@ -148,26 +150,21 @@ def _narrow(found: ModelTable, few: Mapping[str, str]) -> Table:
             title: rows[genome].cells[place] if genome in rows else None
             for title, genome in few.items()
         }
-        values = [None if score is None else score.value for score in scores.values()]
-        known = [value for value in values if value is not None]
-        top = (min if column.lower else max)(known) if known else None
-        table.add_row(Text(column.title), *(_cell(column, value, top) for value in values))
+        top = _best(column, scores.values())
+        table.add_row(Text(column.title), *(_cell(column, each, top) for each in scores.values()))
     return table
 
 
-def _best(found: ModelTable, place: int) -> float | None:
-    values = [row.cells[place] for row in found.rows]
-    known = [score.value for score in values if score is not None]
-    if not known:
-        return None
-    return min(known) if found.columns[place].lower else max(known)
+def _best(column: Column, scores: Iterable[Score | None]) -> float | None:
+    known = [score.value for score in scores if score is not None]
+    return (min if column.lower else max)(known, default=None)
 
 
-def _cell(column: Column, value: float | None, best: float | None) -> Text:
-    if value is None:
+def _cell(column: Column, score: Score | None, best: float | None) -> Text:
+    if score is None:
         return Text("– ")
-    top = value == best
-    return Text(f"{value:{column.form}}{_MARK if top else ' '}", style="bold green" if top else "")
+    top, mark = score.value == best, _MARK if score.value == best else " "
+    return Text(f"{score.value:{column.form}}{mark}", style="bold green" if top else "")
 
 
 def _archives(search: CycleQD) -> str:

@@ -20,12 +20,12 @@ from mergekit_cycleqd.run.keep_answers import keep_answers
 from mergekit_cycleqd.run.prepare import Prepared
 from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.example_masks import draw
+from mergekit_cycleqd.run_folder.fit_record import searched
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.outputs import write_outputs
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.summary import summary
 from mergekit_cycleqd.run_folder.weak_experts import weak_experts
-from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.interrupts import Interrupts
 from mergekit_cycleqd.trackers.open import NONE
 from mergekit_cycleqd.trackers.tracker import Tracker
@@ -74,12 +74,11 @@ class Run:
         self._prepared = prepared
         self._journal = Journal.open(folder, header(prepared))
         try:
-            self.search = CycleQD(recipe, self._journal.replay(recipe.family))
+            told = self._journal.replay(recipe.family)
+            self.search = searched(recipe, told, self._journal.fits)
         except BaseException:
             self._journal.close()
             raise
-        for fit in self._journal.fits:
-            self.search.add_fitted(fit.genome)
 
     def __enter__(self) -> Run:
         """Return the run itself."""

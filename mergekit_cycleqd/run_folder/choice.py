@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.run_folder.comparison import FindScores
@@ -126,3 +128,8 @@ def model_to_take(search: CycleQD, find: FindScores) -> Choice:
         find: Looks up the scores of a genome on a split.
     """
     return ranked(choices(search, find), worth_of(search))[0]
+
+
+def merge_command(recipe: Path) -> str:
+    """The command that builds the model of a recipe."""
+    return shlex.join(["mergekit-cycleqd", "merge", str(recipe), "my-model"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,9 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.groups import TensorGroups
 from mergekit_cycleqd.genome.task_vectors import TaskVectors
+from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.search.candidate import Outcome
+from mergekit_cycleqd.search.cycleqd import CycleQD
 
 KIND = "fit"
 
@@ -76,3 +79,17 @@ class FitRecord:
         if genome.id != content.get("id"):
             raise GenomeError(f"its genome is {genome.id}, not {content.get('id')} as it says")
         return found
+
+
+def searched(recipe: Recipe, told: Iterable[Outcome], fits: Iterable[FitRecord]) -> CycleQD:
+    """The search that a journal tells of.
+
+    Args:
+        recipe: The run.
+        told: What was told, in any order.
+        fits: The fits of the journal; looked at after `told`, with which they are read.
+    """
+    search = CycleQD(recipe, told)
+    for fit in fits:
+        search.add_fitted(fit.genome)
+    return search

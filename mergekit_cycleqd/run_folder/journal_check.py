@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from mergekit_cycleqd.run_folder.fit_record import FitRecord
+from mergekit_cycleqd.run_folder.fit_record import FitRecord, searched
 from mergekit_cycleqd.run_folder.journal_lines import end_of_last_line
 from mergekit_cycleqd.run_folder.journal_reading import (
     FILE,
@@ -70,8 +70,6 @@ def replay_checked(folder: Path) -> tuple[CycleQD, Counter[str]]:
                 yield record.told
 
     recipe = recipe.holding(candidates_in(folder / FILE))
-    search = CycleQD(recipe, told())
-    for fit in fits:
-        search.add_fitted(fit.genome)
+    search = searched(recipe, told(), fits)
     ends["fitted"] = len(fits)
     return search, ends

@@ -13,7 +13,7 @@ from typing import Any
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.sample_ids import Split
-from mergekit_cycleqd.run_folder.fit_record import FitRecord
+from mergekit_cycleqd.run_folder.fit_record import FitRecord, searched
 from mergekit_cycleqd.run_folder.journal_reading import (
     FILE,
     candidates_in,
@@ -106,9 +106,7 @@ class RunView:
                     yield record.told
 
         recipe = recipe.holding(candidates_in(folder / FILE))
-        search = CycleQD(recipe, told())
-        for fit in fits:
-            search.add_fitted(fit.genome)
+        search = searched(recipe, told(), fits)
         counts = sample_counts(folder, recipe)
         return cls(folder, header, recipe, search, tuple(evaluations), means, counts)
 
@@ -164,6 +162,16 @@ class RunView:
     def finished(self) -> bool:
         """Whether every child that the recipe asks for was told."""
         return self.search.done
+
+    @property
+    def lack(self) -> str:
+        """What the run lacks before its models can be looked at; empty if nothing."""
+        if self.search.archives_ready:
+            return ""
+        return (
+            f"{self.folder}: needs a run whose experts were evaluated, got "
+            f"{self.search.told_count} of {self.search.experts}; run its recipe first"
+        )
 
     def scores(self, genome: Genome, split: Split) -> Scores | None:
         """The scores of exactly this genome on a split, if it was evaluated."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
@@ -10,7 +9,8 @@ from mergekit_cycleqd.run_folder.choice import AGGREGATE, BEST, Choice, choices,
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes, originals
 from mergekit_cycleqd.run_folder.comparison import FindScores
 from mergekit_cycleqd.search.cycleqd import CycleQD
-from mergekit_cycleqd.search.scores import Scores
+from mergekit_cycleqd.search.scores import on_all
+from mergekit_cycleqd.system.units import listed
 
 
 def verdict(search: CycleQD, find: FindScores) -> list[str]:
@@ -46,7 +46,7 @@ def rivals(search: CycleQD, find: FindScores, taken: Choice, split: Split) -> Na
     experts = [
         (name, genome, fmean(scores.values()))
         for name, genome in others[:-1]
-        if (scores := _whole(search, find(genome, split)))
+        if (scores := on_all(search.tasks, find(genome, split)))
     ]
     found: NamedGenomes = []
     if experts:
@@ -62,24 +62,12 @@ def rivals(search: CycleQD, find: FindScores, taken: Choice, split: Split) -> Na
 def _means(search: CycleQD, find: FindScores, taken: Choice, split: Split) -> str:
     """The means of a model and of what it is compared with, as a sentence; empty without any."""
     told = find(taken.genome, split) or (taken.scores if split == "search" else None)
-    own = _whole(search, told)
+    own = on_all(search.tasks, told)
     others = [
         f"{name} {fmean(scores.values()):.3f}"
         for name, genome in rivals(search, find, taken, split)
-        if (scores := _whole(search, find(genome, split)))
+        if (scores := on_all(search.tasks, find(genome, split)))
     ]
     if not own or not others:
         return ""
-    return f"Means on {split} samples: {fmean(own.values()):.3f}; {_listed(others)}."
-
-
-def _whole(search: CycleQD, scores: Scores | None) -> Mapping[str, float]:
-    """The scores of a model that was evaluated on all tasks; else empty."""
-    if scores is None or any(task not in scores for task in search.tasks):
-        return {}
-    return {task: scores[task] for task in search.tasks}
-
-
-def _listed(words: Sequence[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"Means on {split} samples: {fmean(own.values()):.3f}; {listed(others)}."

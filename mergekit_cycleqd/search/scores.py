@@ -31,3 +31,10 @@ def scores_by_candidate(
         if scores is not None:
             found.setdefault(number if again is None else again, []).append(scores)
     return found
+
+
+def on_all(tasks: Sequence[str], scores: Scores | None) -> Scores:
+    """The scores on all tasks, in their order; empty where one is missing."""
+    if scores is None or any(task not in scores for task in tasks):
+        return {}
+    return {task: scores[task] for task in tasks}

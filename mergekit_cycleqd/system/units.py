@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def size(count: float) -> str:
     """Format a number of bytes, such as ``12.3 GB``."""
@@ -28,3 +30,9 @@ def number(value: float | None, form: str = ".3f") -> str:
 def counted(count: int, noun: str) -> str:
     """A number of things, such as ``1 expert`` or ``1,200 experts``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Such as ``a``, ``a and b`` or ``a, b and c``, of one word or more."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

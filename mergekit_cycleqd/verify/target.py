@@ -70,13 +70,8 @@ def find_target(reference: str, scratch: Path, say: Callable[[str], None]) -> Ta
 def _of_run(run: RunView) -> Target:
     """The best mutated elite of a run, or the best all-round elite if none is mutated."""
     search = run.search
-    if not search.archives_ready:
-        raise RecipeError(
-            [
-                f"{run.folder}: needs a run whose experts were evaluated, got "
-                f"{search.told_count} of {search.experts}; run its recipe first"
-            ]
-        )
+    if run.lack:
+        raise RecipeError([run.lack])
     best = search.best_all_round()
     elites = [best, *(elite for task in search.tasks for elite in search.elites(task))]
     mutated = (elite for elite in elites if elite.genome.terms or elite.genome.lineage)

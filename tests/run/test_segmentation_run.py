@@ -20,7 +20,6 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
@@ -35,7 +34,7 @@ from tests.support.hub import server
 from tests.support.hub.server import Hub
 from tests.support.merges import in_float64
 from tests.support.published_runs import command, over, put_on_hub
-from tests.support.runs import derived, lines, wait_for
+from tests.support.runs import derived, lines, main_ok, wait_for
 from tests.support.vision_models import KINDS, make_sams, write_images, write_vision_recipe
 
 hub = server.hub
@@ -67,12 +66,6 @@ def recipe(sams: Family, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind in KINDS:
         write_images(folder, kind)
     return write_vision_recipe(folder / "recipe.yaml", sams, folder)
-
-
-def main_ok(args: list[str]) -> None:
-    with pytest.raises(SystemExit) as exit:
-        main(args)
-    assert exit.value.code == 0
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from mergekit_cycleqd.hub.card.results import reported_split
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.compared_models import originals
 from mergekit_cycleqd.run_folder.example_answers import Answer, ExampleAnswers
-from mergekit_cycleqd.search.scores import Scores
+from mergekit_cycleqd.search.scores import on_all
+from mergekit_cycleqd.system.units import listed
 
 if TYPE_CHECKING:
     from mergekit_cycleqd.hub.card.subject import Subject
@@ -29,17 +30,17 @@ def headline(subject: Subject) -> str:
     if run.of_first_rules or model.what == "recipes":
         return ""
     split = reported_split(run, model.genome)
-    scores = _whole(run, run.scores(model.genome, split))
+    scores = on_all(run.search.tasks, run.scores(model.genome, split))
     if not scores:
         return ""
-    told = _listed([f"{score:.3f} on {task}" for task, score in scores.items()])
+    told = listed([f"{score:.3f} on {task}" for task, score in scores.items()])
     seen = _NEVER_SEEN if split == "holdout" else ""
     sentence = f"This model scores {told} ({split} samples{seen})"
     if run.recipe.minimised:
-        lower = _listed(sorted(run.recipe.minimised))
+        lower = listed(sorted(run.recipe.minimised))
         return f"{sentence}; lower is better on {lower}."
     beside = _beside(run, split)
-    end = f", where {_listed(beside)}" if beside else ""
+    end = f", where {listed(beside)}" if beside else ""
     return f"{sentence}: a mean of {fmean(scores.values()):.3f}{end}."
 
 
@@ -48,7 +49,7 @@ def _beside(run: RunView, split: Split) -> list[str]:
     means = {
         name: fmean(scores.values())
         for name, genome in originals(run.search)[:-1]
-        if (scores := _whole(run, run.scores(genome, split)))
+        if (scores := on_all(run.search.tasks, run.scores(genome, split)))
     }
     base = means.pop("base", None)
     found = []
@@ -101,15 +102,3 @@ def _inline(text: str) -> str:
     longest = max((len(run) for run in re.findall("`+", words)), default=0)
     mark = "`" * (longest + 1)
     return f"{mark} {words} {mark}" if longest else f"{mark}{words}{mark}"
-
-
-def _whole(run: RunView, scores: Scores | None) -> Scores:
-    """The scores of a model on all tasks, in their order; empty where one is missing."""
-    if scores is None or any(task not in scores for task in run.search.tasks):
-        return {}
-    return {task: scores[task] for task in run.search.tasks}
-
-
-def _listed(words: list[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last

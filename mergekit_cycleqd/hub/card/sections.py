@@ -16,6 +16,7 @@ from mergekit_cycleqd.recipe.founders import HALF
 from mergekit_cycleqd.recipe.sample_ids import SPLITS
 from mergekit_cycleqd.run_folder.comparison import count_note
 from mergekit_cycleqd.system.markdown import markdown_table
+from mergekit_cycleqd.system.units import listed
 
 if TYPE_CHECKING:
     from mergekit_cycleqd.hub.card.subject import Subject
@@ -53,9 +54,8 @@ def introduction(subject: Subject) -> str:
     base, *experts = subject.sources
     names = [f"{_linked(e)} ({e.task})" if e.task else _linked(e) for e in experts]
     search = subject.run.search
-    listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
     text = (
-        f"A merge of {listed} over the base {_linked(base)}, found "
+        f"A merge of {listed(names)} over the base {_linked(base)}, found "
         "by evolution: [CycleQD](https://arxiv.org/abs/2410.14735) bred and evaluated "
         f"{search.children_told} merges and kept the best of every kind, in one archive per task. "
     )
