@@ -66,22 +66,3 @@ class Parents:
             return self._elites[0], self._elites[0]
         first, second = rng.choice(len(self._elites), size=2, replace=False, p=self._weights)
         return self._elites[int(first)], self._elites[int(second)]
-
-
-def choose_parents(
-    elites: Sequence[Elite],
-    tasks: Sequence[str],
-    sampling: Sampling,
-    rng: np.random.Generator,
-    worth: Worth = Worth(),  # noqa: B008 - it cannot be changed
-) -> tuple[Elite, Elite]:
-    """Draw one pair of `Parents`.
-
-    Args:
-        elites: As in `Parents`.
-        tasks: As in `Parents`.
-        sampling: As in `Parents`.
-        rng: Generator of the random choice.
-        worth: As in `Parents`.
-    """
-    return Parents(elites, tasks, sampling, worth).draw(rng)

@@ -9,7 +9,7 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.evolution import Sampling
 from mergekit_cycleqd.search.archive import Elite
-from mergekit_cycleqd.search.parents import choose_parents, elite_weights
+from mergekit_cycleqd.search.parents import Parents, elite_weights
 
 GENOME = Genome.uniform(Family("base", ("a", "b")))
 
@@ -40,7 +40,7 @@ def test_parents_come_up_as_often_as_their_probabilities_say() -> None:
     population = elites((0.40, 0.1), (0.41, 0.4), (0.42, 0.3))
     sampling = Sampling(kind="elite", low=0.1, high=1.0)
     rng = np.random.default_rng(0)
-    chosen = [choose_parents(population, ("x", "y"), sampling, rng)[0].index for _ in range(4000)]
+    chosen = [Parents(population, ("x", "y"), sampling).draw(rng)[0].index for _ in range(4000)]
     raw = np.array([0.01, 0.55, 0.7])
     assert np.bincount(chosen) / 4000 == pytest.approx(raw / raw.sum(), abs=0.03)
 
@@ -49,7 +49,7 @@ def test_with_one_likely_elite_any_two_may_be_parents() -> None:
     population = elites((0.0, 0.0), (0.0, 1.0), (1.0, 1.0))
     sampling = Sampling(kind="elite", low=0.0, high=1.0)
     rng = np.random.default_rng(0)
-    pairs = [choose_parents(population, ("x", "y"), sampling, rng) for _ in range(600)]
+    pairs = [Parents(population, ("x", "y"), sampling).draw(rng) for _ in range(600)]
     first = [one.index for one, _ in pairs]
     assert np.bincount(first) / 600 == pytest.approx([1 / 3] * 3, abs=0.08)
 
@@ -59,5 +59,5 @@ def test_with_two_likely_elites_they_are_the_parents() -> None:
     sampling = Sampling(kind="elite", low=0.0, high=1.0)
     rng = np.random.default_rng(0)
     for _ in range(50):
-        pair = choose_parents(population, ("x", "y"), sampling, rng)
+        pair = Parents(population, ("x", "y"), sampling).draw(rng)
         assert {elite.index for elite in pair} == {1, 2}

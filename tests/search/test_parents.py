@@ -7,7 +7,7 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.evolution import Sampling
 from mergekit_cycleqd.search.archive import Elite
-from mergekit_cycleqd.search.parents import choose_parents, elite_weights
+from mergekit_cycleqd.search.parents import Parents, elite_weights
 
 GENOME = Genome.uniform(Family("base", ("a", "b")))
 
@@ -29,7 +29,7 @@ def test_equal_scores_count_as_the_best() -> None:
 
 def test_a_lone_elite_is_both_parents() -> None:
     (lone,) = elites((0.1, 0.2))
-    assert choose_parents([lone], ("x", "y"), Sampling(), np.random.default_rng(0)) == (lone, lone)
+    assert Parents([lone], ("x", "y"), Sampling()).draw(np.random.default_rng(0)) == (lone, lone)
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(kind="random"), Sampling(low=0)])
@@ -37,7 +37,7 @@ def test_parents_are_two_different_elites(sampling: Sampling) -> None:
     rng = np.random.default_rng(0)
     population = elites((0.0, 0.0), (1.0, 1.0))
     for _ in range(50):
-        first, second = choose_parents(population, ("x", "y"), sampling, rng)
+        first, second = Parents(population, ("x", "y"), sampling).draw(rng)
         assert first is not second
 
 
@@ -47,7 +47,7 @@ def test_elite_sampling_prefers_the_better_and_random_sampling_does_not() -> Non
     for kind in ("elite", "random"):
         rng = np.random.default_rng(0)
         sampling = Sampling(kind=kind, low=0.1, high=1.0)
-        chosen = [choose_parents(population, ("x", "y"), sampling, rng)[0] for _ in range(3000)]
+        chosen = [Parents(population, ("x", "y"), sampling).draw(rng)[0] for _ in range(3000)]
         shares[kind] = sum(e.index == 2 for e in chosen) / len(chosen)
     assert shares["random"] == pytest.approx(1 / 3, abs=0.03)
     assert shares["elite"] > 0.6
