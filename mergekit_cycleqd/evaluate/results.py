@@ -18,6 +18,7 @@ from mergekit_cycleqd.run_folder.outputs import write_outputs
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.retention import Column, Measured, RetentionFile, columns, key
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.run_folder.sample_scores import pack
 from mergekit_cycleqd.search.scores import Scores
 
 
@@ -90,9 +91,12 @@ class Results:
             return lambda: self._keep(measured)
         assert self._harness is not None
         start = time.monotonic()
-        scores = self._harness.evaluate(model, "holdout")
+        found = self._harness.evaluate(model, "holdout")
         seconds = time.monotonic() - start
-        record = Record(job.genome, "holdout", scores, seconds=seconds, worker="eval")
+        scores, samples = dict(found), pack(found.samples)
+        record = Record(
+            job.genome, "holdout", scores, seconds=seconds, worker="eval", samples=samples
+        )
         return lambda: self._append(record, scores)
 
     def _keep(self, measured: Measured) -> str:

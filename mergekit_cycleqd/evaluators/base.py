@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.run_folder.asked_samples import AskedSamples
 from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 if TYPE_CHECKING:
@@ -45,6 +50,25 @@ class OwnAnswers:
         return f"{self.right} right of {self.asked}"
 
 
+class Scored(dict[str, float]):
+    """What a model scored, by name as `Harness.evaluate` says.
+
+    Attributes:
+        samples: What each sample scored by the task's metric, by task, in the order of the
+            samples' ids; NaN for a sample without a score. A task is missing whose evaluator
+            knows no scores of samples.
+    """
+
+    def __init__(
+        self,
+        scores: Mapping[str, float] | None = None,
+        samples: Mapping[str, NDArray[np.float64]] | None = None,
+    ) -> None:
+        """Take scores, and scores of samples."""
+        super().__init__(scores or {})
+        self.samples = dict(samples or {})
+
+
 class Harness(ABC):
     """The tasks of a recipe, loaded once, which score any number of genomes.
 
@@ -68,10 +92,14 @@ class Harness(ABC):
     def sizes(self, split: Split) -> dict[str, int]:
         """Number of samples of each task in a split. Tasks without samples are left out."""
 
+    def asked(self) -> AskedSamples:
+        """The ids of the samples that models are asked."""
+        return AskedSamples()
+
     @abstractmethod
     def evaluate(
         self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
-    ) -> dict[str, float]:
+    ) -> Scored:
         """Score the model that an engine holds now.
 
         Args:
@@ -84,7 +112,8 @@ class Harness(ABC):
 
         Returns:
             The recipe's metric of each task that has samples in the split, and what else the task
-            reports for the archives (`Task.reports`), by `reported_name`.
+            reports for the archives (`Task.reports`), by `reported_name`. Beside them stands what
+            each sample scored, where the evaluator knows it.
 
         Raises:
             CannotEnter: If the remaining samples cannot bring the model above any threshold. Each

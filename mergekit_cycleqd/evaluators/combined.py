@@ -6,10 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.evaluators.base import Harness, OwnAnswers, TaskNote
+from mergekit_cycleqd.evaluators.base import Harness, OwnAnswers, Scored, TaskNote
 from mergekit_cycleqd.recipe.engine import Engine
-from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
+from mergekit_cycleqd.run_folder.asked_samples import AskedSamples
 from mergekit_cycleqd.run_folder.example_answers import Answer
 from mergekit_cycleqd.run_folder.example_masks import Example
 from mergekit_cycleqd.search.early_stop import EntryThresholds
@@ -41,14 +45,17 @@ class CombinedHarness(Harness):
 
     def evaluate(
         self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
-    ) -> dict[str, float]:
+    ) -> Scored:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
         The thresholds are checked after each harness.
         """
         scores: dict[str, float] = {}
+        samples: dict[str, NDArray[np.float64]] = {}
         for part in self._parts:
-            scores |= part.evaluate(model, split, repeat=repeat)
+            found = part.evaluate(model, split, repeat=repeat)
+            scores |= found
+            samples |= found.samples
             if thresholds is not None:
                 thresholds.check(
                     {
@@ -56,7 +63,18 @@ class CombinedHarness(Harness):
                         for name in self._names
                     }
                 )
-        return {name: scores[name] for name in self._names if name in scores} | scores
+        ordered = {name: scores[name] for name in self._names if name in scores} | scores
+        return Scored(ordered, {n: samples[n] for n in self._names if n in samples})
+
+    def asked(self) -> AskedSamples:
+        """The ids of the samples of all harnesses."""
+        parts = [part.asked() for part in self._parts]
+        first: dict[Split, dict[str, Sequence[int]]] = {}
+        for split in SPLITS:
+            found = {task: ids for p in parts for task, ids in p.first.get(split, {}).items()}
+            first[split] = {name: found[name] for name in self._names if name in found}
+        again = {task: blocks for part in parts for task, blocks in part.again.items()}
+        return AskedSamples(first, {name: again[name] for name in self._names if name in again})
 
     def base_fault(self, task: str, engine: Engine, base: Checkpoint) -> str:
         """Ask the harness that has the task: see `Harness.base_fault`."""

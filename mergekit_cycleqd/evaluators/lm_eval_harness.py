@@ -9,7 +9,7 @@ from copy import copy
 from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.evaluators.base import OwnAnswers, TaskNote
+from mergekit_cycleqd.evaluators.base import OwnAnswers, Scored, TaskNote
 from mergekit_cycleqd.evaluators.chat_templates import rendered_for, thoughts_fault
 from mergekit_cycleqd.evaluators.image_tasks import image_fault
 from mergekit_cycleqd.evaluators.lm_eval_answers import SHOWN, can_be_shown, told
@@ -17,6 +17,7 @@ from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
 from mergekit_cycleqd.evaluators.lm_eval_metrics import measured, metric_faults, task_score
 from mergekit_cycleqd.evaluators.lm_eval_parts import LoadedTask
+from mergekit_cycleqd.evaluators.lm_eval_sample_scores import Noted, SampleScores
 from mergekit_cycleqd.evaluators.lm_eval_sampling import (
     is_sampled,
     is_steady,
@@ -29,7 +30,7 @@ from mergekit_cycleqd.evaluators.own_answers import (
     right_answers,
     text_answers,
 )
-from mergekit_cycleqd.evaluators.repeats import Answered, answered, combined
+from mergekit_cycleqd.evaluators.repeats import check_passes, combined, combined_samples
 from mergekit_cycleqd.evaluators.task_errors import located
 from mergekit_cycleqd.evaluators.task_samples import SampledHarness, prepare_all
 from mergekit_cycleqd.recipe.engine import Engine
@@ -139,7 +140,7 @@ class LMHarness(SampledHarness):
 
     def evaluate(
         self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
-    ) -> dict[str, float]:
+    ) -> Scored:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
         The thresholds are checked after every batch of lm-eval's own tasks.
@@ -148,23 +149,29 @@ class LMHarness(SampledHarness):
         ids = {task.name: self._samples.of(task.name, split, repeat) for task in tasks}
         scores: dict[str, list[float]] = {task.name: [] for task in tasks}
         measures: dict[str, list[float]] = {}
-        passed: dict[str, list[Answered]] = {task.name: [] for task in tasks}
+        each: dict[str, list[SampleScores | None]] = {task.name: [] for task in tasks}
         for answer in range(max((task.repeats for task in tasks), default=0)):
             asked = [task for task in tasks if task.repeats > answer]
             loaded = {task.name: self._object(task, split, ids[task.name]) for task in asked}
             watch = Watch(None if answer else thresholds, list(self._tasks.values()))
-            results, logged = self._answer(model, asked, loaded, ids, watch, (repeat, answer))
+            noted = Noted()
+            results, _ = self._answer(
+                model, asked, loaded, ids, watch, (repeat, answer), noted=noted
+            )
             for task in asked:
                 found = loaded[task.name]
                 told = found.results(results)
                 scores[task.name].append(task_score(task, told))
                 for name, value in measured(task, told, found.parts.values()).items():
                     measures.setdefault(name, []).append(value)
-                if task.pass_at is not None:
-                    passed[task.name].append(answered(task, logged[task.name]))
+                values = noted.of(task, found, ids[task.name])
+                check_passes(task, ids[task.name], values)
+                each[task.name].append(values)
         means = {name: math.fsum(found) / len(found) for name, found in measures.items()}
-        own = {task.name: combined(task, scores[task.name], passed[task.name]) for task in tasks}
-        return own | means
+        own = {task.name: combined(task, scores[task.name], each[task.name]) for task in tasks}
+        samples = {task.name: combined_samples(task, each[task.name]) for task in tasks}
+        known = {name: values for name, values in samples.items() if values is not None}
+        return Scored(own | means, known)
 
     def fit_fault(self, task: str) -> str:
         """Say why founders cannot be fitted to a task."""
@@ -196,6 +203,7 @@ class LMHarness(SampledHarness):
         numbers: tuple[int, int],
         *,
         log: bool = False,
+        noted: Noted | None = None,
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Let a model answer all samples once. Returns lm-eval's results, and its log if needed."""
         from lm_eval.evaluator import evaluate
@@ -208,13 +216,13 @@ class LMHarness(SampledHarness):
                 seed = numbers[0] * task.repeats + numbers[1]
                 for key, each in places[task.name].items():
                     self._make_ready(objects[key], task, each, model, seed)
-            with watch.over(model, objects):
+            with watch.over(model, objects), (noted or Noted()).over(objects):
                 found = evaluate(
                     model,
                     {"tasks": objects},
                     samples=chosen,
                     bootstrap_iters=0,
-                    log_samples=log or any(task.pass_at is not None for task in tasks),
+                    log_samples=log,
                     confirm_run_unsafe_code=True,  # `_prepare` has checked each task's own setting
                 )
         return found["results"], found.get("samples", {})

@@ -45,6 +45,20 @@ class LoadedTask:
         """
         if self.group is None:
             return {key: list(ids) for key in self.parts}
+        found: dict[str, list[int]] = {key: [] for key in self.parts}
+        for key, number in self.places(ids):
+            found[key].append(number)
+        return {key: sorted(numbers) for key, numbers in found.items() if numbers}
+
+    def places(self, ids: Sequence[int]) -> list[tuple[str, int]]:
+        """Find the part that has each document, and its number there.
+
+        Args:
+            ids: Numbers of documents of the whole.
+        """
+        if self.group is None:
+            (only,) = self.parts
+            return [(only, number) for number in ids]
         sizes = {key: len(part.eval_docs) for key, part in self.parts.items()}
         places = [
             ((number + 0.5) / size if self.order == "share" else float(number), place, key, number)
@@ -52,11 +66,7 @@ class LoadedTask:
             for number in range(size)
         ]
         places.sort()
-        found: dict[str, list[int]] = {key: [] for key in self.parts}
-        for i in ids:
-            _, _, key, number = places[i]
-            found[key].append(number)
-        return {key: sorted(numbers) for key, numbers in found.items() if numbers}
+        return [places[i][2:] for i in ids]
 
     def results(self, found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
         """Take the results out of lm-eval's, for a group by its own aggregation and weights.

@@ -30,22 +30,44 @@ def missing_library() -> str | None:
 
 
 def score_masks(metric: str, pairs: Iterable[MaskPair]) -> float:
-    """Compute the mean of a metric over images.
+    """Compute the mean of a metric over images: see `score_each_mask`."""
+    return score_each_mask(metric, pairs)[0]
+
+
+def score_each_mask(metric: str, pairs: Iterable[MaskPair]) -> tuple[float, NDArray[np.float64]]:
+    """Compute the mean of a metric over images, and its value for each image.
 
     Args:
         metric: One of `METRICS`.
         pairs: At least one pair. No true mask may be empty.
+
+    Returns:
+        The mean as PySODMetrics gives it, and (images,) values.
     """
     counter = _counter(metric)
     for found, truth in pairs:
         counter.step(found, truth, normalize=False)
     results = counter.get_results()
+    values = np.array(_kept(metric, counter), np.float64)
     if metric in ("iou", "dice"):
-        return float(results[metric]["binary"])
+        return float(results[metric]["binary"]), values
     if metric == "e_measure":
-        return float(results["em"]["curve"].mean())  # over the 256 thresholds
+        return float(results["em"]["curve"].mean()), values.mean(axis=1)  # over 256 thresholds
     value = float(next(iter(results.values())))
-    return 1 - value if metric == "1-mae" else value
+    return (1 - value, 1 - values) if metric == "1-mae" else (value, values)
+
+
+def _kept(metric: str, counter: Any) -> Any:
+    """What PySODMetrics keeps of each image until it is asked for the mean."""
+    if metric in ("iou", "dice"):
+        return counter._metric_handlers[metric].binary_results
+    names = {
+        "structure": "sms",
+        "e_measure": "changeable_ems",
+        "weighted_f": "weighted_fms",
+        "1-mae": "maes",
+    }
+    return getattr(counter, names[metric])
 
 
 def _counter(metric: str) -> Any:

@@ -1,7 +1,8 @@
 """Score models by a Python function of the user, for domains without an evaluator of their own.
 
 The function gets the model that the engine holds, the numbers of the samples, and the task's
-`metadata` as keyword arguments. It returns a number per metric. See ``recipes/python-evaluator/``.
+`metadata` as keyword arguments. It returns a number per metric, or a list with a number for each
+sample, whose mean is the score. See ``recipes/python-evaluator/``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mergekit_cycleqd.errors import CycleQDError, reason
+from mergekit_cycleqd.evaluators.base import Scored
 from mergekit_cycleqd.evaluators.task_errors import RAISED, TaskError
 from mergekit_cycleqd.evaluators.task_samples import SampledHarness, TaskFault, prepare_all
 from mergekit_cycleqd.recipe.measures import reported_name
@@ -21,7 +26,7 @@ from mergekit_cycleqd.recipe.sample_ids import SampleIds, Split
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.search.early_stop import CannotEnter, EntryThresholds
 
-Function = Callable[..., Mapping[str, float]]
+Function = Callable[..., Mapping[str, float | Sequence[float]]]
 
 
 class PythonHarness(SampledHarness):
@@ -51,15 +56,17 @@ class PythonHarness(SampledHarness):
 
     def evaluate(
         self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
-    ) -> dict[str, float]:
+    ) -> Scored:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
         The thresholds are not checked, since nothing bounds what a function will return.
         """
-        found: dict[str, float] = {}
+        found = Scored()
         for name in self._samples.tasks(split):
             ids = self._samples.of(name, split, repeat)
-            found |= _call_function(self._tasks[name], self._functions[name], model, ids)
+            told = _call_function(self._tasks[name], self._functions[name], model, ids)
+            found |= told
+            found.samples |= told.samples
         return found
 
 
@@ -103,9 +110,7 @@ def _import_file(path: Path) -> Any:
     return module
 
 
-def _call_function(
-    task: Task, function: Function, model: Any, ids: Sequence[int]
-) -> dict[str, float]:
+def _call_function(task: Task, function: Function, model: Any, ids: Sequence[int]) -> Scored:
     """Call it, and take the task's score out of what it returns, and its measures by name."""
     try:
         scores = function(model, list(ids), **(task.metadata or {}))
@@ -119,22 +124,35 @@ def _call_function(
             f"{type(scores).__name__}"
         )
     named = {reported_name(task.name, metric): metric for metric in task.reports}
-    return {
-        name: _number(task, scores, metric)
-        for name, metric in {task.name: task.metric, **named}.items()
-    }
+    found = Scored()
+    for name, metric in {task.name: task.metric, **named}.items():
+        found[name], values = _number(task, scores, metric, len(ids))
+        if name == task.name and values is not None:
+            found.samples[name] = values
+    return found
 
 
-def _number(task: Task, scores: Mapping[str, float], metric: str) -> float:
+def _number(
+    task: Task, scores: Mapping[str, Any], metric: str, count: int
+) -> tuple[float, NDArray[np.float64] | None]:
+    """The score by one metric, and what each sample scored if the function says that."""
     if metric not in scores:
         raise CycleQDError(
             f"task {task.name!r}: {task.task} does not report {metric!r}; it reports "
             f"{', '.join(map(str, scores)) or 'nothing'}"
         )
+    said, values = scores[metric], None
     try:
-        value = float(scores[metric])
+        if np.ndim(said) == 1 and not (len(said) == 1 != count):  # a score as an array
+            values = np.array([float(value) for value in said])
+            if len(values) != count:
+                raise CycleQDError(
+                    f"task {task.name!r}: {task.task} must report a number for each of {count} "
+                    f"samples as {metric}, or one for all, got {len(values)}"
+                )
+        value = float(said) if values is None else math.fsum(values) / count
     except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
-        raise CycleQDError(f"task {task.name!r} reports {scores[metric]!r} as {metric}")
-    return value
+        raise CycleQDError(f"task {task.name!r} reports {said!r:.200} as {metric}")
+    return value, values

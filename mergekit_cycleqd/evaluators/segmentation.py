@@ -12,9 +12,15 @@ from numpy.typing import NDArray
 from mergekit_cycleqd.engines.mask_loss import MaskSample, answered
 from mergekit_cycleqd.engines.vision import Prompt, Segmenter
 from mergekit_cycleqd.errors import nearest
-from mergekit_cycleqd.evaluators.base import OwnAnswers
+from mergekit_cycleqd.evaluators.base import OwnAnswers, Scored
 from mergekit_cycleqd.evaluators.mask_data import MaskData, MaskOptions, read_mask_options
-from mergekit_cycleqd.evaluators.mask_metrics import METRICS, MaskPair, missing_library, score_masks
+from mergekit_cycleqd.evaluators.mask_metrics import (
+    METRICS,
+    MaskPair,
+    missing_library,
+    score_each_mask,
+    score_masks,
+)
 from mergekit_cycleqd.evaluators.task_samples import SampledHarness, prepare_all
 from mergekit_cycleqd.recipe.measures import reported_name
 from mergekit_cycleqd.recipe.sample_ids import Split
@@ -103,12 +109,12 @@ class SegmentationHarness(SampledHarness):
         split: Split,
         thresholds: EntryThresholds | None = None,
         repeat: int = 0,
-    ) -> dict[str, float]:
+    ) -> Scored:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
         The thresholds are checked after each task.
         """
-        scores: dict[str, float] = {}
+        scores = Scored()
         for name in self._samples.tasks(split):
             ids = self._samples.of(name, split, repeat)
             task = self._tasks[name]
@@ -117,7 +123,10 @@ class SegmentationHarness(SampledHarness):
                 name: task.metric,
                 **{reported_name(name, metric): metric for metric in task.reports},
             }.items():
-                scores[key] = score_masks(metric, pairs or self._pairs(model, name, ids))
+                every = pairs or self._pairs(model, name, ids)
+                scores[key], values = score_each_mask(metric, every)
+                if key == name:
+                    scores.samples[name] = values
             if thresholds is not None:
                 thresholds.check(
                     {task: (scores.get(task, 0.0), scores.get(task, 1.0)) for task in self._tasks}

@@ -9,6 +9,7 @@ from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.task_errors import RAISED
 from mergekit_cycleqd.recipe.sample_ids import SPLITS, SampleIds, Split
 from mergekit_cycleqd.recipe.tasks import Task
+from mergekit_cycleqd.run_folder.asked_samples import AskedSamples
 
 
 class TaskFault(Exception):
@@ -116,6 +117,11 @@ class TaskSamples:
         """
         return evaluation_ids(self._first[split][task], self._again.get(task, ()), repeat)
 
+    @property
+    def asked(self) -> AskedSamples:
+        """The ids of all samples that models are scored on."""
+        return AskedSamples(self._first, self._again)
+
     def used(self, task: str) -> set[int]:
         """Collect the numbers of all samples of a task that any evaluation uses."""
         found = [by_task[task] for by_task in self._first.values() if task in by_task]
@@ -138,6 +144,10 @@ class SampledHarness(Harness):
     def sizes(self, split: Split) -> dict[str, int]:
         """Number of samples of each task in a split. Tasks without samples are left out."""
         return self._samples.sizes(split)
+
+    def asked(self) -> AskedSamples:
+        """The ids of the samples that models are asked."""
+        return self._samples.asked
 
     def fit_sizes(self) -> dict[str, int]:
         """Number of samples of each task that founders are fitted to."""

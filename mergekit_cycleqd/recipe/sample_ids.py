@@ -44,6 +44,17 @@ class SampleIds:
                 raise ValueError(f"is empty: {first_id}-{last_id} runs backwards")
         return cls(tuple(spans))
 
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> SampleIds:
+        """The set of these numbers, in as few spans as there can be."""
+        spans: list[tuple[int, int]] = []
+        for number in sorted(set(numbers)):
+            if spans and spans[-1][1] == number - 1:
+                spans[-1] = spans[-1][0], number
+            else:
+                spans.append((number, number))
+        return cls(tuple(spans))
+
     def __str__(self) -> str:
         """The text that `parse` reads."""
         return ",".join(

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.run.prepare import Prepared
+from mergekit_cycleqd.run_folder.asked_samples import KEY as SAMPLES
 from mergekit_cycleqd.run_folder.resume_check import RULES
 
 _PACKAGES = ("mergekit-cycleqd", "mergekit", "lm-eval", "transformers", "torch", "ribs", "numpy")
@@ -27,6 +28,7 @@ def header(prepared: Prepared) -> dict[str, object]:
         "versions": {package: _version(package) for package in _PACKAGES},
         "rules": RULES,
         "prompts": prepared.harness.prompts(),
+        SAMPLES: prepared.harness.asked().written(),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ from mergekit_cycleqd.run_folder.journal_reading import (
     FILE,
     FULL,
     VERSION,
+    asked_in,
     read_header,
     read_records,
 )
 from mergekit_cycleqd.run_folder.means import Means
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.resume_check import differences
+from mergekit_cycleqd.run_folder.sample_results import SampleResults
 from mergekit_cycleqd.run_folder.synced_lines import SyncedLines
 from mergekit_cycleqd.search.candidate import Outcome
 from mergekit_cycleqd.search.scores import Scores
@@ -44,11 +46,13 @@ class Journal:
         path: The file.
         header: What the run was started with: recipe, versions, fingerprints of the models.
         fits: The fits of founders that are known; after a `replay` all of them.
+        samples: What each sample scored, of a run that was begun with its samples in the header.
     """
 
     path: Path
     header: Mapping[str, Any]
     fits: list[FitRecord] = field(default_factory=list)
+    samples: SampleResults = field(default_factory=SampleResults)
     _means: Means = field(default_factory=Means)
     _lines: SyncedLines | None = None
     _lock: FileLock | None = None
@@ -103,6 +107,7 @@ class Journal:
         self._lines = SyncedLines(self.path)
         if not end:
             self._lines.append({"kind": "header", **self.header})
+        self.samples = SampleResults(asked_in(self.path.parent))
 
     def replay(self, family: Family) -> Iterator[Outcome]:
         """What the search was told before, line by line; read it to the end once.
@@ -128,6 +133,8 @@ class Journal:
                 safe, and half a line is dropped by who goes on.
         """
         assert self._lines is not None
+        if self.samples.asked is None and record.samples:  # as when the run began
+            record = replace(record, samples=None)
         self._lines.append(record.to_json() if self._full else record.to_line())
         self._add(record)
 
@@ -155,6 +162,7 @@ class Journal:
     def _add(self, record: Record) -> None:
         again = record.candidate is not None and record.candidate.again is not None
         self._means.add(record.genome_id, record.split, record.scores, again=again)
+        self.samples.add(record)
 
 
 def locked(folder: Path) -> FileLock:

@@ -14,9 +14,10 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.recipe.checks import cross_checks
 from mergekit_cycleqd.recipe.load import fault_line
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.run_folder.asked_samples import AskedSamples
 from mergekit_cycleqd.run_folder.fit_record import KIND, FitRecord
 from mergekit_cycleqd.run_folder.journal_genomes import JournalGenomes
-from mergekit_cycleqd.run_folder.journal_lines import decode
+from mergekit_cycleqd.run_folder.journal_lines import decode, torn
 from mergekit_cycleqd.run_folder.pulled import as_consented
 from mergekit_cycleqd.run_folder.record import Record, check_evaluation
 from mergekit_cycleqd.run_folder.resume_check import as_begun
@@ -69,6 +70,22 @@ def header_in(folder: Path) -> Mapping[str, Any] | None:
         return None  # which is told when the run is opened
 
 
+def asked_in(folder: Path) -> AskedSamples | None:
+    """Which samples the models of a run are asked; None of one that keeps no scores of them.
+
+    Raises:
+        JournalError: If there is no run, or its first line is damaged.
+    """
+    return _asked(read_header(folder), folder / FILE)
+
+
+def _asked(header: Mapping[str, Any], path: Path) -> AskedSamples | None:
+    try:
+        return AskedSamples.read(header)
+    except ValueError as error:
+        raise JournalError(f"{path}: line 1 is damaged: {error}") from None
+
+
 def read_recipe(folder: Path) -> Recipe:
     """The recipe that the run in a folder was started with; of a pulled one without consents.
 
@@ -104,6 +121,9 @@ def read_records(
         JournalError: If a line is damaged.
     """
     genomes = JournalGenomes(path, family)
+    with path.open("rb") as lines:
+        first = lines.readline()
+    asked = None if torn(first) else _asked(decode(first, path, 1), path)
 
     def parse(content: dict[str, Any], offset: int) -> Record | None:
         if content.get("kind") == KIND:
@@ -111,6 +131,8 @@ def read_records(
             return None
         if "weights" not in content:
             check_evaluation(content)
+        if asked is not None:
+            asked.check(content)
         return Record.from_json(content, family, genomes.read(content, offset))
 
     records = read_lines_at(path, parse, skip=1)

@@ -16,6 +16,7 @@ from mergekit_cycleqd.genome.task_vectors import KINDS, TaskVectors
 from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
 from mergekit_cycleqd.run_folder.making_fields import is_finite, is_term, making_fields
+from mergekit_cycleqd.run_folder.sample_scores import Packed
 from mergekit_cycleqd.search.candidate import Candidate, Outcome
 from mergekit_cycleqd.search.early_stop import Bounds
 from mergekit_cycleqd.search.scores import Scores
@@ -51,6 +52,8 @@ class Record:
             more: what its score on each task lies between.
         seconds: Wall time of the evaluation.
         worker: Which worker did it.
+        samples: What each sample scored by task, as `sample_scores.pack` writes it; None where
+            that is not known or not kept.
     """
 
     genome: Genome
@@ -61,6 +64,7 @@ class Record:
     bounds: Bounds | None = None
     seconds: float = 0.0
     worker: str = "local"
+    samples: Mapping[str, Packed] | None = None
 
     @property
     def status(self) -> Status:
@@ -126,6 +130,7 @@ class Record:
             "split": self.split,
             "status": self.status,
             "scores": self.scores,
+            **({"samples": self.samples} if self.samples else {}),
             "error": self.error,
             "seconds": round(self.seconds, 3),
             "worker": self.worker,
@@ -173,6 +178,7 @@ class Record:
             bounds=_bounds(content.get("bounds")),
             seconds=content["seconds"],
             worker=content["worker"],
+            samples=content.get("samples"),
         )
 
 

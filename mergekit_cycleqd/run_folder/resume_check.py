@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.tasks import PATHS
+from mergekit_cycleqd.run_folder.asked_samples import KEY as SAMPLES
 
 _PATH = re.compile(rf"\.(include_path|metadata\.({'|'.join(sorted(PATHS))})(\[\d+\])?)$")
 
@@ -66,6 +67,9 @@ def as_begun(recipe: Recipe, header: Mapping[str, Any] | None) -> Recipe:
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     """What keeps a run from being resumed: not children, moved folders or the user's consents."""
     before, after = (_flat(_completed(header), "recipe") for header in (was, now))
+    before |= _flat(was.get(SAMPLES, {}), SAMPLES)
+    if SAMPLES in was:  # which headers of earlier versions do not say
+        after |= _flat(now.get(SAMPLES, {}), SAMPLES)
     then, here = was["fingerprints"], now["fingerprints"]
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.fit_record import FitRecord, searched
 from mergekit_cycleqd.run_folder.journal_reading import (
     FILE,
+    asked_in,
     candidates_in,
     read_header,
     read_recipe,
@@ -25,6 +26,7 @@ from mergekit_cycleqd.run_folder.means import Means
 from mergekit_cycleqd.run_folder.record import Record, Status
 from mergekit_cycleqd.run_folder.resume_check import of_first_rules
 from mergekit_cycleqd.run_folder.sample_counts import sample_counts
+from mergekit_cycleqd.run_folder.sample_results import SampleResults
 from mergekit_cycleqd.search.candidate import Candidate, Outcome
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.scores import Scores, mean_scores, scores_by_candidate
@@ -71,6 +73,7 @@ class RunView:
         evaluations: Every line of the journal, in its order.
         found: Scores by genome id and split; means where elites were evaluated again.
         counts: Number of samples per split and task, where it is known.
+        samples: What each sample scored, of a run that keeps it.
     """
 
     folder: Path
@@ -80,6 +83,7 @@ class RunView:
     evaluations: tuple[Evaluation, ...]
     found: Mapping[tuple[str, Split], Scores]
     counts: Mapping[Split, Mapping[str, int]]
+    samples: SampleResults = field(default_factory=SampleResults)
 
     @classmethod
     def read(cls, folder: Path) -> RunView:
@@ -95,20 +99,21 @@ class RunView:
         recipe = read_recipe(folder)
         evaluations: list[Evaluation] = []
         fits: list[FitRecord] = []
-        means = Means()
+        means, samples = Means(), SampleResults(asked_in(folder))
 
         def told() -> Iterator[Outcome]:
             for record in read_records(folder / FILE, recipe.family, fits.append):
                 evaluations.append(evaluation := _light(record))
                 again = evaluation.again is not None
                 means.add(record.genome_id, record.split, record.scores, again=again)
+                samples.add(record)
                 if record.told is not None:
                     yield record.told
 
         recipe = recipe.holding(candidates_in(folder / FILE))
         search = searched(recipe, told(), fits)
         counts = sample_counts(folder, recipe)
-        return cls(folder, header, recipe, search, tuple(evaluations), means, counts)
+        return cls(folder, header, recipe, search, tuple(evaluations), means, counts, samples)
 
     @property
     def id(self) -> str:

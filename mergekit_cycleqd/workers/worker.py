@@ -19,6 +19,7 @@ from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.example_answers import Answer
 from mergekit_cycleqd.run_folder.example_masks import Example
 from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.run_folder.sample_scores import pack
 from mergekit_cycleqd.search.early_stop import CannotEnter
 from mergekit_cycleqd.workers.pool import Job
 
@@ -70,15 +71,15 @@ class Evaluator:
         """
         engine = self._loaded()
         start = time.monotonic()
-        scores, error, bounds = None, None, None
+        scores, samples, error, bounds = None, None, None, None
         for _ in range(ATTEMPTS):
             try:
                 engine.load(job.genome)
                 self._verify(engine, job.genome)
-                scores = self._harness.evaluate(
+                found = self._harness.evaluate(
                     engine.model, job.split, job.thresholds, repeat=job.repeat
                 )
-                error = None
+                scores, samples, error = dict(found), pack(found.samples), None
                 break
             except CannotEnter as stop:
                 error, bounds = None, stop.bounds
@@ -103,6 +104,7 @@ class Evaluator:
             bounds=bounds,
             seconds=time.monotonic() - start,
             worker=worker,
+            samples=samples,
         )
 
     def examples(self, genome: Genome) -> list[Example]:

@@ -20,6 +20,7 @@ from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.tasks import Task
+from mergekit_cycleqd.run_folder.sample_results import is_mean
 from tests.support.lm_eval_tasks import task as single
 from tests.support.recipes import TASKS, RecipeMaker
 from tests.support.runs import run_main
@@ -112,8 +113,22 @@ def test_a_groups_score_is_lm_evals(
 ) -> None:
     harness = LMHarness([group(folder, name, samples={"search": "0-23", "by": by})])
     ids = chosen(harness)
-    score = harness.evaluate(engine.model, "search")["group"]
-    assert score == pytest.approx(by_lm_eval(family, folder, name, ids), abs=1e-6)
+    found = harness.evaluate(engine.model, "search")
+    assert found["group"] == pytest.approx(by_lm_eval(family, folder, name, ids), abs=1e-6)
+    assert len(found.samples["group"]) == 24
+    if name == "weighted":
+        assert is_mean(found.samples["group"], found["group"])
+
+
+def test_scores_of_samples_stand_in_the_order_of_the_groups_numbers(
+    folder: Path, engine: HFEngine
+) -> None:
+    several = LMHarness([group(folder, "weighted", samples={"search": "0-11"})])
+    values = several.evaluate(engine.model, "search").samples["group"]
+    assert {*values.tolist()} == {0, 1}, "or this shows nothing"
+    for number in (0, 1, 2, 4, 7):
+        alone = LMHarness([group(folder, "weighted", samples={"search": f"{number}"})])
+        assert alone.evaluate(engine.model, "search")["group"] == values[number]
 
 
 def test_samples_are_spread_by_share_or_by_subtask(folder: Path) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
+from mergekit_cycleqd.evaluators.base import Scored
 from mergekit_cycleqd.evaluators.combined import CombinedHarness
 from mergekit_cycleqd.evaluators.open import harness_of, open_harness
 from mergekit_cycleqd.recipe.load import load_recipe
+from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.run_folder.journal_reading import read_header
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.early_stop import CannotEnter
@@ -159,9 +163,9 @@ def test_thresholds_are_checked_between_the_parts() -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def evaluate(self, model: Any, split: str, repeat: int) -> dict[str, float]:
+        def evaluate(self, model: Any, split: str, repeat: int) -> Scored:
             asked.append(self.name)
-            return {self.name: 0.5}
+            return Scored({self.name: 0.5})
 
     class EntryThresholds:
         def check(self, bounds: Any) -> None:
@@ -172,3 +176,41 @@ def test_thresholds_are_checked_between_the_parts() -> None:
     with pytest.raises(CannotEnter):
         CombinedHarness(both, ["a", "b"]).evaluate(None, "search", EntryThresholds())  # type: ignore[arg-type]
     assert asked == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("said", "score", "kept"),
+    [
+        ([1, 0, 1, 1], 0.75, [1.0, 0.0, 1.0, 1.0]),
+        ((0.5, 0.25, 0.5, 0.5), 0.4375, [0.5, 0.25, 0.5, 0.5]),
+        (np.array([True, False, False, False]), 0.25, [1.0, 0.0, 0.0, 0.0]),
+        (0.4, 0.4, None),
+        (np.float32(0.5), 0.5, None),
+        (torch.tensor([0.5]), 0.5, None),
+    ],
+)
+def test_a_function_may_say_what_each_sample_scored(
+    code: Path, tmp_path: Path, said: Any, score: float, kept: list[float] | None
+) -> None:
+    harness = listed(code, said)
+    found = harness.evaluate(None, "search")
+    assert found == {"green": score}
+    values = found.samples.get("green")
+    assert (None if values is None else values.tolist()) == kept
+    assert harness.asked().written() == {"search": {"green": "0-3"}}
+
+
+def test_a_list_must_have_a_number_for_each_sample(code: Path) -> None:
+    with pytest.raises(CycleQDError, match=r"a number for each of 4 samples as norm, .* got 3"):
+        listed(code, [1, 0, 1]).evaluate(None, "search")
+    with pytest.raises(CycleQDError, match=r"reports \[1, 0, 'x', 1\] as norm"):
+        listed(code, [1, 0, "x", 1]).evaluate(None, "search")
+
+
+def listed(code: Path, said: Any) -> Any:
+    """One task whose function says this, whatever the model."""
+    content: dict[str, Any] = {"tasks": [{}, {}]}
+    use_function(content, task=f"{code}:norm", samples={"search": "0-3"})
+    harness: Any = harness_of([Task.model_validate(content["tasks"][1])])
+    harness._functions["green"] = lambda model, ids: {"norm": said}
+    return harness

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.hf.engine import HFEngine
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
 from mergekit_cycleqd.evaluators.lm_eval_harness import LMHarness
-from mergekit_cycleqd.evaluators.repeats import answered, pass_at
+from mergekit_cycleqd.evaluators.repeats import check_passes, combined_samples, pass_at
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.tasks import Task
@@ -49,12 +50,12 @@ def test_pass_at_k_is_the_share_of_choices_of_k_answers_with_one_that_passes(
 ) -> None:
     k = 1 + place % len(answers)
     choices = list(itertools.combinations(answers, k))
-    found = pass_at(k, [{0: float(answer)} for answer in answers])
+    found = pass_at(k, [np.array([float(answer)]) for answer in answers])
     assert found == pytest.approx(sum(map(any, choices)) / len(choices))
 
 
 def test_pass_at_k_is_the_mean_over_samples() -> None:
-    assert pass_at(1, [{3: 1.0, 5: 0.0}, {3: 0.0, 5: 0.0}]) == 0.25
+    assert pass_at(1, [np.array([1.0, 0.0]), np.array([0.0, 0.0])]) == 0.25
 
 
 @pytest.fixture(scope="module")
@@ -113,14 +114,22 @@ def test_pass_at_k_needs_as_many_answers() -> None:
 
 def test_pass_at_k_needs_answers_that_pass_or_fail() -> None:
     asked = task("generate", METRIC, repeats=2, pass_at=2)
-    logged = [
-        {"doc_id": 3, "filter": "digit", "exact_match": 0.5},
-        {"doc_id": 3, "filter": "whole", "exact_match": 1.0},
-    ]
     with pytest.raises(CycleQDError, match=r"0 or 1 for each answer, got 0\.5 as .* of sample 3"):
-        answered(asked, logged)
-    logged[0]["exact_match"] = 1
-    assert answered(asked, logged) == {3: 1.0}
+        check_passes(asked, [2, 3], np.array([np.nan, 0.5]))
+    with pytest.raises(CycleQDError, match=r"got no number as .* of sample 2"):
+        check_passes(asked, [2, 3], None)
+    check_passes(asked, [2, 3], np.array([0.0, 1.0]))
+
+
+def test_a_sample_scores_the_mean_of_its_answers_or_how_often_one_of_k_passes() -> None:
+    repeats = [np.array([1.0, 0.0, np.nan]), np.array([0.0, 0.0, np.nan])]
+    mean = combined_samples(task("generate", METRIC, repeats=2), repeats)
+    passed = combined_samples(task("generate", METRIC, repeats=2, pass_at=2), repeats)
+    assert mean is not None and passed is not None
+    assert mean[:2].tolist() == [0.5, 0.0] and np.isnan(mean[2])
+    assert passed[:2].tolist() == [1.0, 0.0] and np.isnan(passed[2])
+    assert pass_at(2, repeats) == 0.5, "of the samples that have a score"
+    assert combined_samples(task("generate", METRIC, repeats=2), [repeats[0], None]) is None
 
 
 @pytest.mark.costly

@@ -20,7 +20,7 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.out_of_memory import OutOfMemory
 from mergekit_cycleqd.engines.vision import Segmenter, VisionEngine
 from mergekit_cycleqd.errors import ModelError, RecipeError
-from mergekit_cycleqd.evaluators.mask_metrics import METRICS, score_masks
+from mergekit_cycleqd.evaluators.mask_metrics import METRICS, score_each_mask, score_masks
 from mergekit_cycleqd.evaluators.segmentation import SegmentationHarness, prompt_coordinates
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
@@ -129,6 +129,9 @@ def test_a_score_is_the_mean_over_images_and_a_perfect_mask_is_best(metric: str)
     assert both == pytest.approx(
         (score_masks(metric, [perfect]) + score_masks(metric, [wrong])) / 2
     )
+    mean, values = score_each_mask(metric, [perfect, wrong])
+    alone = [score_masks(metric, [perfect]), score_masks(metric, [wrong])]
+    assert mean == both and values.tolist() == pytest.approx(alone)
 
 
 def test_a_box_holds_the_whole_mask_and_a_point_lies_deep_inside() -> None:

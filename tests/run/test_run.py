@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -20,7 +21,9 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.workers.worker import Evaluator
+from tests.support.families import COLOURS
 from tests.support.lm_eval_tasks import plain_lm_eval
 from tests.support.recipes import RecipeMaker, write_run_recipe
 from tests.support.runs import derived, lines, main_ok, start, wait_for
@@ -71,6 +74,22 @@ def test_an_elite_is_rebuilt_from_its_recipe_and_scores_the_same(
     AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     scores = plain_lm_eval(str(tmp_path / "model"), {"tiny_green": "acc,none"}, list(range(24)))
     assert scores == {"tiny_green": elite["scores"]["green"]}
+
+
+def test_every_line_has_what_each_sample_scored_and_that_makes_the_score(finished: Path) -> None:
+    run = RunView.read(finished)
+    assert run.header["samples"]["search"] == dict.fromkeys(COLOURS, "0-23")
+    evaluated = 0
+    for split, size in (("search", 24), ("holdout", 16)):
+        for task in COLOURS:
+            ids, matrix = run.samples.matrix(split, task)
+            assert matrix.shape == (len(ids), size)
+            told = [run.found[each, split][task] for each in ids]
+            assert matrix.mean(axis=1).tolist() == pytest.approx(told)
+            evaluated += len(ids)
+    assert evaluated > 80
+    last = json.loads((finished / FILE).read_bytes().splitlines()[-1])
+    assert set(map(len, last["samples"].values())) == {3}, "16 samples in 3 characters"
 
 
 def test_running_a_finished_run_again_evaluates_nothing_and_changes_nothing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -41,6 +43,12 @@ def children() -> list[psutil.Process]:
     return found
 
 
+def samples_of(folder: Path) -> dict[tuple[str, str], Any]:
+    """What a journal's lines say of samples, by model and split."""
+    lines = map(json.loads, (folder / "journal.jsonl").read_text().splitlines()[1:])
+    return {(line["id"], line["split"]): line["samples"] for line in lines}
+
+
 def test_two_processes_find_what_one_finds(
     alone: Path, make_recipe: RecipeMaker, tmp_path: Path
 ) -> None:
@@ -50,6 +58,7 @@ def test_two_processes_find_what_one_finds(
     journal = (tmp_path / "run" / "journal.jsonl").read_text()
     assert '"worker":"process 1"' in journal and '"worker":"process 2"' in journal
     assert journal.count('"mix":') == 24, "also a worker's child is kept as it was made"
+    assert samples_of(tmp_path / "run") == samples_of(alone), "each sample scored the same"
     assert not children()
 
 

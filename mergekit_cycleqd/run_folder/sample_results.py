@@ -1,0 +1,96 @@
+"""What each sample of every evaluation of a run scored, in little memory."""
+
+from __future__ import annotations
+
+import json
+from array import array
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.run_folder.asked_samples import AskedSamples
+from mergekit_cycleqd.run_folder.record import Record
+from mergekit_cycleqd.run_folder.sample_scores import STEPS, SampleScores, unpack
+
+
+class SampleResults:
+    """The scores of samples by the genome's id and the split, as the journal's lines have them.
+
+    They are unpacked when they are looked at. A model takes about as many bytes as in its line.
+
+    Attributes:
+        asked: Which samples they are of; None of a run that keeps none.
+    """
+
+    def __init__(self, asked: AskedSamples | None = None) -> None:
+        """None yet."""
+        self.asked = asked
+        self._rows: dict[Split, dict[int, int]] = {}
+        self._ends = array("Q", [0])
+        self._texts = bytearray()
+
+    def add(self, record: Record) -> None:
+        """Take one more evaluation.
+
+        An elite that is evaluated again changes nothing: it may have been asked other samples.
+        """
+        again = record.candidate is not None and record.candidate.again is not None
+        if self.asked is None or not record.samples or again:
+            return
+        self._texts += json.dumps(record.samples, separators=(",", ":")).encode()
+        rows = self._rows.setdefault(record.split, {})
+        rows[int(record.genome_id, 16)] = len(self._ends) - 1
+        self._ends.append(len(self._texts))
+
+    def of(self, id: str, split: Split) -> dict[str, SampleScores]:
+        """What each sample of a model scored, by task; a task without such scores is missing.
+
+        Args:
+            id: The genome's id.
+            split: Which samples.
+        """
+        row = self._rows.get(split, {}).get(int(id, 16))
+        return {} if row is None else self._row(row, split)
+
+    def matrix(self, split: Split, task: str) -> tuple[list[str], NDArray[np.float64]]:
+        """The answers of all models to the samples of a task, as item response theory needs them.
+
+        Args:
+            split: Which samples.
+            task: Name of the task.
+
+        Returns:
+            Ids of genomes in the order of their first evaluations, and (models, samples) scores,
+            NaN for a sample without a score.
+        """
+        ids, found = [], []
+        for number, row in self._rows.get(split, {}).items():
+            scores = self._row(row, split)
+            if task in scores:
+                ids.append(f"{number:016x}")
+                found.append(scores[task])
+        return ids, np.array(found) if found else np.empty((0, 0))
+
+    def _row(self, row: int, split: Split) -> dict[str, SampleScores]:
+        assert self.asked is not None  # else none was added
+        text = self._texts[self._ends[row] : self._ends[row + 1]]
+        return {
+            task: unpack(packed, len(self.asked.of(task, split)))
+            for task, packed in json.loads(text).items()
+        }
+
+
+def is_mean(values: SampleScores, score: float) -> bool:
+    """Whether a task's score is the mean of its samples', which a perplexity or an F1 is not.
+
+    Args:
+        values: What each sample scored, as `unpack` gives it.
+        score: The task's score.
+    """
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return False
+    span = max(1.0, float(known.max() - known.min()))
+    slack = 0.0 if np.isin(known, (0, 1)).all() else span / (2 * STEPS)
+    return abs(float(known.mean()) - score) <= slack + 1e-9 * max(1.0, abs(score))
