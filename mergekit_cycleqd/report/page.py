@@ -16,9 +16,9 @@ from typing import Any
 
 from mergekit_cycleqd.report.curves import Curves
 from mergekit_cycleqd.report.libraries import load
-from mergekit_cycleqd.report.markup import element
 from mergekit_cycleqd.report.sections import Figures, sections
 from mergekit_cycleqd.run_folder.run_view import Evaluation, RunView
+from mergekit_cycleqd.system.markup import element
 
 _SCRIPTS = ("start.js", "plots.js", "panel.js")
 

@@ -14,8 +14,8 @@ from mergekit_cycleqd.experts.similarity import (
     similarity_file,
     similarity_warnings,
 )
-from mergekit_cycleqd.report.markup import Markup, element, table
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.system.markup import Markup, element, table
 from mergekit_cycleqd.system.units import number
 
 Draw = Callable[[str, str, dict[str, Any]], Markup]
