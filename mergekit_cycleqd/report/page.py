@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.metadata import version
@@ -18,8 +19,9 @@ from mergekit_cycleqd.report.curves import Curves
 from mergekit_cycleqd.report.libraries import load
 from mergekit_cycleqd.report.sections import Figures, sections
 from mergekit_cycleqd.run_folder.run_view import Evaluation, RunView
-from mergekit_cycleqd.system.markup import element
+from mergekit_cycleqd.system.markup import Markup, element
 
+_HEADING = re.compile(r'<h2 id="([a-z]+)-title">([^<]*)</h2>')
 _SCRIPTS = ("start.js", "plots.js", "panel.js")
 
 
@@ -48,6 +50,7 @@ def page(run: RunView, found: Curves | None) -> str:
         heading=element("h1", title),
         made_by=element("p", f"mergekit-cycleqd {version('mergekit-cycleqd')}"),
         style=_asset("page.css"),
+        parts=_links(body),
         body=body,
         folder=escape(str(run.folder)),
         data=script_json({**_elites_and_ancestors(run), "figures": figures}),
@@ -55,6 +58,11 @@ def page(run: RunView, found: Curves | None) -> str:
         plotly=_compressed(plotly),
         script=script,
     )
+
+
+def _links(body: Markup) -> str:
+    """A link to each section, by its heading; texts of the run cannot look like one."""
+    return "\n".join(f'<a href="#{name}">{title}</a>' for name, title in _HEADING.findall(body))
 
 
 def _plotly() -> str:
