@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from importlib.metadata import version
 from importlib.resources import files
@@ -25,7 +25,13 @@ _HEADING = re.compile(r'<h2 id="([a-z]+)-title">([^<]*)</h2>')
 _SCRIPTS = ("start.js", "plots.js", "panel.js")
 
 
-def page(run: RunView, found: Curves | None) -> str:
+def page(
+    run: RunView,
+    found: Curves | None,
+    *,
+    public: Callable[[str], str] = str,
+    with_answers: bool = True,
+) -> str:
     """Make the page of a report as HTML.
 
     Texts of the run never become markup: `markup.element` escapes them, and the script only sets
@@ -35,12 +41,14 @@ def page(run: RunView, found: Curves | None) -> str:
     Args:
         run: The run.
         found: The run's curves; None before all experts are evaluated.
+        public: Takes out of a text of the run what others should not read.
+        with_answers: Whether example questions and answers are shown.
 
     Raises:
         ReportError: If plotly is not installed.
     """
     figures: Figures = {}
-    body = sections(run, found, figures)
+    body = Markup(public(sections(run, found, figures, with_answers=with_answers)))
     plotly = _plotly()
     script = "\n".join(_asset(name) for name in _SCRIPTS)
     title = f"CycleQD run: {', '.join(run.search.tasks)}"
@@ -52,9 +60,9 @@ def page(run: RunView, found: Curves | None) -> str:
         style=_asset("page.css"),
         parts=_links(body),
         body=body,
-        folder=escape(str(run.folder)),
-        data=script_json({**_elites_and_ancestors(run), "figures": figures}),
-        recipes=_compressed(json.dumps(_recipes(run), ensure_ascii=False)),
+        folder=escape(public(str(run.folder))),
+        data=public(script_json({**_elites_and_ancestors(run), "figures": figures})),
+        recipes=_compressed(public(json.dumps(_recipes(run), ensure_ascii=False))),
         plotly=_compressed(plotly),
         script=script,
     )

@@ -32,19 +32,22 @@ FAILURES = 50
 Figures = dict[str, dict[str, Any]]
 
 
-def sections(run: RunView, found: Curves | None, figures: Figures) -> Markup:
+def sections(
+    run: RunView, found: Curves | None, figures: Figures, *, with_answers: bool = True
+) -> Markup:
     """Make the body of the page.
 
     Args:
         run: The run.
         found: The run's curves; None before all experts are evaluated.
         figures: Every figure is added here, by the id of its element.
+        with_answers: Whether example questions and answers are shown.
     """
     return inside(
         [
             result(run),
             _compared_models(run),
-            answers(run),
+            answers(run) if with_answers else "",
             _overview(run),
             _archives(run, figures),
             _curves(found, figures),
