@@ -22,6 +22,7 @@ from mergekit_cycleqd.genome.terms import Term
 from mergekit_cycleqd.mergekit_plugin import registration
 
 if TYPE_CHECKING:
+    from mergekit_cycleqd.notebook.open_run import Run, open_run
     from mergekit_cycleqd.recipe.load import load_recipe
     from mergekit_cycleqd.recipe.recipe import Recipe
     from mergekit_cycleqd.search.archive import Elite
@@ -40,12 +41,14 @@ __all__ = [
     "ModelError",
     "Recipe",
     "RecipeError",
+    "Run",
     "SearchError",
     "Term",
     "aggregate",
     "crossover",
     "load_recipe",
     "mutate",
+    "open_run",
 ]
 
 _WHEN_ASKED_FOR = {  # they need pydantic, which genomes and their weights do without
@@ -53,7 +56,9 @@ _WHEN_ASKED_FOR = {  # they need pydantic, which genomes and their weights do wi
     "CycleQD": "search.cycleqd",
     "Elite": "search.archive",
     "Recipe": "recipe.recipe",
+    "Run": "notebook.open_run",
     "load_recipe": "recipe.load",
+    "open_run": "notebook.open_run",
 }
 
 registration.with_mergekit()

@@ -111,6 +111,8 @@ def written(drafted: Draft) -> bool:
             how = f", {task.how}" if task.files else ""
             own = f"expert {drafted.experts[name]}, " if drafted.experts else ""
             say(f"{name}: {own}{task.documents:,} samples{how}")
+        for note in drafted.notes:
+            say(f"note: {note}")
     return bool(new)
 
 

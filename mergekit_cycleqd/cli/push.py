@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from pydantic import ValidationError
@@ -12,6 +14,9 @@ from mergekit_cycleqd.cli.exit import key_and_value, run_interruptible
 from mergekit_cycleqd.cli.output import say
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
 from mergekit_cycleqd.recipe.publish import WHATS, Publish
+
+if TYPE_CHECKING:
+    from mergekit_cycleqd.run_folder.run_view import RunView
 
 
 @click.command("push")
@@ -78,7 +83,15 @@ def push(
         ) from None
     from mergekit_cycleqd.hub.push import push_run  # seconds to import
 
-    run_interruptible(lambda: push_run(folder, options, say, dry_run=dry_run))
+    run_interruptible(lambda: push_run(folder, options, say, _page, dry_run=dry_run))
+
+
+def _page(run: RunView, public: Callable[[str], str], answers: bool) -> str:
+    """The page of a run's report, with texts that are public."""
+    from mergekit_cycleqd.report.curves import curves
+    from mergekit_cycleqd.report.page import page
+
+    return page(run, curves(run), public=public, with_answers=answers)
 
 
 def publish_run(folder: Path, options: Publish) -> None:
@@ -91,7 +104,7 @@ def publish_run(folder: Path, options: Publish) -> None:
     from mergekit_cycleqd.hub.push import push_run
 
     try:
-        run_interruptible(lambda: push_run(folder, options, say))
+        run_interruptible(lambda: push_run(folder, options, say, _page))
     except CycleQDError as error:
         reason = "; ".join(str(error).splitlines())
         again = shlex.join(options.command(folder))

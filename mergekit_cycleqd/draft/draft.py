@@ -32,12 +32,14 @@ class Draft:
         text: Its text.
         tasks: Its tasks, by name.
         experts: The expert of each task, by the task's name; none if their numbers differ.
+        notes: What the user should know, one line each.
     """
 
     path: Path
     text: str
     tasks: Mapping[str, RecipeTask]
     experts: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def files(self) -> dict[Path, str]:
@@ -85,7 +87,19 @@ def draft(
     text = recipe_text(path, placed, found)
     parse_recipe(yaml.safe_load(text), path)  # such as a model that stands twice
     paired = len(names) == len(placed.experts)
-    return Draft(path, text, found, dict(zip(names, placed.experts, strict=True)) if paired else {})
+    owners = dict(zip(names, placed.experts, strict=True)) if paired else {}
+    return Draft(path, text, found, owners, _passed_over(tasks, match))
+
+
+def _passed_over(tasks: Sequence[str], match: Match) -> tuple[str, ...]:
+    """Say for which tasks `--match` means nothing, since they say themselves how they compare."""
+    others = [spec for spec in tasks if not spec.lower().endswith(ENDINGS)]
+    if match == "auto" or not others:
+        return ()
+    return (
+        f"--match {match}: is for files of questions and answers; not for {', '.join(others)}, "
+        "whose metric is their own",
+    )
 
 
 def _task(spec: str, name: str, match: Match, *, chats: bool) -> RecipeTask:

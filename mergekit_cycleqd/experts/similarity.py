@@ -17,6 +17,7 @@ PAPER = (
     "values were (correlation 0.83), and 3 of 6 pairs kept over 90 % of both experts."
 )
 _VERSION = 1
+_MUCH, _SAME = 0.1, 0.5  # cosines of task vectors, below -_MUCH and above _SAME
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,41 @@ class Similarity:
             return cls(tuple(content["tasks"]), tuple(content["norms"]), pairs)
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
+
+
+def similarity_verdict(found: Similarity) -> str:
+    """Say in one sentence what the numbers mean for merging these experts.
+
+    Args:
+        found: The measured similarity.
+    """
+    vectors = [(pair.vectors, pair) for pair in found.pairs if pair.vectors is not None]
+    values = [(pair.values, pair) for pair in found.pairs if pair.values is not None]
+    if not found.pairs:
+        return "One expert alone has none to be compared with."
+    if not vectors:
+        return "No two experts can be compared: all but one equal the base."
+    least, apart = min(vectors, key=lambda each: each[0])
+    most, alike = max(vectors, key=lambda each: each[0])
+    if least < -_MUCH:
+        return (
+            f"{apart.first} and {apart.second} pull against each other (cosine of task vectors "
+            f"{least:.2f}), so what a merge keeps of one it loses of the other."
+        )
+    if most > _SAME:
+        return (
+            f"{alike.first} and {alike.second} learned much of the same (cosine of task vectors "
+            f"{most:.2f}), so merging these two adds little."
+        )
+    between = f"{least:.2f}" if least == most else f"{least:.2f} to {most:.2f}"
+    text = f"No experts pull against each other (cosine of task vectors {between})"
+    if len(values) > 1:
+        worst, pair = min(values, key=lambda each: each[0])
+        text += (
+            f", and by the paper's measure {pair.first} and {pair.second} are the hardest pair to "
+            f"merge (cosine of singular values {worst:.2f})"
+        )
+    return f"{text}."
 
 
 def similarity_warnings(found: Similarity, keys: Mapping[str, str]) -> list[str]:

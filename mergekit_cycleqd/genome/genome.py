@@ -25,6 +25,7 @@ from mergekit_cycleqd.genome import mergekit_config
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.groups import NO_GROUPS, TensorGroups
 from mergekit_cycleqd.genome.lineage import Parts, packed
+from mergekit_cycleqd.genome.shown import html_of, line_of
 
 if TYPE_CHECKING:
     from mergekit.config import MergeConfiguration
@@ -84,6 +85,12 @@ class Genome:
         object.__setattr__(self, "weights", weights)
         if not is_canonical:
             object.__setattr__(self, "terms", canonical(self.terms))
+
+    def __repr__(self) -> str:
+        return line_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
     @classmethod
     def from_base(cls, family: Family) -> Genome:

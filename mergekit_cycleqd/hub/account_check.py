@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
@@ -26,6 +27,11 @@ def check_before_run(options: Publish, tasks: Sequence[str]) -> None:
     Raises:
         HubError: If the account may not write, or the Hub does not answer.
     """
+    if "report" in options.what and find_spec("plotly") is None:
+        raise HubError(
+            "publish.what: report needs plotly, which is not installed: pip install "
+            "'mergekit-cycleqd[report]'; or leave report out"
+        )
     try:
         account = Hub(attempts=_ATTEMPTS).account()
         template = options.repo_id or f"{account.name}/{{task}}"

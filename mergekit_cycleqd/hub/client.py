@@ -154,7 +154,13 @@ class Hub:
         if not state.exists:
             self.call(
                 name,
-                lambda: self.api.create_repo(name, repo_type=kind, private=private, exist_ok=True),
+                lambda: self.api.create_repo(
+                    name,
+                    repo_type=kind,
+                    private=private,
+                    exist_ok=True,
+                    space_sdk="static" if kind == "space" else None,
+                ),
             )
         if not state.branched and target.branch != "main":
             self.call(

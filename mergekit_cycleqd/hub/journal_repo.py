@@ -14,7 +14,7 @@ from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.licence import Licence
 from mergekit_cycleqd.hub.pins import Source
-from mergekit_cycleqd.hub.redaction import Placeholders, public_record
+from mergekit_cycleqd.hub.redaction import Placeholders, portable_recipe, public_record
 from mergekit_cycleqd.hub.remote_files import RepoState, Target
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.journal_lines import decode, encode, end_of_last_line
@@ -95,11 +95,11 @@ def journal_repo(
     folders, tasks = _task_files(run.recipe)
     paths = Placeholders()
     recipe = run.recipe.model_dump(mode="json", exclude_defaults=True)
-    recipe = _portable(recipe, names, folders, paths)
+    recipe = portable_recipe(recipe, names, folders, paths)
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
     header = {
         **run.header,
-        "recipe": _portable(run.header["recipe"], names, folders, paths),
+        "recipe": portable_recipe(run.header["recipe"], names, folders, paths),
         "fingerprints": {names[key]: value for key, value in run.header["fingerprints"].items()},
     }
     texts = {
@@ -154,22 +154,6 @@ def _task_files(recipe: Recipe) -> tuple[dict[str, str], dict[str, bytes]]:
             if file.suffix in TASK_FILES and file.is_file():
                 files[f"{folders[path]}/{file.name}"] = file.read_bytes()
     return folders, files
-
-
-def _portable(
-    recipe: Mapping[str, Any],
-    names: Mapping[str, str],
-    folders: Mapping[str, str],
-    paths: Placeholders,
-) -> dict[str, Any]:
-    """Rewrite a recipe for other machines: models by commit, task files in the repo, no paths."""
-    experts = [{**expert, "model": names[expert["model"]]} for expert in recipe["experts"]]
-    tasks = []
-    for task in paths.tasks(recipe["tasks"]):
-        path = task.get("include_path")
-        tasks.append({**task, "include_path": folders[path]} if path else task)
-    base = names[recipe["base_model"]]
-    return {**recipe, "base_model": base, "experts": experts, "tasks": tasks}
 
 
 def _journal_card(run: RunView, target: Target, licence: Licence) -> str:

@@ -104,6 +104,7 @@ def model_repo(
     options: Publish,
     kind: ModelKind,
     hub: Hub,
+    report: str | None = None,
 ) -> ModelRepo:
     """Write all texts of a model's repo, and read what the repo holds now.
 
@@ -116,6 +117,7 @@ def model_repo(
         options: What the publisher wants.
         kind: The kind of the base.
         hub: The Hub; asked what the repo holds.
+        report: Id of the Space that the report is published in, if it is.
 
     Raises:
         HubError: If the repo holds something else, or only this machine could use the recipe.
@@ -128,7 +130,16 @@ def model_repo(
     recipe = published_recipe(model, sources)
     datasets = options.datasets
     subject = Subject(
-        run, model, target.repo_id, sources, licence, datasets, recipe, kind, options.examples
+        run,
+        model,
+        target.repo_id,
+        sources,
+        licence,
+        datasets,
+        recipe,
+        kind,
+        options.examples,
+        report,
     )
     scores = None if model.what == "recipes" else run.scores(model.genome, "search")
     if scores is not None:

@@ -21,13 +21,16 @@ from mergekit_cycleqd.hub.publications import open_run
 from mergekit_cycleqd.hub.push_plan import Plan, make_plan
 from mergekit_cycleqd.hub.push_plan_table import plan_table
 from mergekit_cycleqd.hub.remote_files import Content, RepoState, Target, needed_changes
+from mergekit_cycleqd.hub.report_repo import MakePage, ReportRepo
 from mergekit_cycleqd.recipe.publish import Publish
 
 FOLDER = ".publish"
 Say = Callable[[str], None]
 
 
-def push_run(folder: Path, options: Publish, say: Say, *, dry_run: bool = False) -> None:
+def push_run(
+    folder: Path, options: Publish, say: Say, make_page: MakePage, *, dry_run: bool = False
+) -> None:
     """Publish the parts of a run that `options` names. Files that the Hub has are not sent again.
 
     After an interruption, the same call continues the push.
@@ -36,6 +39,7 @@ def push_run(folder: Path, options: Publish, say: Say, *, dry_run: bool = False)
         folder: The run folder.
         options: What to publish, and in which repos.
         say: Prints a line.
+        make_page: Makes the page of the report.
         dry_run: Only print what would be done.
 
     Raises:
@@ -47,7 +51,7 @@ def push_run(folder: Path, options: Publish, say: Say, *, dry_run: bool = False)
     hub = Hub()
     account = None if dry_run and options.repo_id else hub.account()
     if dry_run:
-        say(plan_table(make_plan(run, options, hub, account, download=False), hub))
+        say(plan_table(make_plan(run, options, hub, account, make_page, download=False), hub))
         return
     lock = FileLock(folder / f"{FOLDER}.lock", timeout=0)
     try:
@@ -55,13 +59,15 @@ def push_run(folder: Path, options: Publish, say: Say, *, dry_run: bool = False)
     except Timeout:
         raise HubError(f"{folder}: is being pushed by another process; wait for it") from None
     try:
-        plan = make_plan(run, options, hub, account, download=True)
+        plan = make_plan(run, options, hub, account, make_page, download=True)
         for line in plan.warnings:
             say(f"note: {line}")
         for repo in plan.models:
             _push_model(repo, options, hub, folder / FOLDER, say)
         if plan.journal is not None:
-            _push_journal(plan.journal, options, hub, say)
+            _push_texts(plan.journal, plan.journal.stale, "journal", options, hub, say)
+        if plan.report is not None:
+            _push_texts(plan.report, {"style.css"}, "report", options, hub, say)
         _collect(plan, options, hub, say)
         shutil.rmtree(folder / FOLDER, ignore_errors=True)
     finally:
@@ -92,10 +98,12 @@ def _push_model(repo: ModelRepo, options: Publish, hub: Hub, folder: Path, say: 
         shutil.rmtree(out, ignore_errors=True)
 
 
-def _push_journal(repo: JournalRepo, options: Publish, hub: Hub, say: Say) -> None:
-    title = f"journal of CycleQD run {repo.run.id}"
+def _push_texts(
+    repo: JournalRepo | ReportRepo, stale: set[str], what: str, options: Publish, hub: Hub, say: Say
+) -> None:
+    title = f"{what} of CycleQD run {repo.run.id}"
     _commit_and_tag(
-        repo.target, repo.state, dict(repo.texts), repo.stale, title, repo.tag, options, hub, say
+        repo.target, repo.state, dict(repo.texts), stale, title, repo.tag, options, hub, say
     )
 
 
@@ -136,11 +144,11 @@ def _refuse_tokens(target: Target, files: Mapping[str, Content]) -> None:
 
 def _collect(plan: Plan, options: Publish, hub: Hub, say: Say) -> None:
     items = [(repo.target, repo.note) for repo in plan.models]
-    if plan.journal is not None:
-        items.append((plan.journal.target, plan.journal.note))
+    whole = [each for each in (plan.journal, plan.report) if each is not None]
+    items += [(each.target, each.note) for each in whole]
     if len(items) < 2 and options.collection is None:
         return
-    run = (plan.models[0] if plan.models else plan.journal).run  # type: ignore[union-attr]
+    run = [*plan.models, *whole][0].run
     title = options.collection or f"CycleQD run {run.id}"
     namespace = items[0][0].repo_id.partition("/")[0]
     slug = hub.collect(title, namespace, items, private=options.private)

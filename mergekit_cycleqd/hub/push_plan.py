@@ -22,7 +22,9 @@ from mergekit_cycleqd.hub.publications import (
     repo_ids,
 )
 from mergekit_cycleqd.hub.remote_files import Target
-from mergekit_cycleqd.recipe.publish import Publish, publish_faults
+from mergekit_cycleqd.hub.report_repo import MakePage, ReportRepo, report_repo
+from mergekit_cycleqd.recipe.publish import Publish, What, publish_faults
+from mergekit_cycleqd.run_folder.choice import AGGREGATE, BEST
 from mergekit_cycleqd.run_folder.example_answers import ExampleAnswers
 from mergekit_cycleqd.run_folder.run_view import RunView
 
@@ -34,18 +36,26 @@ class Plan:
     Attributes:
         models: The repos of models, one per model.
         journal: The repo of the run itself; None if it is not published.
+        report: The Space of the run's report; None if it is not published.
         sources: Base and experts, as published.
         warnings: What the publisher should know, one line each.
     """
 
     models: tuple[ModelRepo, ...]
     journal: JournalRepo | None
+    report: ReportRepo | None
     sources: Sequence[Source]
     warnings: tuple[str, ...]
 
 
 def make_plan(
-    run: RunView, options: Publish, hub: Hub, account: Account | None, *, download: bool
+    run: RunView,
+    options: Publish,
+    hub: Hub,
+    account: Account | None,
+    make_page: MakePage,
+    *,
+    download: bool,
 ) -> Plan:
     """Check all that can be checked before a model is built, and write all texts.
 
@@ -54,6 +64,7 @@ def make_plan(
         options: What to publish, and in which repos.
         hub: The Hub.
         account: The account that pushes; None to skip the check that it may write.
+        make_page: Makes the page of the report.
         download: Whether to download missing models, to verify their commits.
 
     Raises:
@@ -63,8 +74,8 @@ def make_plan(
         raise HubError(fault.removeprefix("publish."))
     models = choose_publications(run, options.what)
     names = [(model.what, model.name) for model in models]
-    if "journal" in options.what:
-        names.append(("journal", "journal"))
+    whole: tuple[What, ...] = ("journal", "report")
+    names += [(what, str(what)) for what in whole if what in options.what]
     ids = repo_ids(options.repo_id or _default_template(run, account), names)
     if account is not None:
         check_account(account, ids)
@@ -78,15 +89,22 @@ def make_plan(
     )
     licence = licence_of(options.license, found, hub)
     kind = _base_kind(found[0])
+    of_run = dict(zip([what for what, _ in names[len(models) :]], ids[len(models) :], strict=True))
     targets = [Target(repo_id, "model", options.revision) for repo_id in ids[: len(models)]]
     repos = [
-        model_repo(run, model, found, target, licence, options, kind, hub)
+        model_repo(run, model, found, target, licence, options, kind, hub, of_run.get("report"))
         for model, target in zip(models, targets, strict=True)
     ]
-    journal = None
-    if "journal" in options.what:
-        target = Target(ids[-1], "dataset", options.revision)
+    journal = report = None
+    if "journal" in of_run:
+        target = Target(of_run["journal"], "dataset", options.revision)
         journal = journal_repo(run, found, target, licence, hub)
+    if "report" in of_run:
+        target = Target(of_run["report"], "space", options.revision)
+        places = _places(run, repos)
+        report = report_repo(
+            run, found, target, licence, hub, make_page, places, answers=options.examples
+        )
     warnings = [
         *_shown_examples(run, models, options),
         *listed_once(run, options.what),
@@ -98,17 +116,35 @@ def make_plan(
         warnings.append(
             f"{', '.join(local)}: not on the Hub; others can use the model, not rebuild it"
         )
-    return Plan(tuple(repos), journal, found, tuple(warnings))
+    return Plan(tuple(repos), journal, report, found, tuple(warnings))
+
+
+def _places(run: RunView, repos: Sequence[ModelRepo]) -> dict[str, str]:
+    """The repo of the model of each file of the run folder that can be merged, if it has one."""
+    search = run.search
+    files = {BEST: search.best_all_round().genome.id, AGGREGATE: search.aggregate().id}
+    for task in search.tasks:
+        for elite in search.elites(task):
+            files[f"elites/{task}/{elite.index:06d}.yaml"] = elite.genome.id
+    owners = {
+        repo.model.genome.id: repo.target.repo_id for repo in repos if repo.model.what != "recipes"
+    }
+    return {file: owners[genome] for file, genome in files.items() if genome in owners}
 
 
 def _shown_examples(run: RunView, models: Sequence[Publication], options: Publish) -> Sequence[str]:
     """Say that questions of the run's tasks become public."""
     kept = ExampleAnswers.read(run.folder) if options.examples and not run.of_first_rules else None
     shown = [answer for model in models if kept for answer in kept.of_genome(model.genome)]
+    if kept and "report" in options.what:
+        shown += [answer for told in kept.answers.values() for answer in told]
     tasks = [task for task in run.search.tasks if any(answer.task == task for answer in shown)]
     if not tasks:
         return ()
-    return [f"the card shows a question of {', '.join(tasks)}; --no-examples leaves them out"]
+    where = (
+        "the report shows questions" if "report" in options.what else "the card shows a question"
+    )
+    return [f"{where} of {', '.join(tasks)}; --no-examples leaves them out"]
 
 
 def _default_template(run: RunView, account: Account | None) -> str:

@@ -35,9 +35,9 @@ def plan_table(plan: Plan, hub: Hub) -> str:
                 for path, e in (repo.reusable_files or {}).items()
             ]
         blocks.append(_repo_block(repo.target, repo.state, files, lines))
-    if plan.journal is not None:
-        journal = plan.journal
-        blocks.append(_repo_block(journal.target, journal.state, dict(journal.texts), []))
+    for each in (plan.journal, plan.report):
+        if each is not None:
+            blocks.append(_repo_block(each.target, each.state, dict(each.texts), []))
     return "\n\n".join([*blocks, *(f"note: {line}" for line in plan.warnings)])
 
 

@@ -81,6 +81,29 @@ class Placeholders:
         return f"<path: {self._names[path]}>"
 
 
+def portable_recipe(
+    recipe: Mapping[str, Any],
+    names: Mapping[str, str],
+    folders: Mapping[str, str],
+    paths: Placeholders,
+) -> dict[str, Any]:
+    """Rewrite a recipe for other machines: models by commit, task files in the repo, no paths.
+
+    Args:
+        recipe: The recipe as plain data.
+        names: The published name of each model, by its name in the recipe.
+        folders: Where the repo has the tasks of each folder of this machine.
+        paths: Names all other paths.
+    """
+    experts = [{**expert, "model": names[expert["model"]]} for expert in recipe["experts"]]
+    tasks = []
+    for task in paths.tasks(recipe["tasks"]):
+        path = task.get("include_path")
+        tasks.append({**task, "include_path": folders[path]} if path else task)
+    base = names[recipe["base_model"]]
+    return {**recipe, "base_model": base, "experts": experts, "tasks": tasks}
+
+
 def _source(task: Mapping[str, Any]) -> str | None:
     """The folder or the function's file that a task names, where it is no name of a task."""
     kind = EVALUATORS.get(str(task.get("evaluator")))

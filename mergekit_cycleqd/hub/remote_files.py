@@ -64,12 +64,12 @@ class Target:
 
     Attributes:
         repo_id: Id of the repo.
-        repo_type: ``model`` or ``dataset``.
+        repo_type: ``model``, ``dataset`` or ``space``.
         branch: The branch.
     """
 
     repo_id: str
-    repo_type: Literal["model", "dataset"]
+    repo_type: Literal["model", "dataset", "space"]
     branch: str = "main"
 
 

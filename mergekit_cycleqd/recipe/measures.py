@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
@@ -19,6 +20,7 @@ OUTPUT_LENGTH = "output_length"
 """A metric of every task whose answers are texts: how many characters they have in the mean."""
 
 OTHER_TASKS, WEIGHTS = "tasks", "weights"
+_WORDS, _TYPO = (OTHER_TASKS, WEIGHTS, OUTPUT_LENGTH), 0.75
 WEIGHT_RANGE = (0.0, 1.5)
 """Weights of experts are 0 and 1, and mutation adds to them; 15 cells are 0.1 wide each."""
 
@@ -59,6 +61,10 @@ class Measure(Strict):
 def _measure(value: Any) -> Any:
     if not isinstance(value, str):
         return value
+    if value not in _WORDS and (near := get_close_matches(value, _WORDS, n=1, cutoff=_TYPO)):
+        raise ValueError(
+            f"did you mean {near[0]}? A metric that is named so is written {{metric: {value}}}"
+        )
     return {"of" if value in (OTHER_TASKS, WEIGHTS) else "metric": value}
 
 

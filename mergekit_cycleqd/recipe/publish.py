@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-What = Literal["aggregate", "best", "elites", "recipes", "journal"]
+What = Literal["aggregate", "best", "elites", "recipes", "journal", "report"]
 _FIELD = re.compile(r"\{([^{}]*)\}")
-WHATS: tuple[What, ...] = ("aggregate", "best", "elites", "recipes", "journal")
+WHATS: tuple[What, ...] = get_args(What)
 
 
 class Publish(BaseModel):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mergekit_cycleqd.report.markup import Markup, element, section, table
 from mergekit_cycleqd.run_folder.example_answers import Answer, ExampleAnswers
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.system.markup import Markup, element, section, table
 
 
 def answers(run: RunView) -> Markup:

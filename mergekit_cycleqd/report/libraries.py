@@ -1,4 +1,4 @@
-"""Load the libraries of the extra `report` when they are needed."""
+"""Load the libraries of reports, figures and tables when they are needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ReportError(CycleQDError):
 
 
 def load(module: str) -> ModuleType:
-    """Import a module of plotly, matplotlib or pyarrow.
+    """Import a module of plotly, matplotlib, pandas or pyarrow.
 
     Raises:
         ReportError: If the library is not installed.
@@ -25,6 +25,5 @@ def load(module: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != package:
             raise
         raise ReportError(
-            f"a report needs {package}, which is not installed: "
-            "pip install 'mergekit-cycleqd[report]'"
+            f"this needs {package}, which is not installed: pip install 'mergekit-cycleqd[report]'"
         ) from None

@@ -10,11 +10,11 @@ import numpy as np
 
 from mergekit_cycleqd.report.libraries import load
 from mergekit_cycleqd.report.many_axes import MANY, MOST, Along, Map, along_axes, map_of
-from mergekit_cycleqd.report.markup import Markup, element
 from mergekit_cycleqd.report.panels import ALL_PAIRS, panels, qualities
 from mergekit_cycleqd.report.similarity import Draw
 from mergekit_cycleqd.report.still_figures import new_figure, save
 from mergekit_cycleqd.search.archive import TaskArchive
+from mergekit_cycleqd.system.markup import Markup, element
 
 _BANDS = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#e5d51f")  # of viridis
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from statistics import fmean
 
 from mergekit_cycleqd.recipe.sample_ids import Split
-from mergekit_cycleqd.report.markup import Markup, element, inside, table
 from mergekit_cycleqd.run_folder.comparison import Row, comparison
 from mergekit_cycleqd.run_folder.example_masks import Pictures
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.scores import Scores
+from mergekit_cycleqd.system.markup import Markup, element, inside, table
 from mergekit_cycleqd.system.units import number
 
 

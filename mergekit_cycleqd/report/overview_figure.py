@@ -52,7 +52,7 @@ def draw_overview(
         right.set_xlabel(_axis_title(run, panel.across))
         if panel.up:
             right.set_ylabel(_axis_title(run, panel.up))
-        _mark_best_merge(right, panel, run.search.best_all_round())
+        mark_best_merge(right, panel, run.search.best_all_round(), "best merge")
         children = run.search.children_told
         right.set_title(f"Archive of {archive.task}, {children:,} merges", fontsize="medium")
         figure.colorbar(image, ax=right, label=f"score on {archive.task}", extend=beyond(scale))
@@ -100,7 +100,7 @@ def _score_or_nan(scores: Mapping[str, Any], task: str) -> float:
     return float(scores[task].value) if task in scores else math.nan
 
 
-def _mark_best_merge(axes: Any, panel: Panel, best: Elite) -> None:
+def mark_best_merge(axes: Any, panel: Panel, best: Elite, label: str = "") -> None:
     """Draw a star at the best all-round elite; beyond the range of an axis, at its edge."""
     x = _within_margin(best.along([panel.across.task])[0], panel.across.range)
     y = _within_margin(best.along([panel.up.task])[0], panel.up.range) if panel.up else 0.5
@@ -108,8 +108,10 @@ def _mark_best_merge(axes: Any, panel: Panel, best: Elite) -> None:
     axes.plot(
         [x], [y], marker="*", markersize=19, color=_STAR, markeredgecolor="white", clip_on=False
     )
+    if not label:
+        return
     axes.annotate(
-        "best merge",
+        label,
         (x, y),
         xytext=(-13 if right else 13, 0),
         textcoords="offset points",

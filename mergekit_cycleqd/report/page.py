@@ -6,7 +6,8 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from importlib.metadata import version
 from importlib.resources import files
@@ -16,14 +17,21 @@ from typing import Any
 
 from mergekit_cycleqd.report.curves import Curves
 from mergekit_cycleqd.report.libraries import load
-from mergekit_cycleqd.report.markup import element
 from mergekit_cycleqd.report.sections import Figures, sections
 from mergekit_cycleqd.run_folder.run_view import Evaluation, RunView
+from mergekit_cycleqd.system.markup import Markup, element
 
+_HEADING = re.compile(r'<h2 id="([a-z]+)-title">([^<]*)</h2>')
 _SCRIPTS = ("start.js", "plots.js", "panel.js")
 
 
-def page(run: RunView, found: Curves | None) -> str:
+def page(
+    run: RunView,
+    found: Curves | None,
+    *,
+    public: Callable[[str], str] = str,
+    with_answers: bool = True,
+) -> str:
     """Make the page of a report as HTML.
 
     Texts of the run never become markup: `markup.element` escapes them, and the script only sets
@@ -33,12 +41,14 @@ def page(run: RunView, found: Curves | None) -> str:
     Args:
         run: The run.
         found: The run's curves; None before all experts are evaluated.
+        public: Takes out of a text of the run what others should not read.
+        with_answers: Whether example questions and answers are shown.
 
     Raises:
         ReportError: If plotly is not installed.
     """
     figures: Figures = {}
-    body = sections(run, found, figures)
+    body = Markup(public(sections(run, found, figures, with_answers=with_answers)))
     plotly = _plotly()
     script = "\n".join(_asset(name) for name in _SCRIPTS)
     title = f"CycleQD run: {', '.join(run.search.tasks)}"
@@ -48,13 +58,19 @@ def page(run: RunView, found: Curves | None) -> str:
         heading=element("h1", title),
         made_by=element("p", f"mergekit-cycleqd {version('mergekit-cycleqd')}"),
         style=_asset("page.css"),
+        parts=_links(body),
         body=body,
-        folder=escape(str(run.folder)),
-        data=script_json({**_elites_and_ancestors(run), "figures": figures}),
-        recipes=_compressed(json.dumps(_recipes(run), ensure_ascii=False)),
+        folder=escape(public(str(run.folder))),
+        data=public(script_json({**_elites_and_ancestors(run), "figures": figures})),
+        recipes=_compressed(public(json.dumps(_recipes(run), ensure_ascii=False))),
         plotly=_compressed(plotly),
         script=script,
     )
+
+
+def _links(body: Markup) -> str:
+    """A link to each section, by its heading; texts of the run cannot look like one."""
+    return "\n".join(f'<a href="#{name}">{title}</a>' for name, title in _HEADING.findall(body))
 
 
 def _plotly() -> str:

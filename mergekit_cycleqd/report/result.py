@@ -6,7 +6,6 @@ import re
 import shlex
 
 from mergekit_cycleqd.recipe.sample_ids import Split
-from mergekit_cycleqd.report.markup import Markup, element, inside, section, table, with_notes
 from mergekit_cycleqd.run_folder.choice import (
     Choice,
     choices,
@@ -21,6 +20,7 @@ from mergekit_cycleqd.run_folder.comparison import Column, model_table
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.score import Score
 from mergekit_cycleqd.run_folder.verdict import rivals, verdict
+from mergekit_cycleqd.system.markup import Markup, element, inside, section, table, with_notes
 
 _SHOWN = 20
 

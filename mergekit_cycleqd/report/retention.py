@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.report.markup import Markup, table, with_notes
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes, distinct, more_elites
 from mergekit_cycleqd.run_folder.comparison import known_models
 from mergekit_cycleqd.run_folder.retention import Column, columns, mean_relative, read
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.system.markup import Markup, table, with_notes
 from mergekit_cycleqd.system.units import number
 
 

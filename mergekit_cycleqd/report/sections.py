@@ -12,7 +12,6 @@ import yaml
 from mergekit_cycleqd.report.answers import answers
 from mergekit_cycleqd.report.curves import BEST_MEAN, Curves
 from mergekit_cycleqd.report.many_axes_figures import many_axes
-from mergekit_cycleqd.report.markup import Markup, element, inside, section, table
 from mergekit_cycleqd.report.masks import masks
 from mergekit_cycleqd.report.panels import colour_scale, panels, qualities
 from mergekit_cycleqd.report.plots import curve_figures, heatmap, lines
@@ -24,6 +23,7 @@ from mergekit_cycleqd.run_folder.comparison import comparison, count_note
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.weak_experts import weak_experts
 from mergekit_cycleqd.search.archive import TaskArchive
+from mergekit_cycleqd.system.markup import Markup, element, inside, section, table
 from mergekit_cycleqd.system.units import duration
 
 FAILURES = 50
@@ -32,19 +32,22 @@ FAILURES = 50
 Figures = dict[str, dict[str, Any]]
 
 
-def sections(run: RunView, found: Curves | None, figures: Figures) -> Markup:
+def sections(
+    run: RunView, found: Curves | None, figures: Figures, *, with_answers: bool = True
+) -> Markup:
     """Make the body of the page.
 
     Args:
         run: The run.
         found: The run's curves; None before all experts are evaluated.
         figures: Every figure is added here, by the id of its element.
+        with_answers: Whether example questions and answers are shown.
     """
     return inside(
         [
             result(run),
             _compared_models(run),
-            answers(run),
+            answers(run) if with_answers else "",
             _overview(run),
             _archives(run, figures),
             _curves(found, figures),

@@ -12,10 +12,11 @@ from mergekit_cycleqd.experts.similarity import (
     Similarity,
     read_similarity,
     similarity_file,
+    similarity_verdict,
     similarity_warnings,
 )
-from mergekit_cycleqd.report.markup import Markup, element, table
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.system.markup import Markup, element, table
 from mergekit_cycleqd.system.units import number
 
 Draw = Callable[[str, str, dict[str, Any]], Markup]
@@ -61,6 +62,7 @@ def similarity_parts(run: RunView, draw: Draw) -> list[Markup]:
     }
     warnings = [element("li", line) for line in similarity_warnings(found, names)]
     return [
+        element("p", similarity_verdict(found), class_="lead"),
         element("p", PAPER),
         element("div", *pictures, class_="pictures"),
         *([element("ul", *warnings)] if warnings else []),

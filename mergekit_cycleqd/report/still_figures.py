@@ -28,6 +28,11 @@ def draw_archive(archive: TaskArchive, stem: Path, kinds: Sequence[str]) -> list
         stem: Path of the file without its ending.
         kinds: Endings of the files to write: png, svg or both.
     """
+    return save(archive_figure(archive), stem, kinds)
+
+
+def archive_figure(archive: TaskArchive) -> Any:
+    """Make the figure of an archive, with one picture per pair of axes."""
     pictures = panels(archive)
     scale = colour_scale(archive)
     columns = min(_COLUMNS, len(pictures))
@@ -41,7 +46,7 @@ def draw_archive(archive: TaskArchive, stem: Path, kinds: Sequence[str]) -> list
         axes.set_visible(False)
     figure.colorbar(image, ax=all_axes, label=f"score on {archive.task}", extend=beyond(scale))
     figure.suptitle(f"{archive.task}: {len(archive.elites)} elites")
-    return save(figure, stem, kinds)
+    return figure
 
 
 def beyond(scale: ColourScale) -> str:

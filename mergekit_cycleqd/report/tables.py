@@ -34,7 +34,7 @@ def tables(run: RunView, found: Curves | None) -> dict[str, Rows]:
         "comparison": _score_rows(run),
         **({"others": retention} if retention else {}),
         "elites": _elite_rows(run),
-        "curves": _curve_rows(found) if found else [],
+        "curves": curve_rows(found) if found else [],
         "evaluations": _evaluation_rows(run),
         "time": _time_rows(run),
         **({"similarity": similarity} if similarity else {}),
@@ -125,7 +125,8 @@ def _elite_rows(run: RunView) -> Rows:
     ]
 
 
-def _curve_rows(found: Curves) -> Rows:
+def curve_rows(found: Curves) -> Rows:
+    """Make a row per number of children and archive."""
     return [
         {
             "children": children,

@@ -14,6 +14,12 @@ from mergekit_cycleqd.genome.later import holds_genome
 from mergekit_cycleqd.search.archive_kinds.base import Cells, EntryThreshold
 from mergekit_cycleqd.search.archive_kinds.open import open_cells
 from mergekit_cycleqd.search.cells import cell_numbers
+from mergekit_cycleqd.search.shown import (
+    html_of_archive,
+    html_of_elite,
+    line_of_archive,
+    line_of_elite,
+)
 from mergekit_cycleqd.search.worth import Worth
 
 T = TypeVar("T")
@@ -40,6 +46,12 @@ class Elite:
     parents: tuple[int, ...]
     evaluations: int = 1
     measures: Mapping[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return line_of_elite(self)
+
+    def _repr_html_(self) -> str:
+        return html_of_elite(self)
 
     def along(self, axes: Sequence[str]) -> list[float]:
         """The values on axes, which are names of tasks or of other measures."""
@@ -87,6 +99,12 @@ class TaskArchive:
         self.kind = kind
         self._computed: dict[str, Any] = {}
         self._cells: Cells[Elite] = open_cells(kind, self.bins, self.ranges, cells)
+
+    def __repr__(self) -> str:
+        return line_of_archive(self)
+
+    def _repr_html_(self) -> str:
+        return html_of_archive(self)
 
     def add(self, elite: Elite) -> bool:
         """Offer a candidate; True if it filled an empty cell or replaced a worse elite."""

@@ -9,6 +9,7 @@ from mergekit_cycleqd.genome.later import holds_genome
 from mergekit_cycleqd.genome.making import Making
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.scores import Scores
+from mergekit_cycleqd.search.shown import line_of_candidate
 
 
 def quality_task(recipe: Recipe, index: int) -> str:
@@ -48,6 +49,9 @@ class Candidate:
     again: int | None = None
     repeat: int = 0
     making: Making | None = field(default=None, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        return line_of_candidate(self)
 
 
 @dataclass(frozen=True, slots=True)

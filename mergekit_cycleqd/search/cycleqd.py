@@ -23,9 +23,10 @@ from mergekit_cycleqd.search.measures import Measures
 from mergekit_cycleqd.search.population import Population
 from mergekit_cycleqd.search.reevaluate import Reevaluations
 from mergekit_cycleqd.search.scores import Scores
+from mergekit_cycleqd.search.shown import ShownSearch
 
 
-class CycleQD:
+class CycleQD(ShownSearch):
     """Quality diversity over merges of M experts, one archive for each of K tasks.
 
     The search depends on recipe and scores alone, not on the order in which scores arrive.

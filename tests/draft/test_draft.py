@@ -95,6 +95,17 @@ def test_a_way_to_compare_answers_is_for_own_data(family: Family, tmp_path: Path
         draft(family.base_model, family.experts[:2], tasks, tmp_path / "r.yaml", "choice")
 
 
+def test_a_task_that_a_way_to_compare_does_not_touch_is_named(
+    family: Family, tmp_path: Path
+) -> None:
+    tasks = [questions(tmp_path / "own.json"), str(TASKS / "tiny_green.yaml")]
+    made = draft(family.base_model, family.experts[:2], tasks, tmp_path / "r.yaml", "contains")
+    (note,) = made.notes
+    assert note.startswith("--match contains: is for files of questions and answers; not for ")
+    assert "tiny_green.yaml" in note and "own.json" not in note
+    assert draft(family.base_model, family.experts[:2], tasks, tmp_path / "r.yaml").notes == ()
+
+
 def test_every_missing_model_and_task_is_told(tmp_path: Path, family: Family) -> None:
     with pytest.raises(RecipeError) as models:
         draft("./no-base", ["./x", family.experts[0]], ["a.json", "b.json"], tmp_path / "r.yaml")

@@ -21,8 +21,10 @@ from mergekit_cycleqd.cli.main import main
 from mergekit_cycleqd.experts.measure_similarity import Lacking, keep_for_run, measure
 from mergekit_cycleqd.experts.similarity import (
     FILE,
+    ExpertPair,
     Similarity,
     read_similarity,
+    similarity_verdict,
     similarity_warnings,
     write_similarity,
 )
@@ -133,6 +135,39 @@ def test_experts_that_cannot_add_to_one_another_are_doubted(
     assert similarity_warnings(found(family, cache), NAMES) == []
     (line,) = similarity_warnings(found(changed(family, tmp_path, factor), cache), NAMES)
     assert line.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "verdict"),
+    [
+        ([], "One expert alone has none to be compared with."),
+        ([("red", "blue", None, None)], "No two experts can be compared: all but one equal the"),
+        (
+            [("red", "blue", 0.9, -0.3), ("red", "green", 0.9, 0.9)],
+            "red and blue pull against each other (cosine of task vectors -0.30), so what a merge",
+        ),
+        (
+            [("red", "blue", 0.9, 0.0), ("red", "green", 0.9, 0.8)],
+            "red and green learned much of the same (cosine of task vectors 0.80), so merging",
+        ),
+        (
+            [("red", "blue", 0.7, -0.02), ("red", "green", 0.9, 0.04)],
+            "No experts pull against each other (cosine of task vectors -0.02 to 0.04), and by the "
+            "paper's measure red and blue are the hardest pair to merge (cosine of singular "
+            "values 0.70).",
+        ),
+        (
+            [("red", "blue", 0.7, 0.04)],
+            "No experts pull against each other (cosine of task vectors 0.04).",
+        ),
+    ],
+)
+def test_the_verdict_is_one_sentence(
+    pairs: list[tuple[str, str, float | None, float | None]], verdict: str
+) -> None:
+    each = tuple(ExpertPair(a, b, values, vectors, 0.1, 0.1) for a, b, values, vectors in pairs)
+    told = similarity_verdict(Similarity(COLOURS, (1.0, 1.0, 1.0), each))
+    assert told.startswith(verdict) and told.endswith(".") and told.count(". ") == 0
 
 
 def test_what_was_written_reads_back_and_anything_else_is_none(

@@ -26,6 +26,7 @@ from mergekit_cycleqd.hub.card.card import model_card
 from mergekit_cycleqd.hub.card.figure import archive_figure
 from mergekit_cycleqd.hub.card.pipelines import ModelKind
 from mergekit_cycleqd.hub.card.results import model_index, result_files
+from mergekit_cycleqd.hub.card.score_table import scores_of
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.licence import strictest_licence
 from mergekit_cycleqd.hub.pins import Source, local_genome
@@ -237,6 +238,14 @@ def test_results_name_the_metric_and_whether_lower_is_better(record: RunView) ->
     assert passed.metric_type == "pass@2"
     assert passed.metric_name == "pass@2 of acc,none on holdout samples (n=16)"
     assert (plain.metric_type, plain.metric_name) == ("acc", "acc,none on holdout samples (n=16)")
+
+
+def test_tasks_answered_several_times_have_no_intervals_on_a_card(record: RunView) -> None:
+    first, *others = record.recipe.tasks
+    changed = (first.model_copy(update={"repeats": 4}), *others)
+    run = replace(record, recipe=record.recipe.model_copy(update={"tasks": changed}))
+    scores = scores_of(run, record.search.aggregate(), "holdout")
+    assert scores["red"].interval is None and scores["green"].interval is not None
 
 
 def test_the_figure_has_a_square_per_cell_and_a_star_in_each_panel(record: RunView) -> None:

@@ -140,7 +140,7 @@ def test_the_command_that_pushes_again_means_the_same(
 ) -> None:
     pushed: list[tuple[Path, Publish]] = []
     monkeypatch.setattr(
-        "mergekit_cycleqd.hub.push.push_run", lambda run, what, say, **_: pushed.append((run, what))
+        "mergekit_cycleqd.hub.push.push_run", lambda run, what, *_, **__: pushed.append((run, what))
     )
     _, *words = options.command(Path("my run"))
     assert command(*words) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from mergekit_cycleqd.recipe.measures import MeasureAxis, axes_of
 from mergekit_cycleqd.recipe.recipe import Recipe
@@ -34,6 +35,21 @@ def test_measures_are_taken_in_their_order_and_each_once() -> None:
         ("weight of c", 2),
     ]
     assert found[0].metric == ("a", "f1,none")
+
+
+@pytest.mark.parametrize(
+    ("word", "near"),
+    [("weigths", "weights"), ("task", "tasks"), ("output_lenght", "output_length")],
+)
+def test_a_word_that_is_nearly_one_of_ours_is_doubted(word: str, near: str) -> None:
+    with pytest.raises(ValidationError, match=f"did you mean {near}.*{{metric: {word}}}"):
+        axes([word])
+    assert axes([{"metric": word}])[0].metric == ("a", word)
+
+
+@pytest.mark.parametrize("word", ["f1,none", "length", "acc,none", "weight_decay"])
+def test_other_metrics_are_taken_as_they_are(word: str) -> None:
+    assert axes([word])[0].metric == ("a", word)
 
 
 def test_an_axis_has_its_tasks_range_unless_it_has_its_own() -> None:

@@ -48,7 +48,10 @@ def test_repos_are_named_owner_and_name(repo_id: str) -> None:
         ({"repo_id": "a/b/c"}, "must be of the form owner/name"),
         ({"repo_id": "{task}/b"}, "must be of the form owner/name"),
         ({"repo_id": "me/{seed}"}, r"holds {seed}; known: {task} and {what}"),
-        ({"what": ""}, "must name some of aggregate, best, elites, recipes, journal, got ''"),
+        (
+            {"what": ""},
+            "must name some of aggregate, best, elites, recipes, journal, report, got ''",
+        ),
         ({"what": []}, "must name some of aggregate"),
         ({"what": 3}, "must name some of aggregate"),
         ({"what": "best,all"}, "must name some of .*, got 'all'"),

@@ -15,9 +15,9 @@ from mergekit_cycleqd.report.many_axes_figures import (
     many_axes,
     parallel_coordinates,
 )
-from mergekit_cycleqd.report.markup import Markup
 from mergekit_cycleqd.report.panels import panels
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
+from mergekit_cycleqd.system.markup import Markup
 
 GENOME = Genome.uniform(Family("base", ("a", "b")))
 AXES = ("a", "b", "c", "d", "e", "f", "g")

@@ -53,6 +53,14 @@ def indices(search: CycleQD) -> dict[str, list[int]]:
     return {task: [elite.index for elite in search.elites(task)] for task in search.tasks}
 
 
+def test_the_navigation_leads_to_every_section(page: Page) -> None:
+    listed = re.search(r"<nav.*?</nav>", page.text, flags=re.DOTALL)
+    assert listed is not None
+    links = re.findall(r'href="#([a-z]+)"', listed[0])
+    assert links == re.findall(r'<section id="([a-z]+)"', page.text)
+    assert {"result", "curves", "similarity", "failures"} <= set(links)
+
+
 def test_the_page_holds_the_elites_and_all_their_ancestors(made: Made, page: Page) -> None:
     assert page.data["elites"] == indices(made[1])
     candidates = page.data["candidates"]

@@ -37,4 +37,5 @@ def _table_of(run: RunView, models: NamedGenomes, split: Split) -> ModelTable:
         run.scores,
         run.counts[split],
         lower=run.recipe.minimised,
+        repeated=() if run.of_first_rules else run.recipe.repeated,  # whose cards keep their bytes
     )

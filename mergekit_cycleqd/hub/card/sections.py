@@ -133,6 +133,9 @@ def archives_section(subject: Subject, figure: str) -> str:
         f"to bright ({bright}); {run.search.measures.in_words(possessive=False)} "
         f"say which cell a model belongs to.\n\n![The archives]({figure})"
     )
+    if subject.report:
+        link = f"{constants.ENDPOINT}/spaces/{subject.report}"
+        text += f"\n\n[The report of the run]({link}) has all models, scores and trade-offs."
     if model.what != "recipes":
         return text
     tasks = run.search.tasks

@@ -26,6 +26,7 @@ class Subject:
         recipe: Text of the published recipe.
         kind: The kind of the base, which is also the model's.
         examples: Whether the card may show questions with the model's answers.
+        report: Id of the Space with the report of the run; None if it is not published.
     """
 
     run: RunView
@@ -37,3 +38,4 @@ class Subject:
     recipe: str
     kind: ModelKind
     examples: bool = True
+    report: str | None = None
