@@ -26,6 +26,7 @@ from mergekit_cycleqd.run_folder.journal_reading import (
 from mergekit_cycleqd.run_folder.means import Means
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.resume_check import differences
+from mergekit_cycleqd.run_folder.spent import Spent
 from mergekit_cycleqd.run_folder.synced_lines import SyncedLines
 from mergekit_cycleqd.search.candidate import Outcome
 from mergekit_cycleqd.search.scores import Scores
@@ -44,11 +45,13 @@ class Journal:
         path: The file.
         header: What the run was started with: recipe, versions, fingerprints of the models.
         fits: The fits of founders that are known; after a `replay` all of them.
+        spent: What the evaluations have cost; after a `replay` all of them.
     """
 
     path: Path
     header: Mapping[str, Any]
     fits: list[FitRecord] = field(default_factory=list)
+    spent: Spent = field(default_factory=Spent)
     _means: Means = field(default_factory=Means)
     _lines: SyncedLines | None = None
     _lock: FileLock | None = None
@@ -155,6 +158,7 @@ class Journal:
     def _add(self, record: Record) -> None:
         again = record.candidate is not None and record.candidate.again is not None
         self._means.add(record.genome_id, record.split, record.scores, again=again)
+        self.spent.add(record)
 
 
 def locked(folder: Path) -> FileLock:
