@@ -82,11 +82,17 @@ def cycleqd(scorer: Scorer, run: Recipe, kind: Callable[[Recipe], CycleQD] = Cyc
     while not search.done:
         candidate = search.ask()
         search.tell(candidate, evaluate(candidate.genome))
-    for skill in SKILLS:
-        found.ends[f"best elite: {skill}"] = search.elites(skill)[0].genome
-    found.ends["best all-round elite"] = search.best_all_round().genome
-    found.ends["aggregate"] = search.aggregate()
+    found.ends = ends(search)
     return found
+
+
+def ends(search: CycleQD) -> dict[str, Genome]:
+    """The models that a user would take of a search that is done, by name."""
+    return {
+        **{f"best elite: {skill}": search.elites(skill)[0].genome for skill in SKILLS},
+        "best all-round elite": search.best_all_round().genome,
+        "aggregate": search.aggregate(),
+    }
 
 
 def cma_es(scorer: Scorer, family: Family, seed: int, evaluations: int) -> Found:
@@ -132,25 +138,33 @@ def weighted(family: Family, weights: Sequence[float]) -> Genome:
     return Genome(family, tuple(float(w) for w in weights))
 
 
-def population(scorer: Scorer, found: Found) -> dict[str, float]:
+def population(scorer: Scorer, found: Found, split: str = "search") -> dict[str, float]:
     """A search judged as a population, in archives of the paper's layout for every method.
+
+    Args:
+        scorer: Scores the family.
+        found: What the search found.
+        split: By scores of which samples.
 
     Returns:
         `qd_score` (mean over the archives, of ribs), `coverage` (mean over the archives) and
-        `best`, the highest mean of the skills on search samples.
+        `best`, the highest mean of the skills on samples of the split.
     """
     search = CycleQD(recipe(scorer, 0, {"children": 0}))
-    known = {genome.id: scores for genome, scores in found.told}
+    told = found.told
+    if split != "search":
+        told = [(genome, scorer.score(genome, split)) for genome, _ in told]
+    known = {genome.id: scores for genome, scores in told}
     while not search.done:
         candidate = search.ask()
-        scores = known.get(candidate.genome.id) or scorer.score(candidate.genome)
+        scores = known.get(candidate.genome.id) or scorer.score(candidate.genome, split)
         search.tell(candidate, scores)
     archives = list(search.archives.values())
-    for i, (genome, scores) in enumerate(found.told):
+    for i, (genome, scores) in enumerate(told):
         for archive in archives:
             archive.add(Elite(len(SKILLS) + i, genome, scores, ()))
     return {
         "qd_score": float(np.mean([archive.qd_score for archive in archives])),
         "coverage": float(np.mean([archive.coverage for archive in archives])),
-        "best": max(mean(scores) for _, scores in found.told),
+        "best": max(mean(scores) for _, scores in told),
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from mergekit_cycleqd.cli.durations import Duration
 from mergekit_cycleqd.cli.exit import EXIT_INTERRUPTED
 from mergekit_cycleqd.cli.init import draft_options, drafted_from, written
 from mergekit_cycleqd.cli.merge import merge_into
@@ -36,11 +37,17 @@ from mergekit_cycleqd.trackers.open import check as check_tracker
     show_default=True,
     help="Also log the run to this tracker.",
 )
+@click.option(
+    "--time-limit",
+    type=Duration(),
+    help="Begin no further model after this time, such as 4h or 90m, and end the run well.",
+)
 @trust_option
 def run(
     recipe: Path | None,
     out: Path | None,
     tracker: str,
+    time_limit: float | None,
     trust: str | None,
     base: str | None,
     experts: tuple[str, ...],
@@ -69,10 +76,10 @@ def run(
     if isinstance(content, Mapping) and "merge_method" in content:
         merge_into(recipe, out)
     else:
-        _search(recipe, out, tracker)
+        _search(recipe, out, tracker, time_limit)
 
 
-def _search(recipe: Path, out: Path, tracker: str) -> None:
+def _search(recipe: Path, out: Path, tracker: str, time_limit: float | None) -> None:
     check_tracker(tracker)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TQDM_DISABLE", "1")  # a bar per task would bury the one of the run
@@ -83,7 +90,7 @@ def _search(recipe: Path, out: Path, tracker: str) -> None:
     prepared = prepare(recipe, out)
     for line in prepared.warnings:
         console.print(f"warning: {line}", highlight=False, markup=False, soft_wrap=True)
-    with Run(prepared, out, console, tracker) as current:
+    with Run(prepared, out, console, tracker, time_limit) as current:
         try:
             current.go()
         except KeyboardInterrupt:

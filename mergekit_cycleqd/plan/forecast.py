@@ -85,8 +85,17 @@ def _holdout_share(searched: Mapping[str, int], held: Mapping[str, int]) -> floa
     return sum(held.values()) / sum(searched.values())
 
 
-def time_findings(recipe: Recipe, found: MeasuredTimes, told: Forecast) -> list[Finding]:
-    """Write the forecast as lines of the plan."""
+def time_findings(
+    recipe: Recipe, found: MeasuredTimes, told: Forecast, answers: int
+) -> list[Finding]:
+    """Write the forecast as lines of the plan.
+
+    Args:
+        recipe: The run.
+        found: The measurement.
+        told: The forecast.
+        answers: Number of search samples of all tasks together.
+    """
     part = "all" if found.samples == found.of else f"{found.samples} of {found.of}"
     lines = [
         Finding(
@@ -104,6 +113,25 @@ def time_findings(recipe: Recipe, found: MeasuredTimes, told: Forecast) -> list[
     stops = "; less where candidates are stopped early" if recipe.evolution.early_stop else ""
     text = f"{duration(told.seconds)}: {evaluations}{with_workers}{stops}"
     lines.append(Finding("ok", "time", text))
+    if (budget := recipe.evolution.budget) is not None:
+        lines.append(Finding("ok", "budget", f"{budget}: {_within(recipe, told, answers)}"))
     cost = f"{told.gpu_hours:,.2f}" if told.gpu_hours else "none: the engine runs on the CPU"
     lines.append(Finding("ok", "GPU hours", cost))
     return lines
+
+
+def _within(recipe: Recipe, told: Forecast, answers: int) -> str:
+    """How many children a budget is enough for."""
+    budget, children = recipe.evolution.budget, recipe.evolution.children
+    assert budget is not None
+    candidates = float("inf")
+    if budget.answers is not None:
+        candidates = budget.answers / answers
+    if budget.hours is not None and told.workers is not None:
+        candidates = min(candidates, budget.hours * 3600 * told.workers / told.child)
+    elif budget.hours is not None:
+        return "how many children that is enough for depends on the number of workers"
+    enough = max(0, int(candidates) - len(recipe.experts))
+    if enough >= children:
+        return f"enough for all {children:,} children"
+    return f"enough for about {enough:,} of {children:,} children"

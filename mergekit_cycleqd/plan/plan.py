@@ -229,7 +229,8 @@ class _Plan:
         if found.fit is not None:
             gradient = largest_gradient(self._recipe, base)
             self._add([fit_finding(self._recipe, found.fit, gradient)])
-        self._add(time_findings(self._recipe, found, told))
+        answers = sum(self._harness.sizes("search").values())
+        self._add(time_findings(self._recipe, found, told, answers))
 
 
 @contextmanager

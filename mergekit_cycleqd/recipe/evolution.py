@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from mergekit_cycleqd.recipe.archive import Archive
+from mergekit_cycleqd.recipe.budget import Budget
 from mergekit_cycleqd.recipe.founders import Fit, Founder
 from mergekit_cycleqd.recipe.presets import PRESETS, over
 from mergekit_cycleqd.recipe.section import OneOf, Strict
@@ -191,6 +192,8 @@ class Evolution(Strict):
     expect most by the scores of the elites near it; every twentieth is chosen for its expected mean
     over the tasks.
 
+    `budget` ends the search before all children are evaluated.
+
     `aggregation` says of which elites the one model of `aggregate.yaml` is made.
 
     `lag: auto` is 1 with one worker, and twice the number of workers with more. `early_stop` ends
@@ -205,6 +208,7 @@ class Evolution(Strict):
 
     preset: Annotated[str, OneOf(PRESETS)] = "paper"
     children: int = Field(default=1200, ge=0, le=MANY)
+    budget: Budget | None = None
     cycle: int = Field(default=1, ge=1, le=MANY)
     task_vectors: TaskVectorsSection = PlainTaskVectors()
     crossover: AnyCrossover = Crossover()
@@ -259,6 +263,8 @@ class Evolution(Strict):
         content = written(self)
         if self.archive == Archive():
             content.pop("archive", None)  # which earlier journals lack
+        if self.budget is None:
+            content.pop("budget", None)
         return content
 
     @model_validator(mode="after")

@@ -78,7 +78,8 @@ def _overview(run: RunView) -> Markup:
     failed = sum(e.status == "failed" for e in run.evaluations)
     stopped = sum(e.status == "stopped" for e in run.evaluations)
     early = f", {stopped:,} stopped early" if stopped else ""
-    state = "finished searching" if run.finished else "in progress or stopped"
+    ended = "ended by its budget" if search.children_told < planned else "finished searching"
+    state = ended if run.finished else "in progress or stopped"
     facts = {
         "state": state,
         "children": f"{max(0, search.children_told):,} of {planned:,}",

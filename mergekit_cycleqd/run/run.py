@@ -17,6 +17,7 @@ from mergekit_cycleqd.run.ending import show_ending
 from mergekit_cycleqd.run.fit_founders import fit_founders, forget_states
 from mergekit_cycleqd.run.header import header
 from mergekit_cycleqd.run.keep_answers import keep_answers
+from mergekit_cycleqd.run.limits import Limits
 from mergekit_cycleqd.run.prepare import Prepared
 from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.example_masks import draw
@@ -46,7 +47,12 @@ class Run:
     """
 
     def __init__(
-        self, prepared: Prepared, folder: Path, console: Console, tracker: str = NONE
+        self,
+        prepared: Prepared,
+        folder: Path,
+        console: Console,
+        tracker: str = NONE,
+        time_limit: float | None = None,
     ) -> None:
         """Open the run folder.
 
@@ -55,6 +61,7 @@ class Run:
             folder: The run folder; made if it does not exist.
             console: Console that shows the progress.
             tracker: Tracker that the run is also logged to.
+            time_limit: Seconds after which no further candidate is begun; None without a limit.
 
         Raises:
             JournalError: If the folder holds another run, or is in use.
@@ -76,6 +83,8 @@ class Run:
         try:
             told = self._journal.replay(recipe.family)
             self.search = searched(recipe, told, self._journal.fits)
+            sizes = self._sizes["search"]
+            self._limits = Limits(self.search, self._journal.spent, sizes, time_limit)
         except BaseException:
             self._journal.close()
             raise
@@ -163,6 +172,8 @@ class Run:
         family = self.search.family
         self._compare(pool, display, [Genome.from_base(family), Genome.uniform(family)], "search")
         self._work(pool, display, self._next_candidate)
+        if reached := self._limits.reached:
+            display.say(reached)
         display.say("comparing models on search and holdout samples")
         models = [genome for _, genome in compared_models(self.search)]
         for split, sizes in self._sizes.items():
@@ -211,6 +222,7 @@ class Run:
         return summary(self.search, self._journal.scores, self._sizes)
 
     def _next_candidate(self) -> Job | None:
+        self._limits.end_if_over()
         if not self.search.ready:
             return None
         candidate = self.search.ask()
@@ -248,7 +260,7 @@ class Run:
             for record in records:
                 under_way -= 1
                 self._take(record, display)
-            display.workers = pool.state
+            display.workers = "  ".join(filter(None, (pool.state, self._limits.state)))
 
     def _take(self, record: Record, display: Display) -> None:
         self._journal.append(record)

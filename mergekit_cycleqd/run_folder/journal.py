@@ -28,6 +28,7 @@ from mergekit_cycleqd.run_folder.means import Means
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.resume_check import differences
 from mergekit_cycleqd.run_folder.sample_results import SampleResults
+from mergekit_cycleqd.run_folder.spent import Spent
 from mergekit_cycleqd.run_folder.synced_lines import SyncedLines
 from mergekit_cycleqd.search.candidate import Outcome
 from mergekit_cycleqd.search.scores import Scores
@@ -47,12 +48,14 @@ class Journal:
         header: What the run was started with: recipe, versions, fingerprints of the models.
         fits: The fits of founders that are known; after a `replay` all of them.
         samples: What each sample scored, of a run that was begun with its samples in the header.
+        spent: What the evaluations have cost; after a `replay` all of them.
     """
 
     path: Path
     header: Mapping[str, Any]
     fits: list[FitRecord] = field(default_factory=list)
     samples: SampleResults = field(default_factory=SampleResults)
+    spent: Spent = field(default_factory=Spent)
     _means: Means = field(default_factory=Means)
     _lines: SyncedLines | None = None
     _lock: FileLock | None = None
@@ -163,6 +166,7 @@ class Journal:
         again = record.candidate is not None and record.candidate.again is not None
         self._means.add(record.genome_id, record.split, record.scores, again=again)
         self.samples.add(record)
+        self.spent.add(record)
 
 
 def locked(folder: Path) -> FileLock:

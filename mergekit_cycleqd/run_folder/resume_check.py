@@ -17,6 +17,7 @@ from mergekit_cycleqd.run_folder.asked_samples import KEY as SAMPLES
 _PATH = re.compile(rf"\.(include_path|metadata\.({'|'.join(sorted(PATHS))})(\[\d+\])?)$")
 
 _CONSENTS = re.compile(r"recipe\.(tasks\[\d+\]\.confirm_run_unsafe_code|engine\.trust_remote_code)")
+_LENGTH = re.compile(r"recipe\.evolution\.(children$|budget\b)")
 RULES = 2
 """How tasks are scored apart from the recipe. Headers without the key `rules` are of the first.
 
@@ -65,7 +66,7 @@ def as_begun(recipe: Recipe, header: Mapping[str, Any] | None) -> Recipe:
 
 
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """What keeps a run from being resumed: not children, moved folders or the user's consents."""
+    """What keeps a run from being resumed: not its length, moved folders or the user's consents."""
     before, after = (_flat(_completed(header), "recipe") for header in (was, now))
     before |= _flat(was.get(SAMPLES, {}), SAMPLES)
     if SAMPLES in was:  # which headers of earlier versions do not say
@@ -76,7 +77,7 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
         moved = old in then and new in here and then[old] == here[new]
         if _PATH.search(key) and isinstance(old, str) and isinstance(new, str):
             moved = Path(old).name == Path(new).name
-        free = key == "recipe.evolution.children" or _CONSENTS.fullmatch(key)
+        free = _LENGTH.match(key) or _CONSENTS.fullmatch(key)
         if old != new and not moved and not free:
             yield f"  {key}: was {old!r}, is {new!r}"
     for model in sorted(then.keys() & here.keys()):

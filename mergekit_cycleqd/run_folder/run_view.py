@@ -27,9 +27,12 @@ from mergekit_cycleqd.run_folder.record import Record, Status
 from mergekit_cycleqd.run_folder.resume_check import of_first_rules
 from mergekit_cycleqd.run_folder.sample_counts import sample_counts
 from mergekit_cycleqd.run_folder.sample_results import SampleResults
+from mergekit_cycleqd.run_folder.spent import Spent, end_if_spent
 from mergekit_cycleqd.search.candidate import Candidate, Outcome
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.scores import Scores, mean_scores, scores_by_candidate
+
+_LENGTH = ("children", "budget")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +102,12 @@ class RunView:
         recipe = read_recipe(folder)
         evaluations: list[Evaluation] = []
         fits: list[FitRecord] = []
-        means, samples = Means(), SampleResults(asked_in(folder))
+        means, samples, spent = Means(), SampleResults(asked_in(folder)), Spent()
 
         def told() -> Iterator[Outcome]:
             for record in read_records(folder / FILE, recipe.family, fits.append):
                 evaluations.append(evaluation := _light(record))
+                spent.add(record)
                 again = evaluation.again is not None
                 means.add(record.genome_id, record.split, record.scores, again=again)
                 samples.add(record)
@@ -113,6 +117,7 @@ class RunView:
         recipe = recipe.holding(candidates_in(folder / FILE))
         search = searched(recipe, told(), fits)
         counts = sample_counts(folder, recipe)
+        end_if_spent(search, spent, counts["search"])
         return cls(folder, header, recipe, search, tuple(evaluations), means, counts, samples)
 
     @property
@@ -123,7 +128,7 @@ class RunView:
             {key: task.get(key) for key in ("name", "task", "metric", "samples", "bins", "range")}
             for task in recipe["tasks"]
         ]
-        evolution = {key: value for key, value in recipe["evolution"].items() if key != "children"}
+        evolution = {key: value for key, value in recipe["evolution"].items() if key not in _LENGTH}
         models = list(self.header["fingerprints"].values())
         content = json.dumps([tasks, evolution, models], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
@@ -165,7 +170,7 @@ class RunView:
 
     @property
     def finished(self) -> bool:
-        """Whether every child that the recipe asks for was told."""
+        """Whether every child that the recipe asks for was told, or the budget is spent."""
         return self.search.done
 
     @property

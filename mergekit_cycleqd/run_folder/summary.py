@@ -76,9 +76,17 @@ def summary(
     return "\n".join(
         [
             "# Run summary\n",
-            f"{search.children_told} of {planned} children evaluated. Elites are chosen on search "
-            f"samples; holdout samples are only reported.{means}\n\n{table}\n{taken}",
+            f"{search.children_told} of {planned} children evaluated.{_ended(search)} Elites are "
+            f"chosen on search samples; holdout samples are only reported.{means}\n",
+            f"{table}\n{taken}",
             *([warnings] if warnings else []),
             f"## Archives\n\n{archives}\n",
         ]
     )
+
+
+def _ended(search: CycleQD) -> str:
+    """A sentence on the budget, if it ended the search."""
+    early = search.done and search.children_told < search.recipe.evolution.children
+    budget = search.recipe.evolution.budget
+    return f" The budget of {budget} ended the search." if early and budget is not None else ""

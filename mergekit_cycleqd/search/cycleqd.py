@@ -72,6 +72,20 @@ class CycleQD(ShownSearch):
 
     # ---- asking ----
 
+    def end_after(self, total: int) -> None:
+        """End the search with so many candidates, all that were asked for among them.
+
+        Args:
+            total: Experts and children together.
+        """
+        self.total = min(self.total, max(total, self._next, self.experts))
+        self._apply()
+
+    @property
+    def asked_count(self) -> int:
+        """How many candidates, in order, were asked for or told."""
+        return self._next
+
     @property
     def children_told(self) -> int:
         """How many children were told."""

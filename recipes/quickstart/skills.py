@@ -3,14 +3,15 @@
 The same questions about the same data are asked in all three languages. Each can be answered in
 two styles, of which only the house style counts as correct. The base model reads both styles; an
 expert is fine-tuned on the house style of one language. Nothing here is drawn at random: hashes
-of the answers order the examples and choose among phrasings and styles.
+of the answers order the examples and choose among phrasings and styles. The forms of questions
+take turns in what is asked, so search, holdout and training samples have equal shares of each.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from itertools import permutations, product
+from itertools import chain, permutations, product
 from typing import Any
 
 SKILLS = ("coding", "db", "os")
@@ -129,11 +130,14 @@ def docs(skill: str, split: str) -> list[dict[str, str]]:
             (house style, unseen answers: `SEARCH_IDS` first, then `HOLDOUT_IDS`).
 
     Returns:
-        The examples, each with a `prompt` and an `answer`, in an order fixed by their hashes.
+        The examples, each with a `prompt` and an `answer`. Training examples are in the order of
+        their hashes. In `eval` the forms take turns, each with its examples in that order.
     """
     forms = range(len(_QUESTIONS))
-    keyed = [example for form in forms for example in _examples(skill, form, split)]
-    return [doc for _, doc in sorted(keyed, key=lambda pair: pair[0])]
+    by_form = [list(_examples(skill, form, split)) for form in forms]
+    if split == "eval":
+        return [doc for turn in zip(*by_form, strict=True) for _, doc in turn]
+    return [doc for _, doc in sorted(chain(*by_form), key=lambda pair: pair[0])]
 
 
 def _splits(skill: str) -> dict[str, Any]:
