@@ -19,6 +19,7 @@ from mergekit_cycleqd.run.header import header
 from mergekit_cycleqd.run.keep_answers import keep_answers
 from mergekit_cycleqd.run.limits import Limits
 from mergekit_cycleqd.run.prepare import Prepared
+from mergekit_cycleqd.run.titles import title
 from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.example_masks import draw
 from mergekit_cycleqd.run_folder.fit_record import searched
@@ -270,7 +271,7 @@ class Run:
             if candidate is not None and not candidate.parents:
                 expert = self.search.family.experts[candidate.index]
                 raise SearchError(f"the expert {expert} could not be evaluated: {reason}")
-            display.say(f"{self._title(record)} failed: {reason}")
+            display.say(f"{title(record, self.search)} failed: {reason}")
         if candidate is None:
             self._comparing[0] += 1
             display.stage(f"comparing models on {record.split} samples", *self._comparing)
@@ -284,17 +285,6 @@ class Run:
         self._tracker.candidate(record)
         if time.monotonic() - self._written > OUTPUT_SECONDS and self.search.archives_ready:
             self._write()
-
-    def _title(self, record: Record) -> str:
-        """Name a candidate by its number, and a model that is only compared by its role."""
-        if record.candidate is not None:
-            return f"candidate {record.candidate.index}"
-        family = self.search.family
-        models = [("base", Genome.from_base(family)), ("uniform merge", Genome.uniform(family))]
-        if self.search.archives_ready:
-            models = compared_models(self.search)
-        names = {genome.id: name for name, genome in reversed(models)}
-        return f"the model {names.get(record.genome.id, record.genome.id)!r}"
 
     def _write(self) -> None:
         write_outputs(self.folder, self.search, self._journal.scores, self._sizes)
