@@ -31,7 +31,7 @@ class Limits:
     def end_if_over(self) -> None:
         """End the search with the candidates that were asked for, if a limit is reached."""
         if self._out_of_time:
-            self.search.end_after(self.search.asked_count)
+            self.search.end_after()
         else:
             end_if_spent(self.search, self.spent, self.sizes)
 

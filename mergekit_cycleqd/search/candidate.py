@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.later import holds_genome
 from mergekit_cycleqd.genome.making import Making
@@ -60,3 +62,21 @@ class Outcome:
 
     candidate: Candidate
     scores: Scores | None
+
+
+def need_scores(outcomes: Sequence[Outcome], experts: Sequence[str]) -> None:
+    """Check that every expert has scores, before the archives are made of them.
+
+    Args:
+        outcomes: Of the experts.
+        experts: Their names, by number.
+
+    Raises:
+        SearchError: If one has none.
+    """
+    for outcome in outcomes:
+        if outcome.scores is None:
+            raise SearchError(
+                f"the expert {experts[outcome.candidate.index]} could not be evaluated; see the "
+                "journal for the error"
+            )

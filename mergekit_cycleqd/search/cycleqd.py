@@ -17,7 +17,7 @@ from mergekit_cycleqd.search.aggregation import (
 )
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.breeding import breed, fitted_founder
-from mergekit_cycleqd.search.candidate import Candidate, Outcome
+from mergekit_cycleqd.search.candidate import Candidate, Outcome, need_scores
 from mergekit_cycleqd.search.early_stop import EntryThresholds
 from mergekit_cycleqd.search.measures import Measures
 from mergekit_cycleqd.search.population import Population
@@ -72,19 +72,10 @@ class CycleQD(ShownSearch):
 
     # ---- asking ----
 
-    def end_after(self, total: int) -> None:
-        """End the search with so many candidates, all that were asked for among them.
-
-        Args:
-            total: Experts and children together.
-        """
+    def end_after(self, total: int = 0) -> None:
+        """End the search with the experts, all that were asked for, and at least so many."""
         self.total = min(self.total, max(total, self._next, self.experts))
         self._apply()
-
-    @property
-    def asked_count(self) -> int:
-        """How many candidates, in order, were asked for or told."""
-        return self._next
 
     @property
     def children_told(self) -> int:
@@ -215,7 +206,7 @@ class CycleQD(ShownSearch):
         while self._applied < limit and self._applied in self._waiting:
             told = self._waiting[self._applied]
             if self._applied == self.experts - 1:
-                self._need_scores([*self._experts, told])
+                need_scores([*self._experts, told], self.family.experts)
             del self._waiting[self._applied]
             self._applied += 1
             if self._applied <= self.experts:
@@ -235,15 +226,6 @@ class CycleQD(ShownSearch):
                 f"candidate {candidate.index} evaluates candidate {candidate.again} once more, "
                 "which has no scores"
             )
-
-    def _need_scores(self, experts: Iterable[Outcome]) -> None:
-        """Check that every expert has scores, before the archives are made of them."""
-        for expert in experts:
-            if expert.scores is None:
-                raise SearchError(
-                    f"the expert {self.family.experts[expert.candidate.index]} could not be "
-                    "evaluated; see the journal for the error"
-                )
 
     def _lay_out(self) -> None:
         """Make the archives of the experts told so far. Their scores set the automatic ranges."""
