@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from mergekit_cycleqd.cli.exit import key_and_value
 from mergekit_cycleqd.cli.output import say
-from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.errors import CycleQDError, RecipeError
+
+if TYPE_CHECKING:
+    from mergekit.options import MergeOptions
 
 
 @click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
@@ -23,17 +26,27 @@ def merge_into(recipe: Path, out: Path) -> None:
     """Merge a model's recipe with mergekit's defaults."""
     from mergekit.options import MergeOptions
 
+    _merge(recipe, out, MergeOptions())
+
+
+def _merge(recipe: Path, out: Path, options: MergeOptions) -> None:
+    """Merge a recipe, and write the model's card unless the options say no."""
+    from mergekit_cycleqd.hub.merge_card import write_merge_card
     from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 
-    merge_recipe(recipe, out, MergeOptions(), say)
+    merge_recipe(recipe, out, options, say)
+    if options.write_model_card:
+        try:
+            write_merge_card(recipe, out)
+        except CycleQDError as error:  # the model itself is there, with mergekit's card
+            say(f"note: the card has no scores of the run: {error}")
 
 
 def _with_mergekits_options() -> click.Command:
     """Build the command with mergekit's options. Importing mergekit takes seconds."""
-    from mergekit.options import MergeOptions, PrettyPrintHelp, add_merge_options
+    from mergekit.options import PrettyPrintHelp, add_merge_options
 
     from mergekit_cycleqd.hub.rebuild import parse_reference, rebuild
-    from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 
     @click.command("merge", cls=PrettyPrintHelp)
     @click.argument("recipe")
@@ -59,7 +72,7 @@ def _with_mergekits_options() -> click.Command:
         if published is None and given:
             raise RecipeError([f"--path: is for a recipe on the Hub, got {recipe}"])
         if published is None:
-            merge_recipe(Path(recipe), out_path, merge_options, say)
+            _merge(Path(recipe), out_path, merge_options)
         else:
             rebuild(published, out_path, merge_options, say, given)
 

@@ -19,6 +19,7 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.checkpoints.vocabulary.row_map import has_fingerprint
 from mergekit_cycleqd.errors import ModelError
+from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.references import parts
 from mergekit_cycleqd.hub.client import Hub
@@ -160,6 +161,21 @@ def local_genome(genome: Genome, models: Sequence[Source]) -> Genome:
     base, *experts = (model.here() for model in models)
     family = replace(genome.family, base_model=base, experts=tuple(experts))
     return replace(genome, family=family)
+
+
+def local_names(family: Family, tasks: Sequence[str | None]) -> tuple[Source, ...]:
+    """Name base and experts for a card that is written without asking the Hub.
+
+    Args:
+        family: The models.
+        tasks: The task of each expert, where it has one.
+    """
+    named = [(None, family.base_model), *zip(tasks, family.experts, strict=True)]
+    folders = _folder_names([part for _, ref in named for part in parts(ref)])
+    return tuple(
+        Source(task, ref, "+".join(folders.get(part, part) for part in parts(ref)), "")
+        for task, ref in named
+    )
 
 
 def _pinned_commits(reference: str, fingerprint: str) -> list[str | None] | None:

@@ -43,7 +43,7 @@ def test_the_hub_is_not_asked_about_folders(
     monkeypatch.chdir(tmp_path)
     assert run_main("merge", "m.yaml", "out", "--quiet") == 0
     assert asked == []
-    assert "models/green" in (tmp_path / "out" / "README.md").read_text()
+    assert "`./green`" in (tmp_path / "out" / "README.md").read_text()
     assert (tmp_path / "out" / "mergekit_config.yml").read_text() == (
         tmp_path / "m.yaml"
     ).read_text()

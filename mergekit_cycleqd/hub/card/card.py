@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from huggingface_hub import ModelCardData
 
+from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.card import sections
 from mergekit_cycleqd.hub.card.headline import examples, headline
-from mergekit_cycleqd.hub.card.pipelines import pipeline_tag
+from mergekit_cycleqd.hub.card.pipelines import ModelKind, pipeline_tag
 from mergekit_cycleqd.hub.card.results import model_index
 from mergekit_cycleqd.hub.card.retention import retention_section
 from mergekit_cycleqd.hub.card.score_table import table
 from mergekit_cycleqd.hub.card.subject import Subject
+from mergekit_cycleqd.hub.card.usage import model_usage
+from mergekit_cycleqd.hub.licence import Licence
+from mergekit_cycleqd.hub.pins import Source
 
 FIGURE = "figures/archives.svg"
 
@@ -29,11 +35,55 @@ def model_card(subject: Subject) -> str:
         sections.archives_section(subject, FIGURE),
         sections.recipe(subject),
         sections.making(subject),
-        sections.licence(subject),
+        sections.licence_section(subject.licence),
         sections.CITATION,
     ]
     body = "\n\n".join(part.strip() for part in parts if part.strip())
     return f"---\n{card_metadata(subject).to_yaml()}\n---\n\n{body}\n"
+
+
+def recipe_card(
+    name: str,
+    genome: Genome,
+    sources: Sequence[Source],
+    licence: Licence,
+    recipe: str,
+    kind: ModelKind,
+) -> str:
+    """Write the text of README.md for a merge of which the recipe alone is known.
+
+    Args:
+        name: Name of the model's folder.
+        genome: The model.
+        sources: Base and experts.
+        licence: The licence of the merge.
+        recipe: Text of the recipe.
+        kind: The kind of the model.
+    """
+    base, *experts = sources
+    bases = list(dict.fromkeys(repo for source in sources for repo in source.repos))
+    data = ModelCardData(
+        base_model=bases or None,
+        base_model_relation="merge" if bases else None,
+        library_name="transformers",
+        pipeline_tag=pipeline_tag(kind.architecture),
+        license=licence.id,
+        tags=["mergekit", "merge", "cycleqd"],
+        model_name=name,
+    )
+    told = (
+        f"A merge of {sections.merged(experts)} over the base {sections.linked(base)}, made by "
+        f"mergekit-cycleqd (genome `{genome.id}`). No scores of it are known."
+    )
+    parts = [
+        f"# {name}",
+        told,
+        model_usage(kind, f"./{name}"),
+        f"## Recipe\n\n{sections.shown_recipe(recipe)}{sections.MERGED_AGAIN}",
+        sections.licence_section(licence),
+        sections.CITATION,
+    ]
+    return f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def card_metadata(subject: Subject) -> ModelCardData:

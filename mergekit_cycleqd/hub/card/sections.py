@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from huggingface_hub import constants
@@ -20,9 +21,13 @@ from mergekit_cycleqd.system.units import listed
 
 if TYPE_CHECKING:
     from mergekit_cycleqd.hub.card.subject import Subject
+    from mergekit_cycleqd.hub.licence import Licence
     from mergekit_cycleqd.recipe.recipe import Recipe
     from mergekit_cycleqd.recipe.tasks import Task
 
+_LINEAGE = """\
+[lineage.json](lineage.json) has the ancestors back to the experts, with seeds, scores and
+fingerprints. """
 _LONGEST_RECIPE = 16_000
 _SHOWN_ELITES = 10
 
@@ -52,10 +57,9 @@ with mergekit ([arXiv:2403.13257](https://arxiv.org/abs/2403.13257)).
 def introduction(subject: Subject) -> str:
     """Write the introduction: what the model is, and how it was found."""
     base, *experts = subject.sources
-    names = [f"{_linked(e)} ({e.task})" if e.task else _linked(e) for e in experts]
     search = subject.run.search
     text = (
-        f"A merge of {listed(names)} over the base {_linked(base)}, found "
+        f"A merge of {merged(experts)} over the base {linked(base)}, found "
         "by evolution: [CycleQD](https://arxiv.org/abs/2410.14735) bred and evaluated "
         f"{search.children_told} merges and kept the best of every kind, in one archive per task. "
     )
@@ -86,8 +90,13 @@ def introduction(subject: Subject) -> str:
             vectors = family.task_vectors
             parts = "in its leading directions" if vectors.of_directions else "without interference"
             what = "itself" if vectors == PLAIN else f"alone, {parts}"
-            text += f" No merge bettered it: it is the expert {_linked(expert)} {what}."
+            text += f" No merge bettered it: it is the expert {linked(expert)} {what}."
     return text
+
+
+def merged(experts: Sequence[Source]) -> str:
+    """The experts in words, with links to those on the Hub."""
+    return listed([f"{linked(e)} ({e.task})" if e.task else linked(e) for e in experts])
 
 
 def _number(subject: Subject) -> str:
@@ -148,13 +157,17 @@ def archives_section(subject: Subject, figure: str) -> str:
     return f"{text}\n\nThe best elites of each archive, on search samples:\n\n{best}"
 
 
+MERGED_AGAIN = (
+    "This builds the model again, where base and experts are:\n\n```console\n"
+    "$ pip install mergekit-cycleqd\n$ mergekit-cycleqd merge mergekit_config.yml model\n```"
+)
+
+
 def recipe(subject: Subject) -> str:
     """Write the recipe, and how to rebuild the model from it."""
-    text = "## Recipe\n\n"
-    if len(subject.recipe) <= _LONGEST_RECIPE:
-        text += f"```yaml\n{subject.recipe.strip()}\n```\n\n"
-    else:
-        text += "It is in [mergekit_config.yml](mergekit_config.yml).\n\n"
+    text = f"## Recipe\n\n{shown_recipe(subject.recipe)}"
+    if subject.merged_here:
+        return text + MERGED_AGAIN
     missing = [source.published for source in subject.sources if source.folders]
     if missing:
         return text + (
@@ -167,6 +180,13 @@ def recipe(subject: Subject) -> str:
         f"the model:\n\n```console\n$ pip install mergekit-cycleqd\n"
         f"$ mergekit-cycleqd merge hf://{subject.repo_id} model\n```"
     )
+
+
+def shown_recipe(text: str) -> str:
+    """A recipe as a block, or where it is if it is long."""
+    if len(text) <= _LONGEST_RECIPE:
+        return f"```yaml\n{text.strip()}\n```\n\n"
+    return "It is in [mergekit_config.yml](mergekit_config.yml).\n\n"
 
 
 def making(subject: Subject) -> str:
@@ -201,8 +221,7 @@ Models were chosen by their scores on the search samples of these tasks, {_numbe
 
 {markdown_table(head, rows, texts=len(head))}{prompts_text(run)}
 
-[lineage.json](lineage.json) has the ancestors back to the experts, with seeds, scores and
-fingerprints. Versions: {versions}."""
+{"" if subject.merged_here else _LINEAGE}Versions: {versions}."""
 
 
 def _numbering(recipe: Recipe) -> str:
@@ -211,15 +230,15 @@ def _numbering(recipe: Recipe) -> str:
     return "numbered as\nlm-evaluation-harness numbers them"
 
 
-def licence(subject: Subject) -> str:
+def licence_section(licence: Licence) -> str:
     """Write which licence holds, or why that is not settled."""
-    if subject.licence.question:
+    if licence.question:
         return (
-            f"## Licence\n\nNot settled: {subject.licence.question} Until its publisher says so, "
+            f"## Licence\n\nNot settled: {licence.question} Until its publisher says so, "
             "the licences of base and experts hold, all of them."
         )
-    name = subject.licence.id
-    if subject.licence.stated:
+    name = licence.id
+    if licence.stated:
         return (
             f"## Licence\n\n{name}, as its publisher states; the licences of base and experts hold "
             "as well."
@@ -230,14 +249,16 @@ def licence(subject: Subject) -> str:
     )
 
 
-def _linked(source: Source) -> str:
+def linked(source: Source) -> str:
+    """A model as a link to its repo, at its commit if that is known; of a folder its name."""
     if source.folders:
         return f"`{source.published}`"
-    linked = []
+    found = []
     for pinned in source.pinned:
         repo, _, commit = pinned.partition("@")
-        linked.append(f"[{repo}]({constants.ENDPOINT}/{repo}/tree/{commit})")
-    return " + ".join(linked)
+        tree = f"/tree/{commit}" if commit else ""
+        found.append(f"[{repo}]({constants.ENDPOINT}/{repo}{tree})")
+    return " + ".join(found)
 
 
 def _origin(task: Task) -> str:

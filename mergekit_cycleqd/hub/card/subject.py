@@ -27,6 +27,7 @@ class Subject:
         kind: The kind of the base, which is also the model's.
         examples: Whether the card may show questions with the model's answers.
         report: Id of the Space with the report of the run; None if it is not published.
+        merged_here: Whether it is a model in a folder, which is in no repo.
     """
 
     run: RunView
@@ -39,3 +40,4 @@ class Subject:
     kind: ModelKind
     examples: bool = True
     report: str | None = None
+    merged_here: bool = False
