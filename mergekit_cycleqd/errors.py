@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class CycleQDError(Exception):
@@ -38,6 +39,26 @@ class SearchError(CycleQDError):
 
 class JournalError(CycleQDError):
     """A run folder that cannot be resumed."""
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether code of Rust broke off. Each library has a class of its own for that."""
+    return type(error).__name__ == "PanicException"
+
+
+@contextmanager
+def without_panics() -> Iterator[None]:
+    """Turn what breaks off in code of Rust into an exception like any other.
+
+    tokenizers and safetensors raise it past ``except Exception``, for example where the pattern of
+    a tokenizer needs too many steps.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        raise ValueError(first_line(error)) from error
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -73,7 +73,7 @@ class Scene:
         self._folder = folder
         self.tasks = folder / "tasks"
         self.forms = write_forms(self.tasks)
-        self._models = make_models(folder / "models", **({"steps": steps} if steps else {}))
+        self.models = make_models(folder / "models", **({"steps": steps} if steps else {}))
         self._runs: dict[tuple[str, str], Path] = {}
 
     def chosen(self, setting: Setting) -> list[Form]:
@@ -95,7 +95,7 @@ class Scene:
     def _compare(
         self, setting: Setting, forms: Sequence[Form], batchings: Sequence[str]
     ) -> Iterator[Pair]:
-        models = self._models[setting.model]
+        models = self.models[setting.model]
         expected = ways.by_lm_eval(models[0], self.tasks, setting, forms)
         found = {WAYS[0]: ways.by_model(models[0], self.tasks, setting, forms)}
         for batching, (run, search) in zip(
@@ -117,5 +117,6 @@ class Scene:
         key = (kind, batching)
         if key not in self._runs:
             folder = self._folder / f"run-{kind}-{batching}"
-            self._runs[key] = ways.make_run(folder, self._models[kind], batching, self.tasks)
+            engine = {"device": "cpu", "batching": batching}
+            self._runs[key] = ways.make_run(folder, self.models[kind], self.tasks, engine)
         return self._runs[key]

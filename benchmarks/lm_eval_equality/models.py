@@ -111,6 +111,7 @@ def _trained(tokenizer: Tokenizer, corpus: list[str], steps: int) -> LlamaForCau
         intermediate_size=96,
         num_hidden_layers=2,
         num_attention_heads=4,
+        head_dim=32,  # the smallest that vLLM takes
         num_key_value_heads=2,
         max_position_embeddings=CONTEXT,
         bos_token_id=0,

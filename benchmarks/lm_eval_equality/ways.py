@@ -60,7 +60,7 @@ def by_lm_eval(model: str, tasks: Path, setting: Setting, forms: Sequence[Form])
     parts = {name for form in forms for name in form.parts or (form.name,)}
     options = {
         "model": "hf",
-        "model_args": _pairs({"pretrained": model, "dtype": "float32", **setting.engine}),
+        "model_args": pairs({"pretrained": model, "dtype": "float32", **setting.engine}),
         "tasks": ",".join(names),
         "include_path": str(tasks),
         "samples": json.dumps({name: list(range(FIRST, LAST + 1)) for name in sorted(parts)}),
@@ -68,9 +68,9 @@ def by_lm_eval(model: str, tasks: Path, setting: Setting, forms: Sequence[Form])
         "batch_size": str(ROWS),
         "output_path": str(out),
     }
-    pairs = [part for key, value in options.items() for part in (f"--{key}", value)]
+    written = [part for key, value in options.items() for part in (f"--{key}", value)]
     ran = subprocess.run(
-        [sys.executable, "-c", _LM_EVAL, "run", *pairs, *setting.of_lm_eval()],
+        [sys.executable, "-c", _LM_EVAL, "run", *written, *setting.of_lm_eval()],
         cwd=tasks,  # where it looks for data files
         env=os.environ | {"TQDM_DISABLE": "1", "DISABLE_MULTIPROC": "1"},
         capture_output=True,
@@ -82,11 +82,12 @@ def by_lm_eval(model: str, tasks: Path, setting: Setting, forms: Sequence[Form])
     return numbers(json.loads(files[0].read_text())["results"])
 
 
-def _pairs(arguments: Mapping[str, Any]) -> str:
+def pairs(arguments: Mapping[str, Any]) -> str:
+    """Write arguments as lm-eval's command takes them."""
     return ",".join(f"{key}={value}" for key, value in arguments.items())
 
 
-def _command(*args: object) -> None:
+def command(*args: object) -> None:
     """Run our command in this process, quietly, and without bootstraps as lm-eval's."""
     said = StringIO()
     without = patch("lm_eval.evaluator_utils.stderr_for_metric", lambda *_, **__: None)
@@ -98,23 +99,33 @@ def _command(*args: object) -> None:
                 raise RuntimeError(f"{args}: {said.getvalue()[-2000:]}") from None
 
 
-def _ours(tasks: Path, setting: Setting, forms: Sequence[Form]) -> list[str]:
+def ours(tasks: Path, setting: Setting, forms: Sequence[Form]) -> list[str]:
+    """The options of our `eval`, without the device."""
     names = ",".join(form.name for form in forms)
     chosen = ["--tasks", names, "--include-path", str(tasks), "--samples", f"{FIRST}-{LAST}"]
-    return [*chosen, "--batch-size", str(ROWS), "--device", "cpu", *setting.of_ours()]
+    return [*chosen, "--batch-size", str(ROWS), *setting.of_ours()]
 
 
 def by_model(model: str, tasks: Path, setting: Setting, forms: Sequence[Form]) -> Found:
     """Score by `eval MODEL`."""
+    options = ("--device", "cpu", *ours(tasks, setting, forms))
+    return numbers(evaluated(model, tasks, *options)["results"])
+
+
+def evaluated(model: str, tasks: Path, *options: str) -> dict[str, Any]:
+    """All that `eval MODEL` writes by `--out`."""
     out = tasks.parent / "eval.json"
-    _command("eval", model, *_ours(tasks, setting, forms), "--dtype", "float32", "--out", out)
-    return numbers(json.loads(out.read_text())["results"])
+    command("eval", model, *options, "--dtype", "float32", "--out", out)
+    found: dict[str, Any] = json.loads(out.read_text())
+    return found
 
 
-def by_run(run: Path, tasks: Path, setting: Setting, forms: Sequence[Form]) -> Found:
+def by_run(
+    run: Path, tasks: Path, setting: Setting, forms: Sequence[Form], device: str = "cpu"
+) -> Found:
     """Score by `eval RUN`; the scores of the run's base."""
     (run / FILE).unlink(missing_ok=True)  # what was scored before would not be scored again
-    _command("eval", run, *_ours(tasks, setting, forms))
+    command("eval", run, *ours(tasks, setting, forms), "--device", device)
     base = Genome.from_base(read_recipe(run).family).id
     return {
         record.task: {metric: value for metric, (value, _) in record.scores.items()}
@@ -127,7 +138,7 @@ def by_search(
     models: Sequence[str], batching: str, tasks: Path, setting: Setting, forms: Sequence[Form]
 ) -> Found:
     """Score the base as a worker of a search does: in the engine, by the recipe's tasks."""
-    pairs = [(form, metric) for form in forms for metric in form.searched]
+    asked = [(form, metric) for form in forms for metric in form.searched]
     recipe = [
         Task.model_validate(
             {
@@ -140,12 +151,12 @@ def by_search(
                 **_generation(setting, form),
             }
         )
-        for number, (form, metric) in enumerate(pairs)
+        for number, (form, metric) in enumerate(asked)
     ]
     with _opened(models, batching, setting) as engine:
         scores = harness_of(recipe).evaluate(engine.model, "search")
     found: Found = {}
-    for task, (form, metric) in zip(recipe, pairs, strict=True):
+    for task, (form, metric) in zip(recipe, asked, strict=True):
         found.setdefault(form.name, {})[metric] = scores[task.name]
     return found
 
@@ -176,8 +187,15 @@ def _opened(models: Sequence[str], batching: str, setting: Setting) -> Iterator[
         engine.close()
 
 
-def make_run(folder: Path, models: Sequence[str], batching: str, tasks: Path) -> Path:
-    """Make a short run over a model and its versions."""
+def make_run(folder: Path, models: Sequence[str], tasks: Path, engine: Mapping[str, Any]) -> Path:
+    """Make a short run over a model and its versions.
+
+    Args:
+        folder: Where; it must not exist.
+        models: The base, and the experts.
+        tasks: The folder of task files.
+        engine: What the section `engine` has besides the dtype and the size of batches.
+    """
     folder.mkdir(parents=True)
     names = ("eq_choice", "eq_gen")[: len(models) - 1]
     content = {
@@ -195,9 +213,9 @@ def make_run(folder: Path, models: Sequence[str], batching: str, tasks: Path) ->
             for name, metric in zip(names, ("acc,none", "digest,none"), strict=True)
         ],
         "evolution": {"children": 1, "mutation": {"kind": "none"}},
-        "engine": {"device": "cpu", "dtype": "float32", "batching": batching, "batch_size": ROWS},
+        "engine": {"dtype": "float32", "batch_size": ROWS, **engine},
     }
     recipe = folder / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(content))
-    _command(recipe, "--out", folder / "run")
+    command(recipe, "--out", folder / "run")
     return folder / "run"

@@ -9,7 +9,7 @@ from typing import NoReturn
 import click
 
 from mergekit_cycleqd.cli.output import complain, guard_logs
-from mergekit_cycleqd.errors import CycleQDError, RecipeError
+from mergekit_cycleqd.errors import CycleQDError, RecipeError, first_line, is_panic
 
 EXIT_CANNOT_WORK = 1
 EXIT_BAD_INPUT = 2
@@ -29,6 +29,10 @@ def run_group(group: click.Group, args: list[str] | None, name: str) -> None:
         group.main(args=args, prog_name=name, standalone_mode=True)
     except CycleQDError as error:
         fail(error)
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        fail(CycleQDError(f"a library broke off: {first_line(error)}"))
 
 
 def fail(error: CycleQDError) -> NoReturn:

@@ -13,6 +13,7 @@ from mergekit_cycleqd.draft.own_task import RecipeTask
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.evaluators.lm_eval_loading import TaskLoader
 from mergekit_cycleqd.evaluators.lm_eval_parts import LoadedTask
+from mergekit_cycleqd.evaluators.task_guards import runs_answers
 from mergekit_cycleqd.evaluators.task_samples import TaskFault
 from mergekit_cycleqd.recipe.safe_yaml import compose_yaml
 from mergekit_cycleqd.recipe.tasks import Task
@@ -90,6 +91,6 @@ def _metric(listed: list[str]) -> str:
 
 
 def _unsafe(loaded: LoadedTask) -> tuple[str, ...]:
-    if not any(getattr(part, "UNSAFE_CODE", False) for part in loaded.parts.values()):
+    if not any(map(runs_answers, loaded.parts.values())):
         return ()
     return ("confirm_run_unsafe_code: false  # true if you accept that code of models is run",)

@@ -15,6 +15,7 @@ import torch
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 
 from mergekit_cycleqd.errors import CycleQDError
+from mergekit_cycleqd.recipe.generation import code_named
 
 Prompts = Sequence[Sequence[int]]
 """Prompts as token ids."""
@@ -49,8 +50,11 @@ class AnswerSampling:
             lm: lm-eval's model, for its defaults and the length of its context.
 
         Raises:
-            CycleQDError: If an answer may be as long as the model's context.
+            CycleQDError: If an answer may be as long as the model's context, or the settings name
+                a program.
         """
+        if fault := code_named(asked):
+            raise CycleQDError(fault)
         settings = normalize_gen_kwargs(dict(asked), lm.max_gen_toks)
         until = handle_stop_sequences(settings.pop("until", None), end)
         new_tokens = settings.pop("max_gen_toks")

@@ -6,7 +6,11 @@ import inspect
 from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.layout.model_class import kernel_fault
+from mergekit_cycleqd.checkpoints.layout.foreign_config import (
+    kernel_fault,
+    size_fault,
+    weights_fault,
+)
 from mergekit_cycleqd.errors import ModelError
 
 
@@ -22,7 +26,8 @@ def image_class(base: Checkpoint) -> Any:
     """
     import transformers
 
-    if fault := kernel_fault(base.config):
+    config = base.config
+    if fault := kernel_fault(config) or weights_fault(config) or size_fault(config):
         raise ModelError(f"{base.name}: {fault}")
     names = base.config.get("architectures") or ["none"]
     kind = getattr(transformers, str(names[0]), None)

@@ -14,6 +14,7 @@ from PIL.Image import Image
 
 from mergekit_cycleqd.checkpoints.advice import without_advice
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.layout.foreign_config import without_adapters
 from mergekit_cycleqd.engines.backward.learner import Learner
 from mergekit_cycleqd.engines.device import device_map_settings, device_of
 from mergekit_cycleqd.engines.image_class import image_class
@@ -54,9 +55,10 @@ class Segmenter:
         """
         kind = image_class(base)
         self.device = device_of(engine)
-        self.model = kind.from_pretrained(
-            base.folder, dtype=engine.dtype, **device_map_settings(engine)
-        ).eval()
+        with without_adapters():
+            self.model = kind.from_pretrained(
+                base.folder, dtype=engine.dtype, **device_map_settings(engine)
+            ).eval()
         self.prompted = "input_boxes" in inspect.signature(self.model.forward).parameters
         self.processor = _processor(base, prompted=self.prompted)
         size = engine.batch_size

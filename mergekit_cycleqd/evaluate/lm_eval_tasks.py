@@ -24,6 +24,7 @@ from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED
 from mergekit_cycleqd.evaluators.quiet_lm_eval import quieten_lm_eval
 from mergekit_cycleqd.evaluators.task_data import data_beside, folders_of
 from mergekit_cycleqd.evaluators.task_errors import RAISED, located
+from mergekit_cycleqd.evaluators.task_guards import guard_templates, guarded_loading, runs_answers
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 from mergekit_cycleqd.run_folder.retention import Measured
 from mergekit_cycleqd.tasks.episode_task import evals_folder
@@ -151,14 +152,15 @@ def load(manager: TaskManager, name: str, options: TaskOptions) -> Mapping[str, 
     """
     file = manager.task_index[name].yaml_path
     try:
-        with data_beside(folders_of(file, options.include_path)):
+        beside = data_beside(folders_of(file, options.include_path))
+        with beside, guarded_loading(file, trusted=options.run_unsafe_code):
             loaded: Mapping[str, Any] = manager.load([name])
     except CycleQDError as error:  # our own tasks say what they need
         raise RecipeError([f"{name}: {reason(error)}"]) from error
     except RAISED as error:
         raise RecipeError([f"{name}: cannot be loaded ({reason(error)})"]) from error
     for leaf, task in loaded["tasks"].items():
-        if getattr(task, "UNSAFE_CODE", False) and not options.run_unsafe_code:
+        if runs_answers(task) and not options.run_unsafe_code:
             raise RecipeError([_leave(leaf)])
     change_tasks(loaded["tasks"], options)
     return loaded
@@ -171,6 +173,7 @@ def task_manager(names: Sequence[str], options: TaskOptions) -> TaskManager:
         RecipeError: If one is unknown, or runs what models write without the user's leave.
     """
     quieten_lm_eval()
+    guard_templates()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if options.run_unsafe_code:
         os.environ.setdefault("HF_ALLOW_CODE_EVAL", "1")  # asked for by the metric itself

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from mergekit_cycleqd.errors import RecipeError, nearest
 from mergekit_cycleqd.recipe.engine import Engine
+from mergekit_cycleqd.recipe.generation import code_named
 from mergekit_cycleqd.recipe.load import in_plain_words
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 
@@ -143,10 +144,15 @@ def gen_kwargs(text: str | None) -> dict[str, Any]:
         text: A JSON mapping, or ``key=value`` with commas between; None if it was not given.
 
     Raises:
-        RecipeError: If it is neither.
+        RecipeError: If it is neither, or names a program.
     """
-    if text is None:
-        return {}
+    found = {} if text is None else _settings(text)
+    if fault := code_named(found):
+        raise RecipeError([f"--gen-kwargs: {fault}"])
+    return found
+
+
+def _settings(text: str) -> dict[str, Any]:
     fault = f'--gen-kwargs: must be as "temperature=0.7,top_p=0.9" or a JSON mapping, got {text!r}'
     if text.lstrip().startswith("{"):
         try:

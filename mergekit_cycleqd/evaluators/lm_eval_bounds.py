@@ -14,6 +14,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
+from mergekit_cycleqd.evaluators.task_guards import runs_answers
 from mergekit_cycleqd.recipe.bins import BOUNDED
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.search.early_stop import EntryThresholds
@@ -169,7 +170,7 @@ def _is_bounded(task: Task, loaded: Any) -> bool:
     return (
         not task.scored_by.brings_tasks
         and task.repeats == 1
-        and not getattr(loaded, "UNSAFE_CODE", False)
+        and not runs_answers(loaded)
         and metric in BOUNDED
         and loaded.aggregation().get(metric) is mean
         and all(

@@ -32,6 +32,7 @@ from mergekit_cycleqd.evaluators.own_answers import (
 )
 from mergekit_cycleqd.evaluators.repeats import check_passes, combined, combined_samples
 from mergekit_cycleqd.evaluators.task_errors import located
+from mergekit_cycleqd.evaluators.task_guards import runs_answers
 from mergekit_cycleqd.evaluators.task_samples import SampledHarness, prepare_all
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.sample_ids import Split
@@ -76,7 +77,7 @@ class LMHarness(SampledHarness):
         loaded = loader.load(task)
         yield from metric_faults(task, loaded)
         parts = loaded.parts.values()
-        unsafe = any(getattr(part, "UNSAFE_CODE", False) for part in parts)
+        unsafe = any(map(runs_answers, parts))
         if unsafe and not task.confirm_run_unsafe_code:
             yield (
                 f"confirm_run_unsafe_code: the task {task.task!r} runs code that models write; "

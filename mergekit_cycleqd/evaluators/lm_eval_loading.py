@@ -13,6 +13,7 @@ from mergekit_cycleqd.evaluators.lm_eval_parts import LoadedTask
 from mergekit_cycleqd.evaluators.quiet_lm_eval import quieten_lm_eval
 from mergekit_cycleqd.evaluators.task_data import data_beside, folders_of
 from mergekit_cycleqd.evaluators.task_errors import RAISED
+from mergekit_cycleqd.evaluators.task_guards import guard_templates, guarded_loading
 from mergekit_cycleqd.evaluators.task_samples import TaskFault
 from mergekit_cycleqd.recipe.tasks import Task
 
@@ -29,6 +30,7 @@ class TaskLoader:
             tasks: The recipe's tasks that lm-eval runs.
         """
         quieten_lm_eval()
+        guard_templates()
         self._folders = sorted({folder for task in tasks if (folder := _task_folder(task))})
         self._without_shots: set[str] = set()
         self._indexes: dict[tuple[str | None, str], tuple[Any, list[str]]] = {}
@@ -46,7 +48,9 @@ class TaskLoader:
         if entry_is_group := task.task in index.all_groups:
             index = self._with_children(task)
         try:
-            with data_beside(folders_of(entry.yaml_path, index.include_path)):
+            beside = data_beside(folders_of(entry.yaml_path, index.include_path))
+            trusted = task.confirm_run_unsafe_code
+            with beside, guarded_loading(entry.yaml_path, trusted=trusted):
                 found = index.load([task.task])
         except CycleQDError as error:  # this package's tasks report clear faults
             raise TaskFault(f"task: {task.task!r} cannot be loaded: {reason(error)}") from error

@@ -9,12 +9,16 @@ from copy import copy
 from functools import partial
 from typing import Any
 
-from mergekit_cycleqd.errors import CycleQDError, reason
+from mergekit_cycleqd.errors import CycleQDError, reason, without_panics
 from mergekit_cycleqd.search.early_stop import CannotEnter
 from mergekit_cycleqd.system.replaced import replaced
+from mergekit_cycleqd.system.time_limit import time_limit
 
 RAISED = (Exception, SystemExit, GeneratorExit)
 """What code of a task may raise. Ctrl-C is not the task's."""
+
+PROMPT_SECONDS = 120.0
+"""Longest time for one prompt or one score; templates of strangers may loop without end."""
 
 SEARCH_SECONDS = 60.0
 """Longest time that is spent to find the sample that a model cannot answer."""
@@ -71,7 +75,8 @@ def located(
                 ask = partial(_ask, model, name, getattr(model, name), tasks)
                 stack.enter_context(replaced(model, name, ask))
         try:
-            yield
+            with without_panics():
+                yield
         except (CannotEnter, CycleQDError):
             raise
         except RAISED as error:
@@ -136,7 +141,8 @@ class _Task:
         self, method: Callable[..., Any], what: str, *args: Any, **settings: Any
     ) -> Any:
         try:
-            return method(*args, **settings)
+            with time_limit(PROMPT_SECONDS), without_panics():
+                return method(*args, **settings)
         except (CannotEnter, CycleQDError):
             raise
         except RAISED as error:
@@ -199,7 +205,8 @@ def _ask(
 ) -> Any:
     """Let a model answer requests. If it cannot, find the one that it cannot answer."""
     try:
-        return method(requests, *args, **settings)
+        with without_panics():
+            return method(requests, *args, **settings)
     except (CannotEnter, SystemExit):
         raise
     except Exception as error:
@@ -232,7 +239,8 @@ def _unanswered(model: Any, method: Callable[..., Any], requests: Sequence[Any])
 
     def breaks(some: Sequence[Any]) -> bool:
         try:
-            method(some)
+            with without_panics():
+                method(some)
         except Exception:
             return True
         return False

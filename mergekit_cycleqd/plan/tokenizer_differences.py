@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mergekit_cycleqd.errors import reason, without_panics
 from mergekit_cycleqd.plan.findings import Level
 
 _PROBE = (
@@ -32,7 +33,12 @@ def differences(ours: Any, theirs: Any, remedy: str | None) -> Iterator[tuple[Le
             yield "fault", f"{fault}{remedy}"
             return
         yield from _other_tokens(base, expert)
-    split = [each.encode(_PROBE, add_special_tokens=False) for each in (ours, theirs)]
+    try:
+        with without_panics():
+            split = [each.encode(_PROBE, add_special_tokens=False) for each in (ours, theirs)]
+    except Exception as error:  # of a stranger's tokenizer, whatever its pattern leads to
+        yield "warning", f"cannot split a text ({reason(error)}); a run uses the base's tokenizer"
+        return
     if base.keys() == expert.keys() and split[0] != split[1]:
         yield (
             "warning",

@@ -12,11 +12,22 @@ from typing import Any
 import yaml
 
 from mergekit_cycleqd.errors import RecipeError, first_line
+from mergekit_cycleqd.recipe.foreign_data import data_source, is_address
+from mergekit_cycleqd.recipe.foreign_templates import template_code
+from mergekit_cycleqd.recipe.generation import NAMING_CODE
 from mergekit_cycleqd.recipe.safe_yaml import compose_yaml, read_yaml
 from mergekit_cycleqd.recipe.task_defaults import with_defaults
 from mergekit_cycleqd.system.printable import printable
 
-_PLAIN = "tag:yaml.org,2002:"
+_PLAIN = frozenset(
+    f"tag:yaml.org,2002:{name}"
+    for name in (
+        *("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "binary"),
+        *("set", "omap", "pairs", "merge", "value"),
+    )
+)
+"""Tags of YAML's own types; a directive of a file can give any other tag a name like theirs."""
+_KEY = " (a key)"
 _METRICS = (
     *("acc", "acc_norm", "acc_mutual_info", "acc_bytes", "acc_all", "exact_match", "f1", "mcc"),
     *("bleu", "chrf", "ter", "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte"),
@@ -75,9 +86,14 @@ def _of_recipe(path: Path) -> Iterator[str]:
     if isinstance(engine, Mapping) and engine.get("options"):
         yield f"{path.name}: engine.options: {engine['options']!r}, which may name code"
     for number, task in enumerate(tasks if isinstance(tasks, list) else []):
-        options = task.get("metadata") if isinstance(task, Mapping) else None
+        if not isinstance(task, Mapping):
+            continue
+        options, settings = task.get("metadata"), task.get("gen_kwargs")
+        for key in NAMING_CODE:
+            if isinstance(settings, Mapping) and key in settings:
+                yield f"{path.name}: tasks[{number}].gen_kwargs.{key}: {settings[key]!r}"
         for key, text in _texts(options, f"tasks[{number}].metadata"):
-            if re.search(r"\.(dsn|image)\b", key) or _is_address(text):
+            if re.search(r"\.(dsn|image)\b", key) or is_address(text):
                 yield f"{path.name}: {key}: {text!r}, which is run or connected to"
 
 
@@ -96,14 +112,12 @@ def _of_node(node: yaml.Node, key: str, seen: set[int]) -> Iterator[str]:
         return
     seen.add(id(node))
     where = printable(key.lstrip("."), kept="") or "the file"
-    if not node.tag.startswith(_PLAIN):
+    if node.tag not in _PLAIN:
         named = f" {printable(node.value, kept='')}" if isinstance(node, yaml.ScalarNode) else ""
-        yield f"{where}: {printable(node.tag)}{named}"
-    elif node.tag.startswith(f"{_PLAIN}python/"):
-        yield f"{where}: {node.tag}"
+        yield f"{where}: {printable(node.tag, kept='')}{named}"
     if isinstance(node, yaml.MappingNode):
         for name, value in node.value:
-            yield from _of_node(name, f"{key} (a key)", seen)
+            yield from _of_node(name, f"{key}{_KEY}", seen)
             inner = name.value if isinstance(name, yaml.ScalarNode) else "?"
             yield from _of_node(value, f"{key}.{inner}", seen)
     elif isinstance(node, yaml.SequenceNode):
@@ -116,45 +130,20 @@ def _of_node(node: yaml.Node, key: str, seen: set[int]) -> Iterator[str]:
 def _of_text(text: str, where: str) -> str | None:
     """Why one text of a task file is code, or reaches beyond the run's folder."""
     last = where.rpartition(".")[2]
+    if last in NAMING_CODE and last != "trust_remote_code":
+        return f"{text!r}, which names a program or another model"
     if last in ("trust_remote_code", "hf_evaluate"):
         if text.lower() not in ("false", "no", "off"):
             return f"{text}, which lets code run"
     elif last == "metric" and text not in _METRICS:
         return f"{text!r}, a metric that lm-eval downloads as a program"
-    elif "{" in text and (reason := _template_code(text)):
+    elif "{" in text and (reason := template_code(text)):
         return f"a template that {reason}: {text!r}"
-    elif _is_address(text):
+    elif is_address(text):
         return f"{text!r}, an address"
-    elif _leads_out(text):
+    elif _leads_out(text) or (last == "include" and _leads_out(re.sub(r"\s", "_", text))):
         return f"{text!r}, a path outside of the run"
-    elif last == "dataset_path" and text.endswith(".py"):
-        return f"{text!r}, a script that makes a dataset"
-    return None
-
-
-def _template_code(text: str) -> str | None:
-    """What of a template is more than values, filters and loops; None where nothing is.
-
-    lm-eval fills templates without a sandbox, so that a call may be one of any function.
-    """
-    from jinja2 import Environment, nodes
-
-    try:
-        tree = Environment(autoescape=True).parse(text)
-        if tree.find(nodes.Call):
-            return "calls"
-        named = {each.attr for each in tree.find_all(nodes.Getattr)}
-        named |= {str(each.value) for each in tree.find_all(nodes.Const)}
-        filters = {each.name for each in tree.find_all(nodes.Filter)}
-    except Exception:  # of a stranger's text, any; also where it is nested too deep
-        return "cannot be looked into"
-    if "attr" in filters or any(name.startswith("__") for name in named):
-        return "reaches into objects"
-    return None
-
-
-def _is_address(text: str) -> bool:
-    return re.match(r"(?!hf://)[A-Za-z][A-Za-z0-9+.-]*://\S", text) is not None
+    return None if where.endswith(_KEY) else data_source(where, text)
 
 
 def _leads_out(text: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.layout.foreign_config import without_adapters
 from mergekit_cycleqd.checkpoints.layout.merge_layout import MergeLayout
 from mergekit_cycleqd.checkpoints.layout.model_class import model_class
 from mergekit_cycleqd.checkpoints.layout.tensor_readers import whole_reader
@@ -73,9 +74,10 @@ def _load(checkpoint: Checkpoint) -> Any:
     """
     try:
         made_by = model_class(checkpoint.config, trust=False)
-        model, told = made_by.kind.from_pretrained(
-            checkpoint.folder, dtype="auto", output_loading_info=True
-        )
+        with without_adapters():
+            model, told = made_by.kind.from_pretrained(
+                checkpoint.folder, dtype="auto", output_loading_info=True
+            )
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{checkpoint.name}: transformers cannot load it: {reason}") from error

@@ -20,6 +20,8 @@ def known_config(config: Mapping[str, Any]) -> Any:
 
     settings = {key: value for key, value in config.items() if key != "model_type"}
     try:
-        return AutoConfig.for_model(str(config.get("model_type")), **settings)
+        found = AutoConfig.for_model(str(config.get("model_type")), **settings)
+        found.to_dict()  # which some values break
+        return found
     except Exception:  # whatever a class makes of another's values
         return None

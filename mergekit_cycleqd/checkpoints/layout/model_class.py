@@ -12,6 +12,12 @@ import transformers
 from transformers import PreTrainedModel
 from transformers.models.auto import modeling_auto
 
+from mergekit_cycleqd.checkpoints.layout.foreign_config import (
+    kernel_fault,
+    size_fault,
+    weights_fault,
+)
+
 CAUSAL, IMAGES, SEQ2SEQ = AUTO_CLASSES = (
     "AutoModelForCausalLM",
     "AutoModelForImageTextToText",
@@ -75,6 +81,8 @@ def model_class(config: Mapping[str, Any], trust: bool) -> ModelClass:
     name, code = named_class(config), config.get("auto_map")
     if not trust and (fault := kernel_fault(config)):
         raise ValueError(f"{fault}, or set trust_remote_code if you accept that")
+    if fault := weights_fault(config) or size_fault(config):
+        raise ValueError(fault)
     if trust and isinstance(code, Mapping):
         for auto in AUTO_CLASSES:
             if auto in code:
@@ -92,27 +100,6 @@ def model_class(config: Mapping[str, Any], trust: bool) -> ModelClass:
         f"{transformers.__version__} knows, got {config.get('architectures')!r} and "
         f"{config.get('model_type')!r}; {mend}"
     )
-
-
-def kernel_fault(config: Mapping[str, Any]) -> str | None:
-    """Say which code of another repository a configuration would let run; None if it names none.
-
-    transformers downloads what stands as org/name under ``attn_implementation`` and similar keys.
-
-    Args:
-        config: The content of config.json.
-    """
-    waiting: list[tuple[str, Any]] = [("", config)]
-    while waiting:
-        key, value = waiting.pop()
-        if isinstance(value, Mapping):
-            waiting += [(key if "_implementation" in key else str(k), v) for k, v in value.items()]
-        elif isinstance(value, str) and "_implementation" in key and "/" in value:
-            return (
-                f"config.json names code of another repository, {value!r}, which transformers "
-                "would download and run for attention or experts; take that key out"
-            )
-    return None
 
 
 def named_class(config: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.layout.foreign_config import without_adapters
 from mergekit_cycleqd.checkpoints.vocabulary.tokenizer import load_tokenizer
 from mergekit_cycleqd.engines.backward.learner import Learner
 from mergekit_cycleqd.engines.device import (
@@ -59,9 +60,10 @@ def _load_lm(engine: Engine, base: Checkpoint) -> CausalLM:
         raise ModelError(faults[0])
     found = text_class(engine, base)
     _ = base.headers  # broken files, and weights that are pickles, are refused before transformers
-    model = found.made_by.kind.from_pretrained(
-        base.folder, dtype=engine.dtype, **found.made_by.settings, **device_map_settings(engine)
-    ).eval()
+    with without_adapters():
+        model = found.made_by.kind.from_pretrained(
+            base.folder, dtype=engine.dtype, **found.made_by.settings, **device_map_settings(engine)
+        ).eval()
     if any(parameter.is_meta for parameter in model.parameters()):
         raise OutOfMemory(
             f"{base.name} does not fit on {engine.pipeline_parallel_size} GPUs: "

@@ -62,7 +62,8 @@ class VLLMEngine(ModelEngine):
         Args:
             engine: The recipe's section.
             base: The base model.
-            experts: The experts, in the order of a genome's weights.
+            experts: The experts, in the order of a genome's weights. Without any, the model stays
+                the base as vLLM loads it.
 
         Raises:
             ModelError: If a tensor is missing or not finite, or if vLLM cannot take new weights
@@ -81,6 +82,8 @@ class VLLMEngine(ModelEngine):
         )
         self.model = _open_lm(engine, base)
         self._must_reopen = False
+        if not experts:
+            return
         try:
             self._swaps = self._begin()
         except BaseException:

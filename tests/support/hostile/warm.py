@@ -8,8 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 import sys
 import threading
+
+MEMORY = 6 << 30
+"""Bytes that a command may have of its own."""
+SECONDS = 300
+"""How long a command may take."""
 
 
 def main() -> None:
@@ -46,6 +53,8 @@ def _begin(job: dict[str, object], hears: int) -> None:
     code = 70
     try:
         os.setsid()
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        signal.alarm(SECONDS)
         os.chdir(str(job["cwd"]))
         said = os.open(str(job["said"]), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         null = os.open("/dev/null", os.O_RDONLY)

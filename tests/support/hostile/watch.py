@@ -147,6 +147,8 @@ class Victim:
             lines = log.read_text(errors="replace").splitlines()
             wrong = list(self._looked_at(lines, folder.resolve(), str(scratch)))
         wrong += self._of_output(text)
+        if code < 0 or code == 70:
+            wrong.append(f"ended by {code}, for it took too long or too much memory")
         return Seen(code, text, list(dict.fromkeys(wrong)))
 
     def _of_output(self, text: str) -> Iterator[str]:
