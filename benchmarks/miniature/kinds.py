@@ -1,4 +1,4 @@
-"""Which task vectors: the experts' own, task singular vectors, or both side by side.
+"""Which task vectors: the experts' own, singular ones, without interference, or side by side.
 
     pip install "mergekit-cycleqd[benchmarks]"
     python benchmarks/miniature/kinds.py [--family uneven] [--children 150] [--seeds 0 1 2 3 4]
@@ -10,6 +10,7 @@ exclude each other there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -24,16 +25,23 @@ from smollm2.scoring import Scorer as AnswerScorer
 from tables import arguments, over_seeds
 
 FAMILIES = ("gentle", "uneven", "smollm2")
-KINDS = ("both", "plain", "tsv")
+KINDS: Mapping[str, Mapping[str, Any]] = {
+    "plain and tsv": {"kind": "both"},
+    "plain": {"kind": "plain"},
+    "tsv": {"kind": "tsv"},
+    "wudi": {"kind": "wudi"},
+    "plain and wudi": {"kinds": ["plain", "wudi"]},
+    "plain, tsv and wudi": {"kinds": ["plain", "tsv", "wudi"]},
+}
 
 
-def rows_of(seed: int, children: int, family: str) -> Rows:
+def rows_of(seed: int, children: int, family: str, chosen: list[str]) -> Rows:
     """The searches of one seed."""
     torch.set_num_threads(1)
     with _scorer(seed, family) as scorer:
         rows: Rows = {}
-        for kind in KINDS:
-            evolution = {"preset": "best", "task_vectors": {"kind": kind}}
+        for kind in chosen:
+            evolution = {"preset": "best", "task_vectors": KINDS[kind]}
             run = recipe(scorer, seed, evolution | {"children": children - len(SKILLS)})
             rows[kind] = row(scorer, cycleqd(scorer, run))
         return rows
@@ -47,12 +55,13 @@ def _scorer(seed: int, family: str) -> Any:
 
 
 def main() -> None:
-    """Print the table, and both kinds against either."""
+    """Print the table, and the first row against every other."""
     parser = arguments(__doc__, children=150)
     parser.add_argument("--family", choices=FAMILIES, default=FAMILIES[0])
+    parser.add_argument("--only", nargs="+", default=list(KINDS), choices=KINDS, metavar="ROW")
     args = parser.parse_args()
-    results = over_seeds(rows_of, args, args.family)
-    show(results, against_all(results, KINDS[0]), args.figure)
+    results = over_seeds(rows_of, args, args.family, args.only)
+    show(results, against_all(results, args.only[0]), args.figure)
 
 
 if __name__ == "__main__":

@@ -139,6 +139,13 @@ def _going_on(
 ) -> Recipe:
     """Take what the recipe leaves open from the run that has begun, and say so."""
     begun = as_begun(recipe, header)
+    if begun.evolution != recipe.evolution:
+        kind = begun.evolution.task_vectors.kind
+        text = (
+            f"evolution.preset: goes on with task_vectors {{kind: {kind}}}, as the run in {out} "
+            "began; a new run has the kinds that the preset sets now"
+        )
+        seen.findings.append(Finding("warning", "recipe", text))
     for i, (task, was) in enumerate(zip(recipe.tasks, begun.tasks, strict=True)):
         kept = {
             "fewshot_as_multiturn: goes on with false": task.multiturn != was.multiturn,

@@ -16,12 +16,15 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "best": {
         "crossover": {"kind": "iso_line"},
         "mutation": {"kind": "none"},
-        "task_vectors": {"kind": "both"},
+        "task_vectors": {"kinds": ["plain", "wudi"]},
         "founders": (0.3, 0.5, 0.7, 1.0),
         "screen": 256,
         "aggregation": {"kind": "recombination"},
     },
 }
+
+# What a preset set in earlier versions, whose runs go on with it.
+EARLIER: Mapping[str, Mapping[str, Any]] = {"best": {"task_vectors": {"kind": "both"}}}
 
 
 def over(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

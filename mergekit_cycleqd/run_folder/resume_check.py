@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mergekit_cycleqd.recipe.evolution import Evolution
+from mergekit_cycleqd.recipe.presets import EARLIER
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.tasks import PATHS
 from mergekit_cycleqd.run_folder.asked_samples import KEY as SAMPLES
@@ -43,7 +45,7 @@ def rule_faults(header: Mapping[str, Any] | None, changes: Sequence[str]) -> lis
 
 
 def as_begun(recipe: Recipe, header: Mapping[str, Any] | None) -> Recipe:
-    """Take from a run what its recipe leaves open, where the default has changed since.
+    """Take from a run what its recipe leaves open, where the default or preset has changed since.
 
     The first rules rendered by the default template, whatever its name in the recipe.
 
@@ -62,7 +64,23 @@ def as_begun(recipe: Recipe, header: Mapping[str, Any] | None) -> Recipe:
         if of_first_rules(header) and task.apply_chat_template:
             task = task.model_copy(update={"apply_chat_template": True})
         tasks.append(task)
-    return recipe.model_copy(update={"tasks": tuple(tasks)})
+    evolution = _preset_as_begun(recipe.evolution, header)
+    return recipe.model_copy(update={"tasks": tuple(tasks), "evolution": evolution})
+
+
+def _preset_as_begun(evolution: Evolution, header: Mapping[str, Any] | None) -> Evolution:
+    """Take what an earlier version of the preset said, if the run has that and the recipe none."""
+    was = EARLIER.get(evolution.preset, {})
+    said = header["recipe"].get("evolution") if header is not None else None
+    if not was or not isinstance(said, Mapping) or said.get("preset") != evolution.preset:
+        return evolution
+    now = evolution.model_dump()
+    usual, earlier = (
+        Evolution.model_validate({"preset": evolution.preset, **keys}).model_dump()
+        for keys in ({}, was)
+    )
+    began = {k: was[k] for k in was if now[k] == usual[k] and said.get(k) == earlier[k]}
+    return Evolution.model_validate(now | began) if began else evolution
 
 
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -63,7 +63,8 @@ def test_the_presets_have_not_changed() -> None:
     assert released.sampling.kind == "random"
     assert best.crossover.model_dump() == {"kind": "iso_line", "iso": 0.05, "line": 0.3}
     assert best.mutation.model_dump() == {"kind": "none"}
-    assert best.task_vectors.model_dump() == {"kind": "both", "share": None}
+    vectors = best.task_vectors.model_dump()
+    assert (vectors["kinds"], vectors["lambda"]) == (("plain", "wudi"), 0.1)
     assert best.founders == (0.3, 0.5, 0.7, 1.0) and best.screen == 256
     assert best.aggregation.model_dump() == {"kind": "recombination", "elites": 8}
     assert evolution(mutation={"kind": "gaussian"}).mutation.model_dump()["std"] == 0.0003

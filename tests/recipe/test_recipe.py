@@ -21,7 +21,7 @@ from mergekit_cycleqd.recipe.evolution import (
     SvdMutation,
 )
 from mergekit_cycleqd.recipe.load import load_recipe
-from mergekit_cycleqd.recipe.task_vectors import PlainTaskVectors, SingularTaskVectors
+from mergekit_cycleqd.recipe.task_vectors import PlainTaskVectors, SeveralTaskVectors
 from tests.support.recipes import RecipeMaker
 
 Change = Callable[[dict[str, Any]], object]
@@ -280,8 +280,9 @@ def test_a_preset_sets_defaults_and_the_keys_beside_it_count_more(
     best = evolution(preset="best", crossover={"line": 0.7}, screen=4)
     assert best.crossover == IsoLine(kind="iso_line", line=0.7)
     assert (best.screen, best.mutation.kind, len(best.founders)) == (4, "none", 4)
-    assert best.task_vectors == SingularTaskVectors(kind="both")
-    assert evolution(preset="best", task_vectors={"share": 0.2}).task_vectors.kind == "both"
+    assert best.task_vectors == SeveralTaskVectors(kinds=("plain", "wudi"))
+    stronger = evolution(preset="best", task_vectors={"lambda": 0.2}).task_vectors
+    assert stronger == SeveralTaskVectors(kinds=("plain", "wudi"), **{"lambda": 0.2})
     plain = evolution(preset="best", task_vectors={"kind": "plain"}, founders=[])
     assert plain.task_vectors == PlainTaskVectors()
     assert evolution(preset="best", aggregation={"elites": 4}).aggregation.kind == "recombination"

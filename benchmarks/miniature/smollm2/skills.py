@@ -2,7 +2,8 @@
 
 Every answer is one line. Slots of a template make many questions of it; hashes of the right answers
 order them, the first are for evaluation and the next for training, so that no answer, and hence no
-question, is in both. Nothing is drawn at random.
+question, is in both. In what is asked the forms take turns, so that search and holdout questions
+have equal shares of each. Nothing is drawn at random.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 SKILLS = ("coding", "db", "os")
@@ -178,20 +179,19 @@ class Question:
 
 
 def questions(skill: str, split: str) -> list[Question]:
-    """The questions of a skill and a split, in an order fixed by their hashes.
+    """The questions of a skill and a split, in an order fixed by their forms and hashes.
 
     Args:
         skill: One of `SKILLS`.
         split: One of `SPLITS`.
     """
-    keyed: list[tuple[bytes, Question]] = []
-    for form in _FORMS[skill]:
-        found = sorted(_of_form(skill, form), key=lambda pair: pair[0])
-        last = _EVAL_PER_FORM + _TRAIN_PER_FORM
-        keyed += found[_EVAL_PER_FORM:last] if split == "train" else found[:_EVAL_PER_FORM]
-    ordered = [question for _, question in sorted(keyed, key=lambda pair: pair[0])]
+    first, last = _EVAL_PER_FORM, _EVAL_PER_FORM + _TRAIN_PER_FORM
+    by_form = [sorted(_of_form(skill, form), key=lambda pair: pair[0]) for form in _FORMS[skill]]
     if split == "train":
-        return ordered
+        keyed = chain(*(found[first:last] for found in by_form))
+        return [question for _, question in sorted(keyed, key=lambda pair: pair[0])]
+    turns = zip(*(found[:first] for found in by_form), strict=True)
+    ordered = [question for _, question in chain(*turns)]
     return ordered[:SEARCH] if split == "search" else ordered[SEARCH : SEARCH + HOLDOUT]
 
 
