@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from mergekit_cycleqd.report.answers import answers
+from mergekit_cycleqd.report.answers import answers, lost_answers
 from mergekit_cycleqd.report.curves import BEST_MEAN, Curves
 from mergekit_cycleqd.report.many_axes_figures import many_axes
 from mergekit_cycleqd.report.markup import Markup, element, inside, section, table
@@ -45,6 +45,7 @@ def sections(run: RunView, found: Curves | None, figures: Figures) -> Markup:
             result(run),
             _compared_models(run),
             answers(run),
+            lost_answers(run),
             _overview(run),
             _archives(run, figures),
             _curves(found, figures),
