@@ -69,6 +69,11 @@ _WIDTH = 120  # of the table, where there is no terminal
     help="For a model: score the tasks of this run recipe, with all their settings.",
 )
 @click.option(
+    "--against",
+    metavar="MODEL",
+    help="With --recipe: another model, to compare with sample by sample.",
+)
+@click.option(
     "--confirm-run-unsafe-code", is_flag=True, help="Allow tasks to run code that models write."
 )
 @click.option(
@@ -89,16 +94,19 @@ def evaluate(model: str, trust: str | None, **options: Any) -> None:
     MODEL is a Hub id, a folder, or an elite's recipe, and gets lm-eval's table. Of a RUN's folder,
     base, experts, uniform merge, best elites and aggregate are scored and compared with the base;
     what was scored before is not scored again. With --recipe, a MODEL is scored as a run of that
-    recipe scores its candidates.
+    recipe scores its candidates; with --against too, it is compared with another model.
     """
     include_path = options["include_path"]
-    places = [Path(place) for place in (include_path, options["recipe"]) if place]
+    others = (include_path, options["recipe"], options["against"])
+    places = [Path(place) for place in others if place]
     check_trust(trust, Path(model), *places)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     is_run = (Path(model) / FILE).is_file()
     if is_run or options["recipe"]:
         os.environ.setdefault("TQDM_DISABLE", "1")  # a bar per task would bury the lines
     given = _Given(**options)
+    if given.against is not None and given.recipe is None:
+        raise RecipeError(["--against: needs --recipe, on whose tasks both models are scored"])
     about = given.about_tasks()
     if given.recipe is not None:
         _evaluate_with_recipe(model, given, is_run=is_run)
@@ -125,6 +133,7 @@ class _Given:
     gen_kwargs: str | None
     system_instruction: str | None
     recipe: Path | None
+    against: str | None
     confirm_run_unsafe_code: bool
     engine: str | None
     device: str | None
@@ -214,7 +223,7 @@ def _evaluate_with_recipe(model: str, given: _Given, *, is_run: bool) -> None:
     }
     _refuse(of_tasks, "a model without --recipe; change the recipe instead")
     split: Split = "holdout" if given.holdout else "search"
-    say(evaluate_with_recipe(model, given.recipe, split, given.of_engine()))
+    say(evaluate_with_recipe(model, given.recipe, split, given.of_engine(), given.against))
 
 
 def _evaluate_run(folder: Path, given: _Given, about: TaskOptions) -> None:

@@ -11,14 +11,17 @@ from mergekit_cycleqd.evaluate.lm_eval_tasks import ScoredTask
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
+from mergekit_cycleqd.run_folder.choice import model_to_take
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes
 from mergekit_cycleqd.run_folder.comparison import ModelTable, model_table
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.outputs import write_outputs
+from mergekit_cycleqd.run_folder.paired_models import PairedScores
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.retention import Column, Measured, RetentionFile, columns, key
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.sample_scores import pack
+from mergekit_cycleqd.run_folder.verdict import rivals
 from mergekit_cycleqd.search.scores import Scores
 
 
@@ -107,6 +110,7 @@ class Results:
     def _append(self, record: Record, scores: Scores) -> str:
         assert self._journal is not None
         self._journal.append(record)
+        self._run.samples.add(record)
         self._found[record.genome.id, "holdout"] = scores
         self._new = True
         return ", ".join(f"{task} {score:.3f}" for task, score in scores.items())
@@ -115,10 +119,22 @@ class Results:
         """Bring the run's derived files up to date, if there is anything new in its journal."""
         if self._new and self._harness is not None:
             sizes = {split: self._harness.sizes(split) for split in SPLITS}
-            write_outputs(self._run.folder, self._run.search, self._find, sizes)
+            run = self._run
+            write_outputs(run.folder, run.search, self._find, sizes, run.samples)
 
     def _find(self, genome: Genome, split: Split) -> Scores | None:
         return self._found.get((genome.id, split))
+
+    def beside_others(self) -> str:
+        """How the model to take compares with the best expert and the base; empty if not known."""
+        run = self._run
+        paired = PairedScores(run.search, self._find, run.samples)
+        if self._harness is None or not paired.known:
+            return ""
+        taken = model_to_take(run.search, self._find)
+        others = rivals(run.search, self._find, taken, "holdout")
+        words = paired.in_words(taken.genome, others)
+        return f"{taken.recipe}: {words}" if words else ""
 
     def others(self, tasks: Sequence[ScoredTask]) -> list[Column]:
         """What is known now of `tasks`, with the settings of this call."""

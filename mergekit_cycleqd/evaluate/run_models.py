@@ -102,6 +102,8 @@ def evaluate_run(folder: Path, options: RunOptions, console: Console) -> None:
         others = results.others(prepared.tasks)
         holdout = results.holdout(prepared.models)
         console.print(table(run, prepared.models, holdout, others))
+        if words := results.beside_others():
+            _say(console, words)
         if failed:
             raise CycleQDError("\n".join([*failed, "run the same command again to try these anew"]))
 

@@ -17,7 +17,7 @@ from mergekit_cycleqd.search.early_stop import EntryThresholds
 if TYPE_CHECKING:
     from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
     from mergekit_cycleqd.recipe.engine import Engine
-    from mergekit_cycleqd.run_folder.example_answers import Answer
+    from mergekit_cycleqd.run_folder.example_answers import Answer, SampleChoice
     from mergekit_cycleqd.run_folder.example_masks import Example
 
 
@@ -164,6 +164,12 @@ class Harness(ABC):
         """Run the model that an engine holds now on a few samples, and draw its masks."""
         return []
 
-    def answers(self, model: Any) -> list[Answer]:
-        """Let the model that an engine holds now answer a few samples of each task of text."""
+    def answers(self, model: Any, ids: SampleChoice) -> list[Answer]:
+        """Let the model that an engine holds now answer a few samples of each task of text.
+
+        Args:
+            model: The engine's `model`.
+            ids: The holdout samples of some tasks. If there are none, the first samples of each
+                task are answered, of holdout if it has one, else of search.
+        """
         return []

@@ -14,7 +14,7 @@ from mergekit_cycleqd.evaluators.base import Harness, OwnAnswers, Scored, TaskNo
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
 from mergekit_cycleqd.run_folder.asked_samples import AskedSamples
-from mergekit_cycleqd.run_folder.example_answers import Answer
+from mergekit_cycleqd.run_folder.example_answers import Answer, SampleChoice
 from mergekit_cycleqd.run_folder.example_masks import Example
 from mergekit_cycleqd.search.early_stop import EntryThresholds
 
@@ -109,6 +109,10 @@ class CombinedHarness(Harness):
         """Collect the examples of all harnesses."""
         return [example for part in self._parts for example in part.examples(model)]
 
-    def answers(self, model: Any) -> list[Answer]:
+    def answers(self, model: Any, ids: SampleChoice) -> list[Answer]:
         """Collect the answers of all harnesses."""
-        return [answer for part in self._parts for answer in part.answers(model)]
+        found = []
+        for part in self._parts:
+            own = {task: ids[task] for task in part.sizes("search") if task in ids}
+            found += part.answers(model, own) if own or not ids else []
+        return found

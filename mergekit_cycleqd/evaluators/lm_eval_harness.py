@@ -37,7 +37,7 @@ from mergekit_cycleqd.evaluators.task_samples import SampledHarness, prepare_all
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.recipe.tasks import Task
-from mergekit_cycleqd.run_folder.example_answers import Answer
+from mergekit_cycleqd.run_folder.example_answers import Answer, SampleChoice
 from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 
@@ -61,7 +61,7 @@ class LMHarness(SampledHarness):
         self._objects: dict[Split, dict[str, LoadedTask]] = {"search": {}, "holdout": {}}
         self._fresh: dict[str, LoadedTask] = {}
         self._fitted: dict[str, LoadedTask] = {}
-        self._shown: dict[str, LoadedTask] = {}
+        self._shown: dict[tuple[str, tuple[int, ...]], LoadedTask] = {}
         self._by_samples: dict[tuple[str, Split, int], LoadedTask] = {}
         self._built: set[int] = set()
         self._loader = loader = TaskLoader(tasks)
@@ -121,21 +121,19 @@ class LMHarness(SampledHarness):
             for name, loaded in self._objects["search"].items()
         }
 
-    def answers(self, model: Any) -> list[Answer]:
-        """Let the model that an engine holds now answer the first samples of each task of text."""
+    def answers(self, model: Any, ids: SampleChoice) -> list[Answer]:
+        """Let the model that an engine holds now answer samples of text: see `Harness.answers`."""
         found = []
         for task in self._tasks.values():
             split: Split = "search" if task.samples.holdout is None else "holdout"
-            if not can_be_shown(self._objects[split][task.name]):
+            chosen = ids.get(task.name) if ids else self._samples.of(task.name, split)[:SHOWN]
+            if not chosen or not can_be_shown(self._objects[split][task.name]):
                 continue
-            if task.name not in self._shown:
-                self._shown[task.name] = self._loader.load(task)
-            loaded = self._shown[task.name]
-            ids = {task.name: list(self._samples.of(task.name, split))[:SHOWN]}
-            watch = Watch(None, list(self._tasks.values()))
-            _, logged = self._answer(
-                model, [task], {task.name: loaded}, ids, watch, (0, 0), log=True
-            )
+            key = task.name, tuple(chosen)
+            loaded = self._shown[key] = self._shown.get(key) or self._loader.load(task)
+            nobody = Watch(None, list(self._tasks.values()))
+            asked = {task.name: loaded}, {task.name: list(chosen)}
+            _, logged = self._answer(model, [task], *asked, nobody, (0, 0), log=True)
             found += told(task, split, loaded.first, logged[task.name])
         return found
 

@@ -17,6 +17,7 @@ from mergekit_cycleqd.run_folder.choice import (
 )
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes
 from mergekit_cycleqd.run_folder.comparison import Column, model_table
+from mergekit_cycleqd.run_folder.paired_models import HEAD, PairedScores, beside_rows, methods
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.score import Score
 from mergekit_cycleqd.run_folder.verdict import rivals, verdict
@@ -31,13 +32,14 @@ def result(run: RunView) -> Markup:
         words = "There is none before all experts were evaluated."
         return section("result", "Result", element("p", words))
     taken = model_to_take(run.search, run.scores)
-    first, *others = verdict(run.search, run.scores)
+    first, *others = verdict(run.search, run.scores, run.samples)
     return section(
         "result",
         "Result",
         element("p", _with_code(first), class_="lead"),
         *(element("p", _with_code(line)) for line in others),
         _beside(run, taken),
+        *_beside_experts(run, taken),
         element("p", "This builds it:"),
         element("pre", element("code", merge_command(run.folder / taken.recipe)), tabindex="0"),
         *_front(run),
@@ -64,6 +66,16 @@ def _beside(run: RunView, taken: Choice) -> Markup:
     head = ["model", *(column.title for column in found.columns)]
     rows = [[row.model, *map(score_cell, found.columns, row.cells)] for row in found.rows]
     return table(f"Scores on {split} samples", head, rows)
+
+
+def _beside_experts(run: RunView, taken: Choice) -> list[Markup]:
+    """What the model gains over the best expert of each task, and the samples that it loses."""
+    paired = PairedScores(run.search, run.scores, run.samples)
+    found = paired.beside_experts(taken.genome) if paired.known else []
+    if not any(each.difference or each.why_not for each in found):
+        return []
+    caption = f"{taken.recipe} beside the best expert of each task, sample by sample"
+    return [table(caption, HEAD, beside_rows(run.search, found)), element("p", methods())]
 
 
 def score_cell(column: Column, score: Score | None) -> str:

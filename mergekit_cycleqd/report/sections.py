@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from mergekit_cycleqd.report.answers import answers
+from mergekit_cycleqd.report.answers import answers, lost_answers
 from mergekit_cycleqd.report.curves import BEST_MEAN, Curves
 from mergekit_cycleqd.report.many_axes_figures import many_axes
 from mergekit_cycleqd.report.masks import masks
@@ -48,6 +48,7 @@ def sections(
             result(run),
             _compared_models(run),
             answers(run) if with_answers else "",
+            lost_answers(run) if with_answers else "",
             _overview(run),
             _archives(run, figures),
             _curves(found, figures),

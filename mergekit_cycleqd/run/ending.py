@@ -19,6 +19,8 @@ from mergekit_cycleqd.run_folder.comparison import (
     ModelTable,
     model_table,
 )
+from mergekit_cycleqd.run_folder.paired_models import SPLIT, PairedScores, beside_rows
+from mergekit_cycleqd.run_folder.sample_results import NO_SAMPLES, SampleResults
 from mergekit_cycleqd.run_folder.score import Score
 from mergekit_cycleqd.run_folder.verdict import rivals, verdict
 from mergekit_cycleqd.run_folder.weak_experts import weak_experts
@@ -31,18 +33,28 @@ _ALL_ROUND = "best all-round elite"
 
 
 def show_ending(
-    search: CycleQD, find: FindScores, sizes: Sizes, folder: Path, console: Console
+    search: CycleQD,
+    find: FindScores,
+    sizes: Sizes,
+    folder: Path,
+    console: Console,
+    samples: SampleResults = NO_SAMPLES,
 ) -> None:
     """Show the models compared and the one to take on a terminal, then the next commands."""
     if console.is_terminal:
-        for part in ending(search, find, sizes, folder, console):
+        for part in ending(search, find, sizes, folder, console, samples):
             console.print(part, highlight=False, markup=False)
     for line in next_commands(search, find, folder):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def ending(
-    search: CycleQD, find: FindScores, sizes: Sizes, folder: Path, console: Console
+    search: CycleQD,
+    find: FindScores,
+    sizes: Sizes,
+    folder: Path,
+    console: Console,
+    samples: SampleResults = NO_SAMPLES,
 ) -> Iterator[RenderableType]:
     """What a terminal shows of a run that has ended.
 
@@ -52,6 +64,7 @@ def ending(
         sizes: Number of samples per task, of each split.
         folder: The run folder.
         console: The terminal; a wide table takes another form on a narrow one.
+        samples: What each sample scored, if the run keeps it.
     """
     yield ""
     for split in SPLITS:
@@ -67,14 +80,35 @@ def ending(
         else:
             yield _narrow(found, _few(search, find, split))
         yield ""
+    yield from _beside_experts(search, find, samples)
     yield Text(f"archives: {_archives(search)}")
     for line in weak_experts(search, lambda genome: find(genome, "search")).values():
         yield Text(f"warning: {line}", style="yellow")
     yield ""
-    for place, words in enumerate(verdict(search, find)):
+    for place, words in enumerate(verdict(search, find, samples)):
         for name in (BEST, AGGREGATE):
             words = words.replace(f"`{name}`", str(folder / name))
         yield Text(words, style="" if place else "bold")
+
+
+def _beside_experts(
+    search: CycleQD, find: FindScores, samples: SampleResults
+) -> Iterator[RenderableType]:
+    """A row for each task, with what the model to take gains over the task's best expert."""
+    paired = PairedScores(search, find, samples)
+    taken = model_to_take(search, find)
+    found = paired.beside_experts(taken.genome) if paired.known else []
+    if not any(each.difference for each in found):
+        return
+    title = f"{taken.recipe} beside the best expert of each task, on the same {SPLIT} samples"
+    yield Text(title, style="bold")
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
+    for place, name in enumerate(("task", "expert", "difference", "p", "won", "lost")):
+        table.add_column(name, justify="left" if place < 2 else "right", overflow="fold")
+    for row in beside_rows(search, found):
+        table.add_row(*map(Text, row))
+    yield table
+    yield ""
 
 
 def next_commands(search: CycleQD, find: FindScores, folder: Path) -> list[str]:

@@ -11,6 +11,7 @@ from mergekit_cycleqd.run_folder.comparison import FindScores
 from mergekit_cycleqd.run_folder.example_answers import keep
 from mergekit_cycleqd.run_folder.journal_reading import header_in
 from mergekit_cycleqd.run_folder.resume_check import of_first_rules
+from mergekit_cycleqd.run_folder.sample_results import NO_SAMPLES, SampleResults
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.interrupts import Interrupts
 from mergekit_cycleqd.workers.in_process import InProcess
@@ -25,6 +26,7 @@ def keep_answers(
     harness: Harness,
     interrupts: Interrupts,
     say: Callable[[str], None],
+    samples: SampleResults = NO_SAMPLES,
 ) -> None:
     """Keep a few answers for report and cards; whatever breaks them, the run itself is whole.
 
@@ -36,6 +38,7 @@ def keep_answers(
         harness: The run's tasks.
         interrupts: Of the run.
         say: Prints a line.
+        samples: What each sample scored, if the run keeps it.
     """
     if not isinstance(pool, InProcess) or not harness.conversing:
         return
@@ -43,6 +46,6 @@ def keep_answers(
         return
     try:
         with interrupts.welcome():
-            keep(folder, search, find, pool.evaluator.answers)
+            keep(folder, search, find, pool.evaluator.answers, samples)
     except Exception as error:
         say(f"no example answers for the report: {reason(error)}")

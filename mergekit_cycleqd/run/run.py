@@ -129,7 +129,9 @@ class Run:
                     self._write()
         if not self._console.is_terminal:
             self._say(self.summary())
-        show_ending(self.search, self._journal.scores, self._sizes, self.folder, self._console)
+        journal = self._journal
+        parts = self._sizes, self.folder, self._console, journal.samples
+        show_ending(self.search, journal.scores, *parts)
 
     def _make_directions(self) -> None:
         """Compute the missing singular directions. A resumed run has them already."""
@@ -181,8 +183,8 @@ class Run:
             if sizes:
                 self._compare(pool, display, models, split)
         self._tracker.models(self._journal.scores)
-        harness, find = self._prepared.harness, self._journal.scores
-        keep_answers(self.folder, self.search, find, pool, harness, self._interrupts, display.say)
+        journal, shown = self._journal, (self._prepared.harness, self._interrupts, display.say)
+        keep_answers(self.folder, self.search, journal.scores, pool, *shown, journal.samples)
 
     def _open_pool(self, display: Display, evaluator: Evaluator | None) -> Pool:
         prepared = self._prepared
@@ -220,7 +222,7 @@ class Run:
 
     def summary(self) -> str:
         """Make the summary table of the run as it is now."""
-        return summary(self.search, self._journal.scores, self._sizes)
+        return summary(self.search, self._journal.scores, self._sizes, self._journal.samples)
 
     def _next_candidate(self) -> Job | None:
         self._limits.end_if_over()
@@ -287,7 +289,8 @@ class Run:
             self._write()
 
     def _write(self) -> None:
-        write_outputs(self.folder, self.search, self._journal.scores, self._sizes)
+        found = self._journal.scores, self._sizes, self._journal.samples
+        write_outputs(self.folder, self.search, *found)
         self._written = time.monotonic()
 
     def _greeting(self) -> str:

@@ -13,11 +13,19 @@ from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.choice import AGGREGATE, BEST, model_to_take
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes, originals
 from mergekit_cycleqd.run_folder.comparison import FindScores
+from mergekit_cycleqd.run_folder.paired_models import PairedScores
+from mergekit_cycleqd.run_folder.sample_results import NO_SAMPLES, SampleResults
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.system.atomic_write import write_atomically
 
 FILE = "answers.json"
 TAKEN = "the model to take"
+LOST = 3
+"""Number of lost questions of each task whose answers are kept."""
+
+SampleChoice = Mapping[str, Sequence[int]]
+"""Ids of holdout samples by task."""
+
 _VERSION = 1
 
 
@@ -61,16 +69,33 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class LostAnswers:
+    """Questions that the model to take answers worse than an expert, with both answers.
+
+    Attributes:
+        task: Their task.
+        expert: The expert's name.
+        pairs: The model's answer and the expert's, question by question.
+    """
+
+    task: str
+    expert: str
+    pairs: Sequence[tuple[Answer, Answer]]
+
+
+@dataclass(frozen=True)
 class ExampleAnswers:
     """What `keep` kept.
 
     Attributes:
         models: Genome id of each model, by its name.
         answers: By the model's name.
+        lost: The first questions that the model to take loses against an expert.
     """
 
     models: Mapping[str, str]
     answers: Mapping[str, Sequence[Answer]]
+    lost: Sequence[LostAnswers] = ()
 
     @classmethod
     def read(cls, folder: Path) -> ExampleAnswers | None:
@@ -83,7 +108,15 @@ class ExampleAnswers:
                 name: [Answer.read(answer) for answer in answers]
                 for name, answers in content["answers"].items()
             }
-            return cls(dict(content["models"]), found)
+            lost = [
+                LostAnswers(
+                    str(each["task"]),
+                    str(each["expert"]),
+                    [(Answer.read(ours), Answer.read(theirs)) for ours, theirs in each["pairs"]],
+                )
+                for each in content.get("lost", ())
+            ]
+            return cls(dict(content["models"]), found, lost)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
@@ -103,7 +136,11 @@ def asked_models(search: CycleQD, find: FindScores) -> NamedGenomes:
 
 
 def keep(
-    folder: Path, search: CycleQD, find: FindScores, ask: Callable[[Genome], list[Answer]]
+    folder: Path,
+    search: CycleQD,
+    find: FindScores,
+    ask: Callable[[Genome, SampleChoice], list[Answer]],
+    samples: SampleResults = NO_SAMPLES,
 ) -> None:
     """Keep what models answer; nothing is done where that is there already.
 
@@ -111,17 +148,37 @@ def keep(
         folder: The run folder.
         search: The finished search.
         find: Looks up the scores of a genome on a split.
-        ask: Lets one model answer. Where the first gives no answers, the others are not asked.
+        ask: Lets one model answer certain samples, or the first ones if none are named. Where the
+            first model gives no answers, the others are not asked.
+        samples: What each sample scored, if the run keeps it.
     """
     models = asked_models(search, find)
     wanted = {name: genome.id for name, genome in models}
     known = ExampleAnswers.read(folder)
     if known is not None and known.models == wanted:
         return
+    taken = next(genome for name, genome in models if name == TAKEN)
+    paired = PairedScores(search, find, samples)
+    losses = [each for each in paired.beside_experts(taken) if each.lost] if paired.known else []
+    more: dict[str, dict[str, Sequence[int]]] = {}
+    for each in losses:
+        for genome in (taken, each.genome):
+            more.setdefault(genome.id, {})[each.task] = sorted(each.lost[:LOST])
     found: dict[str, list[Mapping[str, object]]] = {}
+    told: dict[tuple[str, str], list[Answer]] = {}
     for name, genome in models:
-        found[name] = [dict(vars(answer)) for answer in ask(genome)]
+        found[name] = [dict(vars(answer)) for answer in ask(genome, {})]
         if not found[name]:
             return
+        if genome.id in more:
+            for answer in ask(genome, more.pop(genome.id)):
+                told.setdefault((genome.id, answer.task), []).append(answer)
+    lost = [
+        {"task": each.task, "expert": each.expert, "pairs": [[vars(a) for a in p] for p in pairs]}
+        for each in losses
+        if (pairs := list(zip(*(told.get((g.id, each.task), ()) for g in (taken, each.genome)),
+                              strict=True)))
+    ]  # fmt: skip
     content = {"version": _VERSION, "models": wanted, "answers": found}
+    content |= {"lost": lost} if lost else {}
     write_atomically(folder / FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -13,6 +13,7 @@ from mergekit_cycleqd.run_folder.choice import AGGREGATE, BEST
 from mergekit_cycleqd.run_folder.comparison import FindScores
 from mergekit_cycleqd.run_folder.journal_reading import header_in
 from mergekit_cycleqd.run_folder.resume_check import of_first_rules
+from mergekit_cycleqd.run_folder.sample_results import NO_SAMPLES, SampleResults
 from mergekit_cycleqd.run_folder.summary import summary
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.cycleqd import CycleQD
@@ -23,7 +24,11 @@ _OURS = re.compile(rf"\d{{6,}}\.yaml|\.\d{{6,}}\.yaml{PARTIAL}")
 
 
 def write_outputs(
-    folder: Path, search: CycleQD, find: FindScores, sizes: Mapping[Split, Any]
+    folder: Path,
+    search: CycleQD,
+    find: FindScores,
+    sizes: Mapping[Split, Any],
+    samples: SampleResults = NO_SAMPLES,
 ) -> None:
     """Write archives.json, a recipe per elite, best.yaml, aggregate.yaml and summary.md.
 
@@ -35,6 +40,7 @@ def write_outputs(
         search: The search, at any moment after its experts were told.
         find: Looks up the scores of a genome on a split.
         sizes: Number of samples per task, of each split.
+        samples: What each sample scored, if the run keeps it.
     """
     newer = not of_first_rules(header_in(folder))  # older summaries and archives keep their bytes
     archives = {task: _archive(search.archives[task]) for task in search.tasks}
@@ -48,7 +54,7 @@ def write_outputs(
     write_atomically(folder / BEST, _noted("best all-round elite", best))
     note = f"# aggregate: {search.recipe.evolution.aggregation}\n"
     write_atomically(folder / AGGREGATE, note + search.aggregate().to_yaml())
-    text = summary(search, find, sizes, warned=newer)
+    text = summary(search, find, sizes, samples, warned=newer)
     write_atomically(folder / "summary.md", printable(text))
 
 

@@ -81,6 +81,9 @@ class SampleResults:
         }
 
 
+NO_SAMPLES = SampleResults()
+
+
 def is_mean(values: SampleScores, score: float) -> bool:
     """Whether a task's score is the mean of its samples', which a perplexity or an F1 is not.
 

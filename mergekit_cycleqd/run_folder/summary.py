@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mergekit_cycleqd.recipe.sample_ids import Split
+from mergekit_cycleqd.run_folder.choice import model_to_take
 from mergekit_cycleqd.run_folder.compared_models import compared_models
 from mergekit_cycleqd.run_folder.comparison import Column, FindScores, model_table
+from mergekit_cycleqd.run_folder.paired_models import (
+    HEAD,
+    SPLIT,
+    PairedScores,
+    beside_rows,
+    methods,
+)
+from mergekit_cycleqd.run_folder.sample_results import NO_SAMPLES, SampleResults
 from mergekit_cycleqd.run_folder.verdict import verdict
 from mergekit_cycleqd.run_folder.weak_experts import weak_experts
 from mergekit_cycleqd.search.archive import Elite
@@ -34,10 +43,22 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
+def _beside_experts(search: CycleQD, find: FindScores, samples: SampleResults) -> str:
+    """The model to take beside the best expert of each task; empty where that is not known."""
+    paired = PairedScores(search, find, samples)
+    taken = model_to_take(search, find).genome if paired.known else None
+    found = paired.beside_experts(taken) if taken is not None and find(taken, SPLIT) else []
+    if not found:
+        return ""
+    table = markdown_table(HEAD, beside_rows(search, found), texts=2)
+    return f"## The model to take beside experts\n\n{methods()}\n\n{table}\n"
+
+
 def summary(
     search: CycleQD,
     find: FindScores,
     sizes: Mapping[Split, Mapping[str, int]],
+    samples: SampleResults = NO_SAMPLES,
     *,
     warned: bool = True,
 ) -> str:
@@ -47,6 +68,7 @@ def summary(
         search: The search.
         find: Looks up the scores of a genome on a split.
         sizes: Number of samples per task, of each split.
+        samples: What each sample scored, if the run keeps it.
         warned: Whether the model to take is named, and experts that are no better than the base.
     """
     splits: list[Split] = ["search", "holdout"] if sizes["holdout"] else ["search"]
@@ -62,7 +84,7 @@ def summary(
         for cells, row in zip(rows, found.rows, strict=True):
             cells += map(Column.number, found.columns, row.cells)
     table = markdown_table(head, rows)
-    taken = f"\n{' '.join(verdict(search, find))}\n" if warned else ""
+    taken = f"\n{' '.join(verdict(search, find, samples))}\n" if warned else ""
     archives = "\n".join(
         f"- {task}: {len(search.elites(task))} elites, coverage {archive.coverage:.1%}, "
         f"QD score {archive.qd_score:.3f}{_repeated(search.elites(task))}"
@@ -80,6 +102,7 @@ def summary(
             f"chosen on search samples; holdout samples are only reported.{means}\n",
             f"{table}\n{taken}",
             *([warnings] if warnings else []),
+            *([beside] if warned and (beside := _beside_experts(search, find, samples)) else []),
             f"## Archives\n\n{archives}\n",
         ]
     )

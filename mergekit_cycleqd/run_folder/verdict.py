@@ -8,17 +8,20 @@ from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
 from mergekit_cycleqd.run_folder.choice import AGGREGATE, BEST, Choice, choices, model_to_take
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes, originals
 from mergekit_cycleqd.run_folder.comparison import FindScores
+from mergekit_cycleqd.run_folder.paired_models import SPLIT, PairedScores
+from mergekit_cycleqd.run_folder.sample_results import NO_SAMPLES, SampleResults
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.scores import on_all
 from mergekit_cycleqd.system.units import listed
 
 
-def verdict(search: CycleQD, find: FindScores) -> list[str]:
+def verdict(search: CycleQD, find: FindScores, samples: SampleResults = NO_SAMPLES) -> list[str]:
     """Say which model to take, and why, a sentence each.
 
     Args:
         search: The search, after its experts were told.
         find: Looks up the scores of a genome on a split.
+        samples: What each sample scored, if the run keeps it.
     """
     taken = model_to_take(search, find)
     lines = [f"Take `{taken.recipe}`: {taken.name} is best over all tasks on search samples."]
@@ -26,6 +29,10 @@ def verdict(search: CycleQD, find: FindScores) -> list[str]:
         lines.append(f"No merge bettered it: it is the expert {name}.")
     if not search.recipe.minimised:
         lines += [line for split in SPLITS if (line := _means(search, find, taken, split))]
+    paired = PairedScores(search, find, samples)
+    if paired.known and not search.recipe.minimised and find(taken.genome, SPLIT):
+        others = rivals(search, find, taken, SPLIT)
+        lines += [line] if (line := paired.in_words(taken.genome, others)) else []
     return lines
 
 

@@ -16,7 +16,7 @@ from mergekit_cycleqd.evaluators.open import open_harness
 from mergekit_cycleqd.evaluators.task_errors import TaskError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.run_folder.example_answers import Answer
+from mergekit_cycleqd.run_folder.example_answers import Answer, SampleChoice
 from mergekit_cycleqd.run_folder.example_masks import Example
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.sample_scores import pack
@@ -146,15 +146,15 @@ class Evaluator:
         """
         return self._loaded().learner()
 
-    def answers(self, genome: Genome) -> list[Answer]:
-        """Let a model answer a few samples of each task of text.
+    def answers(self, genome: Genome, ids: SampleChoice) -> list[Answer]:
+        """Let a model answer a few samples of each task of text: see `Harness.answers`.
 
         Raises:
             ModelError: If the models of the run cannot be loaded at all.
         """
         engine = self._loaded()
         engine.load(genome)
-        return self._harness.answers(engine.model)
+        return self._harness.answers(engine.model, ids)
 
     def close(self) -> None:
         """Release what the engine holds outside this process."""

@@ -107,3 +107,36 @@ def test_a_recipe_without_holdout_samples_and_a_run_are_refused(
     (tmp_path / "journal.jsonl").write_text("")
     assert run_main("eval", tmp_path, "--recipe", recipe) == 2
     assert "--recipe: is for a model; " in capsys.readouterr().err
+
+
+def test_two_models_are_compared_sample_by_sample(
+    make_recipe: RecipeMaker, family: Family, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = family.experts[0], family.experts[1]
+    assert run_main("eval", first, "--recipe", make_recipe(), "--against", second) == 0
+    out = capsys.readouterr().out
+    rows = [line.split(" | ") for line in out.splitlines() if line.startswith("| red ")]
+    (row,) = rows
+    assert row[4] != row[5], "or this shows nothing"
+    assert re.fullmatch(r"[+-]0\.\d{3} \[[+-]0\.\d{3}, [+-]0\.\d{3}\]", row[6])
+    assert float(row[4]) - float(row[5]) == pytest.approx(float(row[6].split()[0]), abs=1e-3)
+    won, lost = int(row[8]), int(row[9].rstrip(" |"))
+    assert (won - lost) / 24 == pytest.approx(float(row[6].split()[0]), abs=1e-3)
+    assert "On the mean over tasks the first model is " in out and "McNemar" in out
+
+
+def test_what_is_scored_by_one_number_is_not_compared(
+    make_recipe: RecipeMaker, family: Family, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text("def norm(model, samples):\n    return {'norm': 0.5}\n")
+    recipe = make_recipe(use_function)
+    both = family.experts[0], "--against", family.base_model
+    assert run_main("eval", both[0], "--recipe", recipe, *both[1:]) == 0
+    out = capsys.readouterr().out
+    assert "| 0.5000 | 0.5000 | – | – | – | – |" in out
+    assert "Not compared sample by sample: green. The evaluator tells no scores" in out
+
+
+def test_two_models_need_a_recipe(family: Family, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main("eval", family.base_model, "--tasks", "x", "--against", "other") == 2
+    assert "--against: needs --recipe, on whose tasks" in capsys.readouterr().err

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,7 @@ from mergekit_cycleqd.run_folder.run_view import RunView
 from tests.support import published_runs
 from tests.support.families import COLOURS
 from tests.support.published_runs import subject
+from tests.support.sampled_runs import write_sampled_run
 
 made, local_run, models = published_runs.made, published_runs.local_run, published_runs.models
 record = published_runs.record
@@ -58,6 +61,16 @@ def test_the_first_sentence_has_the_scores_and_what_they_are_compared_with(best:
     assert "the best single expert (" in told and "the base has " in told
     text = model_card(best).split("---\n", 2)[2].split("\n\n")
     assert text[1] == told and text[2].endswith(f"candidate {best.model.index}.")
+
+
+def test_it_is_compared_with_the_best_expert_on_the_same_samples(
+    models: Sequence[Source], tmp_path: Path
+) -> None:
+    told = headline(subject(write_sampled_run(tmp_path / "run"), tuple(models), "best"))
+    assert re.search(r"it is better than the best single expert by 0\.\d{3} \[0\.", told)
+    bare = write_sampled_run(tmp_path / "bare", kept=False)
+    plain = headline(subject(bare, tuple(models), "best"))
+    assert told.startswith(plain) and "same holdout samples" not in plain
 
 
 def test_cards_of_the_first_rules_keep_their_bytes(best: Subject) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from mergekit_cycleqd.report import write_report
-from mergekit_cycleqd.report.answers import answers
+from mergekit_cycleqd.report.answers import answers, lost_answers
 from mergekit_cycleqd.run_folder.choice import model_to_take
-from mergekit_cycleqd.run_folder.example_answers import FILE, TAKEN, ExampleAnswers
+from mergekit_cycleqd.run_folder.example_answers import FILE, LOST, TAKEN, ExampleAnswers
+from mergekit_cycleqd.run_folder.paired_models import PairedScores
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.workers.worker import Evaluator
 from tests.support.recipes import RecipeMaker
@@ -78,8 +79,25 @@ def test_the_report_shows_them_side_by_side(run: RunView) -> None:
     assert answers(run) == ""
 
 
+def test_answers_to_lost_questions_are_kept_of_both_models(run: RunView) -> None:
+    kept = ExampleAnswers.read(run.folder)
+    taken = model_to_take(run.search, run.scores).genome
+    losses = PairedScores(run.search, run.scores, run.samples).beside_experts(taken)
+    expected = {each.task: sorted(each.lost[:LOST]) for each in losses if each.lost}
+    assert kept is not None and expected, "or this shows nothing"
+    assert {each.task: [a.sample for a, _ in each.pairs] for each in kept.lost} == expected
+    for each in kept.lost:
+        for ours, theirs in each.pairs:
+            assert ours.question == theirs.question and (ours.score or 0) < (theirs.score or 0)
+    page = html.unescape(lost_answers(run))
+    for each in kept.lost:
+        assert f"Lost questions of {each.task}" in page
+        assert all(ours.said.strip() in page for ours, _ in each.pairs)
+
+
 TEXTS = {"task": "red", "split": "search", "question": "", "target": "", "said": ""}
 ANSWER = TEXTS | {"sample": 0, "score": 1}
+LOSS = {"task": "red", "expert": "red"}
 
 
 @pytest.mark.parametrize(
@@ -89,6 +107,10 @@ ANSWER = TEXTS | {"sample": 0, "score": 1}
         *(
             json.dumps({"version": 1, "models": {}, "answers": {"base": [ANSWER | one]}})
             for one in ({"said": 5}, {"sample": "x"}, {"score": []}, {"more": 1}, {"split": None})
+        ),
+        *(
+            json.dumps({"version": 1, "models": {}, "answers": {}, "lost": lost})
+            for lost in (5, [5], [{"task": "red"}], [LOSS | {"pairs": [[ANSWER]]}])
         ),
     ],
 )

@@ -10,6 +10,7 @@ from mergekit_cycleqd.hub.card.results import reported_split
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.compared_models import originals
 from mergekit_cycleqd.run_folder.example_answers import Answer, ExampleAnswers
+from mergekit_cycleqd.run_folder.paired_models import SPLIT, PairedScores
 from mergekit_cycleqd.search.scores import on_all
 from mergekit_cycleqd.system.units import listed
 
@@ -41,7 +42,26 @@ def headline(subject: Subject) -> str:
         return f"{sentence}; lower is better on {lower}."
     beside = _beside(run, split)
     end = f", where {listed(beside)}" if beside else ""
-    return f"{sentence}: a mean of {fmean(scores.values()):.3f}{end}."
+    paired = _paired(subject) if split == SPLIT else ""
+    return f"{sentence}: a mean of {fmean(scores.values()):.3f}{end}.{paired}"
+
+
+def _paired(subject: Subject) -> str:
+    """How the model compares with the best single expert and the base, sample by sample."""
+    run, genome = subject.run, subject.model.genome
+    paired = PairedScores(run.search, run.scores, run.samples)
+    if not paired.known:
+        return ""
+    base, *experts = originals(run.search)[:-1]
+    means = {
+        name: fmean(scores.values())
+        for name, each in experts
+        if (scores := on_all(run.search.tasks, run.scores(each, SPLIT)))
+    }
+    best = max(means, key=lambda name: means[name], default=None)
+    others = [("the best single expert", each) for name, each in experts if name == best]
+    words = paired.in_words(genome, [*others, ("the base", base[1])])
+    return f" {words}" if words else ""
 
 
 def _beside(run: RunView, split: Split) -> list[str]:
