@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mergekit_cycleqd.merging.float64 import in_float64
+
 _OF_CHANGE = 0.02  # LoRA products, and directions that are kept in 16 bits, differ by less
 _OF_BASE = {torch.float32: 1e-6, torch.float64: 1e-12}  # rounding, relative to the base's norm
 _OF_BASE_SHORT = 1e-4
@@ -38,9 +40,9 @@ class TensorDifference:
             expected: The right tensor; it is rounded to the dtype of `found`.
             start: The base's tensor.
         """
-        exact = expected.to(found.device, found.dtype).double()
-        base = start.to(found.device).double()
-        difference = torch.linalg.vector_norm(found.double() - exact)
+        exact = in_float64(expected.to(found.device, found.dtype))
+        base = in_float64(start.to(found.device))
+        difference = torch.linalg.vector_norm(in_float64(found) - exact)
         change = torch.linalg.vector_norm(exact - base)
         rounding = _OF_BASE.get(found.dtype, _OF_BASE_SHORT) * torch.linalg.vector_norm(base)
         allowed = _OF_CHANGE * change + rounding

@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 from mergekit_cycleqd.cli.dequantize import dequantize
 from mergekit_cycleqd.cli.eval import evaluate
 from mergekit_cycleqd.cli.exit import run_group
+from mergekit_cycleqd.cli.export import export
 from mergekit_cycleqd.cli.factorize import factorize
 from mergekit_cycleqd.cli.group import HELP, Group
 from mergekit_cycleqd.cli.import_evolve import import_evolve
@@ -68,6 +69,7 @@ for _command in (
     evaluate,
     push,
     pull_run,
+    export,
     import_evolve,
     factorize,
     dequantize,

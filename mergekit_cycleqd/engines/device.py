@@ -10,17 +10,26 @@ from mergekit_cycleqd.recipe.engine import Engine
 
 
 def devices_of(engine: Engine) -> list[torch.device]:
-    """List the devices that a recipe names; `auto` means a GPU if there is one."""
+    """List the devices that a recipe names; `auto` means a GPU if there is one, Apple's too."""
     if engine.pipeline_parallel_size > 1:
         return [torch.device("cuda", k) for k in range(engine.pipeline_parallel_size)]
     if engine.device == "auto":
-        return [torch.device("cuda" if torch.cuda.is_available() else "cpu")]
+        apple = torch.backends.mps.is_available()
+        return [torch.device("cuda" if torch.cuda.is_available() else "mps" if apple else "cpu")]
     return [torch.device(engine.device)]
 
 
 def device_of(engine: Engine) -> torch.device:
     """Give the first device, which takes the model's inputs."""
     return devices_of(engine)[0]
+
+
+def wait_for_gpu() -> None:
+    """Wait until the GPU, if there is one, has done all that it was asked for."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    elif torch.backends.mps.is_available():
+        torch.mps.synchronize()
 
 
 def device_faults(engine: Engine) -> list[str]:

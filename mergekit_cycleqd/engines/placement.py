@@ -13,6 +13,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from mergekit_cycleqd.merging.float64 import can_hold
+
 FOR_BATCHES = 0.2
 """Share of a GPU's memory that is left to batches and to temporary copies of tensors."""
 
@@ -25,7 +27,7 @@ Kept = TypeVar("Kept")
 
 
 class TensorStore:
-    """Keeps the tensors of one resident model.
+    """Keeps the tensors of one resident model; float64 on the CPU where the device has none.
 
     Attributes:
         full: Whether a tensor did not fit on its device.
@@ -43,6 +45,8 @@ class TensorStore:
 
     def keep(self, tensor: Tensor, device: torch.device) -> Tensor:
         """Copy a tensor to a device, or to main memory if there is no room on the device."""
+        if not can_hold(device, tensor.dtype):
+            return tensor.cpu()
         needed = 0 if tensor.device == device else tensor.nbytes
         if needed <= self._room(device):
             return tensor.to(device)

@@ -13,6 +13,7 @@ from mergekit_cycleqd.engines.placement import TensorStore
 from mergekit_cycleqd.genome.task_vectors import TaskVectors
 from mergekit_cycleqd.merging.dense_task_vector import DenseTaskVector
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
+from mergekit_cycleqd.merging.float64 import can_hold
 from mergekit_cycleqd.merging.kernel import LeadingDirections, directions_of
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.model_tensor import TensorNumbers
@@ -83,6 +84,8 @@ class Slot:
         """Copy what a genome needs to the device; the stream may still be copying."""
 
         def copy(tensor: Tensor) -> Tensor:
+            if not can_hold(self.device, tensor.dtype):
+                return tensor
             return tensor.to(self.device, non_blocking=self.device.type == "cuda")
 
         wanted = numbers.experts

@@ -23,6 +23,7 @@ from mergekit_cycleqd.experts.similarity import (
 )
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix
+from mergekit_cycleqd.merging.float64 import in_float64
 from mergekit_cycleqd.merging.low_rank import LowRank
 
 LEADING = 0.1  # share of a matrix's directions whose spans are compared
@@ -153,7 +154,7 @@ def _basis(
 
 
 def _dot(a: Tensor, b: Tensor) -> float:
-    return float(a.flatten().double() @ b.flatten().double())
+    return float(in_float64(a.flatten()) @ in_float64(b.flatten()))
 
 
 def _mean(values: Sequence[float]) -> float | None:

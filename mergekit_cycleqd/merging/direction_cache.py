@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mergekit_cycleqd.merging.directions import SingularDirections, directions
+from mergekit_cycleqd.merging.float64 import placed
 
 _VERSION = 2
 
@@ -79,7 +80,8 @@ class DirectionCache:
         path = path or self.path(tau)
         try:
             stored = load_file(path)
-            known = SingularDirections(stored["vectors"].to(tau.device), stored["values"])
+            vectors = placed(stored["vectors"], tau.device)
+            known = SingularDirections(vectors, stored["values"])
             if known.vectors.dtype == torch.float64 or not known.close:
                 return known
         except (OSError, SafetensorError):

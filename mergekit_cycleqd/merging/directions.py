@@ -8,7 +8,7 @@ memory than a full SVD (see benchmarks/factors.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +22,7 @@ from mergekit_cycleqd.merging.clusters import (
     cluster_starts,
     smallest_gap,
 )
+from mergekit_cycleqd.merging.float64 import in_float64, placed
 
 _CLOSE = 1.2e-3  # of `gap`: there, rounding to float32 changes a mutated tensor by 4e-6
 _TIE = 1e-12  # of the energy: rounding does not decide whether a share is reached exactly
@@ -109,10 +110,12 @@ def directions(tau: Tensor) -> SingularDirections:
         tau: The task vector, a finite (m, n) matrix.
 
     Returns:
-        All r = min(m, n) directions, with vectors on the device of `tau`.
+        All r = min(m, n) directions, with vectors on the device of `tau` if it can hold them.
     """
     wide = tau.shape[0] < tau.shape[1]
-    side = tau.double() if not wide else tau.double().T
+    exact = in_float64(tau)
+    side = exact if not wide else exact.T
     gram = side.T @ side
     squares, vectors = torch.linalg.eigh(gram)
-    return SingularDirections.of(vectors.flip(1), squares.clamp(min=0).sqrt().flip(0))
+    found = SingularDirections.of(vectors.flip(1), squares.clamp(min=0).sqrt().flip(0))
+    return replace(found, vectors=placed(found.vectors, tau.device))

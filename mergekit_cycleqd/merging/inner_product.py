@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mergekit_cycleqd.merging.float64 import widest
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import ExpertTensor, task_vector
 
@@ -26,7 +27,7 @@ def inner_product(gradient: Tensor, base: Tensor, expert_tensor: ExpertTensor | 
         A scalar, on the device of the gradient.
     """
     device = gradient.device
-    exact = torch.float32 if device.type == "mps" else torch.float64  # which has no float64
+    exact = widest(device)
     if expert_tensor is None:
         return torch.zeros((), dtype=exact, device=device)
     if isinstance(expert_tensor, LowRank):

@@ -17,6 +17,7 @@ from mergekit_cycleqd.merging.clusters import Starts
 from mergekit_cycleqd.merging.dense_task_vector import DenseTaskVector
 from mergekit_cycleqd.merging.direction_cache import known_directions
 from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix
+from mergekit_cycleqd.merging.float64 import cast, placed
 from mergekit_cycleqd.merging.fused_sum import fits, fused_sum
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.products import Product, by_dtype, is_narrow
@@ -66,10 +67,10 @@ class LeadingDirections:
         least = torch.float64 if directions.repeated else torch.float32
         if isinstance(tau, LowRank):
             exact = torch.promote_types(tau.up.dtype, least)
-            up, down = tau.scaling * tau.up.to(exact), tau.down.to(exact)
+            up, down = tau.scaling * cast(tau.up, exact), cast(tau.down, exact)
         else:
             exact = torch.promote_types(tau.dtype, least)
-            up, down = as_matrix(tau).to(exact), None
+            up, down = cast(as_matrix(tau), exact), None
         dtype = exact if dtype == torch.float32 else dtype
         vectors = directions.vectors[:, :lead].to(up)
         m, n = tau.shape if isinstance(tau, LowRank) else up.shape
@@ -174,7 +175,7 @@ def merge_into(
     ]
     base_coefficient = 1.0 - math.fsum(coefficient for coefficient, _ in dense)
     dense += [
-        (coefficient, _rows(expert.tau.to(dtype)))
+        (coefficient, _rows(placed(cast(expert.tau, dtype), base.device)))
         for expert, coefficient, _ in added_by_shares
         if isinstance(expert, DenseTaskVector)
     ]

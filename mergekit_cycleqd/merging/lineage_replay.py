@@ -12,6 +12,7 @@ from torch import Tensor
 from mergekit_cycleqd.genome.lineage import Mutation, Parts, in_order
 from mergekit_cycleqd.merging import random_draws
 from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix, directions
+from mergekit_cycleqd.merging.float64 import cast, placed
 from mergekit_cycleqd.merging.task_vector import ExpertTensor, task_vector
 
 _SPLIT = 1e-4  # of `SingularDirections.gap`: storing experts in float32 splits values by no more
@@ -105,11 +106,12 @@ class _TaskVectors:
 
     def sum(self, weights: Sequence[float], dtype: torch.dtype) -> Tensor:
         """Add up task vectors with coefficients, in a dtype."""
-        total = torch.zeros_like(self._base, dtype=dtype, memory_format=torch.contiguous_format)
+        base = cast(self._base, dtype)
+        total = torch.zeros_like(base, memory_format=torch.contiguous_format)
         for k, (weight, expert) in enumerate(zip(weights, self._experts, strict=True)):
             if weight and expert is not None:
                 if (k, dtype) not in self._made:
-                    self._made[k, dtype] = task_vector(self._base.to(dtype), expert)
+                    self._made[k, dtype] = task_vector(base, expert)
                 total.add_(self._made[k, dtype], alpha=weight)
         return total
 
@@ -167,7 +169,7 @@ class _Line:
     def add_parts(self, to: Tensor, parts: Parts) -> None:
         """Add mutations, each with its factor, and drop those that no later one needs."""
         for mutation, factor in parts:
-            to.add_(self._computed(mutation).to(to.device), alpha=factor)
+            to.add_(placed(self._computed(mutation), to.device, to.dtype), alpha=factor)
             self._needed[mutation] -= 1
             if not self._needed[mutation]:
                 self._added.pop(mutation, None)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from mergekit_cycleqd.merging.directions import SingularDirections
+from mergekit_cycleqd.merging.float64 import cast, in_float64, placed
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class LowRank:
 
     def product(self, dtype: torch.dtype) -> Tensor:
         """Multiply: the dense (m, n) task vector, computed in `dtype`."""
-        return self.scaling * (self.up.to(dtype) @ self.down.to(dtype))
+        return self.scaling * (cast(self.up, dtype) @ cast(self.down, dtype))
 
     def singular_directions(self) -> SingularDirections:
         """Compute the singular directions without the dense matrix, by QR and a small SVD.
@@ -58,9 +59,10 @@ class LowRank:
             At most r directions of the smaller side, of shape (min(m, n), r). All others have
             singular value zero.
         """
-        left, core_left = torch.linalg.qr(self.up.double())
-        right, core_right = torch.linalg.qr(self.down.double().T)
+        left, core_left = torch.linalg.qr(in_float64(self.up))
+        right, core_right = torch.linalg.qr(in_float64(self.down).T)
         u, s, vt = torch.linalg.svd(core_left @ core_right.T, full_matrices=False)
         wide = self.up.shape[0] < self.down.shape[1]
         vectors = left @ u if wide else right @ vt.T
-        return SingularDirections.of(vectors, abs(self.scaling) * s)
+        found = SingularDirections.of(vectors, abs(self.scaling) * s)
+        return replace(found, vectors=placed(found.vectors, self.up.device))

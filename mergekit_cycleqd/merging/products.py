@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mergekit_cycleqd.merging.float64 import placed
+
 
 class Product(NamedTuple):
     """The two factors of a matrix ``left @ right``."""
@@ -30,7 +32,7 @@ class Products(NamedTuple):
     def add_to(self, total: Tensor, rows: slice) -> None:
         """Add rows of the sum; products of a narrower dtype are added up and rounded before."""
         if self.rights[0].dtype != total.dtype:
-            total += self.sum(rows)
+            total += placed(self.sum(rows), total.device, total.dtype)
             return
         for left, right in self._factors(rows):
             total.addmm_(left, right)

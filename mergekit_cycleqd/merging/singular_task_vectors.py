@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix
+from mergekit_cycleqd.merging.float64 import in_float64, placed
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
 
@@ -68,7 +69,9 @@ def singular_task_vectors(
     for (k, part), left, right in zip(leading.items(), lefts, rights, strict=True):
         dtype = torch.float64 if part.close else compute_dtype(base.dtype)
         up, down = left * part.values, right.T.contiguous()
-        found[k] = LowRank(up.to(dtype), down.to(dtype), 1.0)
+        found[k] = LowRank(up.to(dtype), down.to(dtype), 1.0).map_tensors(
+            lambda factor: placed(factor, base.device)
+        )
     return found
 
 
@@ -111,8 +114,9 @@ def _leading(
     )
     long = int((known.values > _SMALLEST_VALUE * known.values[0]).sum())
     count = known.whole(min(lead, long)) if long else 0
+    tau = in_float64(tau)
     values = known.values[:count].to(tau.device)
-    vectors, tau = known.vectors[:, : len(values)].to(tau.device).double(), tau.double()
+    vectors = in_float64(known.vectors[:, : len(values)]).to(tau.device)
     if tau.shape[0] >= tau.shape[1]:
         return _Leading(tau @ vectors / values, values, vectors, known.close)
     return _Leading(vectors, values, tau.T @ vectors / values, known.close)

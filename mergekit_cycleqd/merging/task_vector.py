@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mergekit_cycleqd.merging.dense_task_vector import DenseTaskVector
+from mergekit_cycleqd.merging.float64 import cast, placed
 from mergekit_cycleqd.merging.low_rank import LowRank
 
 ExpertTensor = Tensor | LowRank | DenseTaskVector
@@ -21,10 +22,10 @@ def task_vector(base: Tensor, expert_tensor: ExpertTensor) -> Tensor:
     """
     exact = compute_dtype(base.dtype)
     if isinstance(expert_tensor, LowRank):
-        return expert_tensor.product(exact).reshape(base.shape)
+        return placed(expert_tensor.product(exact).reshape(base.shape), base.device)
     if isinstance(expert_tensor, DenseTaskVector):
-        return expert_tensor.tau.to(exact)
-    return expert_tensor.to(exact) - base.to(exact)
+        return placed(cast(expert_tensor.tau, exact), base.device)
+    return cast(expert_tensor, exact) - base.to(exact)
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mergekit_cycleqd.merging.dense_task_vector import DenseTaskVector
 from mergekit_cycleqd.merging.directions import SingularDirections, as_matrix
+from mergekit_cycleqd.merging.float64 import in_float64, placed
 from mergekit_cycleqd.merging.low_rank import LowRank
 from mergekit_cycleqd.merging.task_vector import ExpertTensor, compute_dtype
 
@@ -126,13 +127,14 @@ class _Factored(NamedTuple):
             return DenseTaskVector(self.rows.reshape(base.shape))
         thin = LowRank(self.frame, self.rows.contiguous(), 1.0)
         close = thin.singular_directions().close
-        return thin if close else thin.to(compute_dtype(base.dtype))
+        thin = thin if close else thin.to(compute_dtype(base.dtype))
+        return thin.map_tensors(lambda factor: placed(factor, base.device))
 
 
 def _factored(base: Tensor, expert_tensor: Tensor | LowRank) -> _Factored:
     if isinstance(expert_tensor, LowRank):
-        rows = expert_tensor.scaling * expert_tensor.down.double()
-        return _Factored(expert_tensor.up.double(), rows).orthonormal()
+        rows = expert_tensor.scaling * in_float64(expert_tensor.down)
+        return _Factored(in_float64(expert_tensor.up), rows).orthonormal()
     return _Factored(None, as_matrix(_difference(base, expert_tensor)))
 
 
@@ -161,7 +163,7 @@ def _difference(base: Tensor, expert_tensor: Tensor | LowRank) -> Tensor:
     """Compute a task vector of the base's shape in float64."""
     if isinstance(expert_tensor, LowRank):
         return expert_tensor.product(torch.float64).reshape(base.shape)
-    return expert_tensor.double() - base.double()
+    return in_float64(expert_tensor) - in_float64(base)
 
 
 def _of_mixture(

@@ -13,6 +13,7 @@ import torch
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.engines.base import ModelEngine
+from mergekit_cycleqd.engines.device import wait_for_gpu
 from mergekit_cycleqd.engines.open import open_engine
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.lm_eval_metrics import MetricNotReported
@@ -162,8 +163,7 @@ def _time_swap(
     genome = Genome(family, (1 / experts,) * experts, terms)
     start = time.monotonic()
     engine.load(genome)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    wait_for_gpu()
     return time.monotonic() - start
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mergekit_cycleqd.engines.base import ModelEngine
+from mergekit_cycleqd.engines.device import wait_for_gpu
 from mergekit_cycleqd.evaluators.base import Harness
 from mergekit_cycleqd.evaluators.open import open_harness
 from mergekit_cycleqd.fitting.loop import KEPT
@@ -133,6 +134,5 @@ def _parted(recipe: Recipe) -> Recipe:
 def _timed(work: Callable[[], object]) -> float:
     start = time.monotonic()
     work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    wait_for_gpu()
     return time.monotonic() - start

@@ -20,6 +20,7 @@ from mergekit_cycleqd.engines.resident_model import ResidentModel
 from mergekit_cycleqd.engines.resident_slot import Slot
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.task_vectors import TaskVectors
+from mergekit_cycleqd.merging.float64 import widest
 from mergekit_cycleqd.merging.inner_product import inner_product
 from mergekit_cycleqd.merging.task_vector import compute_dtype, task_vector
 
@@ -106,7 +107,7 @@ def _owners(unit: MergeUnit, loaded: str, slots: Sequence[Slot]) -> Tensor:
 
 def _sums_by_owner(gradient: Tensor, tau: Tensor, owners: Tensor, count: int) -> Tensor:
     """Sum the products of two tensors over the elements of each owner, of shape (count,)."""
-    exact = torch.float32 if gradient.device.type == "mps" else torch.float64
+    exact = widest(gradient.device)
     sums = torch.zeros(count, dtype=exact, device=gradient.device)
     for slope, part, owner in zip(gradient, tau, owners, strict=True):
         products = (slope.to(part.dtype) * part).to(exact)
