@@ -139,7 +139,7 @@ def _going_on(
 ) -> Recipe:
     """Take what the recipe leaves open from the run that has begun, and say so."""
     begun = as_begun(recipe, header)
-    if begun.evolution != recipe.evolution:
+    if begun.evolution.task_vectors != recipe.evolution.task_vectors:
         kind = begun.evolution.task_vectors.kind
         text = (
             f"evolution.preset: goes on with task_vectors {{kind: {kind}}}, as the run in {out} "

@@ -22,13 +22,8 @@ from mergekit_cycleqd.recipe.task_vectors import PlainTaskVectors, TaskVectorsSe
 
 MANY = 10**9  # and more is a slip of the hand
 
-
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -194,6 +189,9 @@ class Evolution(Strict):
 
     `budget` ends the search before all children are evaluated.
 
+    `screen_apart` lets screening count what the children under way may reach as reached, so that
+    many workers do not evaluate models of one kind.
+
     `aggregation` says of which elites the one model of `aggregate.yaml` is made.
 
     `lag: auto` is 1 with one worker, and twice the number of workers with more. `early_stop` ends
@@ -218,6 +216,7 @@ class Evolution(Strict):
     archive: Archive = Archive()
     founders: tuple[Founder, ...] = ()
     screen: int = Field(default=1, ge=1, le=1000)
+    screen_apart: bool = True
     aggregation: Aggregation = BestOfEach()
     early_stop: bool = False
     reevaluate: int | None = Field(default=None, ge=2, le=MANY)
@@ -231,6 +230,11 @@ class Evolution(Strict):
         if not isinstance(preset, str) or preset not in PRESETS:
             return value
         return over(PRESETS[preset], value)
+
+    @property
+    def apart(self) -> bool:
+        """Whether screening looks at the children under way."""
+        return self.screen > 1 and self.screen_apart
 
     @property
     def fit(self) -> Fit | None:
@@ -263,6 +267,8 @@ class Evolution(Strict):
         content = written(self)
         if self.archive == Archive():
             content.pop("archive", None)  # which earlier journals lack
+        if self.screen == 1:
+            content.pop("screen_apart", None)
         if self.budget is None:
             content.pop("budget", None)
         return content

@@ -64,15 +64,22 @@ def as_begun(recipe: Recipe, header: Mapping[str, Any] | None) -> Recipe:
         if of_first_rules(header) and task.apply_chat_template:
             task = task.model_copy(update={"apply_chat_template": True})
         tasks.append(task)
-    evolution = _preset_as_begun(recipe.evolution, header)
+    evolution = _evolution_as_begun(recipe.evolution, header)
     return recipe.model_copy(update={"tasks": tuple(tasks), "evolution": evolution})
 
 
-def _preset_as_begun(evolution: Evolution, header: Mapping[str, Any] | None) -> Evolution:
-    """Take what an earlier version of the preset said, if the run has that and the recipe none."""
+def _evolution_as_begun(evolution: Evolution, header: Mapping[str, Any] | None) -> Evolution:
+    """Take what an earlier version of the preset said, if the run has that and the recipe none.
+
+    Screening then knew nothing of the children under way.
+    """
     was = EARLIER.get(evolution.preset, {})
     said = header["recipe"].get("evolution") if header is not None else None
-    if not was or not isinstance(said, Mapping) or said.get("preset") != evolution.preset:
+    if not isinstance(said, Mapping):
+        return evolution
+    if evolution.apart and "screen_apart" not in said:
+        evolution = evolution.model_copy(update={"screen_apart": False})
+    if not was or said.get("preset") != evolution.preset:
         return evolution
     now = evolution.model_dump()
     usual, earlier = (

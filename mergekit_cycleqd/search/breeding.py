@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
@@ -53,6 +53,7 @@ def breed(
     archives: Mapping[str, TaskArchive],
     index: int,
     fitted: Mapping[Family, Genome] = MappingProxyType({}),
+    under_way: Sequence[Genome] = (),
 ) -> tuple[str, Genome, tuple[int, ...], Making | None]:
     """Breed one child. The result depends on the arguments alone.
 
@@ -61,6 +62,7 @@ def breed(
         archives: The archive of each task, none of them empty.
         index: Number of the candidate, M or more with M experts.
         fitted: The founders whose weights were fitted.
+        under_way: The children before it that the archives do not know of yet.
 
     Returns:
         The quality task, the child, and the numbers of its parents: all experts for a founder,
@@ -86,8 +88,14 @@ def breed(
         genomes = [genome for genome, _, _ in proposals]
         all_round = child % ALL_ROUND == ALL_ROUND - 1
         known = Measures(recipe)
-        weights = [known.of_genome(genome) for genome in genomes]
-        chosen = most_promising(genomes, archives, weights, all_round=all_round)
+        chosen = most_promising(
+            genomes,
+            archives,
+            list(map(known.of_genome, genomes)),
+            all_round=all_round,
+            under_way=under_way,
+            their_measures=list(map(known.of_genome, under_way)),
+        )
     return task, *proposals[chosen]
 
 

@@ -171,10 +171,16 @@ class CycleQD(ShownSearch):
             return Candidate(index, task, Genome.from_expert(self.family, index))
         if self._repeats.is_due(index):
             task, elite, repeat = self._repeats.choose(self.archives, index)
-            again = elite.index
-            return Candidate(index, task, elite.genome, (again,), again, repeat)
-        task, genome, parents, making = breed(self.recipe, self.archives, index, self._fitted)
+            return Candidate(index, task, elite.genome, (elite.index,), elite.index, repeat)
+        known = self.archives, index, self._fitted, self._under_way(index)
+        task, genome, parents, making = breed(self.recipe, *known)
         return Candidate(index, task, genome, parents, making=making)
+
+    def _under_way(self, index: int) -> list[Genome]:
+        """The children before one that the archives do not know of when it is bred."""
+        before = range(self._needed(index), index) if self.recipe.evolution.apart else ()
+        told = {number: outcome.candidate for number, outcome in self._waiting.items()}
+        return [(told.get(number) or self._asked[number]).genome for number in before]
 
     # ---- telling ----
 

@@ -18,6 +18,7 @@ from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.measures import position
 from mergekit_cycleqd.search.surrogate import fit
+from mergekit_cycleqd.search.under_way import with_taken
 
 # Length scales of the kernel, in coefficients, and variances of its noise, in units of the variance
 # of the elites' scores. The pair with the highest likelihood is taken.
@@ -55,6 +56,8 @@ def most_promising(
     measures: Sequence[Mapping[str, float]] = (),
     *,
     all_round: bool = False,
+    under_way: Sequence[Genome] = (),
+    their_measures: Sequence[Mapping[str, float]] = (),
 ) -> int:
     """Choose the proposal with the largest expected gain.
 
@@ -67,10 +70,15 @@ def most_promising(
         measures: What is known of each proposal's measures, by name; what is not is predicted.
         all_round: Take as gain the proposal's mean over the tasks minus that of the best all-round
             elite. If no proposal is expected to gain that way, the archives decide as usual.
+        under_way: Children that are being evaluated. What they are expected to reach is no gain of
+            a proposal any more.
+        their_measures: As `measures`, of these.
 
     Returns:
         Number of the proposal; the first of equals.
     """
+    count = len(proposals)
+    proposals, measures = [*proposals, *under_way], [*measures, *their_measures]
     elites = _elites_of_all(archives)
     given = measures[0] if measures else {}
     others = {axis for archive in archives.values() for axis in archive.axes} - archives.keys()
@@ -88,15 +96,21 @@ def most_promising(
     }
     lowest, spans = _score_range(known)
     if all_round:
-        best = (known / spans).mean(axis=1).max()
-        expected = np.maximum((hoped / spans).mean(axis=2) - best, 0.0).mean(axis=0)
+        means = (hoped / spans).mean(axis=2)
+        highest = means[:, count:].max(axis=1, initial=(known / spans).mean(axis=1).max())
+        expected = np.maximum(means[:, :count] - highest[:, None], 0.0).mean(axis=0)
         if expected.any():
             return int(np.argmax(expected))
-    gains = np.zeros(outcomes.shape[:2])
+    gains = np.zeros((len(outcomes), count))
     for task, archive in enumerate(archives.values()):
         hit = np.stack([columns[axis] for axis in archive.axes], axis=-1)
-        held = np.maximum(archive.entry_threshold.held(hit), lowest[task])
-        gains += np.maximum(hoped[:, :, task] - held, 0.0) / spans[task]
+        threshold = archive.entry_threshold
+        places = threshold.places(hit)
+        held = np.maximum(threshold.held_at(places[:, :count]), lowest[task])
+        if under_way:
+            theirs = places[:, count:], hoped[:, count:, task]
+            held = with_taken(held, places[:, :count], *theirs)
+        gains += np.maximum(hoped[:, :count, task] - held, 0.0) / spans[task]
     return int(np.argmax(gains.mean(axis=0)))
 
 

@@ -52,7 +52,7 @@ def test_one_of_twenty_screened_children_is_chosen_for_its_mean(
 ) -> None:
     asked: list[bool] = []
 
-    def chosen(proposals: list[Genome], archives: Any, measures: Any, *, all_round: bool) -> int:
+    def chosen(proposals: list[Genome], *_: Any, all_round: bool, **__: Any) -> int:
         asked.append(all_round)
         assert len(proposals) == 3
         return 2
@@ -66,7 +66,7 @@ def test_one_of_twenty_screened_children_is_chosen_for_its_mean(
 def test_the_chosen_proposal_becomes_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
     proposed: list[list[Genome]] = []
 
-    def chosen(proposals: list[Genome], archives: Any, measures: Any, *, all_round: bool) -> int:
+    def chosen(proposals: list[Genome], *_: Any, all_round: bool, **__: Any) -> int:
         proposed.append(proposals)
         return len(proposed) % 3
 

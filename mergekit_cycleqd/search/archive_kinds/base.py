@@ -53,12 +53,34 @@ class EntryThreshold(ABC):
         low, high = np.array(self.ranges, dtype=np.float64).T
         return low, high
 
-    @abstractmethod
     def held(self, measures: NDArray[np.float64]) -> NDArray[np.float64]:
         """Worth of the elite in the cell of each of some measures; -inf for an empty cell.
 
         Args:
             measures: (..., axes) values.
+
+        Returns:
+            (...) values.
+        """
+        return self.held_at(self.places(measures))
+
+    @abstractmethod
+    def places(self, measures: NDArray[np.float64]) -> NDArray[np.int32]:
+        """The cell of each of some measures, as numbers.
+
+        Args:
+            measures: (..., axes) values.
+
+        Returns:
+            (..., n) numbers, of which an archive with a grid has one for each axis.
+        """
+
+    @abstractmethod
+    def held_at(self, places: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Worth of the elite in each of some cells; -inf for an empty cell.
+
+        Args:
+            places: (..., n) numbers, as `places` gives them.
 
         Returns:
             (...) values.

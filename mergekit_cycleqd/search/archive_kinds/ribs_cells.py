@@ -31,10 +31,13 @@ class GridThreshold(EntryThreshold):
 
     qualities: NDArray[np.float64]
 
-    def held(self, measures: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Look the cells up; see `EntryThreshold.held`."""
-        inside = cell_numbers(measures, *self.limits, np.array(self.qualities.shape))
-        found: NDArray[np.float64] = self.qualities[tuple(np.moveaxis(inside, -1, 0))]
+    def places(self, measures: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Compute the number along each axis; see `EntryThreshold.places`."""
+        return cell_numbers(measures, *self.limits, np.array(self.qualities.shape))
+
+    def held_at(self, places: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Look the cells up; see `EntryThreshold.held_at`."""
+        found: NDArray[np.float64] = self.qualities[tuple(np.moveaxis(places, -1, 0))]
         return found
 
     def lowest(self, corners: NDArray[np.float64]) -> float:
@@ -62,11 +65,15 @@ class CVTThreshold(EntryThreshold):
     def _centroids(self) -> NDArray[np.float32]:
         return centroids_of(len(self.qualities), len(self.axes))
 
-    def held(self, measures: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Look the nearest centroids up; see `EntryThreshold.held`."""
+    def places(self, measures: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Find the nearest centroids; see `EntryThreshold.places`."""
         points = on_lattice(measures, *self.limits).reshape(-1, len(self.axes))
-        found = self.qualities[nearest(points, self._centroids)]
-        return found.reshape(measures.shape[:-1])
+        return nearest(points, self._centroids).reshape(*measures.shape[:-1], 1)
+
+    def held_at(self, places: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Look the cells up; see `EntryThreshold.held_at`."""
+        found: NDArray[np.float64] = self.qualities[places[..., 0]]
+        return found
 
     def lowest(self, corners: NDArray[np.float64]) -> float:
         """Look at every cell that the box may touch."""

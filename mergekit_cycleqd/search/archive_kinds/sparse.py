@@ -31,13 +31,16 @@ class SparseThreshold(EntryThreshold):
     cells: NDArray[np.int32]
     qualities: NDArray[np.float64]
 
-    def held(self, measures: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Look the cells up; see `EntryThreshold.held`."""
+    def places(self, measures: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Compute the number along each axis; see `EntryThreshold.places`."""
+        return cell_numbers(measures, *self.limits, np.array(self.bins))
+
+    def held_at(self, places: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Look the cells up; see `EntryThreshold.held_at`."""
         known = dict(zip(_keys(self.cells), self.qualities.tolist(), strict=True))
-        inside = cell_numbers(measures, *self.limits, np.array(self.bins))
-        keys = _keys(inside.reshape(-1, len(self.bins)))
+        keys = _keys(places.reshape(-1, len(self.bins)))
         found = np.array([known.get(key, -math.inf) for key in keys])
-        return found.reshape(measures.shape[:-1])
+        return found.reshape(places.shape[:-1])
 
     def lowest(self, corners: NDArray[np.float64]) -> float:
         """Count the filled cells of the box, and look at them if they are all."""
