@@ -90,13 +90,19 @@ def factorize_experts(path: Path, device: str | None, prune: bool, console: Cons
         console: Console for progress and table.
 
     Raises:
-        RecipeError: If the recipe or its models have faults, or the recipe uses no directions.
+        RecipeError: If the recipe or its models have faults.
         ModelError: If a model cannot be read.
     """
     recipe = load_recipe(path)
-    faults = [] if recipe.uses_directions else _unused_directions(recipe.evolution.mutation)
-    if not faults:
-        recipe = with_plain_models(recipe, faults)
+    if not recipe.uses_directions:
+        why = _without_directions(recipe.evolution.mutation)
+        console.print(
+            f"{path}: nothing to make ahead: {why}", highlight=False, markup=False, soft_wrap=True
+        )
+        _prune(prune, set(), console)
+        return
+    faults: list[str] = []
+    recipe = with_plain_models(recipe, faults)
     checkpoints = {} if faults else open_models(references(recipe), faults)
     recipe, checkpoints = with_vocabulary(recipe, checkpoints, faults)
     faults += family_faults(checkpoints)
@@ -122,9 +128,14 @@ def factorize_experts(path: Path, device: str | None, prune: bool, console: Cons
                 spectra[k].add(cache.directions(matrix, path=file), family)
                 spectra[k].files.add(file)
     console.print(_spectra_table(family, experts, spectra))
-    if prune:
-        needed = set().union(*(spectrum.files for spectrum in spectra))
-        console.print(f"pruned: {cache.prune(needed)} bytes freed", highlight=False)
+    _prune(prune, set().union(*(spectrum.files for spectrum in spectra)), console)
+
+
+def _prune(wanted: bool, needed: set[Path], console: Console) -> None:
+    """Remove from the cache what is not needed, if that is wanted."""
+    if wanted:
+        freed = DirectionCache.default().prune(needed)
+        console.print(f"pruned: {freed} bytes freed", highlight=False)
 
 
 def _uses_plain_directions(family: Family) -> bool:
@@ -132,14 +143,13 @@ def _uses_plain_directions(family: Family) -> bool:
     return family.task_vectors == PLAIN or family.task_vectors.of_directions
 
 
-def _unused_directions(mutation: Mutation) -> list[str]:
+def _without_directions(mutation: Mutation) -> str:
     """Say why a run uses no directions that can be computed ahead."""
     if not isinstance(mutation, SvdMutation):
-        return [f"evolution.mutation: must be of kind svd to need directions, got {mutation.kind}"]
+        return f"a run with mutation {mutation.kind} and without tsv uses no singular directions"
     if mutation.basis == "child":
-        return ["evolution.mutation.basis: must be expert for directions made ahead, got child"]
-    kinds = "plain or made of directions, such as tsv"
-    return [f"evolution.task_vectors: must be {kinds}, for directions made ahead"]
+        return "with mutation.basis child, the directions are those of the children"
+    return "the directions of these task vectors are made with the first model"
 
 
 def _spectra_table(

@@ -128,17 +128,25 @@ def test_an_adapter_needs_no_room_in_the_cache(
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "reason"),
     [
-        (put("mutation", {"kind": "none"}), "evolution.mutation: must be of kind svd"),
-        (put("task_vectors", {"kind": "wudi"}), "evolution.task_vectors: must be plain or made of"),
-        (lambda c: c["experts"][0].update(model="/none"), "experts[0].model: needs a model folder"),
+        (put("mutation", {"kind": "none"}), "a run with mutation none and without tsv uses no"),
+        (put("mutation", {"kind": "svd", "basis": "child"}), "with mutation.basis child"),
+        (put("task_vectors", {"kind": "wudi"}), "the directions of these task vectors are made"),
     ],
 )
-def test_a_recipe_without_directions_is_one_clear_line(
-    change: Any, message: str, make_recipe: RecipeMaker, capsys: pytest.CaptureFixture[str]
+def test_a_recipe_without_directions_is_told(
+    change: Any, reason: str, make_recipe: RecipeMaker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = make_recipe(change)
+    assert run_main("factorize", recipe) == 0
+    assert f"nothing to make ahead: {reason}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_missing_expert_is_one_clear_line(
+    make_recipe: RecipeMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = make_recipe(lambda c: c["experts"][0].update(model="/none"))
     assert run_main("factorize", recipe) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {recipe}: {message}")
+    assert line.startswith(f"error: {recipe}: experts[0].model: needs a model folder")
