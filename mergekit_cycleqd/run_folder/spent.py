@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.record import Record
@@ -13,7 +12,6 @@ from mergekit_cycleqd.search.cycleqd import CycleQD
 _HOUR = 3600.0
 
 
-@dataclass
 class Spent:
     """The evaluations of candidates, added up.
 
@@ -24,10 +22,12 @@ class Spent:
         workers: Names of those who did them.
     """
 
-    seconds: float = 0.0
-    shares: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    last: int = -1
-    workers: set[str] = field(default_factory=set)
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.seconds = 0.0
+        self.shares: dict[str, float] = defaultdict(float)
+        self.last = -1
+        self.workers: set[str] = set()
 
     def add(self, record: Record) -> None:
         """Count an evaluation, if it is one of a candidate."""
