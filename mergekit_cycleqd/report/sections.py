@@ -19,6 +19,7 @@ from mergekit_cycleqd.report.plots import curve_figures, heatmap, lines
 from mergekit_cycleqd.report.result import result, score_cell
 from mergekit_cycleqd.report.retention import others, others_table
 from mergekit_cycleqd.report.similarity import similarity_parts
+from mergekit_cycleqd.report.teams import teams
 from mergekit_cycleqd.report.time_spent import Spent, by_part, by_worker, pace
 from mergekit_cycleqd.run_folder.comparison import comparison, count_note
 from mergekit_cycleqd.run_folder.run_view import RunView
@@ -46,6 +47,7 @@ def sections(run: RunView, found: Curves | None, figures: Figures) -> Markup:
             _compared_models(run),
             answers(run),
             lost_answers(run),
+            teams(run, figures),
             _overview(run),
             _archives(run, figures),
             _curves(found, figures),
