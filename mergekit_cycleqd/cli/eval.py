@@ -36,6 +36,11 @@ _WIDTH = 120  # of the table, where there is no terminal
     type=click.IntRange(min=1),
     help="For a run: how many of the best elites per task to score.  [default: 1]",
 )
+@click.option(
+    "--team",
+    type=click.IntRange(min=2),
+    help="For a run: also score the members of the team that `pick --team` chooses.",
+)
 @click.option("--samples", help='Documents of every task to score, such as "0-19".  [default: all]')
 @click.option("--metadata", default="{}", help="Options of the tasks, as a JSON mapping.")
 @click.option(
@@ -124,6 +129,7 @@ class _Given:
     holdout: bool
     retention: bool
     elites: int | None
+    team: int | None
     samples: str | None
     metadata: str
     include_path: str | None
@@ -202,6 +208,7 @@ def _evaluate_model(model: str, given: _Given, about: TaskOptions) -> None:
         "--holdout": given.holdout,
         "--retention": given.retention,
         "--elites": given.elites is not None,
+        "--team": given.team is not None,
     }
     _refuse(of_run, f"the folder of a run, with its {FILE}; {model} is none")
     engine = options.engine(given.of_engine())
@@ -218,6 +225,7 @@ def _evaluate_with_recipe(model: str, given: _Given, *, is_run: bool) -> None:
         "--tasks": bool(given.tasks),
         "--retention": given.retention,
         "--elites": given.elites is not None,
+        "--team": given.team is not None,
         **given.of_other_tasks(),
         "--out": given.out is not None,
     }
@@ -241,7 +249,8 @@ def _evaluate_run(folder: Path, given: _Given, about: TaskOptions) -> None:
     console = SafeConsole()
     if not console.is_terminal:
         console = SafeConsole(width=_WIDTH)
-    options = RunOptions(given.holdout, tasks, given.elites or 1, given.of_engine(), about)
+    how_many = given.elites or 1, given.team or 0
+    options = RunOptions(given.holdout, tasks, *how_many, given.of_engine(), about)
     try:
         evaluate_run(folder, options, console)
     except KeyboardInterrupt:

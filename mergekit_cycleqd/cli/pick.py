@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 import click
 from rich.table import Table
@@ -24,6 +26,7 @@ from mergekit_cycleqd.run_folder.choice import (
 )
 from mergekit_cycleqd.run_folder.comparison import count_note
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.run_folder.team import Member, team
 from mergekit_cycleqd.system.atomic_write import write_atomically
 from mergekit_cycleqd.system.units import number
 
@@ -45,6 +48,13 @@ from mergekit_cycleqd.system.units import number
 )
 @click.option("--front", "whole_front", is_flag=True, help="Show the whole Pareto front.")
 @click.option(
+    "--team",
+    "team_size",
+    metavar="N",
+    type=click.IntRange(min=2),
+    help="Choose N elites that answer most search samples right between them.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help="Merge the chosen model into this folder."
 )
 def pick(
@@ -53,9 +63,12 @@ def pick(
     least: tuple[str, ...],
     most: tuple[str, ...],
     whole_front: bool,
+    team_size: int | None,
     out: Path | None,
 ) -> None:
     """Choose the model of RUN with the best mean over the tasks, weighted and limited as you say.
+
+    Or choose a team by --team: elites whose best answers cover most samples.
 
     Scores are those on search samples. A higher mean is better; where lower scores are better, a
     score counts by its place in the task's range.
@@ -65,6 +78,12 @@ def pick(
     if view.lack:
         raise RecipeError([view.lack])
     wish = _wish(search.tasks, weights, least, most)
+    if team_size is not None:
+        given = {"--front": whole_front, "--out": out is not None}
+        if faults := [f"{name}: is for one model, not for --team" for name in given if given[name]]:
+            raise RecipeError(faults)
+        _show_team(view, team_size, wish)
+        return
     found, worth = choices(search, view.scores), worth_of(search)
     best_first = ranked(found, worth, wish)
     if not best_first:
@@ -88,6 +107,72 @@ def pick(
         return
     merge_into(recipe, out)
     say(f"{out}: merged")
+
+
+def _show_team(view: RunView, size: int, wish: Wish) -> None:
+    """Show a team, each member with its recipe and what the team up to it covers.
+
+    Raises:
+        RecipeError: If the run does not tell what each sample scored, or no model is within limits.
+    """
+    if view.samples.asked is None:
+        raise RecipeError([
+            f"{view.folder}: --team needs a run that keeps what each sample scored; this one was "
+            "begun by an earlier version: run its recipe anew, with another --out"
+        ])  # fmt: skip
+    found = team(view.search, view.scores, view.samples, size, wish)
+    if not found.members:
+        every = choices(view.search, view.scores)
+        if not any(wish.allows(choice.scores) for choice in every):
+            raise RecipeError([_none(view, every, wish)])
+        raise RecipeError([
+            f"{view.folder}: --team needs scores of samples on a task that counts, got none: its "
+            f"evaluators tell none of {', '.join(found.left_out)}, or scores are no means of them"
+        ])  # fmt: skip
+    members = found.members
+    for member in members:
+        recipe = view.folder / member.choice.recipe
+        if not recipe.exists():  # of an earlier version, or removed
+            write_atomically(recipe, member.choice.genome.to_yaml())
+    few = "" if len(members) == size else f"; no {len(members) + 1}th adds anything"
+    say(f"team of {len(members)} of {view.folder}, from {found.models} elites{few}")
+    SafeConsole().print(_team_table(view, members))
+    alone, whole = members[0], members[-1]
+    say(
+        "coverage, what the best of their answers scores, over all tasks: "
+        f"{whole.coverage:.3f} on search samples, the best one alone {alone.coverage:.3f}"
+    )
+    lower = view.recipe.minimised
+    if whole.holdout and not lower:
+        means = fmean(whole.holdout.values()), fmean(alone.holdout.values())
+        say("on holdout samples: {:.3f}, the best one alone {:.3f}".format(*means))
+    if words := found.experts_in_words(lower):
+        say(words)
+    if found.left_out:
+        say(f"without {', '.join(found.left_out)}: no scores of samples that make the score")
+    if found.unscored and any(each.samples.holdout for each in view.recipe.tasks):
+        names = ", ".join(choice.name for choice in found.unscored)
+        command = f"mergekit-cycleqd eval {shlex.quote(str(view.folder))} --holdout --team {size}"
+        say(f"not scored on holdout samples: {names}; to score them: {command}")
+    for member in members:
+        say(f"recipe: {view.folder / member.choice.recipe}")
+
+
+def _team_table(view: RunView, members: Sequence[Member]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("members", "added"):
+        table.add_column(name, no_wrap=True)
+    tasks = list(members[0].tasks)
+    held = any(member.holdout for member in members)
+    for split in ("search", *(["holdout"] if held else [])):
+        for task in tasks:
+            lower = "\nlower is better" * (task in view.recipe.minimised)
+            table.add_column(Text(f"{task}\n{split}{lower}"), justify="right", no_wrap=True)
+    for place, member in enumerate(members, start=1):
+        told = [member.tasks, *([member.holdout] if held else [])]
+        cells = [number(scores.get(task)) for scores in told for task in tasks]
+        table.add_row(str(place), *map(Text, (member.choice.name, *cells)))
+    return table
 
 
 def _wish(

@@ -60,6 +60,7 @@ class RunOptions:
         holdout: Whether to evaluate on the holdout samples of the run's own tasks.
         tasks: Names of lm-eval's tasks, ours among them.
         elites: How many of the best elites per task.
+        team: Number of members of a team of elites; 0 for none.
         engine: Keys of the recipe's section `engine` that the user changed.
         about: What it says about `tasks`.
     """
@@ -67,6 +68,7 @@ class RunOptions:
     holdout: bool
     tasks: tuple[str, ...]
     elites: int
+    team: int
     engine: Mapping[str, Any]
     about: TaskOptions
 

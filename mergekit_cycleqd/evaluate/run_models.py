@@ -46,6 +46,7 @@ from mergekit_cycleqd.run_folder.journal_reading import read_header
 from mergekit_cycleqd.run_folder.resume_check import rule_faults
 from mergekit_cycleqd.run_folder.retention import RetentionFile
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.run_folder.team import team
 from mergekit_cycleqd.system.interrupts import Interrupts
 
 _PACKAGES = ("lm-eval", "torch", "transformers")
@@ -167,9 +168,22 @@ def _prepare(run: RunView, options: RunOptions) -> _Prepared:
     tasks = load_tasks(options.tasks, options.about, _settings(engine))
     for task in tasks:
         check_images(task.loaded["tasks"], engine, checkpoints[0])
-    more = more_elites(search, lambda rank, _: rank < options.elites)
+    members = _members(run, options.team) if options.team else set()
+    more = more_elites(search, lambda rank, e: rank < options.elites or e.genome.id in members)
     models = distinct([*compared_models(search), *more])
     return _Prepared(engine, checkpoints, harness, tasks, models)
+
+
+def _members(run: RunView, size: int) -> set[str]:
+    """Ids of the genomes of a team.
+
+    Raises:
+        RecipeError: If the run does not tell what each sample scored.
+    """
+    found = team(run.search, run.scores, run.samples, size)
+    if not found.members:
+        raise RecipeError([f"{run.folder}: --team: needs scores of samples, which it has not"])
+    return {member.choice.genome.id for member in found.members}
 
 
 def _harness(run: RunView, faults: list[str]) -> Harness | None:

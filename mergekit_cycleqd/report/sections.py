@@ -18,6 +18,7 @@ from mergekit_cycleqd.report.plots import curve_figures, heatmap, lines
 from mergekit_cycleqd.report.result import result, score_cell
 from mergekit_cycleqd.report.retention import others, others_table
 from mergekit_cycleqd.report.similarity import similarity_parts
+from mergekit_cycleqd.report.teams import teams
 from mergekit_cycleqd.report.time_spent import Spent, by_part, by_worker, pace
 from mergekit_cycleqd.run_folder.comparison import comparison, count_note
 from mergekit_cycleqd.run_folder.run_view import RunView
@@ -49,6 +50,7 @@ def sections(
             _compared_models(run),
             answers(run) if with_answers else "",
             lost_answers(run) if with_answers else "",
+            teams(run, figures),
             _overview(run),
             _archives(run, figures),
             _curves(found, figures),

@@ -15,8 +15,10 @@ from mergekit_cycleqd.run_folder.choice import choices, front, worth_of
 from mergekit_cycleqd.run_folder.journal_lines import encode
 from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.run_folder.team import team
 from tests.support.recipes import RecipeMaker
 from tests.support.runs import run_main
+from tests.support.sampled_runs import write_sampled_run
 from tests.support.scored_runs import write_run
 
 
@@ -127,3 +129,51 @@ def test_a_run_whose_experts_are_not_all_evaluated_counts_experts(
     (run / FILE).write_bytes(encode(content))
     assert run_main("pick", run) == 2
     assert "needs a run whose experts were evaluated, got 0 of 3" in capsys.readouterr().err
+
+
+def test_a_team_is_shown_member_by_member_with_recipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    view = write_sampled_run(tmp_path / "run")
+    assert run_main("pick", tmp_path / "run", "--team", 6) == 0
+    said = capsys.readouterr().out
+    found = team(view.search, view.scores, view.samples, 6)
+    assert f"team of 6 of {tmp_path / 'run'}, from {found.models} elites" in said
+    rows = re.findall(r"^(\d) +(candidate \d+) +(.*)$", said, re.M)
+    assert [name for _, name, _ in rows] == [each.choice.name for each in found.members]
+    for (_, _, cells), member in zip(rows, found.members, strict=True):
+        assert cells.split()[:3] == [f"{score:.3f}" for score in member.tasks.values()]
+    recipes = re.findall(r"^recipe: (.*)$", said, re.M)
+    for recipe, member in zip(recipes, found.members, strict=True):
+        genome = Genome.from_mergekit(yaml.safe_load(Path(recipe).read_text()))
+        assert genome == member.choice.genome
+    assert f"{found.members[-1].coverage:.3f} on search samples, the best one alone" in said
+    assert found.unscored[0].name in said.partition("not scored on holdout samples: ")[2]
+    assert "all experts together: " in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--front"], "--front: is for one model, not for --team"),
+        (["--out", "x"], "--out: is for one model, not for --team"),
+        (["--min", "coding=2"], "none of "),
+        (["--weight", "coding=0", "--weight", "os=0"], "--team needs scores of samples on a task"),
+    ],
+)
+def test_what_no_team_can_be_chosen_of_is_one_line(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sampled_run(tmp_path / "run", told=("coding", "os"))
+    assert run_main("pick", tmp_path / "run", "--team", 2, *words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_of_an_earlier_version_has_no_teams(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main("pick", run, "--team", 2) == 2
+    assert "--team needs a run that keeps what each sample scored; this one" in (
+        capsys.readouterr().err
+    )

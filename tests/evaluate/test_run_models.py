@@ -249,6 +249,13 @@ def test_holdout_scores_of_a_run_that_was_interrupted_are_made_up_for(
     assert (local_run / JOURNAL).read_bytes() == journal
 
 
+def test_a_run_without_scores_of_samples_has_no_team(
+    local_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main("eval", local_run, "--holdout", "--team", "3") == 2
+    assert "--team: needs scores of samples, which it has not" in capsys.readouterr().err
+
+
 def test_beside_a_run_that_goes_on_other_tasks_are_evaluated_and_holdout_waits(
     local_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

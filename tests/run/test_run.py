@@ -22,6 +22,7 @@ from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.run_view import RunView
+from mergekit_cycleqd.run_folder.team import team
 from mergekit_cycleqd.workers.worker import Evaluator
 from tests.support.families import COLOURS
 from tests.support.lm_eval_tasks import plain_lm_eval
@@ -90,6 +91,23 @@ def test_every_line_has_what_each_sample_scored_and_that_makes_the_score(finishe
     assert evaluated > 80
     last = json.loads((finished / FILE).read_bytes().splitlines()[-1])
     assert set(map(len, last["samples"].values())) == {3}, "16 samples in 3 characters"
+
+
+def test_members_of_a_team_are_scored_on_holdout(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = (finished / FILE).read_bytes().splitlines(keepends=True)
+    searched = [line for line in kept if b'"split":"holdout"' not in line]
+    (finished / FILE).write_bytes(b"".join(searched))
+    before = RunView.read(finished)
+    members = team(before.search, before.scores, before.samples, 9).members
+    assert len(members) > 1 and not any(member.holdout for member in members)
+    main_ok(["eval", str(finished), "--holdout", "--team", "9"])
+    assert "best.yaml: On the same holdout samples it is " in capsys.readouterr().out
+    after = RunView.read(finished)
+    scored = team(after.search, after.scores, after.samples, 9)
+    assert [each.choice for each in scored.members] == [each.choice for each in members]
+    assert not scored.unscored
 
 
 def test_running_a_finished_run_again_evaluates_nothing_and_changes_nothing(
