@@ -1,4 +1,4 @@
 """The commands, one file each. Options are parsed and exit codes chosen here and nowhere else.
 
-There are 22 files: the commands, and what they share: exits, output, groups and `--trust`.
+There are 23 files: the commands, and what they share: exits, output, groups and `--trust`.
 """

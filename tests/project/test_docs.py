@@ -58,6 +58,13 @@ NOT_RUN = {
     "ray job submit": CLUSTER,
     "sbatch": CLUSTER,
     "trackio show": "serves a page until it is stopped",
+    "vllm serve": "serves until it is stopped; needs vLLM",
+    "python llama.cpp/convert_hf_to_gguf.py": "is of llama.cpp's repository",
+    "gguf-dump": "reads what that wrote",
+    "llama-cli": "is a program of llama.cpp",
+    "ollama create": "needs Ollama",
+    "mergekit-cycleqd export runs/my-run": "fits a run without mutation; see tests/cli",
+    "mergekit-yaml stock.yaml": "reads what that wrote; see tests/cli",
 }
 """Beginnings of commands that are not run, each with the reason."""
 
@@ -315,6 +322,26 @@ def test_models_are_compared(
     assert "| red | tiny_red | acc,none | 24 |" in with_recipe
 
 
+def test_the_merged_model_chats(
+    family: Family, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    template = "{% for message in messages %}{{ message.content }} {% endfor %}"
+    (Path(family.base_model) / "chat_template.jinja").write_text(template)
+    try:
+        write_run_recipe(workspace / "recipe.yaml", family)
+        with pytest.raises(SystemExit):
+            main(["recipe.yaml", "--out", "runs/my-run"])
+        run_page("docs/how-to/after-the-merge.md", capsys)
+        page = blocks(ROOT / "docs/how-to/after-the-merge.md")
+        (program,) = (block.text for block in page if block.title == "chat.py")
+        messages = program.replace("Which tables are there?", "w1 w2")
+        exec(messages, {})
+    finally:
+        (Path(family.base_model) / "chat_template.jinja").unlink()
+    assert "w" in capsys.readouterr().out
+    assert "This model scores" in (workspace / "my-model/README.md").read_text()
+
+
 def test_the_page_on_clusters_runs_where_there_is_none(
     family: Family, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -346,6 +373,7 @@ def test_every_command_that_is_run_is_on_a_page_that_a_test_runs() -> None:
             "cluster",
             "compare",
             "mergekit-evolve",
+            "after-the-merge",
         )
     }
     for block, words in ALL_COMMANDS:
