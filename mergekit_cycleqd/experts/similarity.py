@@ -18,6 +18,7 @@ PAPER = (
 )
 _VERSION = 1
 _MUCH, _SAME = 0.1, 0.5  # cosines of task vectors, below -_MUCH and above _SAME
+_ALIKE = 0.02  # cosines of singular values that are apart by less tell no pairs apart
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,11 @@ def similarity_verdict(found: Similarity) -> str:
     text = f"No experts pull against each other (cosine of task vectors {between})"
     if len(values) > 1:
         worst, pair = min(values, key=lambda each: each[0])
+        if max(values, key=lambda each: each[0])[0] - worst < _ALIKE:
+            return (
+                f"{text}, and by the paper's measure no pair is harder to merge than another "
+                f"(cosine of singular values {worst:.2f})."
+            )
         text += (
             f", and by the paper's measure {pair.first} and {pair.second} are the hardest pair to "
             f"merge (cosine of singular values {worst:.2f})"

@@ -157,6 +157,11 @@ def test_experts_that_cannot_add_to_one_another_are_doubted(
             "values 0.70).",
         ),
         (
+            [("red", "blue", 0.985, 0.0), ("red", "green", 0.99, 0.0)],
+            "No experts pull against each other (cosine of task vectors 0.00), and by the paper's "
+            "measure no pair is harder to merge than another (cosine of singular values 0.98).",
+        ),
+        (
             [("red", "blue", 0.7, 0.04)],
             "No experts pull against each other (cosine of task vectors 0.04).",
         ),

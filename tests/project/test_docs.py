@@ -32,6 +32,7 @@ from mergekit_cycleqd.recipe.recipe import Recipe
 from tests.support.costly import costly
 from tests.support.documents import PAGES, ROOT, Block, all_blocks, blocks
 from tests.support.documents import commands as commands_of
+from tests.support.families import make_adapter, make_chatty_family
 from tests.support.recipes import write_run_recipe
 
 ACCOUNT, BOXES, CLUSTER = "needs an account of the Hub", "needs boxes and data", "needs a cluster"
@@ -58,6 +59,13 @@ NOT_RUN = {
     "ray job submit": CLUSTER,
     "sbatch": CLUSTER,
     "trackio show": "serves a page until it is stopped",
+    "vllm serve": "serves until it is stopped; needs vLLM",
+    "python llama.cpp/convert_hf_to_gguf.py": "is of llama.cpp's repository",
+    "gguf-dump": "reads what that wrote",
+    "llama-cli": "is a program of llama.cpp",
+    "ollama create": "needs Ollama",
+    "mergekit-cycleqd export runs/my-run": "fits a run without mutation; see tests/cli",
+    "mergekit-yaml stock.yaml": "reads what that wrote; see tests/cli",
 }
 """Beginnings of commands that are not run, each with the reason."""
 
@@ -315,6 +323,50 @@ def test_models_are_compared(
     assert "| red | tiny_red | acc,none | 24 |" in with_recipe
 
 
+def test_the_merged_model_chats(
+    family: Family, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    template = "{% for message in messages %}{{ message.content }} {% endfor %}"
+    (Path(family.base_model) / "chat_template.jinja").write_text(template)
+    try:
+        write_run_recipe(workspace / "recipe.yaml", family)
+        with pytest.raises(SystemExit):
+            main(["recipe.yaml", "--out", "runs/my-run"])
+        run_page("docs/how-to/after-the-merge.md", capsys)
+        page = blocks(ROOT / "docs/how-to/after-the-merge.md")
+        (program,) = (block.text for block in page if block.title == "chat.py")
+        messages = program.replace("Which tables are there?", "w1 w2")
+        exec(messages, {})
+    finally:
+        (Path(family.base_model) / "chat_template.jinja").unlink()
+    assert "w" in capsys.readouterr().out
+    assert "This model scores" in (workspace / "my-model/README.md").read_text()
+
+
+@pytest.mark.costly
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's, about transformers
+def test_two_adapters_of_a_chat_model_become_one_model_that_chats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    family = make_chatty_family(tmp_path / "models")
+    shutil.copytree(family.base_model, tmp_path / "base")
+    for seed, skill in enumerate(("sql", "shell")):
+        make_adapter(family.base_model, tmp_path / f"{skill}-adapter", seed)
+    page = blocks(ROOT / "docs/tutorial-lora.md")
+    for block in page:
+        if block.title:
+            (tmp_path / block.title).write_text(block.text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mergekit_cycleqd.draft.recipe_text.CHILDREN", 4)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    made, planned, ran, reported, picked, _ = run_page("docs/tutorial-lora.md", capsys)
+    assert "expert base+sql-adapter, 4 samples" in made and "can work" in planned
+    assert "4 of 4 children" in ran and "report.html" in reported and "recipe: runs/" in picked
+    exec((tmp_path / "chat.py").read_text(), {})
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert "This model scores" in (tmp_path / "my-model/README.md").read_text()
+
+
 def test_the_page_on_clusters_runs_where_there_is_none(
     family: Family, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -333,7 +385,7 @@ def test_a_configuration_of_mergekit_evolve_is_converted(
 
 
 def test_every_command_that_is_run_is_on_a_page_that_a_test_runs() -> None:
-    run = {"README.md", "docs/tutorial.md"}
+    run = {"README.md", "docs/tutorial.md", "docs/tutorial-lora.md"}
     run |= {
         f"docs/how-to/{name}.md"
         for name in (
@@ -346,6 +398,7 @@ def test_every_command_that_is_run_is_on_a_page_that_a_test_runs() -> None:
             "cluster",
             "compare",
             "mergekit-evolve",
+            "after-the-merge",
         )
     }
     for block, words in ALL_COMMANDS:
