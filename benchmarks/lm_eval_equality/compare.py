@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.lm_eval_equality import ways
 from benchmarks.lm_eval_equality.forms import Form, write_forms
-from benchmarks.lm_eval_equality.models import make_models
+from benchmarks.lm_eval_equality.models import HEAD_DIM, STEPS, make_models
 from benchmarks.lm_eval_equality.settings import Setting
 
 BOUND = 1e-6
@@ -63,17 +63,18 @@ class Pair:
 class Scene:
     """The models, tasks and runs of a comparison, in a folder of their own."""
 
-    def __init__(self, folder: Path, steps: int | None = None) -> None:
+    def __init__(self, folder: Path, steps: int = STEPS, head_dim: int = HEAD_DIM) -> None:
         """Make models and tasks.
 
         Args:
             folder: Where; it must not exist.
-            steps: How long the model is trained; None for the default.
+            steps: How long the model is trained.
+            head_dim: Width of an attention head.
         """
         self._folder = folder
         self.tasks = folder / "tasks"
         self.forms = write_forms(self.tasks)
-        self.models = make_models(folder / "models", **({"steps": steps} if steps else {}))
+        self.models = make_models(folder / "models", steps, head_dim)
         self._runs: dict[tuple[str, str], Path] = {}
 
     def chosen(self, setting: Setting) -> list[Form]:

@@ -16,6 +16,7 @@ from benchmarks.lm_eval_equality.documents import documents, text
 
 CONTEXT = 256
 STEPS, ROWS, LENGTH = 160, 8, 64
+HEAD_DIM = 12
 
 _TURNS = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}"
@@ -76,12 +77,13 @@ KINDS: dict[str, Callable[[Tokenizer, Path], None]] = {"chat": _chat, "bare": _b
 """Tokenizers: with a chat template; without pad, bos and template; with bos in text and chat."""
 
 
-def make_models(folder: Path, steps: int = STEPS) -> dict[str, list[str]]:
+def make_models(folder: Path, steps: int = STEPS, head_dim: int = HEAD_DIM) -> dict[str, list[str]]:
     """Train a model, and save it with each kind of tokenizer.
 
     Args:
         folder: Where.
         steps: How long it is trained.
+        head_dim: Width of an attention head.
 
     Returns:
         By kind, the folders of the model and of two versions of it with other weights.
@@ -89,7 +91,7 @@ def make_models(folder: Path, steps: int = STEPS) -> dict[str, list[str]]:
     corpus = [text(doc) for doc in documents(7, 300)]
     tokenizer = _tokenizer(corpus)
     torch.manual_seed(0)
-    model = _trained(tokenizer, corpus, steps)
+    model = _trained(tokenizer, corpus, steps, head_dim)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     found: dict[str, list[str]] = {}
     for version in range(3):
@@ -104,14 +106,16 @@ def make_models(folder: Path, steps: int = STEPS) -> dict[str, list[str]]:
     return found
 
 
-def _trained(tokenizer: Tokenizer, corpus: list[str], steps: int) -> LlamaForCausalLM:
+def _trained(
+    tokenizer: Tokenizer, corpus: list[str], steps: int, head_dim: int
+) -> LlamaForCausalLM:
     config = LlamaConfig(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=48,
         intermediate_size=96,
         num_hidden_layers=2,
         num_attention_heads=4,
-        head_dim=32,  # the smallest that vLLM takes
+        head_dim=head_dim,
         num_key_value_heads=2,
         max_position_embeddings=CONTEXT,
         bos_token_id=0,

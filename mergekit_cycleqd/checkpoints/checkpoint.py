@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mergekit_cycleqd.checkpoints.hub_cache import cached_snapshot
+from mergekit_cycleqd.checkpoints.index_file import INDEX, index_fault, is_shard, missing_shards
 from mergekit_cycleqd.checkpoints.other_weights import (
     adapter_alone,
     instead_of_safetensors,
@@ -104,27 +105,40 @@ class Checkpoint:
         Raises:
             ModelError: If there are no safetensors files, or one is missing or broken.
         """
-        headers: dict[str, TensorHeader] = {}
-        for file in self._files():
-            headers |= read_header(self.name, self.folder, file)
-        return headers
+        held = {file: read_header(self.name, self.folder, file) for file in self._files()}
+        listed = self._listed()
+        if listed is not None and (fault := index_fault(listed, held)):
+            raise ModelError(f"{self.name}: {fault}")
+        return {name: header for file in held.values() for name, header in file.items()}
+
+    def _listed(self) -> dict[str, str] | None:
+        """The file of each tensor, as the index has it; None without an index.
+
+        Raises:
+            ModelError: If it names something else than files beside it.
+        """
+        index = self.folder / INDEX
+        if not index.is_file():
+            return None
+        shards = read_config(self.name, index).get("weight_map")
+        if not isinstance(shards, dict) or not all(map(is_shard, shards.values())):
+            raise ModelError(
+                f"{self.name}: {INDEX} must name safetensors files beside it, tensor by tensor, "
+                "under weight_map"
+            )
+        return shards
 
     def _files(self) -> list[str]:
-        index = self.folder / "model.safetensors.index.json"
-        if index.is_file():
-            shards = read_config(self.name, index).get("weight_map")
-            if not isinstance(shards, dict) or not all(map(_is_shard, shards.values())):
-                raise ModelError(
-                    f"{self.name}: {index.name} must name safetensors files beside it, tensor by "
-                    "tensor, under weight_map"
-                )
+        if (shards := self._listed()) is not None:
             found = sorted(set(shards.values()))
             if (self.folder / _SINGLE).is_file() and _SINGLE not in found:
                 raise ModelError(
                     f"{self.name}: needs one set of weights, got {_SINGLE}, which transformers "
-                    f"reads, beside {index.name}, which mergekit reads; remove the one that is not "
+                    f"reads, beside {INDEX}, which mergekit reads; remove the one that is not "
                     f"meant from {self.folder}"
                 )
+            if fault := missing_shards(self.folder, found):
+                raise ModelError(f"{self.name}: {fault}")
             return found
         if (self.folder / _SINGLE).is_file():
             return [_SINGLE]
@@ -155,11 +169,6 @@ class Checkpoint:
                     stream.seek(size * probe // _PROBES)
                     digest.update(stream.read(_PROBE_BYTES))
         return digest.hexdigest()[:16]
-
-
-def _is_shard(name: Any) -> bool:
-    """Whether a shard is in the folder itself: an index from elsewhere may name any path."""
-    return isinstance(name, str) and name == os.path.basename(name) and name[-12:] == ".safetensors"
 
 
 def read_config(name: str, path: Path) -> dict[str, Any]:

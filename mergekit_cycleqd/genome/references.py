@@ -22,6 +22,14 @@ def has_form_of_hub_id(reference: str) -> bool:
     return _HUB_ID.fullmatch(reference) is not None
 
 
+PROPOSAL = "is a proposal to that repo, which anybody may make; take a branch or a commit of it"
+
+
+def is_proposal(reference: str) -> bool:
+    """Whether a reference means no revision of a repo's owner, but a pull request to it."""
+    return "refs/pr/" in reference.partition("@")[2]
+
+
 def is_weight_file(reference: str) -> bool:
     """Whether a reference names a file here with a model's weights, where a folder is needed."""
     return reference.lower().endswith(_WEIGHTS) and os.path.isfile(reference)

@@ -11,10 +11,13 @@ from mergekit.common import ModelPath
 from mergekit.config import MergeConfiguration
 from pydantic import BaseModel
 
+from mergekit_cycleqd.checkpoints.layout.foreign_config import MOST_LAYERS
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.genome.references import (
+    PROPOSAL,
     as_text,
     has_form_of_hub_id,
+    is_proposal,
     is_weight_file,
     parts,
     with_folders,
@@ -25,6 +28,8 @@ from mergekit_cycleqd.hub.redaction import shown_option
 
 _TOKENIZERS = ("tokenizer_source", "source")
 _WORDS = ("union", "base")
+_MOST_MODELS = 1000
+_MOST_PADDING = 1 << 16
 
 
 class ForeignModels:
@@ -68,6 +73,8 @@ class ForeignModels:
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise RecipeError([f"{self._place}: the recipe: {reason}"]) from None
+        if fault := _size_fault(config):
+            raise RecipeError([f"{self._place}: the recipe: {fault}"])
         for model in _models(config):  # also where a key is read that is not known here
             if model.path not in self._folders:
                 raise self._refusal(model.path)
@@ -82,6 +89,8 @@ class ForeignModels:
         else:
             if not has_form_of_hub_id(reference):
                 raise self._refusal(reference)
+            if is_proposal(reference):
+                raise HubError(f"{self._place}: {reference}: {PROPOSAL}")
             if os.path.isdir(reference) or is_weight_file(reference):
                 raise HubError(
                     f"{self._place}: the recipe means {reference} on the Hub, but a folder here "
@@ -120,6 +129,23 @@ def _source(key: Any, value: Any, folder: Any) -> Any:
     if key in _TOKENIZERS and isinstance(text, str) and text not in _WORDS:
         return "+".join(map(folder, parts(text)))
     return _with_tokenizers(value, folder)
+
+
+def _size_fault(config: MergeConfiguration) -> str | None:
+    """Say what of a recipe no memory holds; None if it may be merged."""
+    parts_of_it = (config, *(config.modules or {}).values())
+    ranges = [[s.layer_range for s in x.sources] for p in parts_of_it for x in p.slices or ()]
+    layers = sum(max((end - start for start, end in each), default=0) for each in ranges)
+    models = max(len(part.models or ()) for part in parts_of_it)
+    padding = (config.tokenizer and config.tokenizer.pad_to_multiple_of) or 0
+    for what, most, got in (
+        ("slices: layers must be", MOST_LAYERS, layers),
+        ("models: must be", _MOST_MODELS, models),
+        ("tokenizer.pad_to_multiple_of: must be", _MOST_PADDING, padding),
+    ):
+        if got > most:
+            return f"{what} at most {most}, got {min(got, 10**300):.0e}"
+    return None
 
 
 def _models(value: Any) -> Iterator[ModelPath]:

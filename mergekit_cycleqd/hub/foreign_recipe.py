@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from mergekit_cycleqd.genome.references import has_form_of_hub_id
+from mergekit_cycleqd.genome.references import PROPOSAL, has_form_of_hub_id, is_proposal
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.redaction import filled, placeholders
 from mergekit_cycleqd.recipe.recipe import Recipe
@@ -117,6 +117,8 @@ def refuse_local_models(recipe: Recipe, place: str) -> None:
                 f"{place}: {key}: needs a model of the Hub, org/name, got {reference!r}; a pulled "
                 "run may name no folder of this machine"
             )
+        if is_proposal(reference):
+            raise HubError(f"{place}: {key}: {reference} {PROPOSAL}")
 
 
 def _texts(content: Any) -> Iterator[str]:

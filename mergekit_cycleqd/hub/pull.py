@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from mergekit_cycleqd.errors import first_line
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.foreign_recipe import (
@@ -23,7 +24,7 @@ from mergekit_cycleqd.hub.foreign_recipe import (
 )
 from mergekit_cycleqd.hub.journal_repo import RECIPE, TASK_FILES, TASKS
 from mergekit_cycleqd.hub.redaction import chosen_paths, filled
-from mergekit_cycleqd.hub.remote_files import Target
+from mergekit_cycleqd.hub.remote_files import Target, size_fault
 from mergekit_cycleqd.recipe.load import parse_recipe
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
@@ -35,6 +36,10 @@ from mergekit_cycleqd.run_folder.pulled import code_of, mark_as_pulled
 from mergekit_cycleqd.run_folder.resume_check import differences
 from mergekit_cycleqd.run_folder.retention import FILE as RETENTION
 from mergekit_cycleqd.run_folder.retention import changed_settings
+
+_MOST_BYTES = {FILE: 1 << 32, RETENTION: 1 << 30}
+_MOST_BYTES_OF_TASK = 1 << 24
+"""Of the recipe and each task file, too."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +89,21 @@ def make_run_folder(
     ]
     if odd := [path for path in wanted if ".." in PurePosixPath(path).parts or "\\" in path]:
         raise HubError(f"{reference}: names a file outside of the run: {odd[0]!r}")
+    for path in wanted:
+        if fault := size_fault(state, path, _MOST_BYTES.get(path, _MOST_BYTES_OF_TASK)):
+            raise HubError(f"{reference}: {fault}")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as partial:
         folder = Path(partial) / out.name
         for path in wanted:
-            place = folder / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(hub.read(target, path, state.head))
+            try:
+                content = hub.read(target, path, state.head)
+                place = folder / path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+            except OSError as error:  # too long a name, or that of a file and a folder
+                reason = error.strerror or first_line(error)
+                raise HubError(f"{reference}: {path!r:.300} cannot be kept: {reason}") from error
         mark_as_pulled(folder, f"{repo_id}@{state.head}")
         adopted = _adopt_run(folder, out, reference, paths)
         if out.exists():

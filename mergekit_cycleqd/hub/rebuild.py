@@ -21,7 +21,7 @@ from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.foreign_models import ForeignModels
 from mergekit_cycleqd.hub.model_repo import RECIPE
-from mergekit_cycleqd.hub.remote_files import Target, content_hash
+from mergekit_cycleqd.hub.remote_files import Target, content_hash, size_fault
 from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 from mergekit_cycleqd.system.atomic_write import write_atomically
@@ -30,6 +30,9 @@ _REFERENCE = re.compile(
     r"(?:hf://(?:models/)?)?(?P<repo>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[^/\s]+))?"
     r"(?:/(?P<path>\S+\.ya?ml))?"
 )
+
+_MOST_BYTES = 1 << 26
+"""Of a recipe and of a lineage; YAML of more takes minutes to read, and gigabytes of memory."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,9 @@ def rebuild(
     if recipe.path not in state.files:
         what = f"no {recipe.path} in it" if state.exists else "no such repo, or a private one"
         raise HubError(f"{recipe.repo}: needs a repo with a recipe, got {what}")
+    read = {path for path in (recipe.path, lineage_file.FILE) if path in state.files}
+    if faults := [fault for path in read if (fault := size_fault(state, path, _MOST_BYTES))]:
+        raise HubError(f"{recipe.repo}: {faults[0]}")
     try:
         text = hub.read(target, recipe.path, state.head).decode()
     except UnicodeDecodeError:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mergekit_cycleqd.system import units
+
 _CHUNK = 1 << 20
 Content = bytes | Path
 
@@ -56,6 +58,20 @@ class RepoState:
     branched: bool
     head: str | None
     files: Mapping[str, RemoteFile]
+
+
+def size_fault(state: RepoState, path: str, most: int) -> str | None:
+    """Say that a file of a stranger is too large to be read at once; None if it is not.
+
+    Args:
+        state: What the repo holds.
+        path: The file's path in it.
+        most: The most bytes that such a file has.
+    """
+    there = state.files[path].size
+    if there <= most:
+        return None
+    return f"{path!r} must have at most {units.size(most)}, got {units.size(there)}"
 
 
 @dataclass(frozen=True)

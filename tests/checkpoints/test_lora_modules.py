@@ -10,14 +10,14 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.operators import mutate_own
 from mergekit_cycleqd.genome.task_vectors import TaskVectors
-from tests.support.families import save_versions, shake
+from tests.support.families import mixture, save_versions, shake
 from tests.support.model_matrix import Ways, genome_of
 from tests.support.model_zoo import GPT, ZOO
 
@@ -112,3 +112,18 @@ def test_an_adapter_without_numbers_is_refused_with_a_remedy(kind: str, tmp_path
     save_file({key: t.contiguous() for key, t in found.items() if t is not None}, file)
     with pytest.raises(ModelError, match=r"needs weights in .*, got .* without numbers; save the"):
         open_expert(ways.family.experts[0])
+
+
+def test_all_linear_on_a_mixture_of_experts_is_refused_and_its_remedy_is_taken(
+    tmp_path: Path,
+) -> None:
+    """There peft adapts the experts too, whose weights are in one tensor, not in linear layers."""
+    base = mixture(tmp_path).base_model
+    config = LoraConfig(target_modules="all-linear", init_lora_weights=False, r=2)
+    adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
+    adapted.save_pretrained(tmp_path / "adapter")
+    with pytest.raises(ModelError, match=r"got target_parameters; merge it .*merge_and_unload"):
+        _ = open_expert(f"{base}+{tmp_path / 'adapter'}").headers
+    merged = tmp_path / "merged"
+    adapted.merge_and_unload().save_pretrained(merged)
+    assert open_expert(str(merged)).headers.keys() == open_expert(base).headers.keys()

@@ -114,3 +114,47 @@ def test_the_user_maps_what_the_publisher_did_not_share(
     ):
         assert merge(hub, recipe, tmp_path / "other", *options) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {
+                "models": None,
+                "slices": [{"sources": [{"model": "{red}", "layer_range": [0, 10**9]}]}],
+            },
+            "slices: layers must be at most 10000, got 1e+09",
+        ),
+        ({"models": [{"model": "{red}"}] * 1001}, "models: must be at most 1000, got 1e+03"),
+        (
+            {"tokenizer": {"source": "base", "pad_to_multiple_of": 10**12}},
+            "tokenizer.pad_to_multiple_of: must be at most 65536, got 1e+12",
+        ),
+        ({"base_model": "lab/base@refs/pr/1"}, "lab/base@refs/pr/1: is a proposal to that repo"),
+    ],
+)
+def test_what_no_memory_holds_and_what_anybody_may_propose_is_refused(
+    change: dict[str, Any],
+    told: str,
+    recipe: dict[str, Any],
+    hub: Hub,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = yaml.safe_dump(change).replace("{red}", recipe["models"][0]["model"])
+    assert merge(hub, recipe | yaml.safe_load(text), tmp_path / "out") == 2
+    errors = capsys.readouterr().err
+    assert "error: lab/evil" in errors and told in errors
+
+
+def test_a_recipe_of_gigabytes_is_not_read(
+    recipe: dict[str, Any],
+    hub: Hub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("mergekit_cycleqd.hub.rebuild._MOST_BYTES", 64)
+    assert merge(hub, recipe, tmp_path / "out") == 2
+    assert "error: lab/evil: 'mergekit_config.yml' must have at most" in capsys.readouterr().err

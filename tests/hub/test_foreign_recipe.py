@@ -191,3 +191,31 @@ def test_the_user_may_consent_in_the_recipe_of_a_pulled_run(
     with pytest.raises(SystemExit) as exit:
         main([str(out / "recipe.yaml"), "--out", str(out), "--trust", code_of(out).digest])
     assert exit.value.code == 0, capsys.readouterr()
+
+
+def test_files_that_no_folder_holds_are_one_line(
+    run: Path,
+    hub: Hub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    long = "a" * 300
+    publish_changed(run, hub, files={f"tasks/0/{long}.yaml": b"a: 1\n"})
+    capsys.readouterr()
+    assert pulled(tmp_path / "out") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: me/tiny-journal: 'tasks/0/aaa")
+    assert line.endswith("cannot be kept: File name too long")
+    monkeypatch.setattr("mergekit_cycleqd.hub.pull._MOST_BYTES_OF_TASK", 4)
+    assert pulled(tmp_path / "out") == 2
+    assert "must have at most 4" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_proposal_that_anybody_may_make_is_no_model_of_a_repo(
+    run: Path, hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_changed(run, hub, *[lambda r: r.update(base_model="lab/base@refs/pr/7")] * 2)
+    assert pulled(tmp_path / "out") == 2
+    assert "base_model: lab/base@refs/pr/7 is a proposal" in capsys.readouterr().err
