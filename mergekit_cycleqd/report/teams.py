@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from mergekit_cycleqd.report.markup import Markup, element, inside, section, table
 from mergekit_cycleqd.report.plots import lines
 from mergekit_cycleqd.run_folder.comparison import count_note
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.team import LONGEST, Team, team
+from mergekit_cycleqd.system.markup import Markup, element, inside, section, table
 from mergekit_cycleqd.system.units import listed, number
 
 Figures = dict[str, dict[str, Any]]
