@@ -15,7 +15,7 @@ from mergekit_cycleqd.run_folder.sample_scores import fault
 
 KEY = "samples"
 
-_MOST = 10_000_000  # ids of a split, of a header that anybody may have written
+_MOST = 2_000_000  # ids of all tasks together, in a header that anybody may have written
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,25 @@ class AskedSamples:
         """
         if KEY not in header:
             return None
+        left = _MOST
+
+        def numbers(text: Any) -> list[int]:
+            nonlocal left
+            ids = SampleIds.parse(text)
+            if (count := ids.count) is None or count > left:
+                raise ValueError(f"needs at most {left} ids with an end, got {text!r:.60}")
+            left -= count
+            return ids.resolve(1 + max(last for _, last in ids.spans if last is not None))
+
         try:
             content = header[KEY]
             first: dict[Split, dict[str, list[int]]] = {
-                split: {str(task): _numbers(ids) for task, ids in content[split].items()}
+                split: {str(task): numbers(ids) for task, ids in content[split].items()}
                 for split in SPLITS
                 if split in content
             }
             again = {
-                str(task): [_numbers(block) for block in blocks]
+                str(task): [numbers(block) for block in blocks]
                 for task, blocks in content.get("again", {}).items()
             }
         except (ValueError, TypeError, AttributeError) as error:
@@ -102,10 +112,3 @@ class AskedSamples:
                 raise JournalError(f"it has scores of samples of {task!r}, which has none")
             if wrong := fault(packed, len(ids)):
                 raise JournalError(f"its samples of {task}: {wrong}")
-
-
-def _numbers(text: Any) -> list[int]:
-    ids = SampleIds.parse(text)
-    if (count := ids.count) is None or count > _MOST:
-        raise ValueError(f"needs ids with an end, got {text!r:.60}")
-    return ids.resolve(1 + max(last for _, last in ids.spans if last is not None))

@@ -23,7 +23,7 @@ METHODS = (
     "or the bootstrap."
 )
 
-_RESAMPLES, _BATCH, _SEED = 9_999, 500, 0
+_DRAWS, _SEED = 9_999, 0
 
 
 @dataclass(frozen=True)
@@ -152,25 +152,19 @@ def _newcombe(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[float, 
 
 
 def _bootstrap(gaps: Sequence[NDArray[np.float64]]) -> tuple[tuple[float, float], float]:
-    """The percentile interval of a mean over tasks, and the share of means beyond zero."""
-    from scipy.stats import bootstrap
+    """The percentile interval of a mean over tasks, and twice the share of means beyond zero.
 
-    def statistic(*tasks: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-        return np.asarray(np.mean([np.mean(task, axis=axis) for task in tasks], axis=0))
-
-    if all(len(each) == 1 for each in gaps):  # of which no resample differs
+    How often each sample is drawn is multinomial, so equal gaps are drawn together. There are three
+    where scores are 0 and 1, and ten thousand draws take milliseconds.
+    """
+    if all(len(each) == 1 for each in gaps):  # of which no draw differs
         return (-math.inf, math.inf), 1.0
-    padded = [each if len(each) > 1 else np.repeat(each, 2) for each in gaps]
-    found = bootstrap(
-        padded,
-        statistic,
-        vectorized=True,
-        n_resamples=_RESAMPLES,
-        batch=_BATCH,
-        method="percentile",
-        random_state=np.random.default_rng(_SEED),
-    )
-    means = found.bootstrap_distribution
-    low, high = found.confidence_interval
+    random = np.random.default_rng(_SEED)
+    means = np.zeros(_DRAWS)
+    for each in gaps:
+        values, counts = np.unique(each, return_counts=True)
+        drawn = random.multinomial(len(each), counts / len(each), size=_DRAWS)
+        means += drawn @ values / (len(each) * len(gaps))
+    low, high = np.quantile(means, (0.025, 0.975))
     beyond = 1 + min(int((means <= 0).sum()), int((means >= 0).sum()))
-    return (float(low), float(high)), min(1.0, 2 * beyond / (1 + _RESAMPLES))
+    return (float(low), float(high)), min(1.0, 2 * beyond / (1 + _DRAWS))

@@ -27,7 +27,7 @@ from mergekit_cycleqd.workers.worker import Evaluator
 from tests.support.families import COLOURS
 from tests.support.lm_eval_tasks import plain_lm_eval
 from tests.support.recipes import RecipeMaker, write_run_recipe
-from tests.support.runs import derived, lines, main_ok, start, wait_for
+from tests.support.runs import derived, lines, main_ok, samples_of, start, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +182,7 @@ def test_kill_9_at_any_moment_loses_nothing(
     assert process.returncode == 0, output
     assert derived(out) == derived(finished)
     assert (out / "summary.md").read_bytes() == (finished / "summary.md").read_bytes()
+    assert samples_of(out) == samples_of(finished)
 
 
 @pytest.mark.parametrize(

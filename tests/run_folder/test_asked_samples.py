@@ -48,7 +48,8 @@ def test_a_repeated_evaluation_is_asked_the_blocks_in_turn() -> None:
 @pytest.mark.parametrize(
     "content",
     [7, [], {"search": 3}, {"search": {"a": "5-"}}, {"search": {"a": "0-99999999999"}},
-     {"search": {"a": "x"}}, {"again": {"a": 4}}, {"again": [1]}],
+     {"search": {"a": "x"}}, {"again": {"a": 4}}, {"again": [1]},
+     {"again": {"a": ["0-999999"] * 3}}],
 )  # fmt: skip
 def test_other_headers_are_damaged(content: Any) -> None:
     with pytest.raises(ValueError, match="its samples are no ids"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,12 @@ def derived(folder: Path) -> dict[str, bytes]:
     named = ("archives.json", "best.yaml", "aggregate.yaml")
     files = [*(folder / name for name in named), *folder.glob("elites/*/*")]
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def samples_of(folder: Path) -> dict[tuple[str, str], Any]:
+    """What a journal's lines say of samples, by model and split."""
+    told = map(json.loads, (folder / FILE).read_text().splitlines()[1:])
+    return {(line["id"], line["split"]): line["samples"] for line in told}
 
 
 def lines(folder: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -10,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -27,7 +25,7 @@ from mergekit_cycleqd.workers.pool import Job, WorkerError
 from mergekit_cycleqd.workers.processes import LocalProcesses
 from tests.support import worker_runs
 from tests.support.recipes import RecipeMaker
-from tests.support.runs import derived, main_ok
+from tests.support.runs import derived, main_ok, samples_of
 from tests.support.worker_runs import run_and, when, with_workers
 
 alone = worker_runs.alone
@@ -41,12 +39,6 @@ def children() -> list[psutil.Process]:
             if "spawn_main" in " ".join(child.cmdline()):
                 found.append(child)
     return found
-
-
-def samples_of(folder: Path) -> dict[tuple[str, str], Any]:
-    """What a journal's lines say of samples, by model and split."""
-    lines = map(json.loads, (folder / "journal.jsonl").read_text().splitlines()[1:])
-    return {(line["id"], line["split"]): line["samples"] for line in lines}
 
 
 def test_two_processes_find_what_one_finds(
