@@ -1,1 +1,4 @@
-"""Base and experts on disk or on the Hub, read tensor by tensor; LoRA adapters."""
+"""Base and experts on disk or on the Hub, read tensor by tensor; LoRA adapters.
+
+There are 17 files: a checkpoint, what it may be instead, and what is computed of its tensors.
+"""
