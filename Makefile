@@ -91,7 +91,7 @@ test-pythons:
 # vLLM for real, on a CPU, in an environment of its own (Python 3.11 or newer). Of what it wants,
 # four packages are built for CUDA, and break its import beside a torch for CPUs.
 test-vllm: .venv-vllm/installed
-	$(VLLM)/pytest -m 'slow and vllm' tests/engines/test_vllm.py
+	$(VLLM)/pytest -m 'slow and vllm' tests/engines/test_vllm.py tests/benchmarks/test_lm_eval_equality.py
 
 .venv-vllm/installed: pyproject.toml constraints-vllm.txt
 	test -x $(VLLM)/python || $(PYTHON) -m venv .venv-vllm

@@ -63,18 +63,25 @@ class Pair:
 class Scene:
     """The models, tasks and runs of a comparison, in a folder of their own."""
 
-    def __init__(self, folder: Path, steps: int = STEPS, head_dim: int = HEAD_DIM) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        steps: int = STEPS,
+        head_dim: int = HEAD_DIM,
+        models: Path | None = None,
+    ) -> None:
         """Make models and tasks.
 
         Args:
             folder: Where; it must not exist.
             steps: How long the model is trained.
             head_dim: Width of an attention head.
+            models: The folder of models, which are taken if they are there; None for one inside.
         """
         self._folder = folder
         self.tasks = folder / "tasks"
         self.forms = write_forms(self.tasks)
-        self.models = make_models(folder / "models", steps, head_dim)
+        self.models = make_models(models or folder / "models", steps, head_dim)
         self._runs: dict[tuple[str, str], Path] = {}
 
     def chosen(self, setting: Setting) -> list[Form]:

@@ -88,6 +88,9 @@ def make_models(folder: Path, steps: int = STEPS, head_dim: int = HEAD_DIM) -> d
     Returns:
         By kind, the folders of the model and of two versions of it with other weights.
     """
+    there = {kind: [str(folder / kind / f"model-{k}") for k in range(3)] for kind in KINDS}
+    if all(Path(place).is_dir() for places in there.values() for place in places):
+        return there
     corpus = [text(doc) for doc in documents(7, 300)]
     tokenizer = _tokenizer(corpus)
     torch.manual_seed(0)

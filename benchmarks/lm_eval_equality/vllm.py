@@ -43,7 +43,7 @@ CLOSE = 1e-4
 """Largest difference of a likelihood, and of the likelihoods of two tokens that are a tie."""
 
 _ENGINE = {"kind": "vllm", "options": OPTIONS}
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -144,12 +144,8 @@ def by_lm_eval(
     command = ["lm-eval", "run", *written, "--log_samples", *setting.of_lm_eval()]
     said = StringIO()
     plain = patch("lm_eval.evaluator_utils.stderr_for_metric", lambda *_, **__: None)
-    version = importlib.metadata.version  # lm-eval asks for vllm, and the package is vllm-cpu
-    known = patch.object(
-        importlib.metadata, "version", lambda name: version("vllm-cpu" if name == "vllm" else name)
-    )
     argv = patch.object(sys, "argv", command)
-    with _inside(tasks), redirect_stdout(said), redirect_stderr(said), plain, known, argv:
+    with _inside(tasks), redirect_stdout(said), redirect_stderr(said), plain, argv:
         cli_evaluate()
     gc.collect()
     (results,) = (json.loads(file.read_text())["results"] for file in out.rglob("results_*.json"))
@@ -222,18 +218,19 @@ def main() -> None:
     """Compare, and end with 1 if any pair disagrees by more than a tie."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", help="Names of some settings, with semicolons between.")
+    parser.add_argument("--models", type=Path, help="Where trained models are kept, or are made.")
     chosen = parser.parse_args()
     if reason := missing():
         print(reason)
         return
-    for name, value in _ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
     began, pairs, wrong = time.monotonic(), 0, 0
     print(f"| task | setting | lm-eval, hf | {' | '.join(WAYS)} | other answers |")
     print(f"| --- | --- | --- {'| ---: ' * len(WAYS)}| --- |")
     with tempfile.TemporaryDirectory() as folder:
-        scene = Scene(Path(folder) / "scene", head_dim=HEAD_DIM)
+        scene = Scene(Path(folder) / "scene", head_dim=HEAD_DIM, models=chosen.models)
         for setting in SETTINGS:
             if chosen.settings and setting.name not in chosen.settings.split(";"):
                 continue
@@ -255,6 +252,15 @@ def agrees(pair: Pair, others: str) -> bool:
         return False
     bound = DRAWN if pair.form.sampled else CLOSE
     return bool(gaps) or all((pair.difference(way) or 0.0) <= bound for way in WAYS)
+
+
+def name_the_package() -> None:
+    """Let lm-eval find vLLM, whose package has another name on a CPU."""
+    import vllm
+
+    version = importlib.metadata.version
+    built = str(vllm.__version__)
+    importlib.metadata.version = lambda name: built if name == "vllm" else version(name)
 
 
 def row(pair: Pair, others: str) -> str:

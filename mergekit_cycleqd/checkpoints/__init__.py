@@ -1,4 +1,4 @@
 """Base and experts on disk or on the Hub, read tensor by tensor; LoRA adapters.
 
-There are 17 files: each form in which people keep models has a reader of its own.
+There are 17 files: a checkpoint, what it may be instead, and what is computed of its tensors.
 """

@@ -209,6 +209,19 @@ def test_auto_keeps_float32(plain: Family) -> None:
         assert engine.model.model.llm_engine.model_config.dtype == torch.float32
 
 
+def test_a_model_alone_answers_as_in_transformers(plain: Family) -> None:
+    """`eval MODEL` opens an engine without experts."""
+    alone = Checkpoint.open(plain.base_model)
+    with opened(plain, device="cpu", dtype="float32") as reference:
+        reference.load(Genome.from_base(plain))
+        expected = reference.model.generate_until(prompts())
+    engine = open_engine(Engine(kind="vllm", dtype="float32", options=EAGER), alone, ())
+    try:
+        assert engine.model.generate_until(prompts()) == expected
+    finally:
+        engine.close()
+
+
 def test_stale_weights_are_never_generated_with(
     swapped: ModelEngine, plain: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:

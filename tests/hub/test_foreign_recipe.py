@@ -205,8 +205,7 @@ def test_files_that_no_folder_holds_are_one_line(
     capsys.readouterr()
     assert pulled(tmp_path / "out") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: me/tiny-journal: 'tasks/0/aaa")
-    assert line.endswith("cannot be kept: File name too long")
+    assert line.startswith("error: me/tiny-journal: ") and "File name too long" in line
     monkeypatch.setattr("mergekit_cycleqd.hub.pull._MOST_BYTES_OF_TASK", 4)
     assert pulled(tmp_path / "out") == 2
     assert "must have at most 4" in capsys.readouterr().err
