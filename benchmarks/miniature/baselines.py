@@ -13,6 +13,7 @@ and choose by the other half how much of the weights' differences is kept, as a 
   task vectors up: search samples choose. KnOTS-TIES treats it as a matrix.
 - RegMean averages embeddings and norms, as in its paper. The row with token counts applies its
   formula to the embedding too, whose inputs are tokens.
+- AdaMerging starts at coefficients of 0.3, as in its paper, or at 1, the sum of all task vectors.
 - WUDI by Adam adds up what is no linear layer, or treats the embedding as `wudi` does.
 - A fit by singular direction is over plain task vectors, with the penalty of
   `compared/by_direction.py`.
@@ -28,6 +29,7 @@ import time
 from dataclasses import replace
 
 import torch
+from compared import adamerging
 from compared.by_direction import fit as fit_by_direction
 from compared.candidates import (
     Candidates,
@@ -122,8 +124,9 @@ def _add_published(rows: _Rows, found: Models, settings: Settings) -> None:
     for name, embedding in {"": False, ", embedding by token counts": True}.items():
         candidates = regmeans(tensors, inputs, settings, embedding=embedding)
         rows.add_best(f"RegMean, best scale{name}", candidates, seconds)
-    candidates = adamergings(tensors, model, answered, rows.seed, settings)
-    rows.add_best("AdaMerging, best rate and steps", candidates)
+    for first in (adamerging.START, 1.0):
+        candidates = adamergings(tensors, model, answered, rows.seed, first, settings)
+        rows.add_best(f"AdaMerging from {first}, best number of steps", candidates)
     for name, embedding in {"": False, ", embedding as by wudi": True}.items():
         candidates = wudis(tensors, settings, embedding=embedding)
         rows.add_best(f"WUDI by Adam, best rate{name}", candidates)

@@ -22,7 +22,6 @@ SMALL = Settings(
     densities=(0.5,),
     ties_coefficients=(1.0,),
     scales=(0.5,),
-    ada_rates=(1e-2,),
     ada_stops=(1, 2),
     wudi_rates=(1e-3,),
     wudi_steps=2,

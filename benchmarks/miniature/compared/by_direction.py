@@ -24,7 +24,7 @@ from compared.differentiable import Differentiable, Samples, drawn, surprise
 from compared.tensors import Tensors
 
 START, RATE, STEPS, BATCH, TAIL = 0.8, 0.1, 40, 48, 0.25
-STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)
+STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3)
 
 
 class Directions(NamedTuple):

@@ -30,19 +30,17 @@ class Settings:
         densities: Shares of values that TIES keeps.
         ties_coefficients: Of what TIES makes, which is a mean over experts.
         scales: Of RegMean's elements off the diagonal.
-        ada_rates: Adam's learning rates in AdaMerging; the paper has 0.001.
-        ada_stops: After how many steps its model is looked at; the paper has 500.
+        ada_stops: After how many steps AdaMerging's model is looked at.
         wudi_rates: Adam's learning rates in WUDI.
         wudi_steps: Its steps.
         stock_coefficients: Of task arithmetic and of `wudi`.
         direction_steps: Steps of the fit by singular direction.
     """
 
-    coefficients: Sequence[float] = tuple(round(0.1 * i, 1) for i in range(1, 31))
+    coefficients: Sequence[float] = tuple(round(0.2 * i, 1) for i in range(1, 16))
     densities: Sequence[float] = (0.2, 0.4, 0.6, 0.8, 1.0)
-    ties_coefficients: Sequence[float] = tuple(round(0.3 * i, 1) for i in range(1, 11))
+    ties_coefficients: Sequence[float] = (0.5, 1.0, 1.5, 2.0, 3.0)
     scales: Sequence[float] = regmean.SCALES
-    ada_rates: Sequence[float] = adamerging.RATES
     ada_stops: Sequence[int] = adamerging.STOPS
     wudi_rates: Sequence[float] = wudi_by_adam.RATES
     wudi_steps: int = wudi_by_adam.STEPS
@@ -103,13 +101,17 @@ def regmeans(
 
 
 def adamergings(
-    tensors: Tensors, model: Differentiable, samples: Samples, seed: int, settings: Settings
+    tensors: Tensors,
+    model: Differentiable,
+    samples: Samples,
+    seed: int,
+    start: float,
+    settings: Settings,
 ) -> Candidates:
-    """AdaMerging by every learning rate, after some numbers of steps."""
-    for rate in settings.ada_rates:
-        found = adamerging.adamerging(tensors, model, samples, rate, seed, settings.ada_stops)
-        for steps, state in found:
-            yield f"rate {rate}, {steps} steps", state
+    """AdaMerging from one start, after some numbers of steps."""
+    stops = settings.ada_stops
+    for steps, state in adamerging.adamerging(tensors, model, samples, seed, start, stops):
+        yield f"{steps} steps", state
 
 
 def wudis(tensors: Tensors, settings: Settings, *, embedding: bool) -> Candidates:
