@@ -32,7 +32,7 @@ from mergekit_cycleqd.fitting.loop import WeightFit
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.task_vectors import PLAIN, TaskVectors
 from mergekit_cycleqd.recipe.engine import Engine
-from mergekit_cycleqd.recipe.founders import HALF, Fit
+from mergekit_cycleqd.recipe.founders import HALF, Fit, Groups
 from mergekit_cycleqd.recipe.tasks import Task
 
 KINDS: Mapping[str, TaskVectors] = {"plain": PLAIN, "wudi": TaskVectors("wudi", 0.1)}
@@ -112,14 +112,40 @@ class FittingScorer(Scorer):
             vectors: The kind of task vectors.
             seed: Of the order of samples.
         """
-        fitted, others = self._answers(fitted=True), self._answers(fitted=False)
+        return self.fit_to(self.answers(fitted=True), self.answers(fitted=False), vectors, seed)
+
+    def fit_to(
+        self,
+        fitted: Sequence[Sequence[Any]],
+        others: Sequence[Sequence[Any]],
+        vectors: TaskVectors,
+        seed: int,
+        groups: Groups = "tensor",
+    ) -> Genome:
+        """Fit a weight for each expert and group of tensors to answers that are known.
+
+        Args:
+            fitted: Of each expert the answers to fit to.
+            others: Those that choose how far the groups differ.
+            vectors: The kind of task vectors.
+            seed: Of the order of samples.
+            groups: Which tensors share their weights.
+        """
         family = replace(self.family, task_vectors=vectors)
-        fit = WeightFit(self._engine.learner(), family, Fit(kind="fit"), seed)
+        fit = WeightFit(self._engine.learner(), family, Fit(kind="fit", groups=groups), seed)
         for _ in fit.steps(fitted):
             pass
         return fit.result(others).genome
 
-    def _answers(self, *, fitted: bool) -> list[Sequence[Any]]:
+    def answers(self, *, fitted: bool) -> list[Sequence[Any]]:
+        """Let each expert answer one half of its search samples.
+
+        Args:
+            fitted: Whether it is the first half, which fits may see.
+
+        Returns:
+            Of each expert its answers, less those that are wrong.
+        """
         found: list[Sequence[Any]] = []
         for k, skill in enumerate(SKILLS):
             self._engine.load(Genome.from_expert(self.family.plain, k))

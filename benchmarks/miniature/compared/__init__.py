@@ -1,0 +1,1 @@
+"""Merging methods that `baselines.py` compares: one file each, from their papers' formulas."""
