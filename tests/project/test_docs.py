@@ -53,6 +53,7 @@ NOT_RUN = {
     "mergekit-cycleqd push": ACCOUNT,
     "mergekit-cycleqd pull-run": ACCOUNT,
     "mergekit-cycleqd merge me/my-run-coding": ACCOUNT,
+    "mergekit-cycleqd merge me/my-run-best": ACCOUNT,
     "mergekit-cycleqd sandbox build": "makes a root folder of the machine's packages",
     "mergekit-cycleqd eval runs/my-run/elites/db/000123.yaml": BOXES,
     "ray start": CLUSTER,
