@@ -225,6 +225,7 @@ def main() -> None:
         return
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    name_the_package()
 
     began, pairs, wrong = time.monotonic(), 0, 0
     print(f"| task | setting | lm-eval, hf | {' | '.join(WAYS)} | other answers |")
@@ -258,6 +259,7 @@ def name_the_package() -> None:
     """Let lm-eval find vLLM, whose package has another name on a CPU."""
     import vllm
 
+    importlib.import_module("mergekit_cycleqd.engines.vllm.lm")  # mends vLLM's import on a CPU
     version = importlib.metadata.version
     built = str(vllm.__version__)
     importlib.metadata.version = lambda name: built if name == "vllm" else version(name)

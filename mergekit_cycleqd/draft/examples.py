@@ -62,7 +62,13 @@ def _example(row: Any) -> Example:
     columns = {str(key).strip().lower(): value for key, value in row.items() if key is not None}
     question = question_in(columns)
     choices = choices_in(columns)
-    return Example(question, answer_in(columns, choices), tuple(choices.values()))
+    found = Example(question, answer_in(columns, choices), tuple(choices.values()))
+    try:
+        "".join((found.question, found.answer, *found.choices)).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start : error.end]
+        raise ValueError(f"holds half of a character, {half!r}, which no file can hold") from None
+    return found
 
 
 def _rows(path: Path) -> Iterator[Any]:
@@ -85,6 +91,7 @@ def _rows(path: Path) -> Iterator[Any]:
 def _table(text: str) -> Iterator[Mapping[str, Any]]:
     head = text.partition("\n")[0]
     mark = max(",;\t", key=head.count)
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # documents are long
     yield from csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
 
 

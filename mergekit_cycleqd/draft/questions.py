@@ -48,22 +48,28 @@ def choices_in(row: Mapping[str, Any]) -> dict[str, str]:
     """What can be chosen, by the label that an answer may name it by; empty without choices.
 
     Raises:
-        ValueError: If there is but one choice.
+        ValueError: If there is but one choice, or no list of them.
     """
     name = _column(row, _CHOICES)
     if name is not None:
         held = row[name]
         if isinstance(held, Mapping):  # as ARC has them
-            return _labelled(list(held.get("text", ())), list(held.get("label", ())))
+            return _labelled(_list(held.get("text", ())), _list(held.get("label", ())))
         if isinstance(held, str):
             held = [part for part in re.split(r"\s*[|;]\s*", held) if part]
-        return _labelled(list(held))
+        return _labelled(_list(held))
     found = {}
     for column, value in row.items():
         match = _ONE_CHOICE.fullmatch(column)
         if match and _text(value):
             found[match[1].upper()] = _text(value)
     return found if len(found) > 1 else {}
+
+
+def _list(held: Any) -> list[Any]:
+    if not isinstance(held, list | tuple):
+        raise ValueError(f"needs a list of choices, got {held!r:.60}")
+    return list(held)
 
 
 def _labelled(texts: Sequence[Any], labels: Sequence[Any] = ()) -> dict[str, str]:

@@ -85,6 +85,9 @@ def test_a_file_is_read_in_any_form_and_doubles_once(name: str, text: str, tmp_p
         ('[{"question": "Q", "choices": ["x"], "answer": "x"}]', "two or more choices, got 1"),
         ('[{"question": "Q", "choices": ["x", "y"], "answer": "z"}]', "one of x, y, got 'z'"),
         ('[{"messages": [{"role": "user", "content": "Q"}]}]', "one of an assistant, got user"),
+        ('[{"question": "Q", "choices": {"text": 7}, "answer": "A"}]', "a list of choices, got 7"),
+        ('[{"question": "\\ud800", "answer": "A"}]', "half of a character, '\\ud800'"),
+        ('[{"question": 1%s, "answer": "A"}]' % ("0" * 5000), "is not JSON: Exceeds the limit"),
     ],
 )
 def test_what_cannot_be_taken_is_one_clear_line(text: str, told: str, tmp_path: Path) -> None:
@@ -94,6 +97,13 @@ def test_what_cannot_be_taken_is_one_clear_line(text: str, told: str, tmp_path: 
         read_examples(file)
     (line,) = error.value.faults
     assert line.startswith(f"--task {file}: ") and told in line
+
+
+def test_a_table_holds_documents_of_any_length(tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text(f"question,answer\n{'x' * 200_000},A\n")
+    (found,) = read_examples(file)
+    assert len(found.question) == 200_000
 
 
 def test_of_many_wrong_rows_the_first_are_told(tmp_path: Path) -> None:

@@ -101,6 +101,16 @@ def _adapter(**changes: Any) -> Change:
     return change
 
 
+def _tokenizer(pattern: str) -> Change:
+    def change(files: Files, words: Words) -> None:
+        content = json.loads(files["tokenizer.json"])
+        split = {"type": "Split", "behavior": "Isolated", "invert": False}
+        content["pre_tokenizer"] = split | {"pattern": {"Regex": pattern}}
+        files["tokenizer.json"] = json.dumps(content).encode()
+
+    return change
+
+
 _AUTO = {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own", "AutoModel": "own.Own"}
 _ELSEWHERE = {key: f"evil/code--{value}" for key, value in _AUTO.items()}
 _DEEP = b"[" * 100_000 + b"]" * 100_000
@@ -233,6 +243,33 @@ MODELS = (
         _text("chat_template.jinja", b"{% include '/etc/passwd' %}{% import 'os' as os %}"),
     ),
     Case("an adapter with a pickle", "safetensors", _adapter()),
+    Case(
+        "weights of its own in config.json",
+        "config.json names weights of its own",
+        _json("config.json", transformers_weights="other.safetensors"),
+    ),
+    Case(
+        "a million layers",
+        "must have at most 10000 layers",
+        _json("config.json", num_hidden_layers=10**6),
+    ),
+    Case(
+        "an adapter's files beside a whole model",
+        "",
+        lambda files, words: files.update(
+            {"adapter_model.bin": pickle.dumps(_Runs(words.shell)), "adapter_config.json": b"{}"}
+        ),
+    ),
+    Case(
+        "a pattern of the tokenizer without end",
+        "cannot split a text",
+        _tokenizer(pattern="(.*)*(.*)*(.*)*$x"),
+    ),
+    Case(
+        "a chat template of 10 GB",
+        "its prompt cannot be made",
+        _text("chat_template.jinja", b"{{ 'a' * 10000000000 }}"),
+    ),
     Case(
         "an adapter of a base on this machine",
         "",

@@ -102,6 +102,34 @@ RECIPES = (
     ),
     Case("merge_method: unknown, with escape sequences", "", recipe=_keys(merge_method=ESCAPES)),
     Case("dtype: with escape sequences", "", recipe=_keys(dtype=ESCAPES)),
+    Case(
+        "base: a proposal to an honest repo",
+        "is a proposal to that repo",
+        recipe=_keys(base_model="lab/base@refs/pr/1"),
+    ),
+    Case(
+        "slices of 10^9 layers",
+        "layers must be at most 10000",
+        recipe=lambda recipe, words: (
+            recipe.pop("models"),
+            recipe.update(
+                merge_method="passthrough",
+                slices=[{"sources": [{"model": "lab/red", "layer_range": [0, 10**9]}]}],
+            ),
+        ),
+    ),
+    Case(
+        "padding of a vocabulary to 10^12",
+        "pad_to_multiple_of: must be at most",
+        recipe=_keys(tokenizer={"source": "base", "pad_to_multiple_of": 10**12}),
+    ),
+    Case(
+        "a weight of 10,000 digits",
+        "Exceeds the limit",
+        lambda files, words: files.update(
+            {RECIPE: files[RECIPE].replace(b"weight: ", b"weight: " + b"9" * 10_000 + b" # ", 1)}
+        ),
+    ),
     Case("a tag that runs Python", "", _text("!!python/object/apply:os.system ['<shell>']\n")),
     Case(
         "a tag of its own",

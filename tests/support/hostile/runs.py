@@ -112,6 +112,36 @@ RUNS = (
         _task(doc_to_text="\"{{ prompt['__class__']['__mro__'] }}\""),
     ),
     Case(
+        "a template that puts together a name",
+        "by a name that it puts together",
+        _task(doc_to_text=json.dumps("{{ cycler['_' ~ '_init_' ~ '_'] }}")),
+    ),
+    Case(
+        "a template of the loop",
+        "the template engine, loop",
+        _task(doc_to_text=json.dumps("{% for a in [1] %}{{ [loop] }}{% endfor %}")),
+    ),
+    Case(
+        "data files by a chain of file systems",
+        "'simplecache::http://127.0.0.1:9/x.jsonl', an address",
+        _task(
+            dataset_path="json",
+            dataset_kwargs="{data_files: 'simplecache::http://127.0.0.1:9/x.jsonl'}",
+        ),
+    ),
+    Case(
+        "data files below the root",
+        "'/', a file that is looked for here",
+        _task(dataset_path="json", dataset_kwargs="{data_dir: /, data_files: etc/passwd}"),
+    ),
+    Case(
+        "data written elsewhere, by many processes",
+        "by which loading data reaches further",
+        _task(dataset_path="json", dataset_kwargs="{cache_dir: evil, num_proc: 64}"),
+    ),
+    Case("a dataset of pickles", "'pandas', which is no dataset", _task(dataset_path="pandas")),
+    Case("a dataset of this folder", "'.', which is no dataset", _task(dataset_path=".")),
+    Case(
         "a metric that is a program",
         TRUST,
         _task(metric_list="[{metric: evil/metric, hf_evaluate: true}]"),
@@ -240,6 +270,13 @@ RUNS = (
         "confirm_run_unsafe_code: was true",
         recipe=_put("tasks[1].confirm_run_unsafe_code", True),
         trust=True,
+    ),
+    Case(
+        "gen_kwargs that name a program",
+        "gen_kwargs.custom_generate: is refused",
+        recipe=_put(
+            "tasks[1].gen_kwargs", {"custom_generate": "evil/code", "trust_remote_code": True}
+        ),
     ),
     Case(
         "engine.options that name code",
