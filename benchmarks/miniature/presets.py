@@ -22,7 +22,7 @@ from fit import FittingScorer
 from kept import Scores
 from safetensors.torch import load_file
 from saved import Rows
-from searches import Found, ends, mean, population, recipe
+from searches import Found, cycleqd, mean, population, recipe
 from tables import arguments, over_seeds, paired, table
 
 from mergekit_cycleqd.genome.genome import Genome
@@ -115,13 +115,7 @@ def _search(scorer: HalvingScorer, seed: int, evaluations: int, preset: Mapping[
     search = CycleQD(shape.model_copy(update=_children(shape, left)))
     for kind in search.to_fit:
         search.add_fitted(replace(scorer.fit(kind.task_vectors, seed), family=kind))
-    found = Found()
-    evaluate = found.evaluated(scorer)
-    while not search.done:
-        candidate = search.ask()
-        search.tell(candidate, evaluate(candidate.genome))
-    found.ends = ends(search)
-    return found
+    return cycleqd(scorer, search.recipe, lambda _: search)
 
 
 def _children(shape: Any, children: int) -> dict[str, Any]:

@@ -82,17 +82,12 @@ def cycleqd(scorer: Scorer, run: Recipe, kind: Callable[[Recipe], CycleQD] = Cyc
     while not search.done:
         candidate = search.ask()
         search.tell(candidate, evaluate(candidate.genome))
-    found.ends = ends(search)
-    return found
-
-
-def ends(search: CycleQD) -> dict[str, Genome]:
-    """The models that a user would take of a search that is done, by name."""
-    return {
+    found.ends = {
         **{f"best elite: {skill}": search.elites(skill)[0].genome for skill in SKILLS},
         "best all-round elite": search.best_all_round().genome,
         "aggregate": search.aggregate(),
     }
+    return found
 
 
 def cma_es(scorer: Scorer, family: Family, seed: int, evaluations: int) -> Found:
