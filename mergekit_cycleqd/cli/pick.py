@@ -6,7 +6,6 @@ import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 
 import click
 from rich.table import Table
@@ -134,7 +133,7 @@ def _show_team(view: RunView, size: int, wish: Wish) -> None:
         recipe = view.folder / member.choice.recipe
         if not recipe.exists():  # of an earlier version, or removed
             write_atomically(recipe, member.choice.genome.to_yaml())
-    few = "" if len(members) == size else f"; no {len(members) + 1}th adds anything"
+    few = "" if len(members) == size else "; no further one adds anything"
     say(f"team of {len(members)} of {view.folder}, from {found.models} elites{few}")
     SafeConsole().print(_team_table(view, members))
     alone, whole = members[0], members[-1]
@@ -144,7 +143,7 @@ def _show_team(view: RunView, size: int, wish: Wish) -> None:
     )
     lower = view.recipe.minimised
     if whole.holdout and not lower:
-        means = fmean(whole.holdout.values()), fmean(alone.holdout.values())
+        means = found.mean(whole.holdout), found.mean(alone.holdout)
         say("on holdout samples: {:.3f}, the best one alone {:.3f}".format(*means))
     if words := found.experts_in_words(lower):
         say(words)

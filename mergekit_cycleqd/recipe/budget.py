@@ -15,8 +15,9 @@ _MOST_ANSWERS = 10**15
 class Budget(Strict):
     """The search ends when it has spent the budget, or has evaluated all children.
 
-    `hours` are those of evaluations on search samples, divided by the number of workers. `answers`
-    are the samples that were answered in them. The experts count, and fits and comparisons do not.
+    `hours` are those of evaluations on search samples; of several workers, those of the one that
+    had most. `answers` are the samples that were answered in them. The experts count, and fits and
+    comparisons do not.
     Evaluations that are under way are finished. A run may go on with a larger budget.
     """
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,12 +58,18 @@ class Team:
         models: How many models it was chosen from.
         experts: What all experts together cover, by split and task; a split is missing where one of
             them was not scored.
+        weights: How much each task counts in all means.
     """
 
     members: Sequence[Member]
     left_out: tuple[str, ...]
     models: int
     experts: Mapping[Split, Mapping[str, float]]
+    weights: Mapping[str, float]
+
+    def mean(self, scores: Mapping[str, float]) -> float:
+        """The weighted mean over the tasks."""
+        return _weighted(scores, self.weights)
 
     def experts_in_words(self, lower: Collection[str]) -> str:
         """What all experts together cover, as means over tasks.
@@ -74,9 +79,7 @@ class Team:
         """
         if lower or not self.experts:
             return ""
-        means = [
-            f"{fmean(scores.values()):.3f} on {s} samples" for s, scores in self.experts.items()
-        ]
+        means = [f"{self.mean(scores):.3f} on {s} samples" for s, scores in self.experts.items()]
         return f"all experts together: {listed(means)}"
 
     @property
@@ -107,11 +110,10 @@ def team(
     found = [each for each in found if all(task in known[each.genome.id] for task in tasks)]
     weights = {task: wish.weights.get(task, 1.0) for task in tasks}
     if not tasks or not sum(weights.values()):
-        return Team([], tuple(t for t in search.tasks if t not in tasks), len(found), {})
+        return Team([], tuple(t for t in search.tasks if t not in tasks), len(found), {}, weights)
 
     def total(best: _Scores) -> float:
-        means = [weights[task] * float(best[task].mean()) for task in tasks]
-        return sum(means) / sum(weights.values())
+        return _weighted({task: float(best[task].mean()) for task in tasks}, weights)
 
     values = {each.genome.id: _worths(known[each.genome.id], tasks, worth) for each in found}
     members: list[Member] = []
@@ -139,6 +141,7 @@ def team(
         tuple(t for t in search.tasks if t not in tasks),
         len(found),
         {split: scores for split, scores in together.items() if scores},
+        weights,
     )
 
 
@@ -190,6 +193,10 @@ def _comparable(search: CycleQD, find: FindScores, samples: SampleResults) -> li
         if checks and all(checks):
             found.append(task)
     return found
+
+
+def _weighted(scores: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    return sum(weights[task] * scores[task] for task in weights) / sum(weights.values())
 
 
 def _worths(scores: _Scores, tasks: Sequence[str], worth: Worth) -> _Scores:

@@ -81,6 +81,15 @@ def test_experts_together_are_told_for_comparison(run: RunView) -> None:
     assert of(run, 2).experts_in_words(("db",)) == ""
 
 
+def test_weights_count_alike_in_every_mean(run: RunView) -> None:
+    found = of(run, 2, Wish({"coding": 0.0, "db": 0.0, "os": 2.0}, {}, {}))
+    assert found.members[0].coverage == pytest.approx(found.mean(found.members[0].tasks))
+    assert found.mean(found.members[0].tasks) == found.members[0].tasks["os"]
+    held = found.experts["holdout"]["os"]
+    assert found.experts_in_words(()).endswith(f"{held:.3f} on holdout samples")
+    assert held != pytest.approx(np.mean(list(found.experts["holdout"].values())))
+
+
 def test_a_team_ends_where_nobody_adds_anything(run: RunView) -> None:
     found = of(run, 1000).members
     elites = elites_of(run)
