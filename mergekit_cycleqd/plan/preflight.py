@@ -146,6 +146,13 @@ def _going_on(
             "began; a new run has the kinds that the preset sets now"
         )
         seen.findings.append(Finding("warning", "recipe", text))
+    count = recipe.workers.count
+    if recipe.evolution.lag == "auto" and count != "auto" and begun.lag < count:
+        text = (
+            f"evolution.lag: goes on with {begun.lag}, as the run in {out} began, so no more than "
+            f"{begun.lag} of {count} workers are busy at a time"
+        )
+        seen.findings.append(Finding("warning", "recipe", text))
     for i, (task, was) in enumerate(zip(recipe.tasks, begun.tasks, strict=True)):
         kept = {
             "fewshot_as_multiturn: goes on with false": task.multiturn != was.multiturn,

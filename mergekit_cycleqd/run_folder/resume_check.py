@@ -71,12 +71,15 @@ def as_begun(recipe: Recipe, header: Mapping[str, Any] | None) -> Recipe:
 def _evolution_as_begun(evolution: Evolution, header: Mapping[str, Any] | None) -> Evolution:
     """Take what an earlier version of the preset said, if the run has that and the recipe none.
 
-    Screening then knew nothing of the children under way.
+    Screening then knew nothing of the children under way. A lag that the number of workers decides
+    is the one that the run has.
     """
     was = EARLIER.get(evolution.preset, {})
     said = header["recipe"].get("evolution") if header is not None else None
     if not isinstance(said, Mapping):
         return evolution
+    if evolution.lag == "auto" and type(said.get("lag")) is int:
+        evolution = evolution.model_copy(update={"lag": said["lag"]})
     if evolution.apart and "screen_apart" not in said:
         evolution = evolution.model_copy(update={"screen_apart": False})
     if not was or said.get("preset") != evolution.preset:
