@@ -7,13 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import cma
 import numpy as np
 from family import SKILLS
 from kept import Scores
-from pymoo.algorithms.moo.nsga2 import NSGA2
-from pymoo.core.problem import ElementwiseProblem
-from pymoo.optimize import minimize
 from scoring import Scorer
 
 from mergekit_cycleqd.genome.family import Family
@@ -92,6 +88,8 @@ def cycleqd(scorer: Scorer, run: Recipe, kind: Callable[[Recipe], CycleQD] = Cyc
 
 def cma_es(scorer: Scorer, family: Family, seed: int, evaluations: int) -> Found:
     """CMA-ES (pycma) over one weight per expert of a family, for the mean of the skills."""
+    import cma  # of the extra `benchmarks`, as pymoo is
+
     found = Found()
     evaluate = found.evaluated(scorer)
     k = len(SKILLS)
@@ -112,6 +110,10 @@ def cma_es(scorer: Scorer, family: Family, seed: int, evaluations: int) -> Found
 
 def nsga2(scorer: Scorer, seed: int, evaluations: int) -> Found:
     """NSGA-II (pymoo) over one weight in [0, 1.5] per expert, with every skill an objective."""
+    from pymoo.algorithms.moo.nsga2 import NSGA2
+    from pymoo.core.problem import ElementwiseProblem
+    from pymoo.optimize import minimize
+
     found = Found()
     evaluate = found.evaluated(scorer)
 

@@ -225,10 +225,13 @@ def _commit_now(part: str, hub: Hub) -> str | None:
 
 
 def _folder_names(references: Sequence[str]) -> dict[str, str]:
-    """Give each folder a short name, since its path on this machine is private."""
+    """Give each folder a short name, since its path on this machine is private.
+
+    A name has no mark that parts a reference.
+    """
     names: dict[str, str] = {}
     for part in dict.fromkeys(part for part in references if Path(part).is_dir()):
-        name = f"./{Path(part).resolve().name}"
+        name = "./" + Path(part).resolve().name.replace("+", "-").replace("@", "-")
         while name in names.values():
             name += "-"
         names[part] = name

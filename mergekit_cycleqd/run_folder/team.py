@@ -196,7 +196,10 @@ def _comparable(search: CycleQD, find: FindScores, samples: SampleResults) -> li
 
 
 def _weighted(scores: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    return sum(weights[task] * scores[task] for task in weights) / sum(weights.values())
+    """The mean over the tasks that have a score on the split."""
+    known = {task: weight for task, weight in weights.items() if task in scores}
+    total = sum(known.values()) or 1.0
+    return sum(weight * scores[task] for task, weight in known.items()) / total
 
 
 def _worths(scores: _Scores, tasks: Sequence[str], worth: Worth) -> _Scores:
