@@ -24,6 +24,7 @@ from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.team import team
 from mergekit_cycleqd.workers.worker import Evaluator
+from tests.support.documents import ROOT, blocks
 from tests.support.families import COLOURS
 from tests.support.lm_eval_tasks import plain_lm_eval
 from tests.support.recipes import RecipeMaker, write_run_recipe
@@ -108,6 +109,20 @@ def test_members_of_a_team_are_scored_on_holdout(
     scored = team(after.search, after.scores, after.samples, 9)
     assert [each.choice for each in scored.members] == [each.choice for each in members]
     assert not scored.unscored
+
+
+def test_the_page_on_run_folders_reads_what_each_sample_scored(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, finished.parent / "runs" / "my-run")
+    monkeypatch.chdir(finished.parent)
+    (block,) = [b for b in blocks(ROOT / "docs/how-to/run-folder.md") if "alphabet" in b.text]
+    exec(block.text, {})
+    told = capsys.readouterr().out.splitlines()
+    scores = json.loads((finished / FILE).read_text().splitlines()[-1])["scores"]
+    (count,) = set(re.findall(r"holdout, n=(\d+)", (finished / "summary.md").read_text()))
+    right = {line.split()[0]: line.split()[-1].count("1") for line in told}
+    assert right == {task: round(score * int(count)) for task, score in scores.items()}
 
 
 def test_running_a_finished_run_again_evaluates_nothing_and_changes_nothing(
