@@ -99,16 +99,22 @@ class PairedScores:
         """
         clear: list[str] = []
         level: list[str] = []
+        even: list[str] = []
         for name, rival in rivals:
             found = None if rival.id == genome.id else self.mean(genome, rival)
             if found is None:
                 continue
-            better = "better" if found.value >= 0 else "worse"
+            better = "better" if found.value > 0 else "worse"
             words = f"{better} than {name} by {found.by()}"
-            (clear if found.is_told else level).append(words)
+            if round(found.value, 3) == 0:
+                even.append(name)
+            else:
+                (clear if found.is_told else level).append(words)
         parts = [f"it is {listed(clear)}"] if clear else []
         if level:
             parts.append(f"it is {listed(level)}, which may be chance")
+        if even:
+            parts.append(f"it is level with {listed(even)}")
         if not parts and (reasons := self.why_not()):
             said = "; ".join(f"{task}: {why}" for task, why in reasons.items())
             return f"Means are not compared sample by sample ({said})."

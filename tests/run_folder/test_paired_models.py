@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,16 @@ def test_summary_and_terminal_say_it_in_words_and_in_a_table(run: RunView) -> No
         console.print(part)
     shown = console.export_text()
     assert "best.yaml beside the best expert of each task, on the same holdout samples" in shown
+
+
+def test_models_of_equal_means_are_level(run: RunView, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = model_to_take(run.search, run.scores).genome
+    gap = paired(run).mean(taken, Genome.from_expert(run.search.family, 0))
+    assert gap is not None
+    monkeypatch.setattr(PairedScores, "mean", lambda *_: replace(gap, value=0.0))
+    rivals = [("`aggregate.yaml`", Genome.from_base(run.search.family))]
+    told = paired(run).in_words(taken, rivals)
+    assert "it is level with `aggregate.yaml`" in told and "better" not in told
 
 
 def test_a_run_that_keeps_no_scores_of_samples_has_the_summary_that_it_had(
