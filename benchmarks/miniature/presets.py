@@ -26,6 +26,8 @@ from searches import Found, cycleqd, mean, population, recipe
 from tables import arguments, over_seeds, paired, table
 
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.founders import Fit
+from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.cycleqd import CycleQD
 
 A_FIT = 20  # evaluations that take as long as a fit
@@ -109,17 +111,16 @@ class HalvingScorer(FittingScorer):
 def _search(scorer: HalvingScorer, seed: int, evaluations: int, preset: Mapping[str, Any]) -> Found:
     """A search with all of its founders."""
     samples = {"search": "50-99", "fit": "0-49"} if scorer.halved else {"search": "0-99"}
-    shape = recipe(scorer, seed, {"preset": "best", **preset, "children": 0}, samples=samples)
-    fits = len(CycleQD(shape.model_copy(update=_children(shape, 100))).to_fit)
-    left = evaluations - len(SKILLS) - A_FIT * fits
-    search = CycleQD(shape.model_copy(update=_children(shape, left)))
+
+    def run(children: int) -> Recipe:
+        evolution = {"preset": "best", **preset, "children": children}
+        return recipe(scorer, seed, evolution, samples=samples)
+
+    fits = sum(isinstance(founder, Fit) for _, founder in run(0).founders)
+    search = CycleQD(run(evaluations - len(SKILLS) - A_FIT * fits))
     for kind in search.to_fit:
         search.add_fitted(replace(scorer.fit(kind.task_vectors, seed), family=kind))
     return cycleqd(scorer, search.recipe, lambda _: search)
-
-
-def _children(shape: Any, children: int) -> dict[str, Any]:
-    return {"evolution": shape.evolution.model_copy(update={"children": children})}
 
 
 def main() -> None:

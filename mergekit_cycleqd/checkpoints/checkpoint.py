@@ -106,11 +106,11 @@ class Checkpoint:
             ModelError: If there are no safetensors files, or one is missing or broken.
         """
         held = {file: read_header(self.name, self.folder, file) for file in self._files()}
-        listed = self._listed()
-        if listed is not None and (fault := index_fault(listed, held)):
+        if self._listed is not None and (fault := index_fault(self._listed, held)):
             raise ModelError(f"{self.name}: {fault}")
         return {name: header for file in held.values() for name, header in file.items()}
 
+    @cached_property
     def _listed(self) -> dict[str, str] | None:
         """The file of each tensor, as the index has it; None without an index.
 
@@ -129,8 +129,8 @@ class Checkpoint:
         return shards
 
     def _files(self) -> list[str]:
-        if (shards := self._listed()) is not None:
-            found = sorted(set(shards.values()))
+        if self._listed is not None:
+            found = sorted(set(self._listed.values()))
             if (self.folder / _SINGLE).is_file() and _SINGLE not in found:
                 raise ModelError(
                     f"{self.name}: needs one set of weights, got {_SINGLE}, which transformers "

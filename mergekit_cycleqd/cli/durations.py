@@ -9,7 +9,6 @@ import click
 
 _SPAN = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")  # as Slurm writes it
-
 _UNITS = (1.0, 60.0, 3600.0, 86400.0)  # from the last part of a time to the first
 
 

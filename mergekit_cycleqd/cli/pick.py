@@ -25,7 +25,7 @@ from mergekit_cycleqd.run_folder.choice import (
 )
 from mergekit_cycleqd.run_folder.comparison import count_note
 from mergekit_cycleqd.run_folder.run_view import RunView
-from mergekit_cycleqd.run_folder.team import Member, team
+from mergekit_cycleqd.run_folder.team import Team, team
 from mergekit_cycleqd.system.atomic_write import write_atomically
 from mergekit_cycleqd.system.units import number
 
@@ -95,9 +95,7 @@ def pick(
         beside = "" if taken in on_front else f"; {taken.name} is within your limits, not on it"
         say(f"Pareto front of {run}: {len(on_front)} of {len(found)} models{beside}")
         console.print(_front_table(view, shown, taken))
-    recipe = run / taken.recipe
-    if not recipe.exists():  # of an earlier version, or removed
-        write_atomically(recipe, taken.genome.to_yaml())
+    recipe = _recipe_of(view, taken)
     say(f"{taken.name} of {run}")
     console.print(_scores_table(view, taken))
     say(f"recipe: {recipe}")
@@ -106,6 +104,14 @@ def pick(
         return
     merge_into(recipe, out)
     say(f"{out}: merged")
+
+
+def _recipe_of(view: RunView, choice: Choice) -> Path:
+    """The recipe of a model in the run's folder; written if an earlier version left it out."""
+    recipe = view.folder / choice.recipe
+    if not recipe.exists():
+        write_atomically(recipe, choice.genome.to_yaml())
+    return recipe
 
 
 def _show_team(view: RunView, size: int, wish: Wish) -> None:
@@ -129,13 +135,10 @@ def _show_team(view: RunView, size: int, wish: Wish) -> None:
             f"evaluators tell none of {', '.join(found.left_out)}, or scores are no means of them"
         ])  # fmt: skip
     members = found.members
-    for member in members:
-        recipe = view.folder / member.choice.recipe
-        if not recipe.exists():  # of an earlier version, or removed
-            write_atomically(recipe, member.choice.genome.to_yaml())
+    recipes = [_recipe_of(view, member.choice) for member in members]
     few = "" if len(members) == size else "; no further one adds anything"
     say(f"team of {len(members)} of {view.folder}, from {found.models} elites{few}")
-    SafeConsole().print(_team_table(view, members))
+    SafeConsole().print(_team_table(view, found))
     alone, whole = members[0], members[-1]
     say(
         "coverage, what the best of their answers scores, over all tasks: "
@@ -153,23 +156,18 @@ def _show_team(view: RunView, size: int, wish: Wish) -> None:
         names = ", ".join(choice.name for choice in found.unscored)
         command = f"mergekit-cycleqd eval {shlex.quote(str(view.folder))} --holdout --team {size}"
         say(f"not scored on holdout samples: {names}; to score them: {command}")
-    for member in members:
-        say(f"recipe: {view.folder / member.choice.recipe}")
+    for recipe in recipes:
+        say(f"recipe: {recipe}")
 
 
-def _team_table(view: RunView, members: Sequence[Member]) -> Table:
+def _team_table(view: RunView, found: Team) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in ("members", "added"):
         table.add_column(name, no_wrap=True)
-    tasks = list(members[0].tasks)
-    held = any(member.holdout for member in members)
-    for split in ("search", *(["holdout"] if held else [])):
-        for task in tasks:
-            lower = "\nlower is better" * (task in view.recipe.minimised)
-            table.add_column(Text(f"{task}\n{split}{lower}"), justify="right", no_wrap=True)
-    for place, member in enumerate(members, start=1):
-        told = [member.tasks, *([member.holdout] if held else [])]
-        cells = [number(scores.get(task)) for scores in told for task in tasks]
+    for task, split in found.columns:
+        lower = "\nlower is better" * (task in view.recipe.minimised)
+        table.add_column(Text(f"{task}\n{split}{lower}"), justify="right", no_wrap=True)
+    for place, (member, cells) in enumerate(zip(found.members, found.rows, strict=True), 1):
         table.add_row(str(place), *map(Text, (member.choice.name, *cells)))
     return table
 

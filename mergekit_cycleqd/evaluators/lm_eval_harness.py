@@ -17,7 +17,7 @@ from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
 from mergekit_cycleqd.evaluators.lm_eval_metrics import measured, metric_faults, task_score
 from mergekit_cycleqd.evaluators.lm_eval_parts import LoadedTask
-from mergekit_cycleqd.evaluators.lm_eval_sample_scores import Noted, SampleScores
+from mergekit_cycleqd.evaluators.lm_eval_sample_scores import Noted
 from mergekit_cycleqd.evaluators.lm_eval_sampling import (
     is_sampled,
     is_steady,
@@ -38,6 +38,7 @@ from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.run_folder.example_answers import Answer, SampleChoice
+from mergekit_cycleqd.run_folder.sample_scores import SampleScores
 from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 

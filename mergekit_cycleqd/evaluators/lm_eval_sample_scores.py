@@ -7,13 +7,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mergekit_cycleqd.evaluators.lm_eval_parts import LoadedTask
 from mergekit_cycleqd.recipe.tasks import Task
+from mergekit_cycleqd.run_folder.sample_scores import SampleScores
 from mergekit_cycleqd.system.replaced import replaced
-
-SampleScores = NDArray[np.float64]
 
 
 class Noted:

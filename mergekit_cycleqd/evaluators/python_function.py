@@ -143,7 +143,7 @@ def _number(
         )
     said, values = scores[metric], None
     try:
-        if np.ndim(said) == 1 and not (len(said) == 1 != count):  # a score as an array
+        if np.ndim(said) == 1 and (len(said) != 1 or count == 1):  # else a score as an array
             values = np.array([float(value) for value in said])
             if len(values) != count:
                 raise CycleQDError(

@@ -14,6 +14,7 @@ from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.licence import Licence
 from mergekit_cycleqd.hub.pins import Source
+from mergekit_cycleqd.hub.publications import children_tag
 from mergekit_cycleqd.hub.redaction import Placeholders, portable_recipe, public_record
 from mergekit_cycleqd.hub.remote_files import RepoState, Target
 from mergekit_cycleqd.recipe.recipe import Recipe
@@ -68,7 +69,7 @@ class JournalRepo:
     @property
     def tag(self) -> str:
         """Name of a tag for this state of the repo: the number of evaluated children."""
-        return f"children-{self.run.search.children_told}"
+        return children_tag(self.run)
 
 
 def journal_repo(

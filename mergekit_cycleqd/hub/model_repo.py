@@ -16,7 +16,7 @@ from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.licence import Licence
 from mergekit_cycleqd.hub.pins import Source, published_genome
-from mergekit_cycleqd.hub.publications import Publication
+from mergekit_cycleqd.hub.publications import Publication, children_tag
 from mergekit_cycleqd.hub.remote_files import RepoState, Target
 from mergekit_cycleqd.recipe.publish import Publish
 from mergekit_cycleqd.run_folder.run_view import RunView
@@ -91,7 +91,7 @@ class ModelRepo:
     def tag(self) -> str:
         """Name of a tag for this state: a model's genome, or the number of evaluated children."""
         if self.model.what == "recipes":
-            return f"children-{self.run.search.children_told}"
+            return children_tag(self.run)
         return f"genome-{self.model.genome.id}"
 
 

@@ -17,6 +17,11 @@ from mergekit_cycleqd.search.archive import Elite
 _TOGETHER, _ALL_ROUND = "aggregate of all archives", "best all-round elite"
 
 
+def children_tag(run: RunView) -> str:
+    """Name of a tag for the state of a run: the number of children that were told."""
+    return f"children-{run.search.children_told}"
+
+
 def open_run(folder: Path) -> RunView:
     """Read a run for publishing. All its experts must be evaluated, and it must not be running.
 

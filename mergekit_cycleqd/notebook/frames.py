@@ -11,7 +11,7 @@ from mergekit_cycleqd.report.libraries import load
 from mergekit_cycleqd.report.tables import Rows, curve_rows
 from mergekit_cycleqd.run_folder import choice
 from mergekit_cycleqd.run_folder.compared_models import distinct
-from mergekit_cycleqd.run_folder.comparison import ModelTable, comparison, known_models, model_table
+from mergekit_cycleqd.run_folder.comparison import ModelTable, comparison, known_models, table_of
 from mergekit_cycleqd.run_folder.run_view import RunView
 
 if TYPE_CHECKING:
@@ -20,18 +20,8 @@ if TYPE_CHECKING:
 
 def tables(run: RunView) -> dict[Split, ModelTable]:
     """The models that every run compares, equal ones once, on each split that has scores."""
-    found = {}
-    for split in comparison(run):
-        found[split] = model_table(
-            distinct(known_models(run)),
-            run.search.tasks,
-            split,
-            run.scores,
-            run.counts[split],
-            lower=run.recipe.minimised,
-            repeated=run.recipe.repeated,
-        )
-    return found
+    models = distinct(known_models(run))
+    return {split: table_of(run, models, split) for split in comparison(run)}
 
 
 def scores(run: RunView) -> DataFrame:

@@ -35,9 +35,9 @@ Count = Annotated[int, Field(ge=1, le=1000)]
 
 
 def _or_auto(value: Any, check: Any) -> Any:
-    if value == "auto" or not isinstance(value, str):
-        return value if value == "auto" else check(value)
-    if not value.strip().isdigit():
+    if value == "auto":
+        return value
+    if isinstance(value, str) and not value.strip().isdigit():
         raise ValueError(f"must be auto or a whole number, got {value!r}")
     return check(value)
 
@@ -45,9 +45,8 @@ def _or_auto(value: Any, check: Any) -> Any:
 if TYPE_CHECKING:
     Bins = int | Literal["auto"]
 else:
-    Bins = Annotated[
-        Count, WrapValidator(_or_auto)
-    ]  # no union, whose faults are a line for each kind
+    # No union, whose faults are a line for each kind.
+    Bins = Annotated[Count, WrapValidator(_or_auto)]
 Range = Annotated[Literal["auto"] | tuple[float, float], BeforeValidator(_bounds)]
 
 

@@ -16,7 +16,7 @@ from mergekit_cycleqd.run_folder.choice import (
     worth_of,
 )
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes
-from mergekit_cycleqd.run_folder.comparison import Column, model_table
+from mergekit_cycleqd.run_folder.comparison import Column, table_of
 from mergekit_cycleqd.run_folder.paired_models import HEAD, PairedScores, beside_rows, methods
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.score import Score
@@ -54,15 +54,7 @@ def _beside(run: RunView, taken: Choice) -> Markup:
         (f"{taken.recipe} ({taken.name})", taken.genome),
         *((name.replace("`", ""), genome) for name, genome in others),
     ]
-    found = model_table(
-        models,
-        run.search.tasks,
-        split,
-        run.scores,
-        run.counts[split],
-        lower=run.recipe.minimised,
-        repeated=run.recipe.repeated,
-    )
+    found = table_of(run, models, split)
     head = ["model", *(column.title for column in found.columns)]
     rows = [[row.model, *map(score_cell, found.columns, row.cells)] for row in found.rows]
     return table(f"Scores on {split} samples", head, rows)

@@ -10,7 +10,7 @@ from mergekit_cycleqd.run_folder.comparison import count_note
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.run_folder.team import LONGEST, Team, team
 from mergekit_cycleqd.system.markup import Markup, element, inside, section, table
-from mergekit_cycleqd.system.units import listed, number
+from mergekit_cycleqd.system.units import listed
 
 Figures = dict[str, dict[str, Any]]
 
@@ -67,20 +67,15 @@ def _curve(found: Team, figures: Figures) -> Markup:
 
 
 def _table(run: RunView, found: Team) -> Markup:
-    tasks = list(found.members[0].tasks)
-    held = any(member.holdout for member in found.members)
-    splits = ["search", *(["holdout"] if held else [])]
     head = ["members", "added", "recipe"]
     head += [
         f"{task} ({split}){count_note(None, lower=task in run.recipe.minimised)}"
-        for split in splits
-        for task in tasks
+        for task, split in found.columns
     ]
-    rows = []
-    for place, member in enumerate(found.members, start=1):
-        told = [member.tasks, *([member.holdout] if held else [])]
-        cells = [number(scores.get(task)) for scores in told for task in tasks]
-        rows.append([str(place), member.choice.name, member.choice.recipe, *cells])
+    rows = [
+        [str(place), member.choice.name, member.choice.recipe, *cells]
+        for place, (member, cells) in enumerate(zip(found.members, found.rows, strict=True), 1)
+    ]
     return table("What teams cover", head, rows)
 
 

@@ -180,19 +180,33 @@ def comparison(run: RunView) -> dict[Split, ModelTable]:
         models += more_elites(run.search, lambda _, elite: _on_holdout(run, elite.genome))
     tables = {}
     for split in SPLITS:
-        table = model_table(
-            models,
-            run.search.tasks,
-            split,
-            run.scores,
-            run.counts[split],
-            shares=shares[split],
-            lower=run.recipe.minimised,
-            repeated=run.recipe.repeated,
-        )
+        table = table_of(run, models, split, shares[split])
         if any(row.scores for row in table.rows):
             tables[split] = table
     return tables
+
+
+def table_of(
+    run: RunView, models: NamedGenomes, split: Split, shares: Collection[str] | None = None
+) -> ModelTable:
+    """Put models of a run side by side: see `model_table`.
+
+    Args:
+        run: The run.
+        models: The models, each with its name.
+        split: Whose scores are shown.
+        shares: As in `model_table`.
+    """
+    return model_table(
+        models,
+        run.search.tasks,
+        split,
+        run.scores,
+        run.counts[split],
+        shares=shares,
+        lower=run.recipe.minimised,
+        repeated=run.recipe.repeated,
+    )
 
 
 def known_models(run: RunView) -> NamedGenomes:

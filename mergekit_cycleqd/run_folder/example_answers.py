@@ -173,12 +173,11 @@ def keep(
         if genome.id in more:
             for answer in ask(genome, more.pop(genome.id)):
                 told.setdefault((genome.id, answer.task), []).append(answer)
-    lost = [
-        {"task": each.task, "expert": each.expert, "pairs": [[vars(a) for a in p] for p in pairs]}
-        for each in losses
-        if (pairs := list(zip(*(told.get((g.id, each.task), ()) for g in (taken, each.genome)),
-                              strict=True)))
-    ]  # fmt: skip
+    lost = []
+    for each in losses:
+        both = (told.get((genome.id, each.task), ()) for genome in (taken, each.genome))
+        if pairs := [list(map(vars, pair)) for pair in zip(*both, strict=True)]:
+            lost.append({"task": each.task, "expert": each.expert, "pairs": pairs})
     content = {"version": _VERSION, "models": wanted, "answers": found}
     content |= {"lost": lost} if lost else {}
     write_atomically(folder / FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

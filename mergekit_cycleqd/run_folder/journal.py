@@ -99,6 +99,7 @@ class Journal:
         end = end_of_last_line(self.path) if self.path.exists() else 0
         if not end and self.path.exists() and not _empty_or_torn(self.path):
             raise _foreign(self.path.parent)
+        began = self.header
         if end:
             began = read_header(self.path.parent)
             if found := list(differences(began, self.header)):
@@ -110,7 +111,7 @@ class Journal:
         self._lines = SyncedLines(self.path)
         if not end:
             self._lines.append({"kind": "header", **self.header})
-        self.samples = SampleResults(asked_in(self.path.parent))
+        self.samples = SampleResults(asked_in(began, self.path))
 
     def replay(self, family: Family) -> Iterator[Outcome]:
         """What the search was told before, line by line; read it to the end once.

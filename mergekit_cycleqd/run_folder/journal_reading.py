@@ -70,16 +70,16 @@ def header_in(folder: Path) -> Mapping[str, Any] | None:
         return None  # which is told when the run is opened
 
 
-def asked_in(folder: Path) -> AskedSamples | None:
+def asked_in(header: Mapping[str, Any], path: Path) -> AskedSamples | None:
     """Which samples the models of a run are asked; None of one that keeps no scores of them.
 
+    Args:
+        header: Of the run's journal.
+        path: Of the journal, for the message.
+
     Raises:
-        JournalError: If there is no run, or its first line is damaged.
+        JournalError: If the header is damaged.
     """
-    return _asked(read_header(folder), folder / FILE)
-
-
-def _asked(header: Mapping[str, Any], path: Path) -> AskedSamples | None:
     try:
         return AskedSamples.read(header)
     except ValueError as error:
@@ -123,7 +123,7 @@ def read_records(
     genomes = JournalGenomes(path, family)
     with path.open("rb") as lines:
         first = lines.readline()
-    asked = None if torn(first) else _asked(decode(first, path, 1), path)
+    asked = None if torn(first) else asked_in(decode(first, path, 1), path)
 
     def parse(content: dict[str, Any], offset: int) -> Record | None:
         if content.get("kind") == KIND:

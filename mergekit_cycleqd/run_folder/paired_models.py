@@ -104,12 +104,11 @@ class PairedScores:
             found = None if rival.id == genome.id else self.mean(genome, rival)
             if found is None:
                 continue
-            better = "better" if found.value > 0 else "worse"
-            words = f"{better} than {name} by {found.by()}"
             if round(found.value, 3) == 0:
                 even.append(name)
-            else:
-                (clear if found.is_told else level).append(words)
+                continue
+            better = "better" if found.value > 0 else "worse"
+            (clear if found.is_told else level).append(f"{better} than {name} by {found.by()}")
         parts = [f"it is {listed(clear)}"] if clear else []
         if level:
             parts.append(f"it is {listed(level)}, which may be chance")

@@ -19,7 +19,10 @@ from mergekit_cycleqd.run_folder.asked_samples import KEY as SAMPLES
 _PATH = re.compile(rf"\.(include_path|metadata\.({'|'.join(sorted(PATHS))})(\[\d+\])?)$")
 
 _CONSENTS = re.compile(r"recipe\.(tasks\[\d+\]\.confirm_run_unsafe_code|engine\.trust_remote_code)")
-_LENGTH = re.compile(r"recipe\.evolution\.(children$|budget\b)")
+LENGTH = ("children", "budget")
+"""Keys of `evolution` that say how long a run is, and nothing of what it is."""
+
+_LENGTH = re.compile(rf"recipe\.evolution\.({'|'.join(LENGTH)})\b")
 RULES = 2
 """How tasks are scored apart from the recipe. Headers without the key `rules` are of the first.
 

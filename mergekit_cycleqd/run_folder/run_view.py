@@ -24,15 +24,13 @@ from mergekit_cycleqd.run_folder.journal_reading import (
 )
 from mergekit_cycleqd.run_folder.means import Means
 from mergekit_cycleqd.run_folder.record import Record, Status
-from mergekit_cycleqd.run_folder.resume_check import of_first_rules
+from mergekit_cycleqd.run_folder.resume_check import LENGTH, of_first_rules
 from mergekit_cycleqd.run_folder.sample_counts import sample_counts
 from mergekit_cycleqd.run_folder.sample_results import SampleResults
 from mergekit_cycleqd.run_folder.spent import Spent, end_if_spent
 from mergekit_cycleqd.search.candidate import Candidate, Outcome
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.scores import Scores, mean_scores, scores_by_candidate
-
-_LENGTH = ("children", "budget")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ class RunView:
         recipe = read_recipe(folder)
         evaluations: list[Evaluation] = []
         fits: list[FitRecord] = []
-        means, samples, spent = Means(), SampleResults(asked_in(folder)), Spent()
+        means, samples, spent = Means(), SampleResults(asked_in(header, folder / FILE)), Spent()
 
         def told() -> Iterator[Outcome]:
             for record in read_records(folder / FILE, recipe.family, fits.append):
@@ -128,7 +126,7 @@ class RunView:
             {key: task.get(key) for key in ("name", "task", "metric", "samples", "bins", "range")}
             for task in recipe["tasks"]
         ]
-        evolution = {key: value for key, value in recipe["evolution"].items() if key not in _LENGTH}
+        evolution = {key: value for key, value in recipe["evolution"].items() if key not in LENGTH}
         models = list(self.header["fingerprints"].values())
         content = json.dumps([tasks, evolution, models], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]

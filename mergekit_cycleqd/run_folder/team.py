@@ -21,7 +21,7 @@ from mergekit_cycleqd.run_folder.comparison import FindScores
 from mergekit_cycleqd.run_folder.sample_results import SampleResults, is_mean
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.worth import Worth
-from mergekit_cycleqd.system.units import listed
+from mergekit_cycleqd.system.units import listed, number
 
 LONGEST = 10
 """Number of members up to which a report follows a team."""
@@ -86,6 +86,23 @@ class Team:
     def unscored(self) -> list[Choice]:
         """The members that were not scored on holdout samples."""
         return [each.choice for each in self.members if not each.holdout]
+
+    @property
+    def columns(self) -> list[tuple[str, Split]]:
+        """Task and split of each number in `rows`; holdout samples if any member has them."""
+        splits: list[Split] = ["search"]
+        if any(member.holdout for member in self.members):
+            splits.append("holdout")
+        return [(task, split) for split in splits for task in self.members[0].tasks]
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """What the team up to each member covers, in the order of `columns`."""
+        found = []
+        for member in self.members:
+            told = {"search": member.tasks, "holdout": member.holdout}
+            found.append([number(told[split].get(task)) for task, split in self.columns])
+        return found
 
 
 def team(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import fmean
 
+from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
 from mergekit_cycleqd.run_folder.choice import AGGREGATE, BEST, Choice, choices, model_to_take
 from mergekit_cycleqd.run_folder.compared_models import NamedGenomes, originals
@@ -49,21 +50,28 @@ def rivals(search: CycleQD, find: FindScores, taken: Choice, split: Split) -> Na
     These are the best single expert, the base, and the model of aggregate.yaml or of best.yaml
     that is not taken.
     """
-    base, *others = originals(search)
-    experts = [
-        (name, genome, fmean(scores.values()))
-        for name, genome in others[:-1]
-        if (scores := on_all(search.tasks, find(genome, split)))
-    ]
     found: NamedGenomes = []
-    if experts:
-        name, genome, _ = max(experts, key=lambda each: each[2])
+    if best := best_expert(search, find, split):
+        name, genome = best
         found.append((f"the best expert ({name.removeprefix('expert: ')})", genome))
-    found.append(("the base", base[1]))
+    found.append(("the base", Genome.from_base(search.family)))
     other = next(
         (c for c in choices(search, find) if c.recipe in (BEST, AGGREGATE) and c != taken), None
     )
     return [*found, *([(f"`{other.recipe}`", other.genome)] if other else [])]
+
+
+def best_expert(search: CycleQD, find: FindScores, split: Split) -> tuple[str, Genome] | None:
+    """The expert with the highest mean over all tasks, with its name; the first of equals.
+
+    None where no expert was evaluated on all tasks.
+    """
+    means = [
+        (fmean(scores.values()), (name, genome))
+        for name, genome in originals(search)[1:-1]
+        if (scores := on_all(search.tasks, find(genome, split)))
+    ]
+    return max(means, key=lambda each: each[0])[1] if means else None
 
 
 def _means(search: CycleQD, find: FindScores, taken: Choice, split: Split) -> str:

@@ -40,10 +40,10 @@ class ShownSearch:
 
 
 def _told(search: _Search) -> str:
-    return f"{search.children_told:,} of {counted_children(search.total - search.experts)} told"
+    return f"{search.children_told:,} of {_counted_children(search.total - search.experts)} told"
 
 
-def counted_children(count: int) -> str:
+def _counted_children(count: int) -> str:
     """Such as ``1 child`` or ``1,200 children``."""
     return f"{count:,} {'child' if count == 1 else 'children'}"
 

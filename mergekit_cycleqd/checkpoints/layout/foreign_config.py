@@ -54,10 +54,10 @@ def size_fault(config: Mapping[str, Any]) -> str | None:
         config: The content of config.json.
     """
     for keys, value in _values(config):
-        if keys[-1].endswith(("layers", "n_layer")) and isinstance(value, int):
+        counted = keys[-1].endswith(("layers", "n_layer")) and isinstance(value, int)
+        if counted and value > MOST_LAYERS:
             shown = f"{min(value, 10**300):.0e}"
-            if value > MOST_LAYERS:
-                return f"config.json must have at most {MOST_LAYERS} layers, got {shown}"
+            return f"config.json must have at most {MOST_LAYERS} layers, got {shown}"
     return None
 
 

@@ -6,11 +6,13 @@ import re
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.hub.card.results import reported_split
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.compared_models import originals
 from mergekit_cycleqd.run_folder.example_answers import Answer, ExampleAnswers
 from mergekit_cycleqd.run_folder.paired_models import SPLIT, PairedScores
+from mergekit_cycleqd.run_folder.verdict import best_expert
 from mergekit_cycleqd.search.scores import on_all
 from mergekit_cycleqd.system.units import listed
 
@@ -52,15 +54,10 @@ def _paired(subject: Subject) -> str:
     paired = PairedScores(run.search, run.scores, run.samples)
     if not paired.known:
         return ""
-    base, *experts = originals(run.search)[:-1]
-    means = {
-        name: fmean(scores.values())
-        for name, each in experts
-        if (scores := on_all(run.search.tasks, run.scores(each, SPLIT)))
-    }
-    best = max(means, key=lambda name: means[name], default=None)
-    others = [("the best single expert", each) for name, each in experts if name == best]
-    words = paired.in_words(genome, [*others, ("the base", base[1])])
+    best = best_expert(run.search, run.scores, SPLIT)
+    others = [("the best single expert", best[1])] if best else []
+    base = Genome.from_base(run.search.family)
+    words = paired.in_words(genome, [*others, ("the base", base)])
     return f" {words}" if words else ""
 
 
