@@ -43,11 +43,10 @@ from compared.candidates import (
 from compared.differentiable import Differentiable
 from compared.isotropic import iso_c, iso_cts
 from compared.regmean import grams_of
-from compared.tensors import HEAD, Tensors
-from family import SKILLS, Models, models
+from compared.tensors import Tensors
+from family import SKILLS, Models, models, whole_weights
 from fit import FittingScorer
 from kept import Scores
-from safetensors.torch import load_file
 from saved import Rows
 from searches import mean, weighted
 from stock import best, grids
@@ -98,8 +97,7 @@ def rows_over(found: Models, scorer: FittingScorer, seed: int, settings: Setting
         settings: What methods may choose from.
     """
     rows = _Rows(scorer, seed)
-    joint = load_file(found.joint / "model.safetensors")
-    joint.setdefault(HEAD, joint["model.embed_tokens.weight"])
+    joint = whole_weights(found.joint)
     rows.add_weights(JOINT, joint)
     rows.add_genome("uniform merge", Genome.uniform(scorer.family))
     name, grid = next(grids(settings.stock_coefficients))

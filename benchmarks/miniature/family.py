@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
+from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
@@ -67,6 +69,13 @@ def models(seed: int, family: str = "gentle") -> Models:
     torch.set_num_threads(threads)
     experts = tuple(str(folder / skill) for skill in SKILLS)
     return Models(folder, Family(str(gentle / "base"), experts), folder / "joint")
+
+
+def whole_weights(folder: Path) -> dict[str, Tensor]:
+    """The state dict of a model in a folder, with its head where that is tied and left out."""
+    weights = load_file(folder / "model.safetensors")
+    weights.setdefault("lm_head.weight", weights["model.embed_tokens.weight"])
+    return weights
 
 
 def _once(folder: Path, made_by: str, train: Callable[[], None]) -> None:

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from family import SKILLS, Models, models, skills
-from safetensors.torch import load_file
+from family import SKILLS, Models, models, skills, whole_weights
 from saved import Rows
 from scoring import SPLITS, Scorer
 from tables import arguments, over_seeds, paired, table
@@ -63,8 +62,7 @@ def rows_of(seed: int, _: int, family: str) -> Rows:
         start = time.process_time()
         genome = scorer.fit(vectors, seed)
         add(f"{kind}, fitted by tensor", genome, time.process_time() - start)
-    joint = load_file(found.joint / "model.safetensors")
-    joint.setdefault("lm_head.weight", joint["model.embed_tokens.weight"])
+    joint = whole_weights(found.joint)
     rows["fine-tuned on all data"] = _row(scorer, scorer.score_weights(joint, "holdout"))
     return rows
 

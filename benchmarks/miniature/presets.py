@@ -17,10 +17,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from family import SKILLS, Models, models
+from family import SKILLS, Models, models, whole_weights
 from fit import FittingScorer
 from kept import Scores
-from safetensors.torch import load_file
 from saved import Rows
 from searches import Found, cycleqd, mean, population, recipe
 from tables import arguments, over_seeds, paired, table
@@ -103,8 +102,7 @@ class HalvingScorer(FittingScorer):
 
     def joint(self, found: Models) -> Scores:
         """Holdout scores of the model that is fine-tuned on all data."""
-        joint = load_file(found.joint / "model.safetensors")
-        joint.setdefault("lm_head.weight", joint["model.embed_tokens.weight"])
+        joint = whole_weights(found.joint)
         return self.score_weights(joint, "holdout")
 
 

@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from family import SKILLS, Models, models
+from family import SKILLS, Models, models, whole_weights
 from figure import draw
 from kept import Scores
-from safetensors.torch import load_file
 from saved import Rows
 from scoring import Scorer
 from searches import cma_es, cycleqd, mean, nsga2, population, recipe, weighted
@@ -98,8 +97,7 @@ def rows_over(
     add_genome("base", Genome.from_base(scorer.family))
     for k, skill in enumerate(SKILLS):
         add_genome(f"expert: {skill}", Genome.from_expert(scorer.family, k))
-    joint = load_file(family.joint / "model.safetensors")
-    joint.setdefault("lm_head.weight", joint["model.embed_tokens.weight"])
+    joint = whole_weights(family.joint)
     shares = [scorer.score_weights(joint, split) for split in ("search", "holdout")]
     add("fine-tuned on all data", *shares, 1)
     add_genome("uniform merge", Genome.uniform(scorer.family))

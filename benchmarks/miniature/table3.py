@@ -13,9 +13,8 @@ mean nothing, since its base has read no text but its three skills'.
 
 from __future__ import annotations
 
-from family import SKILLS
+from family import SKILLS, whole_weights
 from figure import draw
-from safetensors.torch import load_file
 from saved import Row, Rows
 from searches import cycleqd, recipe
 from smollm2.general_tasks import TASKS, accuracies
@@ -49,8 +48,7 @@ def rows_of(seed: int, children: int) -> Rows:
         for name, genome in genomes.items():
             scorer.load(genome)
             rows[name] = _kept_english(scorer)
-        joint = load_file(family.joint / "model.safetensors")
-        joint.setdefault("lm_head.weight", joint["model.embed_tokens.weight"])
+        joint = whole_weights(family.joint)
         scorer.load_weights(joint)
         rows["fine-tuned on all data"] = _kept_english(scorer)
     return rows
