@@ -61,9 +61,13 @@ class Scorer:
             pad([labels for _, labels in pairs], batch_first=True, padding_value=-100),
         )
 
+    def load(self, genome: Genome) -> None:
+        """Become a genome, which `passes` then looks at."""
+        self._resident.load(genome)
+
     def score(self, genome: Genome, split: str = "search") -> Scores:
         """Share of right answers of each skill."""
-        self._resident.load(genome)
+        self.load(genome)
         return self._shares(split)
 
     def score_weights(self, weights: Mapping[str, Tensor], split: str = "search") -> Scores:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from mergekit_cycleqd.recipe.engine import Engine
     from mergekit_cycleqd.run_folder.example_answers import Answer, SampleChoice
     from mergekit_cycleqd.run_folder.example_masks import Example
+
+
+Positions = Mapping[str, Sequence[int]]
+"""Places of samples among those of a task in a split, ascending, by task."""
 
 
 TaskNote = tuple[str, str]
@@ -98,7 +102,12 @@ class Harness(ABC):
 
     @abstractmethod
     def evaluate(
-        self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
+        self,
+        model: Any,
+        split: Split,
+        thresholds: EntryThresholds | None = None,
+        repeat: int = 0,
+        only: Positions | None = None,
     ) -> Scored:
         """Score the model that an engine holds now.
 
@@ -109,6 +118,7 @@ class Harness(ABC):
                 None to evaluate all samples.
             repeat: 0 for a model's first evaluation. A later one uses other samples if the recipe
                 has `samples.again`, and draws other answers if the task samples answers.
+            only: The samples to ask, and the tasks; None for all.
 
         Returns:
             The recipe's metric of each task that has samples in the split, and what else the task

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.evaluators.base import Harness, OwnAnswers, Scored, TaskNote
+from mergekit_cycleqd.evaluators.base import Harness, OwnAnswers, Positions, Scored, TaskNote
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.sample_ids import SPLITS, Split
 from mergekit_cycleqd.run_folder.asked_samples import AskedSamples
@@ -44,7 +44,12 @@ class CombinedHarness(Harness):
         return {name: sizes[name] for name in self._names if name in sizes}
 
     def evaluate(
-        self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
+        self,
+        model: Any,
+        split: Split,
+        thresholds: EntryThresholds | None = None,
+        repeat: int = 0,
+        only: Positions | None = None,
     ) -> Scored:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
@@ -53,7 +58,7 @@ class CombinedHarness(Harness):
         scores: dict[str, float] = {}
         samples: dict[str, NDArray[np.float64]] = {}
         for part in self._parts:
-            found = part.evaluate(model, split, repeat=repeat)
+            found = part.evaluate(model, split, repeat=repeat, only=only)
             scores |= found
             samples |= found.samples
             if thresholds is not None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from copy import copy
+from contextlib import ExitStack
 from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.evaluators.base import OwnAnswers, Scored, TaskNote
+from mergekit_cycleqd.evaluators.base import OwnAnswers, Positions, Scored, TaskNote
 from mergekit_cycleqd.evaluators.chat_templates import rendered_for, thoughts_fault
 from mergekit_cycleqd.evaluators.image_tasks import image_fault
 from mergekit_cycleqd.evaluators.lm_eval_answers import SHOWN, can_be_shown, told
@@ -17,6 +16,7 @@ from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
 from mergekit_cycleqd.evaluators.lm_eval_metrics import measured, metric_faults, task_score
 from mergekit_cycleqd.evaluators.lm_eval_parts import LoadedTask
+from mergekit_cycleqd.evaluators.lm_eval_requests import build_requests, only_some, prompt_settings
 from mergekit_cycleqd.evaluators.lm_eval_sample_scores import Noted
 from mergekit_cycleqd.evaluators.lm_eval_sampling import (
     is_sampled,
@@ -118,7 +118,7 @@ class LMHarness(SampledHarness):
     def prompts(self) -> dict[str, dict[str, Any]]:
         """Tell per task the settings that prompts are made with, whoever chose them."""
         return {
-            name: _prompt_settings(self._tasks[name], loaded.first)
+            name: prompt_settings(self._tasks[name], loaded.first)
             for name, loaded in self._objects["search"].items()
         }
 
@@ -139,13 +139,20 @@ class LMHarness(SampledHarness):
         return found
 
     def evaluate(
-        self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
+        self,
+        model: Any,
+        split: Split,
+        thresholds: EntryThresholds | None = None,
+        repeat: int = 0,
+        only: Positions | None = None,
     ) -> Scored:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
-        The thresholds are checked after every batch of lm-eval's own tasks.
+        The thresholds are checked after every batch of lm-eval's own tasks. With `only`, a task
+        whose samples are not all asked has scores of samples, and none of its own.
         """
-        tasks = [task for task in self._tasks.values() if task.name in self._objects[split]]
+        wanted = self._samples.chosen(split, repeat, only)
+        tasks = [self._tasks[name] for name in wanted]
         ids = {task.name: self._samples.of(task.name, split, repeat) for task in tasks}
         scores: dict[str, list[float]] = {task.name: [] for task in tasks}
         measures: dict[str, list[float]] = {}
@@ -156,19 +163,25 @@ class LMHarness(SampledHarness):
             watch = Watch(None if answer else thresholds, list(self._tasks.values()))
             noted = Noted()
             results, _ = self._answer(
-                model, asked, loaded, ids, watch, (repeat, answer), noted=noted
+                model, asked, loaded, ids, watch, (repeat, answer), noted=noted, only=wanted
             )
             for task in asked:
                 found = loaded[task.name]
+                values = noted.of(task, found, wanted[task.name])
+                check_passes(task, wanted[task.name], values)
+                each[task.name].append(values)
+                if len(wanted[task.name]) < len(ids[task.name]):
+                    continue
                 told = found.results(results)
                 scores[task.name].append(task_score(task, told))
                 for name, value in measured(task, told, found.parts.values()).items():
                     measures.setdefault(name, []).append(value)
-                values = noted.of(task, found, ids[task.name])
-                check_passes(task, ids[task.name], values)
-                each[task.name].append(values)
         means = {name: math.fsum(found) / len(found) for name, found in measures.items()}
-        own = {task.name: combined(task, scores[task.name], each[task.name]) for task in tasks}
+        own = {
+            task.name: combined(task, scores[task.name], each[task.name])
+            for task in tasks
+            if scores[task.name]
+        }
         samples = {task.name: combined_samples(task, each[task.name]) for task in tasks}
         known = {name: values for name, values in samples.items() if values is not None}
         return Scored(own | means, known)
@@ -204,18 +217,29 @@ class LMHarness(SampledHarness):
         *,
         log: bool = False,
         noted: Noted | None = None,
+        only: Mapping[str, Sequence[int]] | None = None,
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """Let a model answer all samples once. Returns lm-eval's results, and its log if needed."""
+        """Let a model answer all samples once, or `only` some of these.
+
+        Returns:
+            lm-eval's results, and its log if needed.
+        """
         from lm_eval.evaluator import evaluate
 
         places = {task.name: loaded[task.name].numbers(ids[task.name]) for task in tasks}
-        chosen = {key: each for found in places.values() for key, each in found.items()}
-        objects = {key: loaded[t.name].parts[key] for t in tasks for key in places[t.name]}
-        with located(model, objects, chosen):
+        asked = places
+        if only is not None:
+            asked = {task.name: loaded[task.name].numbers(only[task.name]) for task in tasks}
+        chosen = {key: places[name][key] for name, found in asked.items() for key in found}
+        objects = {key: loaded[t.name].parts[key] for t in tasks for key in asked[t.name]}
+        with located(model, objects, chosen), ExitStack() as stack:
             for task in tasks:
                 seed = numbers[0] * task.repeats + numbers[1]
                 for key, each in places[task.name].items():
-                    self._make_ready(objects[key], task, each, model, seed)
+                    self._make_ready(loaded[task.name].parts[key], task, each, model, seed)
+            for key, numbered in (pair for found in asked.values() for pair in found.items()):
+                if len(numbered) < len(chosen[key]):
+                    stack.enter_context(only_some(objects[key], chosen[key], numbered))
             with watch.over(model, objects), (noted or Noted()).over(objects):
                 found = evaluate(
                     model,
@@ -247,47 +271,10 @@ class LMHarness(SampledHarness):
         if id(loaded) not in self._built:
             loaded.set_fewshot_seed(seed=FEWSHOT_SEED)  # tasks built before have no effect
             with rendered_for(task, model):
-                _build_requests(loaded, task, ids, model)
+                build_requests(loaded, task, ids, model)
             self._built.add(id(loaded))
         for request in loaded.instances:
             request.resps.clear()
             request.filtered_resps.clear()
         if is_sampled(loaded):
             reseed(loaded, seed)
-
-
-def _prompt_settings(task: Task, loaded: Any) -> dict[str, Any]:
-    """Tell the settings of a loaded task, as plain data."""
-    found = {
-        "num_fewshot": loaded.get_config("num_fewshot"),
-        "apply_chat_template": task.apply_chat_template,
-        "fewshot_as_multiturn": task.multiturn,
-    }
-    if task.system_instruction is not None:
-        found["system_instruction"] = task.system_instruction
-    if task.repeats > 1:
-        found |= {"repeats": task.repeats, "pass_at": task.pass_at}
-    if loaded.get_config("output_type") == "generate_until":
-        found["generation_kwargs"] = loaded.get_config("generation_kwargs")
-    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
-    return plain
-
-
-def _build_requests(loaded: Any, task: Task, ids: Sequence[int], model: Any) -> None:
-    """Build the requests of a task as lm-eval's `evaluate` does, which then does not build them."""
-    chat = bool(task.apply_chat_template)
-    loaded.build_all_requests(
-        samples=list(ids),
-        rank=model.rank,
-        world_size=model.world_size,
-        system_instruction=task.system_instruction,
-        apply_chat_template=chat,
-        fewshot_as_multiturn=task.multiturn,
-        chat_template=model.apply_chat_template if chat else None,
-        tokenizer_name=model.tokenizer_name if chat else "",
-    )
-    documents = list(
-        loaded.doc_iterator(rank=model.rank, world_size=model.world_size, samples=list(ids))
-    )
-    loaded.build_all_requests = lambda **_: None
-    loaded.doc_iterator = lambda **_: ((i, copy(doc)) for i, doc in documents)

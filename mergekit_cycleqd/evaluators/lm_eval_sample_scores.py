@@ -55,7 +55,8 @@ class Noted:
         numbers = loaded.numbers(ids)
         found: dict[tuple[str, int], float] = {}
         for key, those in numbers.items():
-            filters = list(loaded.parts[key].instances[0].filtered_resps)
+            answered = (r.filtered_resps for r in loaded.parts[key].instances)
+            filters = list(next(filter(None, answered), ()))
             if chosen not in filters:
                 return None
             told = self._passes[key][filters.index(chosen)]

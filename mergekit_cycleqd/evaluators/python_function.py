@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mergekit_cycleqd.errors import CycleQDError, reason
-from mergekit_cycleqd.evaluators.base import Scored
+from mergekit_cycleqd.evaluators.base import Positions, Scored
 from mergekit_cycleqd.evaluators.task_errors import RAISED, TaskError
 from mergekit_cycleqd.evaluators.task_samples import SampledHarness, TaskFault, prepare_all
 from mergekit_cycleqd.recipe.measures import reported_name
@@ -55,15 +55,19 @@ class PythonHarness(SampledHarness):
         self._functions[task.name] = _import_function(task.task)
 
     def evaluate(
-        self, model: Any, split: Split, thresholds: EntryThresholds | None = None, repeat: int = 0
+        self,
+        model: Any,
+        split: Split,
+        thresholds: EntryThresholds | None = None,
+        repeat: int = 0,
+        only: Positions | None = None,
     ) -> Scored:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
         The thresholds are not checked, since nothing bounds what a function will return.
         """
         found = Scored()
-        for name in self._samples.tasks(split):
-            ids = self._samples.of(name, split, repeat)
+        for name, ids in self._samples.chosen(split, repeat, only).items():
             told = _call_function(self._tasks[name], self._functions[name], model, ids)
             found |= told
             found.samples |= told.samples

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mergekit_cycleqd.engines.mask_loss import MaskSample, answered
 from mergekit_cycleqd.engines.vision import Prompt, Segmenter
 from mergekit_cycleqd.errors import nearest
-from mergekit_cycleqd.evaluators.base import OwnAnswers, Scored
+from mergekit_cycleqd.evaluators.base import OwnAnswers, Positions, Scored
 from mergekit_cycleqd.evaluators.mask_data import MaskData, MaskOptions, read_mask_options
 from mergekit_cycleqd.evaluators.mask_metrics import (
     METRICS,
@@ -109,14 +109,14 @@ class SegmentationHarness(SampledHarness):
         split: Split,
         thresholds: EntryThresholds | None = None,
         repeat: int = 0,
+        only: Positions | None = None,
     ) -> Scored:
         """Score the model that an engine holds now: see `Harness.evaluate`.
 
         The thresholds are checked after each task.
         """
         scores = Scored()
-        for name in self._samples.tasks(split):
-            ids = self._samples.of(name, split, repeat)
+        for name, ids in self._samples.chosen(split, repeat, only).items():
             task = self._tasks[name]
             pairs = list(self._pairs(model, name, ids)) if task.reports else None
             for key, metric in {

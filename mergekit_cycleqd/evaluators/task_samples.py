@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mergekit_cycleqd.errors import RecipeError, reason
-from mergekit_cycleqd.evaluators.base import Harness
+from mergekit_cycleqd.evaluators.base import Harness, Positions
 from mergekit_cycleqd.evaluators.task_errors import RAISED
 from mergekit_cycleqd.recipe.sample_ids import SPLITS, SampleIds, Split
 from mergekit_cycleqd.recipe.tasks import Task
@@ -116,6 +116,14 @@ class TaskSamples:
             repeat: 0 for a model's first evaluation; from 1 for later ones.
         """
         return evaluation_ids(self._first[split][task], self._again.get(task, ()), repeat)
+
+    def chosen(self, split: Split, repeat: int, only: Positions | None) -> dict[str, Sequence[int]]:
+        """Get the samples of one evaluation by task, or some of them; see `Harness.evaluate`."""
+        tasks = self._first[split] if only is None else [t for t in self._first[split] if t in only]
+        ids = {task: self.of(task, split, repeat) for task in tasks}
+        if only is None:
+            return ids
+        return {task: [each[place] for place in only[task]] for task, each in ids.items()}
 
     @property
     def asked(self) -> AskedSamples:

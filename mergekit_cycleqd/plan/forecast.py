@@ -110,7 +110,8 @@ def time_findings(
     if told.held_out:
         evaluations += f" and at most {told.held_out} on holdout samples"
     with_workers = "" if told.workers == 1 else f" by {who}"
-    stops = "; less where candidates are stopped early" if recipe.evolution.early_stop else ""
+    stopping = recipe.evolution.early_stop or recipe.evolution.fidelity
+    stops = "; less where candidates are stopped early" if stopping else ""
     text = f"{duration(told.seconds)}: {evaluations}{with_workers}{stops}"
     lines.append(Finding("ok", "time", text))
     if (budget := recipe.evolution.budget) is not None:

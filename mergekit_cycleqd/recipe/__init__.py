@@ -1,6 +1,6 @@
 """The recipe of a run: its schema, a file for each section, presets, checks, reading YAML.
 
-There are 27 files, since each section of a recipe has its own.
+There are 29 files, since each section of a recipe has its own.
 """
 
 from mergekit_cycleqd.recipe.recipe import Recipe

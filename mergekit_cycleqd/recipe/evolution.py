@@ -6,30 +6,24 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BeforeValidator,
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
 )
 
+from mergekit_cycleqd.recipe.aggregation import Aggregation, BestOfEach
 from mergekit_cycleqd.recipe.archive import Archive
 from mergekit_cycleqd.recipe.budget import Budget
+from mergekit_cycleqd.recipe.fidelity import Adaptive
 from mergekit_cycleqd.recipe.founders import Fit, Founder
 from mergekit_cycleqd.recipe.presets import PRESETS, over
-from mergekit_cycleqd.recipe.section import OneOf, Strict
+from mergekit_cycleqd.recipe.section import MANY, OneOf, Strict, if_unsaid
 from mergekit_cycleqd.recipe.task_vectors import PlainTaskVectors, TaskVectorsSection
-
-MANY = 10**9  # and more is a slip of the hand
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-def _if_unsaid(kind: str) -> BeforeValidator:
-    """The kind of a section that names none."""
-    return BeforeValidator(lambda v: {"kind": kind, **v} if isinstance(v, Mapping) else v)
 
 
 class Crossover(Strict):
@@ -60,7 +54,7 @@ class IsoLine(Strict):
 
 
 AnyCrossover = Annotated[
-    Annotated[Crossover | IsoLine, Field(discriminator="kind")], _if_unsaid("normal")
+    Annotated[Crossover | IsoLine, Field(discriminator="kind")], if_unsaid("normal")
 ]
 
 
@@ -125,7 +119,7 @@ class NoMutation(Strict):
 
 Mutation = Annotated[
     Annotated[SvdMutation | GaussianMutation | NoMutation, Field(discriminator="kind")],
-    _if_unsaid("svd"),
+    if_unsaid("svd"),
 ]
 
 
@@ -141,33 +135,6 @@ class Sampling(Strict):
         if not 0 <= self.low <= self.high or self.high == 0:
             raise ValueError(f"needs 0 <= low <= high and high > 0, got {self.low} and {self.high}")
         return self
-
-
-class BestOfEach(Strict):
-    """The best elite of each archive, by softmax of their qualities (section 3.4)."""
-
-    kind: Literal["best"] = "best"
-
-    def __str__(self) -> str:
-        """In words."""
-        return "the best elite of each archive, weighted by softmax"
-
-
-class Recombination(Strict):
-    """The best all-round elites, weighted as CMA-ES recombines parents (arXiv:1604.00772)."""
-
-    kind: Literal["recombination"]
-    elites: int = Field(default=8, ge=2, le=MANY)
-
-    def __str__(self) -> str:
-        """In words."""
-        return f"the {self.elites} best all-round elites, weighted as CMA-ES recombines parents"
-
-
-Aggregation = Annotated[
-    Annotated[BestOfEach | Recombination, Field(discriminator="kind")],
-    _if_unsaid("best"),
-]
 
 
 class Evolution(Strict):
@@ -196,6 +163,7 @@ class Evolution(Strict):
 
     `lag: auto` is 1 with one worker, and twice the number of workers with more. `early_stop` ends
     the evaluation of candidates that no archive can take any more, which changes no archive.
+    `fidelity` of kind adaptive ends it sooner, once hardly any chance is left; see `Adaptive`.
 
     `reevaluate: N` is for scores that are noisy: the place of one of every N children goes to an
     elite, which is evaluated once more, and scores the mean of its evaluations; `children` counts
@@ -219,6 +187,7 @@ class Evolution(Strict):
     screen_apart: bool = True
     aggregation: Aggregation = BestOfEach()
     early_stop: bool = False
+    fidelity: Adaptive | None = None
     reevaluate: int | None = Field(default=None, ge=2, le=MANY)
     lag: Annotated[int, Field(ge=1, le=MANY)] | Literal["auto"] = "auto"
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -269,8 +238,9 @@ class Evolution(Strict):
             content.pop("archive", None)  # which earlier journals lack
         if self.screen == 1:
             content.pop("screen_apart", None)
-        if self.budget is None:
-            content.pop("budget", None)
+        for name, said in (("budget", self.budget), ("fidelity", self.fidelity)):
+            if said is None:
+                content.pop(name, None)
         return content
 
     @model_validator(mode="after")
@@ -289,9 +259,15 @@ class Evolution(Strict):
 
     @model_validator(mode="after")
     def _scores_to_come_back_with(self) -> Evolution:
-        if self.early_stop and self.reevaluate is not None:
+        stops = "early_stop" if self.early_stop else "fidelity" if self.fidelity else ""
+        if stops and self.reevaluate is not None:
             raise ValueError(
-                "early_stop and reevaluate do not go together: a candidate that was stopped has no "
+                f"{stops} and reevaluate do not go together: a candidate that was stopped has no "
                 "scores to come back with where an elite turns out worse; leave one of them out"
+            )
+        if self.early_stop and self.fidelity:
+            raise ValueError(
+                "early_stop and fidelity do not go together: fidelity stops the same candidates, "
+                "and sooner; leave early_stop out"
             )
         return self

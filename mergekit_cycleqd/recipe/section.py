@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
 )
 from pydantic_core import CoreSchema, core_schema, to_jsonable_python
 
 LARGEST = 1e300  # so that the difference of two is finite
+MANY = 10**9  # of anything that is counted; more is a slip of the hand
 
 
 def _plain(value: Any) -> Any:
@@ -32,6 +34,11 @@ class Strict(BaseModel):
     """A section: unknown keys are refused, and nothing changes once it was read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def if_unsaid(kind: str) -> BeforeValidator:
+    """The kind of a section that names none."""
+    return BeforeValidator(lambda v: {"kind": kind, **v} if isinstance(v, Mapping) else v)
 
 
 class OneOf:

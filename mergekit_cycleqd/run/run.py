@@ -14,6 +14,7 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run.display import Display
 from mergekit_cycleqd.run.ending import show_ending
+from mergekit_cycleqd.run.fidelity import Fidelity
 from mergekit_cycleqd.run.fit_founders import fit_founders, forget_states
 from mergekit_cycleqd.run.header import header
 from mergekit_cycleqd.run.keep_answers import keep_answers
@@ -85,6 +86,7 @@ class Run:
             told = self._journal.replay(recipe.family)
             self.search = searched(recipe, told, self._journal.fits)
             sizes = self._sizes["search"]
+            self._fidelity = Fidelity(self.search, self._journal.samples, self._say)
             self._limits = Limits(self.search, self._journal.spent, sizes, time_limit)
         except BaseException:
             self._journal.close()
@@ -228,20 +230,18 @@ class Run:
         self._limits.end_if_over()
         if not self.search.ready:
             return None
+        chosen = self._fidelity.next()
         candidate = self.search.ask()
-        stops = self._prepared.recipe.evolution.early_stop and self.search.archives_ready
+        stops = self.search.recipe.evolution.early_stop and self.search.archives_ready
         thresholds = self.search.thresholds_for(candidate.genome) if stops else None
-        return Job(candidate.genome, "search", candidate, thresholds)
+        return Job(candidate.genome, "search", candidate, thresholds, chosen(candidate))
 
     def _compare(
         self, pool: Pool, display: Display, models: Sequence[Genome], split: Split
     ) -> None:
         """Evaluate once each model that has no scores on a split yet."""
-        missing = {
-            genome.id: Job(genome, split)
-            for genome in models
-            if self._journal.scores(genome, split) is None
-        }
+        new = [genome for genome in models if self._journal.scores(genome, split) is None]
+        missing = {genome.id: Job(genome, split) for genome in new}
         jobs = iter(missing.values())
         self._comparing = [0, len(missing)]
         if missing:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.operators import aggregate, combine
-from mergekit_cycleqd.recipe.evolution import BestOfEach, Recombination
+from mergekit_cycleqd.recipe.aggregation import BestOfEach, Recombination
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 
 

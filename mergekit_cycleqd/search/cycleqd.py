@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.later import as_held
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.search.aggregation import (
-    aggregate_model,
-    aggregated_elites,
-    all_rounders,
-    best_first,
-)
-from mergekit_cycleqd.search.archive import Elite, TaskArchive
+from mergekit_cycleqd.search.archive import Elite
 from mergekit_cycleqd.search.breeding import breed, fitted_founder
 from mergekit_cycleqd.search.candidate import Candidate, Outcome, need_scores
-from mergekit_cycleqd.search.early_stop import EntryThresholds
+from mergekit_cycleqd.search.findings import Findings
 from mergekit_cycleqd.search.measures import Measures
 from mergekit_cycleqd.search.population import Population
 from mergekit_cycleqd.search.reevaluate import Reevaluations
 from mergekit_cycleqd.search.scores import Scores
-from mergekit_cycleqd.search.shown import ShownSearch
 
 
-class CycleQD(ShownSearch):
+class CycleQD(Findings):
     """Quality diversity over merges of M experts, one archive for each of K tasks.
 
     The search depends on recipe and scores alone, not on the order in which scores arrive.
@@ -248,53 +241,3 @@ class CycleQD(ShownSearch):
         own = {task: scores[task] for task in self.tasks}
         measures = self.measures.of(lambda: candidate.genome, scores)
         return Elite(index, as_held(candidate), own, candidate.parents, measures=measures)
-
-    # ---- looking ----
-
-    @property
-    def archives(self) -> Mapping[str, TaskArchive]:
-        """The archive of each task, as it is for the next candidate."""
-        return self._population.archives
-
-    @property
-    def entry_thresholds(self) -> EntryThresholds:
-        """What a candidate must reach to enter one of the archives as they are now."""
-        return EntryThresholds(tuple(archive.entry_threshold for archive in self.archives.values()))
-
-    def thresholds_for(self, genome: Genome) -> EntryThresholds:
-        """The entry thresholds for one candidate, whose genome decides some of its measures."""
-        return self.entry_thresholds.knowing(self.measures.of_genome(genome))
-
-    def elites(self, task: str) -> list[Elite]:
-        """The elites of one task's archive, best first. `best_first` says how equals are sorted.
-
-        Raises:
-            SearchError: If no task has this name.
-        """
-        if task not in self.archives:
-            raise SearchError(f"no task is named {task!r}; known: {', '.join(self.tasks)}")
-        return best_first(self.archives[task])
-
-    def aggregate(self) -> Genome:
-        """Combine elites of all archives as `evolution.aggregation` says; see `aggregate_model`.
-
-        Raises:
-            SearchError: If the archives are empty.
-        """
-        return aggregate_model(self.recipe.evolution.aggregation, self.archives)
-
-    def aggregated(self) -> list[Elite]:
-        """The elites that the aggregate is made of; see `aggregation.aggregated_elites`.
-
-        Raises:
-            SearchError: If the archives are empty.
-        """
-        return aggregated_elites(self.recipe.evolution.aggregation, self.archives)
-
-    def best_all_round(self) -> Elite:
-        """The elite with the highest mean score over the tasks, of any archive.
-
-        Raises:
-            SearchError: If the archives are empty.
-        """
-        return all_rounders(self.archives)[0]

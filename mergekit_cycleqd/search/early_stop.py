@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mergekit_cycleqd.search.archive_kinds.base import Bounds, EntryThreshold
 from mergekit_cycleqd.search.archive_kinds.open import threshold_from_json
 
@@ -13,15 +16,19 @@ __all__ = ["Bounds", "CannotEnter", "EntryThreshold", "EntryThresholds"]
 
 
 class CannotEnter(Exception):
-    """Raised when no archive can take a candidate any more.
+    """Raised when no archive can take a candidate any more, or hardly any will.
 
     Attributes:
         bounds: Lowest and highest score that the candidate could still get on each task.
+        samples: What each sample scored so far by task, NaN for the others, where that is known.
     """
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(
+        self, bounds: Bounds, samples: Mapping[str, NDArray[np.float64]] | None = None
+    ) -> None:
         super().__init__("no archive can take it any more")
         self.bounds = dict(bounds)
+        self.samples = dict(samples or {})
 
 
 @dataclass(frozen=True)

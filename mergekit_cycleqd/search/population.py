@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -13,12 +14,15 @@ from mergekit_cycleqd.search.measures import Measures
 from mergekit_cycleqd.search.scores import mean_scores
 from mergekit_cycleqd.search.worth import Worth
 
+RECENT = 300
+
 
 class Population:
     """All archives of a search, and with `reevaluate` all candidates that were offered.
 
     Attributes:
         archives: The archive of each task.
+        recent: The last `RECENT` candidates that were offered.
     """
 
     def __init__(self, recipe: Recipe, experts: Sequence[Elite] = ()) -> None:
@@ -29,6 +33,7 @@ class Population:
             experts: The experts that have scores, which set the automatic ranges.
         """
         self.archives = _empty(recipe, experts)
+        self.recent: deque[Elite] = deque(maxlen=RECENT)
         self._keeps = recipe.evolution.reevaluate is not None
         self._offered: dict[int, Elite] = {}
         self._scores: dict[int, list[Mapping[str, float]]] = {}
@@ -38,6 +43,7 @@ class Population:
 
     def offer(self, elite: Elite) -> None:
         """Offer a candidate to every archive."""
+        self.recent.append(elite)
         if self._keeps:
             self._offered[elite.index] = elite
             self._scores[elite.index] = [elite.scores]

@@ -32,7 +32,7 @@ DRAWS = 32  # samples of a proposal's scores
 MOST = 1000  # largest number of elites: the cost grows with its cube
 
 
-def _coordinates(genomes: Sequence[Genome]) -> NDArray[np.float64]:
+def coordinates(genomes: Sequence[Genome]) -> NDArray[np.float64]:
     """The position of each genome, and one more coordinate for each kind of task vectors.
 
     Plain task vectors have none. With no other kind, one coordinate is zero throughout.
@@ -134,7 +134,7 @@ def _predict_scores(
     # Imported here: scipy takes a second, and few searches screen.
     from scipy.special import expit, logit
 
-    places, proposed = np.split(_coordinates([*known, *proposals]), [len(known)])
+    places, proposed = np.split(coordinates([*known, *proposals]), [len(known)])
     lowest, spans = _score_range(scores)
     low, wide = lowest - MARGIN * spans, (1 + 2 * MARGIN) * spans
     odds = logit((scores - low) / wide)

@@ -14,6 +14,7 @@ from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.search.early_stop import EntryThresholds
+from mergekit_cycleqd.search.fidelity.asking import Asking
 from mergekit_cycleqd.workers.pool import Job, Pool, WorkerError
 
 LOSSES = 3
@@ -273,6 +274,8 @@ def job_message(job: Job) -> str:
     content = Record(job.genome, job.split, None, job.candidate).to_json()
     if job.thresholds is not None:
         content["floors"] = job.thresholds.to_json()
+    if job.asking is not None:
+        content["asking"] = job.asking.to_json()
     return json.dumps(content)
 
 
@@ -287,8 +290,9 @@ def answer_message(evaluate: Callable[[Job], Record], family: Family, message: s
     content = json.loads(message)
     asked = Record.from_json(content, family)
     thresholds = EntryThresholds.from_json(content["floors"]) if "floors" in content else None
+    asking = Asking.from_json(content["asking"]) if "asking" in content else None
     try:
-        record = evaluate(Job(asked.genome, asked.split, asked.candidate, thresholds))
+        record = evaluate(Job(asked.genome, asked.split, asked.candidate, thresholds, asking))
     except ModelError as error:
         return FATAL + str(error)
     return json.dumps(record.to_json())

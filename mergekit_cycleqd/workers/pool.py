@@ -11,6 +11,7 @@ from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.search.candidate import Candidate
 from mergekit_cycleqd.search.early_stop import EntryThresholds
+from mergekit_cycleqd.search.fidelity.asking import Asking
 
 
 class WorkerError(CycleQDError):
@@ -27,12 +28,14 @@ class Job:
         candidate: The search's candidate with this genome; None for a model that is only compared.
         thresholds: Scores that the candidate must reach to enter an archive, for the early stop;
             None to evaluate all samples.
+        asking: How far the candidate is asked, for adaptive fidelity; None for all samples.
     """
 
     genome: Genome
     split: Split
     candidate: Candidate | None = None
     thresholds: EntryThresholds | None = None
+    asking: Asking | None = None
 
     @property
     def repeat(self) -> int:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
 from mergekit_cycleqd.engines.base import ModelEngine
 from mergekit_cycleqd.engines.open import open_engine
 from mergekit_cycleqd.errors import CycleQDError, ModelError
-from mergekit_cycleqd.evaluators.base import Harness, OwnAnswers
+from mergekit_cycleqd.evaluators.base import Harness, OwnAnswers, Scored
 from mergekit_cycleqd.evaluators.open import open_harness
+from mergekit_cycleqd.evaluators.stages import evaluate_in_stages
 from mergekit_cycleqd.evaluators.task_errors import TaskError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.recipe import Recipe
@@ -76,13 +77,11 @@ class Evaluator:
             try:
                 engine.load(job.genome)
                 self._verify(engine, job.genome)
-                found = self._harness.evaluate(
-                    engine.model, job.split, job.thresholds, repeat=job.repeat
-                )
+                found = self._scored(engine.model, job)
                 scores, samples, error = dict(found), pack(found.samples), None
                 break
             except CannotEnter as stop:
-                error, bounds = None, stop.bounds
+                samples, error, bounds = pack(stop.samples) or None, None, stop.bounds
                 break
             except ModelError:
                 raise
@@ -106,6 +105,11 @@ class Evaluator:
             worker=worker,
             samples=samples,
         )
+
+    def _scored(self, model: Any, job: Job) -> Scored:
+        if job.asking is not None:
+            return evaluate_in_stages(self._harness, model, job.asking)
+        return self._harness.evaluate(model, job.split, job.thresholds, repeat=job.repeat)
 
     def examples(self, genome: Genome) -> list[Example]:
         """Run a model on a few samples, and draw its masks.

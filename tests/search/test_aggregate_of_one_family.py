@@ -11,7 +11,7 @@ from mergekit_cycleqd.errors import SearchError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.task_vectors import TaskVectors
-from mergekit_cycleqd.recipe.evolution import BestOfEach, Recombination
+from mergekit_cycleqd.recipe.aggregation import BestOfEach, Recombination
 from mergekit_cycleqd.search.aggregation import (
     aggregate_model,
     aggregated_elites,

@@ -53,3 +53,18 @@ def test_the_last_fit_is_kept_and_another_one_is_not_taken_for_it() -> None:
     assert fit(places.T.copy().T, values, LENGTHS, NOISES).factor.tobytes() == (
         first.factor.tobytes()
     )
+
+
+def test_what_is_left_out_is_predicted_by_the_others() -> None:
+    rng = np.random.Generator(np.random.Philox(2))
+    places, values = rng.normal(size=(12, 3)), rng.normal(size=(12, 2))
+    values[:, 1] = 0.25
+    whole = fit(places, values, (1.0,), (0.03,))
+    left_out = whole.left_out(values)
+    unit = (values - whole.mean) / whole.deviation
+    kernel = Matern(1.0, nu=1.5) + WhiteKernel(0.03)
+    for i in range(12):
+        others = np.arange(12) != i
+        part = GaussianProcessRegressor(kernel, optimizer=None).fit(places[others], unit[others])
+        found = whole.mean + whole.deviation * part.predict(places[i : i + 1])[0]
+        np.testing.assert_allclose(left_out[i], found, atol=1e-9)

@@ -1,0 +1,112 @@
+"""Adaptive fidelity of a run: what each child is asked, learned from all answers before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.recipe.tasks import Task
+from mergekit_cycleqd.run_folder.sample_results import SampleResults, is_mean
+from mergekit_cycleqd.run_folder.sample_scores import SampleScores
+from mergekit_cycleqd.search.archive import Elite
+from mergekit_cycleqd.search.candidate import Candidate
+from mergekit_cycleqd.search.cycleqd import CycleQD
+from mergekit_cycleqd.search.fidelity.answer_model import AnswerModel
+from mergekit_cycleqd.search.fidelity.asking import SURE, Asking
+from mergekit_cycleqd.search.fidelity.expected import Expected
+from mergekit_cycleqd.search.fidelity.questions import Questions
+from mergekit_cycleqd.search.screening import coordinates
+
+FEWEST = 20
+"""Number of models that answered everything, from which on others are asked less."""
+
+Chosen = Callable[[Candidate], Asking | None]
+"""Says how a candidate is asked; None for all questions at once."""
+
+
+class Fidelity:
+    """Chooses what each child is asked, by what the search knows when the child is bred."""
+
+    def __init__(self, search: CycleQD, samples: SampleResults, say: Callable[[str], None]) -> None:
+        """Keep where to look.
+
+        Args:
+            search: The search.
+            samples: What each sample of its models scored.
+            say: Prints a line, if nothing can be left out.
+        """
+        self._search = search
+        self._samples = samples
+        self._say = say
+        self._said = False
+
+    def next(self) -> Chosen:
+        """Look at what the next candidate may know. Call it before that one is asked for."""
+        search = self._search
+        adaptive, recent = search.recipe.evolution.fidelity, search.recent
+        if adaptive is None or len(recent) < FEWEST:
+            return lambda _: None
+        questions = Questions(search.tasks, _sizes(search.recipe.tasks, recent, self._samples))
+        if not questions.sizes:
+            self._tell_off()
+            return lambda _: None
+        thresholds, worth = search.entry_thresholds, search.archives[search.tasks[0]].worth
+        best = worth.total(search.best_all_round().scores)
+
+        def asked(candidate: Candidate) -> Asking | None:
+            if candidate.making is None:  # a founder, of whose kind little is known
+                return None
+            expected = self._expected(questions, recent, candidate.genome)
+            total = int(questions.in_parts.sum())
+            asking = Asking(
+                questions,
+                expected,
+                tuple(expected.most_telling(questions.shares, questions.in_parts, total // 2)),
+                max(1, round(adaptive.first * total)),
+                adaptive.chance,
+                thresholds.knowing(search.measures.of_genome(candidate.genome)),
+                best,
+            )
+            return asking if asking.chance({}) < SURE else None
+
+        return asked
+
+    def _expected(self, questions: Questions, recent: Sequence[Elite], genome: Genome) -> Expected:
+        genomes = [elite.genome for elite in recent]
+        *places, place = coordinates([*genomes, genome])
+        rows = [questions.row(self._of(elite), elite.scores) for elite in recent]
+        model = AnswerModel.learn(np.array(places), np.array(rows), questions.in_parts)
+        return model.expected(place)
+
+    def _of(self, elite: Elite) -> dict[str, SampleScores]:
+        return self._samples.of(elite.genome.id, "search")
+
+    def _tell_off(self) -> None:
+        if not self._said:
+            self._say(
+                "evolution.fidelity: off, since no task's score is the mean of samples' scores "
+                "between 0 and 1"
+            )
+            self._said = True
+
+
+def _sizes(
+    tasks: Sequence[Task], recent: Sequence[Elite], samples: SampleResults
+) -> dict[str, int]:
+    """Number of samples of each task whose score is the mean of theirs, as far as was seen."""
+    sizes: dict[str, int] = {}
+    for task in tasks:
+        if task.repeats > 1 or task.reports:
+            continue
+        found = [samples.of(elite.genome.id, "search").get(task.name) for elite in recent]
+        if all(
+            values is not None
+            and bool(((values >= 0) & (values <= 1)).all())
+            and is_mean(values, elite.scores[task.name])
+            for values, elite in zip(found, recent, strict=True)
+        ):
+            assert found[0] is not None
+            sizes[task.name] = len(found[0])
+    return sizes
