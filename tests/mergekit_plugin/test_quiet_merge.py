@@ -1,4 +1,4 @@
-"""A merge prints its own two lines: no bars, advice or warnings of mergekit, transformers or PEFT."""
+"""A merge prints its own two lines, and nothing of mergekit, transformers or PEFT."""
 
 from __future__ import annotations
 
