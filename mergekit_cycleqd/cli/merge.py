@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -34,7 +35,9 @@ def _merge(recipe: Path, out: Path, options: MergeOptions) -> None:
     from mergekit_cycleqd.hub.merge_card import write_merge_card
     from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 
+    say(f"{out}: merging")
     merge_recipe(recipe, out, options, say)
+    say(f"{out}: merged")
     if options.write_model_card:
         try:
             write_merge_card(recipe, out)
@@ -44,6 +47,7 @@ def _merge(recipe: Path, out: Path, options: MergeOptions) -> None:
 
 def _with_mergekits_options() -> click.Command:
     """Build the command with mergekit's options. Importing mergekit takes seconds."""
+    from huggingface_hub.utils.tqdm import disable_progress_bars
     from mergekit.options import PrettyPrintHelp, add_merge_options
 
     from mergekit_cycleqd.hub.rebuild import parse_reference, rebuild
@@ -67,6 +71,8 @@ def _with_mergekits_options() -> click.Command:
         hf://org/name/path.yaml.
         """
         merge_options.apply_global_options()
+        if not sys.stderr.isatty():
+            disable_progress_bars()
         published = parse_reference(recipe)
         given = {key: Path(path) for key, path in (key_and_value("--path", p) for p in paths)}
         if published is None and given:
@@ -74,6 +80,7 @@ def _with_mergekits_options() -> click.Command:
         if published is None:
             _merge(Path(recipe), out_path, merge_options)
         else:
+            say(f"{out_path}: merging")
             rebuild(published, out_path, merge_options, say, given)
 
     return cast(click.Command, command)

@@ -103,7 +103,6 @@ def pick(
         say(f"merge it: {merge_command(recipe)}")
         return
     merge_into(recipe, out)
-    say(f"{out}: merged")
 
 
 def _recipe_of(view: RunView, choice: Choice) -> Path:

@@ -8,6 +8,9 @@ import click
 
 from mergekit_cycleqd.cli.output import say
 
+_BESIDE = {"figures": (".png", ".svg"), "tables": (".csv", ".parquet")}
+"""What stands beside the page, by the endings of its files."""
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
@@ -19,8 +22,10 @@ def report(run: Path, out: Path | None, show: bool) -> None:
     """Write a page with figures and tables of RUN, which may still be running."""
     from mergekit_cycleqd.report import write_report
 
-    files = write_report(run, out)
-    for file in files:
-        say(str(file))
+    page, *others = write_report(run, out)
+    for what, kinds in _BESIDE.items():
+        names = dict.fromkeys(file.stem for file in others if file.suffix in kinds)
+        say(f"{what}, each as {' and '.join(kinds)}: {', '.join(names)}")
+    say(f"page, for any browser: {page}")
     if show:
-        click.launch(files[0].absolute().as_uri())
+        click.launch(page.absolute().as_uri())

@@ -10,6 +10,7 @@ import yaml
 
 from mergekit_cycleqd.draft.models import DraftModels
 from mergekit_cycleqd.draft.own_task import RecipeTask
+from mergekit_cycleqd.recipe.bins import DEFAULT_BINS
 
 CHILDREN = 300
 _SEARCHED, _HELD_OUT = 200, 500
@@ -59,8 +60,15 @@ def _task(name: str, task: RecipeTask) -> Iterator[str]:
     yield f"  metric: {scalar(task.metric)}" + (f"  # {task.how}" if task.how else "")
     search, holdout = split(task.documents)
     yield f"  samples: {{search: {search}, holdout: {holdout}}}  # of {task.documents:,}"
+    if searched(task.documents) + 1 < DEFAULT_BINS:
+        yield "  bins: auto  # no more cells than so few samples can fill"
     for line in task.settings:
         yield f"  {line}"
+
+
+def searched(documents: int) -> int:
+    """How many samples of a task choose models."""
+    return min(_SEARCHED, documents // 2)
 
 
 def split(documents: int) -> tuple[str, str]:
@@ -69,7 +77,7 @@ def split(documents: int) -> tuple[str, str]:
     Args:
         documents: How many there are, two or more.
     """
-    search = min(_SEARCHED, documents // 2)
+    search = searched(documents)
     return _span(0, search), _span(search, min(documents, search + _HELD_OUT))
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from mergekit_cycleqd.errors import RecipeError, nearest
 from mergekit_cycleqd.recipe.engine import Engine
-from mergekit_cycleqd.recipe.generation import code_named
+from mergekit_cycleqd.recipe.generation import boolean_for_number, code_named
 from mergekit_cycleqd.recipe.load import in_plain_words
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 
@@ -149,7 +149,7 @@ def gen_kwargs(text: str | None) -> dict[str, Any]:
         RecipeError: If it is neither, or names a program.
     """
     found = {} if text is None else _settings(text)
-    if fault := code_named(found):
+    if fault := code_named(found) or boolean_for_number(found):
         raise RecipeError([f"--gen-kwargs: {fault}"])
     return found
 

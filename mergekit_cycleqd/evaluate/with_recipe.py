@@ -111,9 +111,11 @@ def _mean(recipe: Recipe, scores: Scored, others: Scored) -> str:
     gap = mean_difference([pair for pair in pairs.values() if pair is not None])
     if gap is None or recipe.minimised:
         return METHODS
-    words = "better" if gap.value >= 0 else "worse"
-    level = "" if gap.is_told else ", which may be chance"
-    return f"On the mean over tasks the first model is {words} by {gap.by()}{level}. {METHODS}"
+    told = "On the mean over tasks the first model is"
+    if gap.word == "level":
+        return f"{told} level with the other. {METHODS}"
+    chance = "" if gap.is_told else ", which may be chance"
+    return f"{told} {gap.word} by {gap.by()}{chance}. {METHODS}"
 
 
 def _harness(recipe: Recipe, path: Path, split: Split) -> Harness:

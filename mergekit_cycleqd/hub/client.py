@@ -50,13 +50,16 @@ class Hub:
         api: The client of huggingface_hub.
     """
 
-    def __init__(self, attempts: int | None = None) -> None:
+    def __init__(self, attempts: int | None = None, *, without_repos: str | None = None) -> None:
         """Use the Hub and the token that huggingface_hub is configured with.
 
         Args:
             attempts: Number of attempts at a passing error; None for `ATTEMPTS`.
+            without_repos: An owner whose repos are all taken for new ones, unasked: a name that
+                stands for another.
         """
         self.api = HfApi()
+        self._without_repos = without_repos
         self._attempts = attempts or ATTEMPTS
         for name, value in _XET_RETRIES.items():  # read when a transfer starts
             os.environ.setdefault(name, value)
@@ -103,6 +106,8 @@ class Hub:
         Raises:
             HubError: If the Hub does not say.
         """
+        if target.repo_id.partition("/")[0] == self._without_repos:
+            return RepoState(False, False, None, {})
         return self.call(target.repo_id, lambda: self._state(target))
 
     def _state(self, target: Target) -> RepoState:

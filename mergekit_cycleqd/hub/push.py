@@ -18,7 +18,7 @@ from mergekit_cycleqd.hub.lineage_file import FILE as LINEAGE
 from mergekit_cycleqd.hub.model_repo import ModelRepo
 from mergekit_cycleqd.hub.pins import local_genome
 from mergekit_cycleqd.hub.publications import open_run
-from mergekit_cycleqd.hub.push_plan import Plan, make_plan
+from mergekit_cycleqd.hub.push_plan import NOBODY, Plan, make_plan
 from mergekit_cycleqd.hub.push_plan_table import plan_table
 from mergekit_cycleqd.hub.remote_files import Content, RepoState, Target, needed_changes
 from mergekit_cycleqd.hub.report_repo import MakePage, ReportRepo
@@ -48,8 +48,9 @@ def push_run(
     if not sys.stderr.isatty():
         disable_progress_bars()
     run = open_run(folder)
-    hub = Hub()
-    account = None if dry_run and options.repo_id else hub.account()
+    nobody = dry_run and get_token() is None
+    hub = Hub(without_repos=NOBODY if nobody else None)
+    account = None if nobody or (dry_run and options.repo_id) else hub.account()
     if dry_run:
         say(plan_table(make_plan(run, options, hub, account, make_page, download=False), hub))
         return

@@ -28,6 +28,9 @@ from mergekit_cycleqd.run_folder.choice import AGGREGATE, BEST
 from mergekit_cycleqd.run_folder.example_answers import ExampleAnswers
 from mergekit_cycleqd.run_folder.run_view import RunView
 
+NOBODY = "you"
+"""Stands for the name of the account in a plan that is made without a token."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -63,7 +66,8 @@ def make_plan(
         run: The run.
         options: What to publish, and in which repos.
         hub: The Hub.
-        account: The account that pushes; None to skip the check that it may write.
+        account: The account that pushes; None to skip the check that it may write, and to show a
+            plan without its name.
         make_page: Makes the page of the report.
         download: Whether to download missing models, to verify their commits.
 
@@ -76,7 +80,8 @@ def make_plan(
     names = [(model.what, model.name) for model in models]
     whole: tuple[What, ...] = ("journal", "report")
     names += [(what, str(what)) for what in whole if what in options.what]
-    ids = repo_ids(options.repo_id or _default_template(run, account), names)
+    template = options.repo_id or _default_template(run, account.name if account else NOBODY)
+    ids = repo_ids(template, names)
     if account is not None:
         check_account(account, ids)
     family = run.search.family
@@ -112,6 +117,11 @@ def make_plan(
     ]
     if licence.question:
         warnings.append(f"{licence.question} (--license, or license in the recipe's publish)")
+    if account is None and options.repo_id is None:
+        warnings.append(
+            f"no token of the Hub, so `{NOBODY}` stands for your name there; `hf auth login` "
+            "before you push"
+        )
     if local := [source.published for source in found if source.folders]:
         warnings.append(
             f"{', '.join(local)}: not on the Hub; others can use the model, not rebuild it"
@@ -147,10 +157,9 @@ def _shown_examples(run: RunView, models: Sequence[Publication], options: Publis
     return [f"{where} of {', '.join(tasks)}; --no-examples leaves them out"]
 
 
-def _default_template(run: RunView, account: Account | None) -> str:
-    assert account is not None  # `push_run` asks for it unless a template is given
+def _default_template(run: RunView, owner: str) -> str:
     name = re.sub(r"[^\w.-]+", "-", run.folder.resolve().name)
-    return f"{account.name}/{name}-{{task}}"
+    return f"{owner}/{name}-{{task}}"
 
 
 def check_account(account: Account, ids: Sequence[str]) -> None:

@@ -105,11 +105,11 @@ def rebuild(
         quiet = options.model_copy(update={"write_model_card": False})
         merge_recipe(local, out, quiet, say)
     write_atomically(out / RECIPE, text)
-    if recipe.path != RECIPE or lineage_file.FILE not in state.files:
-        return
-    told = lineage_file.parse_lineage_file(hub.read(target, lineage_file.FILE, state.head))
-    if weights := lineage_file.published_weights(told):
-        say(f"{out}: {_compare_weights(out, weights)}")
+    weights: Mapping[str, Mapping[str, Any]] = {}
+    if recipe.path == RECIPE and lineage_file.FILE in state.files:
+        told = lineage_file.parse_lineage_file(hub.read(target, lineage_file.FILE, state.head))
+        weights = lineage_file.published_weights(told)
+    say(f"{out}: {_compare_weights(out, weights) if weights else 'merged'}")
 
 
 def _compare_weights(out: Path, weights: Mapping[str, Mapping[str, Any]]) -> str:

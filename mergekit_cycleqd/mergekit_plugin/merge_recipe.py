@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from mergekit.card import generate_card
 from mergekit.common import ModelReference
@@ -36,6 +37,7 @@ from mergekit_cycleqd.mergekit_plugin.model_references import (
     unmergeable_folders,
 )
 from mergekit_cycleqd.mergekit_plugin.processor import copy_beside, without_tokenizer
+from mergekit_cycleqd.mergekit_plugin.quiet_merge import quietly
 from mergekit_cycleqd.mergekit_plugin.recipe_keys import unread_keys
 from mergekit_cycleqd.mergekit_plugin.tied_name import forget_models
 from mergekit_cycleqd.mergekit_plugin.whole_model import WholeModel
@@ -85,26 +87,8 @@ def merge_recipe(
     shutil.rmtree(partial.parent, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        refuse_unmergeable_ids(config, options.trust_remote_code)
-        text = recipe.read_text(encoding="utf-8")
-        whole = WholeModel.of(config, options)
-        if whole and ours:
-            whole.check_vocabulary(content, options.trust_remote_code)
-        if whole and whole.beyond:
-            say(f"{whole.note}; mergekit-cycleqd writes the model itself")
-            whole.write(content, partial, options)
-            _write_card(config, partial, options, text)
-        else:
-            kept = BaseDtype.of(config, options)
-            options = _for_adapters(config, options, partial.parent / "adapted")
-            options = without_tokenizer(config, options)
-            chosen = kept.chosen(config) if kept else config
-            run_merge(chosen, str(partial), options, config_source=text)
-            copy_beside(config, partial, options)
-            if kept:
-                kept.settle(partial)
-            if whole and options.safe_serialization:
-                whole.check(partial)
+        with quietly(options) as options:
+            _write(recipe, content, config, partial, options, say, ours=ours)
         if out.exists():
             out.rmdir()
         os.replace(partial, out)
@@ -118,6 +102,39 @@ def merge_recipe(
             LoaderCache().loaders.pop(model, None)
         forget_models()
         shutil.rmtree(partial.parent, ignore_errors=True)
+
+
+def _write(
+    recipe: Path,
+    content: Any,
+    config: MergeConfiguration,
+    out: Path,
+    options: MergeOptions,
+    say: Callable[[str], None],
+    *,
+    ours: bool,
+) -> None:
+    """Write the model of a recipe that was checked, by mergekit or ourselves."""
+    refuse_unmergeable_ids(config, options.trust_remote_code)
+    text = recipe.read_text(encoding="utf-8")
+    whole = WholeModel.of(config, options)
+    if whole and ours:
+        whole.check_vocabulary(content, options.trust_remote_code)
+    if whole and whole.beyond:
+        say(f"{whole.note}; mergekit-cycleqd writes the model itself")
+        whole.write(content, out, options)
+        _write_card(config, out, options, text)
+        return
+    kept = BaseDtype.of(config, options)
+    options = _for_adapters(config, options, out.parent / "adapted")
+    options = without_tokenizer(config, options)
+    chosen = kept.chosen(config) if kept else config
+    run_merge(chosen, str(out), options, config_source=text)
+    copy_beside(config, out, options)
+    if kept:
+        kept.settle(out)
+    if whole and options.safe_serialization:
+        whole.check(out)
 
 
 def _for_adapters(config: MergeConfiguration, options: MergeOptions, folder: Path) -> MergeOptions:

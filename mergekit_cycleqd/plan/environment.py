@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.recipe_models import BASE
+from mergekit_cycleqd.engines.device import device_of
 from mergekit_cycleqd.engines.open import base_class, engine_faults
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.hub.account_check import check_before_run
@@ -30,7 +31,10 @@ def device_findings(recipe: Recipe) -> list[Finding]:
     if found and recipe.workers.cluster is not None and of_this_machine:
         elsewhere = "this does not matter if the cluster's other machines have it"
         return [Finding("warning", "device", f"{fault}: {elsewhere}") for fault in found]
-    return checked("device", found, f"{engine.kind} on {engine.device}")
+    if found:
+        return checked("device", found, "")
+    chosen = ", chosen by auto" if engine.device == "auto" else ""
+    return [Finding("ok", "device", f"{engine.kind} on {device_of(engine)}{chosen}")]
 
 
 def class_finding(recipe: Recipe, base: Checkpoint | None) -> Finding:

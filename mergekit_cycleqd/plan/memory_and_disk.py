@@ -215,9 +215,10 @@ def _on_one(engines: int, places: int) -> int:
 
 
 def _parts(needs: Sizes) -> str:
+    kept = "directions" if needs.on_disk or not needs.directions else "transformed task vectors"
     return (
         f"model {size(needs.model)}, base and experts {size(needs.base + needs.experts)}, "
-        f"directions {size(needs.directions)}"
+        f"{kept} {size(needs.directions)}"
     )
 
 

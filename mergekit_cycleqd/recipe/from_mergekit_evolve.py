@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from mergekit_cycleqd.errors import RecipeError
 from mergekit_cycleqd.genome.references import as_text
 from mergekit_cycleqd.recipe.other_files import other_kind
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
+from mergekit_cycleqd.recipe.section import NoBooleanNumbers
 
 _WIDTH = 98
 
@@ -26,7 +27,7 @@ def _task(value: Any) -> Any:
 _Model = Annotated[str, Field(min_length=1), BeforeValidator(as_text)]
 
 
-class _Section(BaseModel):
+class _Section(NoBooleanNumbers):
     model_config = ConfigDict(extra="allow", frozen=True)  # as mergekit-evolve has it
 
 

@@ -17,7 +17,7 @@ from pydantic import (
 
 from mergekit_cycleqd.recipe.bins import DEFAULT_BINS, Bins, Range
 from mergekit_cycleqd.recipe.founders import HALF
-from mergekit_cycleqd.recipe.generation import code_named
+from mergekit_cycleqd.recipe.generation import boolean_for_number, code_named
 from mergekit_cycleqd.recipe.measures import AnyMeasure
 from mergekit_cycleqd.recipe.sample_ids import SampleIds
 from mergekit_cycleqd.recipe.section import OneOf, Options, Strict
@@ -238,7 +238,8 @@ class Task(Strict):
     def _only_its_evaluators_keys(self) -> Task:
         if faults := strange_keys(self):
             raise ValueError(faults[0])
-        if fault := code_named(self.gen_kwargs or ()):
+        settings = self.gen_kwargs or {}
+        if fault := code_named(settings) or boolean_for_number(settings):
             raise ValueError(f"gen_kwargs.{fault}")
         if self.pass_at is not None and self.pass_at > self.repeats:
             raise ValueError(

@@ -52,6 +52,13 @@ class Difference:
         return self.interval[0] > 0 or self.interval[1] < 0
 
     @property
+    def word(self) -> str:
+        """How the first model is beside the other: better, worse, or level to three digits."""
+        if round(self.value, 3) == 0:
+            return "level"
+        return "better" if self.value > 0 else "worse"
+
+    @property
     def bounds(self) -> str:
         """The interval, such as ``[+0.071, +0.169]``."""
         return f"[{self.interval[0]:+.3f}, {self.interval[1]:+.3f}]"

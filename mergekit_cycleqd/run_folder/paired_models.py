@@ -104,11 +104,11 @@ class PairedScores:
             found = None if rival.id == genome.id else self.mean(genome, rival)
             if found is None:
                 continue
-            if round(found.value, 3) == 0:
+            if found.word == "level":
                 even.append(name)
                 continue
-            better = "better" if found.value > 0 else "worse"
-            (clear if found.is_told else level).append(f"{better} than {name} by {found.by()}")
+            told = f"{found.word} than {name} by {found.by()}"
+            (clear if found.is_told else level).append(told)
         parts = [f"it is {listed(clear)}"] if clear else []
         if level:
             parts.append(f"it is {listed(level)}, which may be chance")

@@ -56,6 +56,7 @@ def test_init_then_plan_is_green_for_adapters_and_own_data(
     assert code_of("plan", "recipe.yaml") == 0
     plan = capsys.readouterr().out
     assert "can work" in plan and "✗" not in plan
+    assert "│ ! │" not in plan, "four search samples fill few cells: bins: auto"
 
 
 def test_init_then_plan_is_green_for_models_of_the_hub(

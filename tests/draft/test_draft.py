@@ -50,6 +50,16 @@ def test_samples_are_split_by_what_there_is(documents: int, samples: tuple[str, 
     assert split(documents) == samples
 
 
+@pytest.mark.parametrize(("documents", "bins"), [(2, "auto"), (27, "auto"), (28, None)])
+def test_few_samples_get_no_more_cells_than_they_fill(
+    documents: int, bins: str | None, family: Family, tmp_path: Path
+) -> None:
+    """28 samples are 14 of search, whose 15 scores fill the paper's 15 cells."""
+    task = questions(tmp_path / "own.json", documents)
+    made = draft(family.base_model, family.experts[:1], [task], tmp_path / "recipe.yaml")
+    assert yaml.safe_load(made.text)["tasks"][0].get("bins") == bins
+
+
 def test_task_files_and_folders_are_named_as_the_recipe_sees_them(
     family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,16 @@ def test_two_models_are_compared_sample_by_sample(
     assert "On the mean over tasks the first model is " in out and "McNemar" in out
 
 
+def test_models_of_equal_means_are_level(
+    make_recipe: RecipeMaker, family: Family, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = family.experts[0]
+    assert run_main("eval", model, "--recipe", make_recipe(), "--against", model) == 0
+    out = capsys.readouterr().out
+    assert "On the mean over tasks the first model is level with the other. " in out
+    assert "better" not in out and "worse" not in out
+
+
 def test_what_is_scored_by_one_number_is_not_compared(
     make_recipe: RecipeMaker, family: Family, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -211,8 +211,9 @@ def test_a_lineage_of_a_stranger_names_no_file_outside_of_the_model_and_breaks_n
         )
     ):
         hub.commit("me/tiny-aggregate", {"lineage.json": content})
-        _, said = merged("hf://me/tiny-aggregate", tmp_path / f"out-{number}")
-        assert said == [], "there is nothing to compare with"
+        out = tmp_path / f"out-{number}"
+        _, said = merged("hf://me/tiny-aggregate", out)
+        assert said == [f"{out}: merged"], "there is nothing to compare with"
     hub.commit("me/tiny-aggregate", {"mergekit_config.yml": b"\xff\xfe"})
     with pytest.raises(CycleQDError, match=r"mergekit_config\.yml: is no text in UTF-8"):
         merged("hf://me/tiny-aggregate", tmp_path / "none")

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from mergekit_cycleqd.engines.answer_sampling import AnswerSampling
 from mergekit_cycleqd.errors import CycleQDError, RecipeError
 from mergekit_cycleqd.evaluate.options import gen_kwargs
-from mergekit_cycleqd.recipe.generation import NAMING_CODE
+from mergekit_cycleqd.recipe.generation import NAMING_CODE, NUMBERS
 from tests.support.lm_eval_tasks import task
 
 
@@ -25,5 +25,14 @@ def test_a_program_is_refused_in_recipe_command_and_task_file(name: str) -> None
         AnswerSampling.of({"until": ["x"], name: "evil/code"}, "</s>", SimpleNamespace())
 
 
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_boolean_is_no_number(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"gen_kwargs.{name}: must be a number, got True"):
+        task("red", "acc,none", gen_kwargs={name: True})
+    with pytest.raises(RecipeError, match=f"--gen-kwargs: {name}: must be a number, got False"):
+        gen_kwargs(f"{name}=false")
+
+
 def test_other_settings_are_taken() -> None:
     assert gen_kwargs("temperature=0.5,top_k=3") == {"temperature": 0.5, "top_k": 3}
+    assert task("red", "acc,none", gen_kwargs={"do_sample": False}).gen_kwargs

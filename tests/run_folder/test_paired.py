@@ -28,6 +28,14 @@ def test_the_interval_is_newcombes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "word"),
+    [(12, 2, "better"), (2, 12, "worse"), (5, 5, "level"), (0, 0, "level")],
+)
+def test_models_of_equal_means_are_level(first: int, second: int, word: str) -> None:
+    assert of_counts(20, first, second, 16).word == word
+
+
+@pytest.mark.parametrize(
     ("first", "second", "p"),
     [(12, 2, 2 * (1 + 14 + 91) / 2**14), (2, 12, 2 * (1 + 14 + 91) / 2**14), (5, 5, 1.0),
      (0, 0, 1.0), (0, 1, 1.0), (0, 3, 0.25)],
