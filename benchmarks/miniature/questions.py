@@ -14,6 +14,7 @@ enter an archive: less than that no search can ask that scores its elites whole.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from tables import arguments, over_seeds, table
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.run.fidelity import Fidelity
 from mergekit_cycleqd.run_folder.asked_samples import AskedSamples
+from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.sample_results import SampleResults
 from mergekit_cycleqd.run_folder.sample_scores import pack
@@ -90,7 +92,7 @@ class Searcher:
         """
         search = CycleQD(recipe(self._scorer, self._seed, evolution))
         results = SampleResults(_asked(self._scorer))
-        fidelity = Fidelity(search, results, print)
+        fidelity = Fidelity(search, Journal(Path("none"), {}, samples=results), print)
         course, early, entering = Course(), [], []
         while not search.done and not (goal and _is_there(course, goal)):
             chosen = fidelity.next()

@@ -16,6 +16,7 @@ from mergekit_cycleqd.search.early_stop import EntryThresholds
 
 if TYPE_CHECKING:
     from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+    from mergekit_cycleqd.evaluators.likely_answers import LikelyAnswers
     from mergekit_cycleqd.recipe.engine import Engine
     from mergekit_cycleqd.run_folder.example_answers import Answer, SampleChoice
     from mergekit_cycleqd.run_folder.example_masks import Example
@@ -158,6 +159,18 @@ class Harness(ABC):
             fitted: Whether to take the samples of fits, and not those of the search.
         """
         raise NotImplementedError
+
+    def likely_answers(self, model: Any, task: str) -> LikelyAnswers | None:
+        """Take right answers to a task's search samples, to be shown to other models.
+
+        Args:
+            model: The engine's `model`, which is an expert of the task now.
+            task: Name of a task.
+
+        Returns:
+            None for a task that is not answered by writing, always alike.
+        """
+        return None
 
     def changes(self) -> list[TaskNote]:
         """List what runs of the first rules scored otherwise; see `run_folder/resume_check.py`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from mergekit_cycleqd.run_folder.asked_samples import AskedSamples
 from mergekit_cycleqd.run_folder.example_answers import Answer, SampleChoice
 from mergekit_cycleqd.run_folder.example_masks import Example
 from mergekit_cycleqd.search.early_stop import EntryThresholds
+
+if TYPE_CHECKING:
+    from mergekit_cycleqd.evaluators.likely_answers import LikelyAnswers
 
 
 class CombinedHarness(Harness):
@@ -100,6 +103,10 @@ class CombinedHarness(Harness):
     def own_answers(self, model: Any, task: str, *, fitted: bool) -> OwnAnswers:
         """Let the harness that has the task ask the model: see `Harness.own_answers`."""
         return self._part(task).own_answers(model, task, fitted=fitted)
+
+    def likely_answers(self, model: Any, task: str) -> LikelyAnswers | None:
+        """Ask the harness that has the task: see `Harness.likely_answers`."""
+        return self._part(task).likely_answers(model, task)
 
     def changes(self) -> list[TaskNote]:
         """List what runs of the first rules scored otherwise."""

@@ -11,6 +11,11 @@ from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.evaluators.base import OwnAnswers, Positions, Scored, TaskNote
 from mergekit_cycleqd.evaluators.chat_templates import rendered_for, thoughts_fault
 from mergekit_cycleqd.evaluators.image_tasks import image_fault
+from mergekit_cycleqd.evaluators.likely_answers import (
+    LikelyAnswers,
+    can_be_likely,
+    likely_answers,
+)
 from mergekit_cycleqd.evaluators.lm_eval_answers import SHOWN, can_be_shown, told
 from mergekit_cycleqd.evaluators.lm_eval_bounds import Watch
 from mergekit_cycleqd.evaluators.lm_eval_loading import FEWSHOT_SEED, TaskLoader
@@ -205,6 +210,17 @@ class LMHarness(SampledHarness):
             for key, numbers in loaded.numbers(ids).items()
         }
         return text_answers(answered, right_answers(chosen, logged, places))
+
+    def likely_answers(self, model: Any, task: str) -> LikelyAnswers | None:
+        """Take an expert's right answers: see `Harness.likely_answers`."""
+        chosen, loaded = self._tasks[task], self._objects["search"][task]
+        if task not in self.steady or not can_be_likely(chosen, loaded):
+            return None
+        ids = self._samples.of(task, "search")
+        nobody = Watch(None, list(self._tasks.values()))
+        asked = {task: loaded}, {task: ids}
+        _, logged = self._answer(model, [chosen], *asked, nobody, (0, 0), log=True)
+        return likely_answers(chosen, loaded, ids, logged, model)
 
     def _answer(
         self,

@@ -19,8 +19,14 @@ class Adaptive(Strict):
     further step doubles it. A child is asked no further once its chance to enter an archive, or to
     be the best model of all, is below `chance`. Whatever enters an archive has answered all
     samples.
+
+    With `likelihood` a child is first shown the right answers of the experts, in one forward pass.
+    Whether it finds them most likely tells which questions it will answer right, so that a child
+    may be stopped before it has written anything. A task where the two do not go together is asked
+    as without it.
     """
 
     kind: Literal["adaptive"]
     first: _Part = 0.25
     chance: _Part = 0.05
+    likelihood: bool = False

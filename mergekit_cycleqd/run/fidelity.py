@@ -8,6 +8,7 @@ import numpy as np
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.tasks import Task
+from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.sample_results import SampleResults, is_mean
 from mergekit_cycleqd.run_folder.sample_scores import SampleScores
 from mergekit_cycleqd.search.archive import Elite
@@ -16,6 +17,7 @@ from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.fidelity.answer_model import AnswerModel
 from mergekit_cycleqd.search.fidelity.asking import SURE, Asking
 from mergekit_cycleqd.search.fidelity.expected import Expected
+from mergekit_cycleqd.search.fidelity.likely import Likely, learn
 from mergekit_cycleqd.search.fidelity.questions import Questions
 from mergekit_cycleqd.search.screening import coordinates
 
@@ -29,18 +31,18 @@ Chosen = Callable[[Candidate], Asking | None]
 class Fidelity:
     """Chooses what each child is asked, by what the search knows when the child is bred."""
 
-    def __init__(self, search: CycleQD, samples: SampleResults, say: Callable[[str], None]) -> None:
+    def __init__(self, search: CycleQD, journal: Journal, say: Callable[[str], None]) -> None:
         """Keep where to look.
 
         Args:
             search: The search.
-            samples: What each sample of its models scored.
+            journal: Has what its models answered, and which answers they find most likely.
             say: Prints a line, if nothing can be left out.
         """
         self._search = search
-        self._samples = samples
+        self._samples, self._finds = journal.samples, journal.finds
         self._say = say
-        self._said = False
+        self._said = set[str]()
 
     def next(self) -> Chosen:
         """Look at what the next candidate may know. Call it before that one is asked for."""
@@ -50,8 +52,12 @@ class Fidelity:
             return lambda _: None
         questions = Questions(search.tasks, _sizes(search.recipe.tasks, recent, self._samples))
         if not questions.sizes:
-            self._tell_off()
+            self._tell_once(
+                "evolution.fidelity: off, since no task's score is the mean of samples' scores "
+                "between 0 and 1"
+            )
             return lambda _: None
+        likely = self._likely(questions, recent) if adaptive.likelihood else {}
         thresholds, worth = search.entry_thresholds, search.archives[search.tasks[0]].worth
         best = worth.total(search.best_all_round().scores)
 
@@ -68,10 +74,16 @@ class Fidelity:
                 adaptive.chance,
                 thresholds.knowing(search.measures.of_genome(candidate.genome)),
                 best,
+                likely,
             )
-            return asking if asking.chance({}) < SURE else None
+            return asking if likely or asking.chance({}) < SURE else None
 
         return asked
+
+    def shows(self, candidate: Candidate) -> bool:
+        """Whether a candidate is shown the experts' right answers, as all children are."""
+        adaptive = self._search.recipe.evolution.fidelity
+        return adaptive is not None and adaptive.likelihood and bool(candidate.parents)
 
     def _expected(self, questions: Questions, recent: Sequence[Elite], genome: Genome) -> Expected:
         genomes = [elite.genome for elite in recent]
@@ -83,13 +95,29 @@ class Fidelity:
     def _of(self, elite: Elite) -> dict[str, SampleScores]:
         return self._samples.of(elite.genome.id, "search")
 
-    def _tell_off(self) -> None:
-        if not self._said:
-            self._say(
-                "evolution.fidelity: off, since no task's score is the mean of samples' scores "
-                "between 0 and 1"
-            )
-            self._said = True
+    def _likely(self, questions: Questions, recent: Sequence[Elite]) -> dict[str, Likely]:
+        """What likelihoods tell of each task; a task where they tell little is left out."""
+        found: dict[str, Likely] = {}
+        for task in questions.sizes:
+            pairs = [
+                (finds[task], self._of(elite)[task])
+                for elite in recent
+                if task in (finds := self._finds.of(elite.genome.id, "search"))
+            ]
+            told = learn(*map(np.array, zip(*pairs, strict=True))) if pairs else None
+            if told is not None:
+                found[task] = told
+            else:
+                self._tell_once(
+                    f"evolution.fidelity.likelihood: off for {task}, since the likelihoods of the "
+                    "expert's answers say little of what models answer there"
+                )
+        return found
+
+    def _tell_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._say(line)
 
 
 def _sizes(

@@ -86,7 +86,7 @@ class Run:
             told = self._journal.replay(recipe.family)
             self.search = searched(recipe, told, self._journal.fits)
             sizes = self._sizes["search"]
-            self._fidelity = Fidelity(self.search, self._journal.samples, self._say)
+            self._fidelity = Fidelity(self.search, self._journal, self._say)
             self._limits = Limits(self.search, self._journal.spent, sizes, time_limit)
         except BaseException:
             self._journal.close()
@@ -234,7 +234,8 @@ class Run:
         candidate = self.search.ask()
         stops = self.search.recipe.evolution.early_stop and self.search.archives_ready
         thresholds = self.search.thresholds_for(candidate.genome) if stops else None
-        return Job(candidate.genome, "search", candidate, thresholds, chosen(candidate))
+        asking, likely = chosen(candidate), self._fidelity.shows(candidate)
+        return Job(candidate.genome, "search", candidate, thresholds, asking, likely)
 
     def _compare(
         self, pool: Pool, display: Display, models: Sequence[Genome], split: Split

@@ -100,15 +100,16 @@ class AskedSamples:
         Raises:
             JournalError: With the first that cannot.
         """
-        scores = content.get(KEY)
-        if scores is None:
-            return
-        if not isinstance(scores, dict):
-            raise JournalError(f"its samples are {scores!r:.60}")
         repeat = content.get("repeat", 0)
-        for task, packed in scores.items():
-            ids = self.of(task, content["split"], repeat)
-            if not ids:
-                raise JournalError(f"it has scores of samples of {task!r}, which has none")
-            if wrong := fault(packed, len(ids)):
-                raise JournalError(f"its samples of {task}: {wrong}")
+        for key in (KEY, "finds"):
+            scores = content.get(key)
+            if scores is None:
+                continue
+            if not isinstance(scores, dict):
+                raise JournalError(f"its {key} are {scores!r:.60}")
+            for task, packed in scores.items():
+                ids = self.of(task, content["split"], repeat)
+                if not ids:
+                    raise JournalError(f"it has scores of samples of {task!r}, which has none")
+                if wrong := fault(packed, len(ids)):
+                    raise JournalError(f"its {key} of {task}: {wrong}")

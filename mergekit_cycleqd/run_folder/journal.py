@@ -48,6 +48,7 @@ class Journal:
         header: What the run was started with: recipe, versions, fingerprints of the models.
         fits: The fits of founders that are known; after a `replay` all of them.
         samples: What each sample scored, of a run that was begun with its samples in the header.
+        finds: What each model finds most likely, of a run with such a fidelity.
         spent: What the evaluations have cost; after a `replay` all of them.
     """
 
@@ -55,6 +56,7 @@ class Journal:
     header: Mapping[str, Any]
     fits: list[FitRecord] = field(default_factory=list)
     samples: SampleResults = field(default_factory=SampleResults)
+    finds: SampleResults = field(default_factory=SampleResults)
     spent: Spent = field(default_factory=Spent)
     _means: Means = field(default_factory=Means)
     _lines: SyncedLines | None = None
@@ -111,7 +113,8 @@ class Journal:
         self._lines = SyncedLines(self.path)
         if not end:
             self._lines.append({"kind": "header", **self.header})
-        self.samples = SampleResults(asked_in(began, self.path))
+        asked = asked_in(began, self.path)
+        self.samples, self.finds = SampleResults(asked), SampleResults(asked, "finds")
 
     def replay(self, family: Family) -> Iterator[Outcome]:
         """What the search was told before, line by line; read it to the end once.
@@ -138,7 +141,7 @@ class Journal:
         """
         assert self._lines is not None
         if self.samples.asked is None and record.samples:  # as when the run began
-            record = replace(record, samples=None)
+            record = replace(record, samples=None, finds=None)
         self._lines.append(record.to_json() if self._full else record.to_line())
         self._add(record)
 
@@ -167,6 +170,7 @@ class Journal:
         again = record.candidate is not None and record.candidate.again is not None
         self._means.add(record.genome_id, record.split, record.scores, again=again)
         self.samples.add(record)
+        self.finds.add(record)
         self.spent.add(record)
 
 

@@ -54,6 +54,7 @@ class Record:
         worker: Which worker did it.
         samples: What each sample scored by task, as `sample_scores.pack` writes it; None where
             that is not known or not kept.
+        finds: Whether it finds the expert's answer to each sample most likely, written alike.
     """
 
     genome: Genome
@@ -65,6 +66,7 @@ class Record:
     seconds: float = 0.0
     worker: str = "local"
     samples: Mapping[str, Packed] | None = None
+    finds: Mapping[str, Packed] | None = None
 
     @property
     def status(self) -> Status:
@@ -131,6 +133,7 @@ class Record:
             "status": self.status,
             "scores": self.scores,
             **({"samples": self.samples} if self.samples else {}),
+            **({"finds": self.finds} if self.finds else {}),
             "error": self.error,
             "seconds": round(self.seconds, 3),
             "worker": self.worker,
@@ -179,6 +182,7 @@ class Record:
             seconds=content["seconds"],
             worker=content["worker"],
             samples=content.get("samples"),
+            finds=content.get("finds"),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.asked_samples import AskedSamples
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.sample_scores import STEPS, SampleScores, unpack
+
+Key = Literal["samples", "finds"]
 
 
 class SampleResults:
@@ -23,9 +26,15 @@ class SampleResults:
         asked: Which samples they are of; None of a run that keeps none.
     """
 
-    def __init__(self, asked: AskedSamples | None = None) -> None:
-        """None yet."""
+    def __init__(self, asked: AskedSamples | None = None, key: Key = "samples") -> None:
+        """None yet.
+
+        Args:
+            asked: Which samples they are of.
+            key: What is taken of records: `samples`, or `finds`, what a model finds most likely.
+        """
         self.asked = asked
+        self._key = key
         self._rows: dict[Split, dict[int, int]] = {}
         self._ends = array("Q", [0])
         self._texts = bytearray()
@@ -36,9 +45,10 @@ class SampleResults:
         An elite that is evaluated again changes nothing: it may have been asked other samples.
         """
         again = record.candidate is not None and record.candidate.again is not None
-        if self.asked is None or not record.samples or again:
+        content = record.samples if self._key == "samples" else record.finds
+        if self.asked is None or not content or again:
             return
-        self._texts += json.dumps(record.samples, separators=(",", ":")).encode()
+        self._texts += json.dumps(content, separators=(",", ":")).encode()
         rows = self._rows.setdefault(record.split, {})
         rows[int(record.genome_id, 16)] = len(self._ends) - 1
         self._ends.append(len(self._texts))

@@ -13,15 +13,12 @@ from dataclasses import dataclass, field, replace
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.run_folder.record import Record
-from mergekit_cycleqd.search.early_stop import EntryThresholds
-from mergekit_cycleqd.search.fidelity.asking import Asking
+from mergekit_cycleqd.workers.messages import FATAL, READY, job_message
 from mergekit_cycleqd.workers.pool import Job, Pool, WorkerError
 
 LOSSES = 3
 """Number of losses in a row after which a worker is dropped, or a job fails."""
 
-READY = "ready"
-FATAL = "fatal: "
 _LONGEST_MEDIANS = 20.0
 _LONGEST_SECONDS = 120.0
 _FIRST = 30.0  # times as long for a worker's first job, which prepares what later ones use
@@ -267,32 +264,3 @@ class Crew(Pool):
             return []
         error = f"{LOSSES} workers in a row broke over it; the last one {what}"
         return [Record(job.genome, job.split, None, job.candidate, error=error, worker="none")]
-
-
-def job_message(job: Job) -> str:
-    """Write a job as the message to a worker."""
-    content = Record(job.genome, job.split, None, job.candidate).to_json()
-    if job.thresholds is not None:
-        content["floors"] = job.thresholds.to_json()
-    if job.asking is not None:
-        content["asking"] = job.asking.to_json()
-    return json.dumps(content)
-
-
-def answer_message(evaluate: Callable[[Job], Record], family: Family, message: str) -> str:
-    """Do the job of a message, and write the answer: the worker's side of the protocol.
-
-    Args:
-        evaluate: Evaluates a job.
-        family: The family of the genomes.
-        message: The message of `Crew`.
-    """
-    content = json.loads(message)
-    asked = Record.from_json(content, family)
-    thresholds = EntryThresholds.from_json(content["floors"]) if "floors" in content else None
-    asking = Asking.from_json(content["asking"]) if "asking" in content else None
-    try:
-        record = evaluate(Job(asked.genome, asked.split, asked.candidate, thresholds, asking))
-    except ModelError as error:
-        return FATAL + str(error)
-    return json.dumps(record.to_json())

@@ -29,6 +29,7 @@ class Job:
         thresholds: Scores that the candidate must reach to enter an archive, for the early stop;
             None to evaluate all samples.
         asking: How far the candidate is asked, for adaptive fidelity; None for all samples.
+        likely: Whether it is first shown the experts' right answers.
     """
 
     genome: Genome
@@ -36,6 +37,7 @@ class Job:
     candidate: Candidate | None = None
     thresholds: EntryThresholds | None = None
     asking: Asking | None = None
+    likely: bool = False
 
     @property
     def repeat(self) -> int:

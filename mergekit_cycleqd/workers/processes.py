@@ -12,7 +12,8 @@ from multiprocessing.connection import Connection
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Remote, WorkerLost, answer_message
+from mergekit_cycleqd.workers.crew import Fleet, Remote, WorkerLost
+from mergekit_cycleqd.workers.messages import FATAL, READY, answer_message
 
 _END_SECONDS = 5.0
 _VISIBLE = "CUDA_VISIBLE_DEVICES"

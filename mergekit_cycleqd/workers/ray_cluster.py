@@ -14,7 +14,8 @@ from typing import Any
 
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.recipe.recipe import Recipe
-from mergekit_cycleqd.workers.crew import FATAL, READY, Fleet, Remote, WorkerLost, answer_message
+from mergekit_cycleqd.workers.crew import Fleet, Remote, WorkerLost
+from mergekit_cycleqd.workers.messages import FATAL, READY, answer_message
 from mergekit_cycleqd.workers.pool import WorkerError
 
 try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
@@ -26,6 +29,7 @@ from mergekit_cycleqd.workers.pool import Job
 
 if TYPE_CHECKING:
     from mergekit_cycleqd.engines.backward.learner import Learner
+    from mergekit_cycleqd.evaluators.likely_answers import LikelyAnswers
 
 ATTEMPTS = 3
 
@@ -49,6 +53,7 @@ class Evaluator:
         self._harness = harness
         self._engine: ModelEngine | None = None
         self._verified = False
+        self._likely: dict[str, LikelyAnswers] | None = None
 
     @classmethod
     def open(cls, recipe: Recipe) -> Evaluator:
@@ -73,11 +78,14 @@ class Evaluator:
         engine = self._loaded()
         start = time.monotonic()
         scores, samples, error, bounds = None, None, None, None
+        finds: dict[str, NDArray[np.float64]] = {}
         for _ in range(ATTEMPTS):
             try:
+                shown = self._likely_answers() if job.likely else {}
                 engine.load(job.genome)
                 self._verify(engine, job.genome)
-                found = self._scored(engine.model, job)
+                finds = {task: each.finds(engine.model) for task, each in shown.items()}
+                found = self._scored(engine.model, job, finds)
                 scores, samples, error = dict(found), pack(found.samples), None
                 break
             except CannotEnter as stop:
@@ -104,11 +112,23 @@ class Evaluator:
             seconds=time.monotonic() - start,
             worker=worker,
             samples=samples,
+            finds=pack(finds) or None,
         )
 
-    def _scored(self, model: Any, job: Job) -> Scored:
+    def _likely_answers(self) -> dict[str, LikelyAnswers]:
+        """The right answers of the first expert of each task that has one, taken once."""
+        if self._likely is None:
+            engine, found = self._loaded(), {}
+            for task in self._recipe.task_names:
+                for expert in self._recipe.experts_of(task)[:1]:
+                    engine.load(Genome.from_expert(self._recipe.family, expert))
+                    found[task] = self._harness.likely_answers(engine.model, task)
+            self._likely = {task: each for task, each in found.items() if each and each.places}
+        return self._likely
+
+    def _scored(self, model: Any, job: Job, finds: Mapping[str, NDArray[np.float64]]) -> Scored:
         if job.asking is not None:
-            return evaluate_in_stages(self._harness, model, job.asking)
+            return evaluate_in_stages(self._harness, model, job.asking.informed(finds))
         return self._harness.evaluate(model, job.split, job.thresholds, repeat=job.repeat)
 
     def examples(self, genome: Genome) -> list[Example]:

@@ -103,6 +103,17 @@ def test_a_run_says_that_nothing_can_be_left_out(
     assert all(line["status"] == "done" for line in lines(tmp_path / "run"))
 
 
+def test_likelihoods_are_kept_and_a_task_of_given_answers_is_told_off(
+    family: Family, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = recipe_in(tmp_path, family, children=26, fidelity=ADAPTIVE | {"likelihood": True})
+    main_ok([str(recipe), "--out", str(tmp_path / "run")])
+    printed = capsys.readouterr().out
+    for task in ("red", "green", "blue"):
+        assert printed.count(f"evolution.fidelity.likelihood: off for {task}, since") == 1
+    assert not any("finds" in line for line in lines(tmp_path / "run"))
+
+
 @pytest.mark.parametrize(
     ("other", "line"),
     [

@@ -45,7 +45,7 @@ from mergekit_cycleqd.search.candidate import Candidate, Outcome, quality_task
 from mergekit_cycleqd.search.cycleqd import CycleQD
 from mergekit_cycleqd.search.reevaluate import Reevaluations
 from mergekit_cycleqd.search.scores import Scores
-from mergekit_cycleqd.workers.crew import answer_message, job_message
+from mergekit_cycleqd.workers.messages import answer_message, job_message
 from mergekit_cycleqd.workers.pool import Job
 from tests.support.lm_eval_tasks import task
 from tests.support.recipes import RecipeMaker, write_run_recipe

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mergekit_cycleqd.search.early_stop import Bounds, CannotEnter, EntryThreshold, EntryThresholds
 from mergekit_cycleqd.search.fidelity.expected import Expected
+from mergekit_cycleqd.search.fidelity.likely import Likely, informed
 from mergekit_cycleqd.search.fidelity.questions import Questions
 
 DRAWS = 512
@@ -34,6 +35,7 @@ class Asking:
         least: The chance of being kept below which the candidate is asked no further.
         thresholds: Scores that it must reach to enter an archive.
         best: The best all-round worth so far.
+        likely: What the likelihoods of known answers tell, by task.
     """
 
     questions: Questions
@@ -43,6 +45,26 @@ class Asking:
     least: float
     thresholds: EntryThresholds
     best: float
+    likely: Mapping[str, Likely] = field(default_factory=dict)
+
+    def informed(self, finds: Mapping[str, NDArray[np.float64]]) -> Asking:
+        """How the candidate is asked once it is known which answers it finds most likely.
+
+        Args:
+            finds: By task, as `likely.learn` has it.
+
+        Raises:
+            CannotEnter: If it is to be asked nothing.
+        """
+        if not self.likely:
+            return self
+        expected = informed(self.expected, self.questions, self.likely, finds)
+        shares, allowed = self.questions.shares, self.questions.in_parts
+        order = expected.most_telling(shares, allowed, len(self.order))
+        found = replace(self, expected=expected, order=tuple(order), likely={})
+        if found.chance({}) < self.least:
+            raise CannotEnter(dict.fromkeys(self.questions.sizes, (0.0, 1.0)))
+        return found
 
     def answers(self, ask: Ask) -> dict[str, NDArray[np.float64]]:
         """Ask, step by step.
@@ -169,6 +191,7 @@ class Asking:
             "least": self.least,
             "thresholds": self.thresholds.to_json(),
             "best": self.best,
+            "likely": {task: asdict(told) for task, told in self.likely.items()},
         }
 
     @classmethod
@@ -182,6 +205,7 @@ class Asking:
             content["least"],
             EntryThresholds.from_json(content["thresholds"]),
             content["best"],
+            {task: Likely(**told) for task, told in content["likely"].items()},
         )
 
 
