@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
@@ -218,9 +218,11 @@ class LMHarness(SampledHarness):
             return None
         ids = self._samples.of(task, "search")
         nobody = Watch(None, list(self._tasks.values()))
-        asked = {task: loaded}, {task: ids}
-        _, logged = self._answer(model, [chosen], *asked, nobody, (0, 0), log=True)
-        return likely_answers(chosen, loaded, ids, logged, model)
+        asked = [chosen], {task: loaded}, {task: ids}
+        recorded = hasattr(model, "recording")
+        with model.recording() if recorded else nullcontext() as answered:
+            _, logged = self._answer(model, *asked, nobody, (0, 0), log=True)
+        return likely_answers(chosen, loaded, ids, logged, answered, model)
 
     def _answer(
         self,

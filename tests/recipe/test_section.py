@@ -35,7 +35,7 @@ def takes(schema: dict[str, Any]) -> set[str]:
 
 NUMBERS = [
     pytest.param(section, key, id=f"{section.__name__}.{key}")
-    for section in {*sections(Strict), *sections(EvolveFile.__base__)}  # type: ignore[arg-type]
+    for section in dict.fromkeys([*sections(Strict), *sections(EvolveFile.__base__)])  # type: ignore[arg-type]
     for key, schema in section.model_json_schema()["properties"].items()
     if takes(schema) & {"integer", "number"} and "boolean" not in takes(schema)
 ]
@@ -43,6 +43,7 @@ NUMBERS = [
 
 OF_EVOLVE = {"genome": {"models": ["a"], "merge_method": "linear"}, "tasks": ["a"]}
 NEEDED: dict[str, dict[str, Any]] = {
+    "Adaptive": {"kind": "adaptive"},
     "EvolveFile": OF_EVOLVE,
     "EvolveGenome": OF_EVOLVE["genome"],  # type: ignore[dict-item]
     "EvolveTask": {"name": "a"},
