@@ -21,8 +21,6 @@ Array = NDArray[np.float64]
 LEAST = 0.5
 """Correlation between found and right from which on a task's likelihoods are used."""
 
-MARGIN = 0.01  # nearest to 0 and 1 that a chance comes
-
 
 @dataclass(frozen=True)
 class Likely:
@@ -56,13 +54,16 @@ def learn(finds: Array, answers: Array) -> Likely | None:
         return None
     if np.corrcoef(bits, right)[0, 1] < LEAST:
         return None
-    missed, found = (
-        float(np.clip(right[bits == bit].mean(), MARGIN, 1 - MARGIN)) for bit in (0, 1)
-    )
+    missed, found = (_share(right[bits == bit]) for bit in (0, 1))
     chances = np.where(finds == 1, found, missed)
     over = np.where(known, answers - chances, 0.0).sum(axis=1) / known.sum(axis=1)
     by_chance = np.where(known, chances * (1 - chances), 0.0).sum(axis=1) / known.sum(axis=1) ** 2
     return Likely(missed, found, float(np.sqrt(max(0.0, (over**2 - by_chance).mean()))))
+
+
+def _share(right: Array) -> float:
+    """The share of right answers by Jeffreys' prior, which is never quite 0 or 1."""
+    return float((right.sum() + 0.5) / (len(right) + 1))
 
 
 def informed(
