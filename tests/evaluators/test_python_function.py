@@ -163,7 +163,7 @@ def test_thresholds_are_checked_between_the_parts() -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def evaluate(self, model: Any, split: str, repeat: int) -> Scored:
+        def evaluate(self, model: Any, split: str, repeat: int, only: object) -> Scored:
             asked.append(self.name)
             return Scored({self.name: 0.5})
 

@@ -180,10 +180,10 @@ def test_the_same_proposal_has_the_same_predictions_among_any_others() -> None:
 def test_models_of_the_other_kind_say_less_of_a_proposal() -> None:
     singular = replace(FAMILY, task_vectors=TaskVectors("tsv", 0.5))
     plain, other = model(0.5, 0.25), Genome(singular, (0.5, 0.25))
-    assert screening._coordinates([plain]).tolist() == [[0.5, 0.25, 0.0]]
-    assert screening._coordinates([plain, other]).tolist() == [[0.5, 0.25, 0.0], [0.5, 0.25, 1.0]]
+    assert screening.coordinates([plain]).tolist() == [[0.5, 0.25, 0.0]]
+    assert screening.coordinates([plain, other]).tolist() == [[0.5, 0.25, 0.0], [0.5, 0.25, 1.0]]
     third = Genome(replace(FAMILY, task_vectors=TaskVectors("wudi", 0.1)), (0.5, 0.25))
-    apart = screening._coordinates([plain, other, third])[:, 2:]
+    apart = screening.coordinates([plain, other, third])[:, 2:]
     assert apart.tolist() == [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
     spread = outcomes(model(0.3, 0.1), Genome(singular, (0.3, 0.1))).std(axis=0)
     assert (spread[1] > 2 * spread[0]).all()

@@ -10,7 +10,7 @@ import pytest
 from mergekit_cycleqd.search.early_stop import CannotEnter
 from mergekit_cycleqd.search.fidelity.expected import Array, Expected
 from mergekit_cycleqd.search.fidelity.likely import Likely, informed, learn
-from tests.search.fidelity.test_asking import FULL, QUESTIONS, archives, asking, skilled
+from tests.support.asked_candidates import FULL, QUESTIONS, archives, asking, skilled
 
 
 def told(missed: float, found: float, shift: float = 0.0) -> tuple[Array, Array]:
