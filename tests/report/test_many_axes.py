@@ -9,7 +9,13 @@ import pytest
 
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.report.many_axes import MOST, along_axes, map_of, pictured_axes
+from mergekit_cycleqd.report.many_axes import (
+    MOST,
+    along_axes,
+    map_of,
+    pictured_axes,
+    short_name,
+)
 from mergekit_cycleqd.report.many_axes_figures import (
     draw_many_axes,
     many_axes,
@@ -42,6 +48,11 @@ def test_the_axes_that_vary_most_are_pictured_in_their_order() -> None:
     assert pairs == [("a", "b"), ("a", "d"), ("a", "f"), ("b", "d"), ("b", "f"), ("d", "f")]
     assert len(panels(archive(20, axes=5))) == 10, "of a few axes all pairs"
     assert len(panels(archive(0))) == 6, "an empty archive too"
+
+
+def test_long_names_fit_at_their_axes() -> None:
+    assert short_name("tool-use") == "tool-use" and short_name("a" * 18) == "a" * 18
+    assert short_name("long-division-of-large-numbers") == "long-divisi…umbers"
 
 
 def test_elites_lie_along_the_axes_between_their_ends() -> None:
