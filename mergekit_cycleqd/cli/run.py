@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -83,11 +84,12 @@ def _search(recipe: Path, out: Path, tracker: str, time_limit: float | None) -> 
     check_tracker(tracker)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TQDM_DISABLE", "1")  # a bar per task would bury the one of the run
-    from mergekit_cycleqd.run.prepare import prepare
-    from mergekit_cycleqd.run.run import Run
-
     console = SafeConsole()
-    prepared = prepare(recipe, out)
+    with console.status("reading models and tasks") if console.is_terminal else nullcontext():
+        from mergekit_cycleqd.run.prepare import prepare  # seconds to import
+        from mergekit_cycleqd.run.run import Run
+
+        prepared = prepare(recipe, out)
     for line in prepared.warnings:
         console.print(f"warning: {line}", highlight=False, markup=False, soft_wrap=True)
     with Run(prepared, out, console, tracker, time_limit) as current:

@@ -38,7 +38,8 @@ def plan_table(plan: Plan, hub: Hub) -> str:
     for each in (plan.journal, plan.report):
         if each is not None:
             blocks.append(_repo_block(each.target, each.state, dict(each.texts), []))
-    return "\n\n".join([*blocks, *(f"note: {line}" for line in plan.warnings)])
+    notes = "\n".join(f"note: {line}" for line in plan.warnings)
+    return "\n\n".join(filter(None, [*blocks, notes]))
 
 
 def _repo_block(

@@ -14,6 +14,7 @@ MANY = 4
 MOST = 300
 """So many elites are shown along the axes, the best ones."""
 _NAMED = 3
+_LONGEST = 18  # characters of a name at an axis
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Map:
     places: NDArray[np.float64]
 
 
+def short_name(name: str) -> str:
+    """A name that fits at an axis: the middle of a long one is left out."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 7]}…{name[-6:]}"
+
+
 def along_axes(archive: TaskArchive, low: float, high: float) -> Along:
     """Place the best elites along all axes.
 
@@ -58,11 +64,11 @@ def along_axes(archive: TaskArchive, low: float, high: float) -> Along:
     quality = np.array([elite.scores[archive.task] for elite in elites])
     place = (quality - low) / (high - low) if high != low else np.ones(len(elites))
     titles = [
-        f"{name}<br>{first:.3g} to {last:.3g}"
+        f"{short_name(name)}<br>{first:.3g} to {last:.3g}"
         for name, (first, last) in zip(archive.axes, archive.ranges, strict=True)
     ]
     return Along(
-        (*titles, f"{archive.task}<br>{low:.3g} to {high:.3g}"),
+        (*titles, f"{short_name(archive.task)}<br>{low:.3g} to {high:.3g}"),
         tuple(elites),
         np.column_stack([_normalised(archive, elites), place]),
     )
@@ -84,7 +90,9 @@ def map_of(archive: TaskArchive) -> Map | None:
         if directions[number, largest[0]] < 0:
             directions[number] *= -1
         share = float(sizes[number] ** 2 / (sizes**2).sum())
-        parts = ", ".join(f"{archive.axes[i]} {directions[number, i]:+.2f}" for i in largest)
+        parts = ", ".join(
+            f"{short_name(archive.axes[i])} {directions[number, i]:+.2f}" for i in largest
+        )
         titles.append(f"principal axis {number + 1}, {share:.0%} of the variance: {parts}")
     return Map((titles[0], titles[1]), tuple(elites), centred @ directions[:2].T)
 

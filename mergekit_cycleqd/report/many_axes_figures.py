@@ -110,16 +110,22 @@ def scatter_map(found: Map, task: str, low: float, high: float) -> dict[str, Any
         "hovertemplate": "%{text}<extra></extra>",
     }
     axis = {"fixedrange": True, "showticklabels": False}
-    first, second = (title.replace(": ", ":<br>", 1) for title in found.titles)
+    first, second = map(_on_three_lines, found.titles)
     layout = {
         "height": 380,
-        "margin": {"l": 56, "r": 12, "t": 8, "b": 64},
+        "margin": {"l": 72, "r": 12, "t": 8, "b": 80},
         "dragmode": False,
         "hovermode": "closest",
         "xaxis": {**axis, "title": {"text": first, "font": {"size": 11}}},
         "yaxis": {**axis, "title": {"text": second, "font": {"size": 11}}},
     }
     return {"data": [points], "layout": layout}
+
+
+def _on_three_lines(title: str) -> str:
+    """A title of a map's axis, broken so that three long names fit."""
+    first, colon, parts = title.partition(": ")
+    return f"{first}{colon.strip()}<br>{',<br>'.join(parts.rsplit(', ', 1))}"
 
 
 def draw_many_axes(archive: TaskArchive, stem: Path, kinds: Sequence[str]) -> list[Path]:

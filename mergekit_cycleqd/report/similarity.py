@@ -50,10 +50,9 @@ def similarity_parts(run: RunView, draw: Draw) -> list[Markup]:
     """
     found = similarity_of(run)
     if found is None:
-        words = (
-            "Not measured yet; `mergekit-cycleqd plan` measures it, and so does the end of a run."
-        )
-        return [element("p", words)]
+        command = element("code", "mergekit-cycleqd plan RECIPE")
+        words = "Not measured: ", command, " measures it, and then another report shows it."
+        return [element("p", *words)]
     pictures = [
         draw(f"similarity-{key}", _caption(found, key), _heatmap(found, key)) for key in MEASURES
     ]

@@ -202,7 +202,8 @@ def _cell(column: Column, score: Score | None, best: float | None) -> Text:
 
 
 def _archives(search: CycleQD) -> str:
+    found = {task: (len(each.elites), each.coverage) for task, each in search.archives.items()}
     return ", ".join(
-        f"{task} {len(archive.elites)} elites ({archive.coverage:.1%} of its cells)"
-        for task, archive in search.archives.items()
+        f"{task} {count} elite{'s' if count != 1 else ''} ({coverage:.1%} of its cells)"
+        for task, (count, coverage) in found.items()
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import connection, get_context
@@ -136,8 +137,13 @@ def _serve_pipe(
     if devices is not None:
         os.environ[_VISIBLE] = devices  # CUDA reads it when it is first used
     import torch
+    from tqdm import tqdm
 
     from mergekit_cycleqd.workers.worker import Evaluator
+
+    # Its own lock is one of all processes. It would outlive a worker that is killed, as all are in
+    # the end, and Python would warn of it when the run is over.
+    tqdm.set_lock(threading.RLock())
 
     torch.set_num_threads(threads)
     try:

@@ -215,4 +215,4 @@ def test_a_run_keeps_it_if_all_bases_are_there_and_its_report_shows_it(
     assert Page(write_report(run, None, ["html"])[0]).data == page.data, "found in the cache"
     shutil.rmtree(cache.folder.parent)
     text = Page(write_report(run, None, ["html"])[0]).text
-    assert "Not measured yet" in text
+    assert "Not measured: " in text

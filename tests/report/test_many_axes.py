@@ -9,11 +9,18 @@ import pytest
 
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
-from mergekit_cycleqd.report.many_axes import MOST, along_axes, map_of, pictured_axes
+from mergekit_cycleqd.report.many_axes import (
+    MOST,
+    along_axes,
+    map_of,
+    pictured_axes,
+    short_name,
+)
 from mergekit_cycleqd.report.many_axes_figures import (
     draw_many_axes,
     many_axes,
     parallel_coordinates,
+    scatter_map,
 )
 from mergekit_cycleqd.report.panels import panels
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
@@ -42,6 +49,21 @@ def test_the_axes_that_vary_most_are_pictured_in_their_order() -> None:
     assert pairs == [("a", "b"), ("a", "d"), ("a", "f"), ("b", "d"), ("b", "f"), ("d", "f")]
     assert len(panels(archive(20, axes=5))) == 10, "of a few axes all pairs"
     assert len(panels(archive(0))) == 6, "an empty archive too"
+
+
+def test_long_names_fit_at_their_axes() -> None:
+    assert short_name("tool-use") == "tool-use" and short_name("a" * 18) == "a" * 18
+    assert short_name("long-division-of-large-numbers") == "long-divisi…umbers"
+
+
+def test_the_titles_of_a_map_stand_on_three_lines() -> None:
+    made = archive(80)
+    found = map_of(made)
+    assert found is not None
+    layout = scatter_map(found, made.task, 0.0, 1.0)["layout"]
+    for axis, title in zip(("xaxis", "yaxis"), found.titles, strict=True):
+        lines = layout[axis]["title"]["text"].split("<br>")
+        assert len(lines) == 3 and " ".join(lines) == title
 
 
 def test_elites_lie_along_the_axes_between_their_ends() -> None:

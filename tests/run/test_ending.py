@@ -58,6 +58,16 @@ def test_many_tasks_on_a_narrow_terminal_get_a_row_each(tmp_path: Path) -> None:
         assert len(re.findall(rf"^{task} \(n=200\)(?: +\d\.\d{{3}}[* ]?){{4}}", said, re.M)) == 2
 
 
+@pytest.mark.parametrize("experts", [1, 2])
+def test_one_elite_is_no_elites(experts: int, tmp_path: Path) -> None:
+    write_run(tmp_path, experts=experts, children=0)
+    run = RunView.read(tmp_path)
+    said = " ".join(shown(run, 200).split())
+    for task, archive in run.search.archives.items():
+        assert len(archive.elites) == experts
+        assert f"{task} {experts} elite{'' if experts == 1 else 's'} (" in said
+
+
 def test_the_model_to_take_is_named_with_its_path(tmp_path: Path) -> None:
     write_run(tmp_path, children=40)
     run = RunView.read(tmp_path)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -147,3 +150,21 @@ def test_workers_that_are_always_lost_are_dropped_and_the_last_one_ends_the_run(
             records += pool.wait()
     assert sum("it is dropped" in line for line in said) == 2
     assert sum("another takes its place" in line for line in said) == 4
+
+
+@pytest.mark.slow
+def test_the_end_of_a_run_with_processes_prints_no_warning_of_python(
+    make_recipe: RecipeMaker, tmp_path: Path
+) -> None:
+    """A process of its own: what is left of killed workers is told when the main process ends."""
+
+    def short(content: dict[str, Any]) -> None:
+        with_workers(count=2)(content)
+        content["evolution"]["children"] = 1
+        for task in content["tasks"]:
+            task["samples"] = {"search": "0-3"}
+
+    recipe = make_recipe(short)
+    command = [sys.executable, "-m", "mergekit_cycleqd", str(recipe), "--out", str(tmp_path / "r")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "files of the run" in done.stdout and done.stderr == ""
