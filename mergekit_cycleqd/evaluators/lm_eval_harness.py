@@ -137,9 +137,7 @@ class LMHarness(SampledHarness):
                 continue
             key = task.name, tuple(chosen)
             loaded = self._shown[key] = self._shown.get(key) or self._loader.load(task)
-            nobody = Watch(None, list(self._tasks.values()))
-            asked = {task.name: loaded}, {task.name: list(chosen)}
-            _, logged = self._answer(model, [task], *asked, nobody, (0, 0), log=True)
+            logged = self._logged(model, task, loaded, list(chosen))
             found += told(task, split, loaded.first, logged[task.name])
         return found
 
@@ -200,11 +198,8 @@ class LMHarness(SampledHarness):
         chosen = self._tasks[task]
         ids = self._samples.fit(task) if fitted else self._samples.of(task, "search")
         loaded = self._fitted[task] if fitted else self._object(chosen, "search", ids)
-        nobody = Watch(None, list(self._tasks.values()))
         with model.recording() as answered:
-            _, logged = self._answer(
-                model, [chosen], {task: loaded}, {task: ids}, nobody, (0, 0), log=True
-            )
+            logged = self._logged(model, chosen, loaded, ids)
         places = {
             key: Places(str(loaded.parts[key].instances[0].task_name), numbers)
             for key, numbers in loaded.numbers(ids).items()
@@ -217,12 +212,18 @@ class LMHarness(SampledHarness):
         if task not in self.steady or not can_be_likely(chosen, loaded):
             return None
         ids = self._samples.of(task, "search")
-        nobody = Watch(None, list(self._tasks.values()))
-        asked = [chosen], {task: loaded}, {task: ids}
         recorded = hasattr(model, "recording")
         with model.recording() if recorded else nullcontext() as answered:
-            _, logged = self._answer(model, *asked, nobody, (0, 0), log=True)
+            logged = self._logged(model, chosen, loaded, ids)
         return likely_answers(chosen, loaded, ids, logged, answered, model)
+
+    def _logged(
+        self, model: Any, task: Task, loaded: LoadedTask, ids: Sequence[int]
+    ) -> Mapping[str, Any]:
+        """Let a model answer samples of one task. Returns lm-eval's log of them."""
+        nobody = Watch(None, list(self._tasks.values()))
+        asked = {task.name: loaded}, {task.name: ids}
+        return self._answer(model, [task], *asked, nobody, (0, 0), log=True)[1]
 
     def _answer(
         self,

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
 from mergekit.options import MergeOptions
 from transformers.utils import logging
 
@@ -27,7 +28,7 @@ def quietly(options: MergeOptions) -> Iterator[MergeOptions]:
     if options.verbosity:
         yield options
         return
-    shows_bars = logging.is_progress_bar_enabled()
+    shows_bars, hub_shows_none = logging.is_progress_bar_enabled(), are_progress_bars_disabled()
     logging.disable_progress_bar()
     try:
         with without_advice(), warnings.catch_warnings():
@@ -37,4 +38,6 @@ def quietly(options: MergeOptions) -> Iterator[MergeOptions]:
             yield options.model_copy(update={"quiet": True})
     finally:
         if shows_bars:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # and the Hub's too
+        if hub_shows_none:
+            disable_progress_bars()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.tasks import Task
 from mergekit_cycleqd.run_folder.journal import Journal
-from mergekit_cycleqd.run_folder.sample_results import SampleResults, is_mean
+from mergekit_cycleqd.run_folder.sample_results import is_mean
 from mergekit_cycleqd.run_folder.sample_scores import SampleScores
 from mergekit_cycleqd.search.archive import Elite
 from mergekit_cycleqd.search.candidate import Candidate
@@ -23,6 +23,9 @@ from mergekit_cycleqd.search.screening import coordinates
 
 FEWEST = 20
 """Number of models that answered everything, from which on others are asked less."""
+
+Answers = Mapping[str, SampleScores]
+"""What each sample of a model scored, by task."""
 
 Chosen = Callable[[Candidate], Asking | None]
 """Says how a candidate is asked; None for all questions at once."""
@@ -50,21 +53,22 @@ class Fidelity:
         adaptive, recent = search.recipe.evolution.fidelity, search.recent
         if adaptive is None or len(recent) < FEWEST:
             return lambda _: None
-        questions = Questions(search.tasks, _sizes(search.recipe.tasks, recent, self._samples))
-        if not questions.sizes:
-            self._tell_once(
-                "evolution.fidelity: off, since no task's score is the mean of samples' scores "
-                "between 0 and 1"
-            )
-            return lambda _: None
-        likely = self._likely(questions, recent) if adaptive.likelihood else {}
         thresholds, worth = search.entry_thresholds, search.archives[search.tasks[0]].worth
         best = worth.total(search.best_all_round().scores)
 
         def asked(candidate: Candidate) -> Asking | None:
             if candidate.making is None:  # a founder, of whose kind little is known
                 return None
-            expected = self._expected(questions, recent, candidate.genome)
+            answers = [self._samples.of(elite.genome.id, "search") for elite in recent]
+            questions = Questions(search.tasks, _sizes(search.recipe.tasks, recent, answers))
+            if not questions.sizes:
+                self._tell_once(
+                    "evolution.fidelity: off, since no task's score is the mean of samples' scores "
+                    "between 0 and 1"
+                )
+                return None
+            likely = self._likely(questions, recent, answers) if adaptive.likelihood else {}
+            expected = _expected(questions, recent, answers, candidate.genome)
             total = int(questions.in_parts.sum())
             asking = Asking(
                 questions,
@@ -85,24 +89,17 @@ class Fidelity:
         adaptive = self._search.recipe.evolution.fidelity
         return adaptive is not None and adaptive.likelihood and bool(candidate.parents)
 
-    def _expected(self, questions: Questions, recent: Sequence[Elite], genome: Genome) -> Expected:
-        genomes = [elite.genome for elite in recent]
-        *places, place = coordinates([*genomes, genome])
-        rows = [questions.row(self._of(elite), elite.scores) for elite in recent]
-        model = AnswerModel.learn(np.array(places), np.array(rows), questions.in_parts)
-        return model.expected(place)
-
-    def _of(self, elite: Elite) -> dict[str, SampleScores]:
-        return self._samples.of(elite.genome.id, "search")
-
-    def _likely(self, questions: Questions, recent: Sequence[Elite]) -> dict[str, Likely]:
+    def _likely(
+        self, questions: Questions, recent: Sequence[Elite], answers: Sequence[Answers]
+    ) -> dict[str, Likely]:
         """What likelihoods tell of each task; a task where they tell little is left out."""
+        finds = [self._finds.of(elite.genome.id, "search") for elite in recent]
         found: dict[str, Likely] = {}
         for task in questions.sizes:
             pairs = [
-                (finds[task], self._of(elite)[task])
-                for elite in recent
-                if task in (finds := self._finds.of(elite.genome.id, "search"))
+                (shown[task], own[task])
+                for shown, own in zip(finds, answers, strict=True)
+                if task in shown
             ]
             told = learn(*map(np.array, zip(*pairs, strict=True))) if pairs else None
             if told is not None:
@@ -120,15 +117,25 @@ class Fidelity:
             self._say(line)
 
 
+def _expected(
+    questions: Questions, recent: Sequence[Elite], answers: Sequence[Answers], genome: Genome
+) -> Expected:
+    """What is expected of a genome's answers."""
+    *places, place = coordinates([*(elite.genome for elite in recent), genome])
+    rows = [questions.row(own, elite.scores) for own, elite in zip(answers, recent, strict=True)]
+    model = AnswerModel.learn(np.array(places), np.array(rows), questions.in_parts)
+    return model.expected(place)
+
+
 def _sizes(
-    tasks: Sequence[Task], recent: Sequence[Elite], samples: SampleResults
+    tasks: Sequence[Task], recent: Sequence[Elite], answers: Sequence[Answers]
 ) -> dict[str, int]:
     """Number of samples of each task whose score is the mean of theirs, as far as was seen."""
     sizes: dict[str, int] = {}
     for task in tasks:
         if task.repeats > 1 or task.reports:
             continue
-        found = [samples.of(elite.genome.id, "search").get(task.name) for elite in recent]
+        found = [own.get(task.name) for own in answers]
         if all(
             values is not None
             and bool(((values >= 0) & (values <= 1)).all())

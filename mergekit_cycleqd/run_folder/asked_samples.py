@@ -100,16 +100,17 @@ class AskedSamples:
         Raises:
             JournalError: With the first that cannot.
         """
-        repeat = content.get("repeat", 0)
         for key in (KEY, "finds"):
-            scores = content.get(key)
-            if scores is None:
-                continue
-            if not isinstance(scores, dict):
-                raise JournalError(f"its {key} are {scores!r:.60}")
-            for task, packed in scores.items():
-                ids = self.of(task, content["split"], repeat)
-                if not ids:
-                    raise JournalError(f"it has scores of samples of {task!r}, which has none")
-                if wrong := fault(packed, len(ids)):
-                    raise JournalError(f"its {key} of {task}: {wrong}")
+            if content.get(key) is not None:
+                self._check(key, content)
+
+    def _check(self, key: str, content: Mapping[str, Any]) -> None:
+        scores, repeat = content[key], content.get("repeat", 0)
+        if not isinstance(scores, dict):
+            raise JournalError(f"its {key} are {scores!r:.60}")
+        for task, packed in scores.items():
+            ids = self.of(task, content["split"], repeat)
+            if not ids:
+                raise JournalError(f"it has scores of samples of {task!r}, which has none")
+            if wrong := fault(packed, len(ids)):
+                raise JournalError(f"its {key} of {task}: {wrong}")

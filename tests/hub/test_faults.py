@@ -78,8 +78,7 @@ def publish(run: Path, *args: str) -> int:
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
-    told = capsys.readouterr().err.splitlines()  # an upload's bar may stand before the error
-    (line,) = [x[x.index("error: ") :] for x in told if "error: " in x]
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
     assert "Traceback" not in line and len(line) < 600
     return line
 

@@ -6,10 +6,17 @@ import warnings
 from pathlib import Path
 
 import pytest
+from huggingface_hub.utils.tqdm import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
+from mergekit.options import MergeOptions
 from transformers.utils import logging
 
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.mergekit_plugin.quiet_merge import quietly
 from tests.support.families import adapted_family
 from tests.support.runs import run_main
 
@@ -45,3 +52,14 @@ def test_who_asks_for_all_of_it_gets_it(
 ) -> None:
     assert run_main("merge", "-v", recipe, tmp_path / "out") == 0
     assert "Executing graph" in capfd.readouterr().err
+
+
+def test_bars_of_the_hub_that_were_off_stay_off() -> None:
+    try:
+        for off in (True, False):
+            (disable_progress_bars if off else enable_progress_bars)()
+            with quietly(MergeOptions()):
+                assert are_progress_bars_disabled()
+            assert are_progress_bars_disabled() is off
+    finally:
+        enable_progress_bars()
