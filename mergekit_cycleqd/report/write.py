@@ -81,16 +81,16 @@ def _write_figures(
     from mergekit_cycleqd.report.time_spent import pace
 
     similarity = similarity_of(view)
-    files = draw_similarity(similarity, out / "similarity", kinds) if similarity else []
+    similar = draw_similarity(similarity, out / "similarity", kinds) if similarity else []
     if found is None:
-        return files
-    files += draw_overview(view, out / "overview", kinds)
+        return similar
+    files = draw_overview(view, out / "overview", kinds)
     for task, archive in view.search.archives.items():
         files += draw_archive(archive, out / f"archive-{task}", kinds)
         if len(archive.axes) >= MANY:
             files += draw_many_axes(archive, out / f"archive-{task}-all-axes", kinds)
     files += draw_curves(found, out / "curves", kinds)
-    return files + draw_pace(*pace(view), out / "time", kinds)
+    return [*files, *draw_pace(*pace(view), out / "time", kinds), *similar]
 
 
 def _write_tables(
