@@ -4,6 +4,11 @@ Importing this package makes `merge_method: cycleqd` known to mergekit as soon a
 imported, and imports nothing heavy itself.
 """
 
+from mergekit_cycleqd.system import working_folder
+
+working_folder.take_off_path()
+
+# isort: split
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from mergekit_cycleqd.checkpoints.file_sizes import MOST_SHARDS, count_fault, text_fault
 from mergekit_cycleqd.checkpoints.hub_cache import cached_snapshot
 from mergekit_cycleqd.checkpoints.index_file import INDEX, index_fault, is_shard, missing_shards
 from mergekit_cycleqd.checkpoints.other_weights import (
@@ -63,8 +64,16 @@ class Checkpoint:
         the one in the cache of this machine is taken.
 
         Raises:
-            ModelError: If there is no such folder, and the Hub does not give such a model.
+            ModelError: If there is no such folder, and the Hub does not give such a model; or if a
+                text in it is too large to be read.
         """
+        found = cls._found(reference)
+        if fault := text_fault(found.folder):
+            raise ModelError(f"{reference}: {fault}")
+        return found
+
+    @classmethod
+    def _found(cls, reference: str) -> Checkpoint:
         folder = Path(reference)
         if os.path.isdir(reference):  # Path.is_dir fails on a name that is too long
             return cls(reference, folder)
@@ -74,6 +83,9 @@ class Checkpoint:
             raise ModelError(f"needs a model folder or a Hub id org/name, got {reference!r}")
         from huggingface_hub import snapshot_download
 
+        from mergekit_cycleqd.system.hub_requests import guard_requests
+
+        guard_requests()
         repo, _, revision = reference.partition("@")
         try:
             path = snapshot_download(repo, revision=revision or None, allow_patterns=MODEL_FILES)
@@ -105,7 +117,11 @@ class Checkpoint:
         Raises:
             ModelError: If there are no safetensors files, or one is missing or broken.
         """
-        held = {file: read_header(self.name, self.folder, file) for file in self._files()}
+        held: dict[str, dict[str, TensorHeader]] = {}
+        for file in self._files():
+            held[file] = read_header(self.name, self.folder, file)
+            if fault := count_fault(sum(map(len, held.values()))):
+                raise ModelError(f"{self.name}: {fault}")
         if self._listed is not None and (fault := index_fault(self._listed, held)):
             raise ModelError(f"{self.name}: {fault}")
         return {name: header for file in held.values() for name, header in file.items()}
@@ -131,6 +147,9 @@ class Checkpoint:
     def _files(self) -> list[str]:
         if self._listed is not None:
             found = sorted(set(self._listed.values()))
+            if len(found) > MOST_SHARDS:
+                text = f"{INDEX} must name at most {MOST_SHARDS:,} files, got {len(found):,}"
+                raise ModelError(f"{self.name}: {text}")
             if (self.folder / _SINGLE).is_file() and _SINGLE not in found:
                 raise ModelError(
                     f"{self.name}: needs one set of weights, got {_SINGLE}, which transformers "
@@ -208,7 +227,10 @@ def read_header(name: str, folder: Path, file: str) -> dict[str, TensorHeader]:
     headers = {}
     try:
         with safe_open(folder / file, framework="pt") as shard:
-            for tensor in shard.keys():  # noqa: SIM118
+            names = shard.keys()
+            if fault := count_fault(len(names)):
+                raise ModelError(f"{name}: {fault}")
+            for tensor in names:
                 view = shard.get_slice(tensor)
                 headers[tensor] = TensorHeader(tuple(view.get_shape()), view.get_dtype(), file)
     except (OSError, RuntimeError, SafetensorError) as error:

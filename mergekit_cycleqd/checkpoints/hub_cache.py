@@ -44,6 +44,9 @@ def is_given(repo: str) -> bool:
     """
     from huggingface_hub import HfApi
 
+    from mergekit_cycleqd.system.hub_requests import guard_requests
+
+    guard_requests()
     try:
         HfApi().auth_check(repo)
     except Exception:  # whatever the reason: offline, no answer, gated, private, gone

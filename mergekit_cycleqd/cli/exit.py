@@ -29,6 +29,8 @@ def run_group(group: click.Group, args: list[str] | None, name: str) -> None:
         group.main(args=args, prog_name=name, standalone_mode=True)
     except CycleQDError as error:
         fail(error)
+    except MemoryError:
+        fail(CycleQDError("not enough memory; something that is read here is too large"))
     except BaseException as error:
         if not is_panic(error):
             raise

@@ -32,9 +32,11 @@ def merge_into(recipe: Path, out: Path) -> None:
 
 def _merge(recipe: Path, out: Path, options: MergeOptions) -> None:
     """Merge a recipe, and write the model's card unless the options say no."""
+    from mergekit_cycleqd.hub.changed_models import refuse_changed
     from mergekit_cycleqd.hub.merge_card import write_merge_card
     from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
 
+    refuse_changed(recipe)
     say(f"{out}: merging")
     merge_recipe(recipe, out, options, say)
     say(f"{out}: merged")

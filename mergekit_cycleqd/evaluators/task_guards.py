@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2.sandbox import SandboxedEnvironment
 
+from mergekit_cycleqd.system.hub_requests import guard_requests
 from mergekit_cycleqd.system.replaced import replaced
 
 _LONGEST = 10**7
@@ -70,6 +71,7 @@ def guarded_loading(file: Path | None, *, trusted: bool) -> Iterator[None]:
     import datasets.data_files
     from transformers import AutoTokenizer
 
+    guard_requests()
     resolve, load = datasets.data_files.resolve_pattern, AutoTokenizer.from_pretrained
 
     def resolve_there(pattern: str, base_path: str, *args: Any, **settings: Any) -> Any:

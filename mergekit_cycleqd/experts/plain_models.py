@@ -19,6 +19,7 @@ from mergekit_cycleqd.experts.dequantize import dequantize
 from mergekit_cycleqd.genome.references import is_hub_id, parts
 from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.system.hub_requests import guard_requests
 
 
 def with_plain_models(
@@ -90,6 +91,7 @@ def _folder_of_weights(model: str) -> Path | None:
     repo, _, revision = model.partition("@")
     if (folder := cached_snapshot(model)) is not None:
         return folder
+    guard_requests()
     try:
         file = Path(hf_hub_download(repo, "config.json", revision=revision or None))
         told = any(quantization_settings(read_config(model, file)))

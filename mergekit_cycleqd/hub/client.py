@@ -16,6 +16,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from mergekit_cycleqd.hub.errors import HubError, is_from_the_hub, is_passing, one_line, retry_after
 from mergekit_cycleqd.hub.remote_files import Content, RemoteFile, RepoState, Target, is_done
+from mergekit_cycleqd.system.hub_requests import guard_requests
 
 ATTEMPTS = 6
 FIRST_WAIT_SECONDS = 1.0
@@ -58,6 +59,7 @@ class Hub:
             without_repos: An owner whose repos are all taken for new ones, unasked: a name that
                 stands for another.
         """
+        guard_requests()
         self.api = HfApi()
         self._without_repos = without_repos
         self._attempts = attempts or ATTEMPTS

@@ -27,6 +27,10 @@ _HTTPError: type[BaseException] = HfHubHTTPError.__mro__[1]
 _XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})")  # hf_xet gives the status as text only
 
 
+_OF_MALFORMED = (TypeError, KeyError, IndexError, AttributeError, RecursionError)
+"""What huggingface_hub raises where an answer holds other values than a Hub's."""
+
+
 _LONGEST = 240
 
 
@@ -67,7 +71,7 @@ def is_passing(error: BaseException) -> bool:
 
 def is_from_the_hub(error: BaseException) -> bool:
     """Whether an error is of a type that huggingface_hub raises for a request."""
-    known = (_HTTPError, OSError, ValueError, RuntimeError)
+    known = (_HTTPError, OSError, ValueError, RuntimeError, *_OF_MALFORMED)
     return isinstance(error, known)
 
 
@@ -116,6 +120,9 @@ def _describe_error(error: BaseException, target: str) -> str:
         )
     if status is not None:
         return f"{target}: the Hub answered {status}{_said(error)}"
+    if isinstance(error, _OF_MALFORMED):
+        said = f"{type(error).__name__}: {_first_line(error)}"
+        return f"{target}: {constants.ENDPOINT} answers otherwise than a Hub ({said})"
     if is_passing(error):
         return (
             f"{target}: no answer from {constants.ENDPOINT} ({type(error).__name__}: "

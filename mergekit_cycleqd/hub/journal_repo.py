@@ -153,8 +153,18 @@ def _task_files(recipe: Recipe) -> tuple[dict[str, str], dict[str, bytes]]:
         folders[path] = f"{TASKS}/{len(folders)}"
         for file in sorted(Path(path).iterdir()):
             if file.suffix in TASK_FILES and file.is_file():
+                _refuse_link(file, Path(path))
                 files[f"{folders[path]}/{file.name}"] = file.read_bytes()
     return folders, files
+
+
+def _refuse_link(file: Path, folder: Path) -> None:
+    """Publish no file of this machine that only a link puts among the task files."""
+    if file.is_symlink() and not file.resolve().is_relative_to(folder.resolve()):
+        raise HubError(
+            f"{file}: is a symbolic link to {file.resolve()}, outside of the task files; put a "
+            "copy there if it is to be published"
+        )
 
 
 def _journal_card(run: RunView, target: Target, licence: Licence) -> str:

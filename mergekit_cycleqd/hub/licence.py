@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import ModelCard
+from yaml import YAMLError
 
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.pins import Source
@@ -14,6 +15,8 @@ from mergekit_cycleqd.hub.pins import Source
 # Each licence asks for all that those before it ask for, so that the last covers all.
 _PERMISSIVE = ("cc0-1.0", "unlicense", "0bsd", "mit", "bsd-2-clause", "bsd-3-clause", "apache-2.0")
 OTHER = "other"
+_MOST_BYTES = 1 << 24
+"""Of a card."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,21 @@ def _stated_licence(model: Source, hub: Hub) -> str | None:
     for pinned in model.pinned:
         repo, _, commit = pinned.partition("@")
         info = hub.call(repo, lambda r=repo, c=commit: hub.api.model_info(r, revision=c))  # type: ignore[misc]
-        licences.add(getattr(info.card_data, "license", None))
-    for folder in model.folders:
-        card = Path(folder) / "README.md"
-        data = ModelCard.load(card, ignore_metadata_errors=True).data if card.is_file() else None
-        licences.add(getattr(data, "license", None))
+        licences.add(_named(info.card_data))
+    licences |= {licence_in(Path(folder) / "README.md") for folder in model.folders}
     return licences.pop() if len(licences) == 1 else None
+
+
+def licence_in(card: Path) -> str | None:
+    """The licence that a card on this machine states; None without one that can be read."""
+    try:
+        if card.stat().st_size > _MOST_BYTES:
+            return None
+        return _named(ModelCard.load(card, ignore_metadata_errors=True).data)
+    except (OSError, ValueError, TypeError, RecursionError, YAMLError):
+        return None
+
+
+def _named(data: object) -> str | None:
+    found = getattr(data, "license", None)
+    return found if isinstance(found, str) else None  # strangers write lists and more

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from huggingface_hub import ModelCard
-
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.errors import CycleQDError, GenomeError
 from mergekit_cycleqd.genome.genome import Genome
@@ -15,15 +13,13 @@ from mergekit_cycleqd.hub.card.card import FIGURE, model_card, recipe_card
 from mergekit_cycleqd.hub.card.figure import archive_figure
 from mergekit_cycleqd.hub.card.pipelines import ModelKind
 from mergekit_cycleqd.hub.card.subject import Subject
-from mergekit_cycleqd.hub.licence import Licence, strictest_licence
+from mergekit_cycleqd.hub.changed_models import folder_of_run
+from mergekit_cycleqd.hub.licence import Licence, licence_in, strictest_licence
 from mergekit_cycleqd.hub.pins import Source, local_names, published_genome
 from mergekit_cycleqd.hub.publications import Publication, choose_publications
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
-from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.system.atomic_write import write_atomically
-
-_DEEPEST = 3  # RUN/elites/TASK/000123.yaml
 
 
 def write_merge_card(recipe: Path, out: Path) -> None:
@@ -74,8 +70,7 @@ def write_merge_card(recipe: Path, out: Path) -> None:
 
 def _in_its_run(recipe: Path, genome: Genome) -> tuple[RunView, Publication] | None:
     """The run in whose folder a recipe lies, and the model's place in it; None for others."""
-    folders = list(recipe.resolve().parents)[:_DEEPEST]
-    folder = next((each for each in folders if (each / FILE).is_file()), None)
+    folder = folder_of_run(recipe)
     if folder is None:
         return None
     run = RunView.read(folder)
@@ -102,5 +97,4 @@ def _licences(source: Source) -> Iterator[str | None]:
             card = Checkpoint.open(part).folder / "README.md"
         except (CycleQDError, OSError):  # an adapter alone is no checkpoint
             card = Path(part) / "README.md"
-        data = ModelCard.load(card, ignore_metadata_errors=True).data if card.is_file() else None
-        yield getattr(data, "license", None)
+        yield licence_in(card)

@@ -23,6 +23,7 @@ from mergekit_cycleqd.hub.push_plan_table import plan_table
 from mergekit_cycleqd.hub.remote_files import Content, RepoState, Target, needed_changes
 from mergekit_cycleqd.hub.report_repo import MakePage, ReportRepo
 from mergekit_cycleqd.recipe.publish import Publish
+from mergekit_cycleqd.run_folder.links import refuse_links
 
 FOLDER = ".publish"
 Say = Callable[[str], None]
@@ -47,6 +48,7 @@ def push_run(
     """
     if not sys.stderr.isatty():
         disable_progress_bars()
+    refuse_links(folder)
     run = open_run(folder)
     nobody = dry_run and get_token() is None
     hub = Hub(without_repos=NOBODY if nobody else None)

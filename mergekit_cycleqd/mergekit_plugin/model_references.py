@@ -93,6 +93,9 @@ def _adapter_on_hub(model: ModelPath) -> str:
     """Say how an adapter on the Hub is named; empty if the repo holds none."""
     from huggingface_hub import hf_hub_download
 
+    from mergekit_cycleqd.system.hub_requests import guard_requests
+
+    guard_requests()
     try:
         file = hf_hub_download(model.path, ADAPTER_CONFIG, revision=model.revision)
     except Exception:  # no such repo or file, or no answer; the first error tells more

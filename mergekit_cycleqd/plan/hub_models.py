@@ -28,6 +28,7 @@ from mergekit_cycleqd.checkpoints.other_weights import (
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.references import is_hub_id, parts
 from mergekit_cycleqd.hub.errors import is_from_the_hub, one_line, status_of
+from mergekit_cycleqd.system.hub_requests import guard_requests
 
 _WEIGHTS = "*.safetensors"
 _NO_FOLDER = "no folder of that name beside the recipe or in the working directory"
@@ -59,6 +60,7 @@ class HubRepo:
             ModelError: If there is no such repo, it is gated, or the Hub does not answer.
         """
         repo, _, revision = name.partition("@")
+        guard_requests()
         api = HfApi()
         try:
             info = api.model_info(repo, revision=revision or None, files_metadata=True, timeout=20)

@@ -16,6 +16,7 @@ from mergekit_cycleqd.genome.references import as_text
 from mergekit_cycleqd.recipe.other_files import other_kind
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 from mergekit_cycleqd.recipe.section import NoBooleanNumbers
+from mergekit_cycleqd.system.printable import printable
 
 _WIDTH = 98
 
@@ -104,7 +105,7 @@ def convert(evolve: EvolveFile, source: str) -> str:
     """
     names = _names([task.name for task in evolve.tasks])
     base, experts = _models(evolve.genome)
-    lines = [f"# Made from {source}, a configuration of mergekit-evolve."]
+    lines = [f"# Made from {printable(source, kept='')}, a configuration of mergekit-evolve."]
     lines += _list("What you may know better:", _guesses(evolve.genome, base, names))
     lines += _list("What is not the same here:", _differences(evolve))
     lines += ["", f"base_model: {_scalar(base)}", "experts:"]
@@ -146,15 +147,15 @@ def _models(genome: EvolveGenome) -> tuple[str, list[str]]:
 
 def _names(tasks: Sequence[str]) -> list[str]:
     """A name for each task that can be a folder's, and is no other's."""
-    names: list[str] = []
+    names: dict[str, None] = {}
+    numbers: dict[str, int] = {}
     for task in tasks:
         plain = name = re.sub(r"[^A-Za-z0-9_.-]+", "-", task).strip("-._") or "task"
-        for number in range(2, len(tasks) + 1):
-            if name not in names:
-                break
-            name = f"{plain}-{number}"
-        names.append(name)
-    return names
+        while name in names:
+            numbers[plain] = numbers.get(plain, 1) + 1
+            name = f"{plain}-{numbers[plain]}"
+        names[name] = None
+    return list(names)
 
 
 def _task_lines(name: str, task: EvolveTask, evolve: EvolveFile) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from mergekit_cycleqd.errors import RecipeError
+from mergekit_cycleqd.system import units
 
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without libyaml it is slow
 
@@ -18,6 +19,13 @@ _LARGEST_COPIES = 1_000_000  # characters
 
 
 _DEEPEST = 100
+
+
+_LARGEST = 1 << 26
+"""Bytes of a file."""
+
+_MOST_VALUES = 200_000
+"""Keys, values and items of a file; each takes a kilobyte of memory and more."""
 
 
 _CHAINED = (
@@ -33,7 +41,9 @@ def read_yaml(path: Path) -> Any:
         RecipeError: If it cannot be read, is not YAML, or names a key twice.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST + 1)
+        text = content.decode().replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise RecipeError([f"{path}: no such file"]) from None
     except IsADirectoryError:
@@ -41,6 +51,8 @@ def read_yaml(path: Path) -> Any:
         raise RecipeError([f"{path}: needs a file, got a folder{hint}"]) from None
     except (OSError, UnicodeError) as error:
         raise RecipeError([f"{path}: cannot be read: {error}"]) from None
+    if len(content) > _LARGEST:
+        raise RecipeError([f"{path}: must have at most {units.size(_LARGEST)}, got more"])
     try:
         documents = _count_documents(text)
         if documents > 1:
@@ -62,9 +74,15 @@ def compose_yaml(text: str) -> yaml.Node | None:
 
 
 def _count_documents(text: str) -> int:
-    """Count the documents, and see that composing them, which is recursive, cannot go too deep."""
+    """Count the documents, and see that composing them takes little memory.
+
+    It is recursive, and so must not go too deep.
+    """
     depth = documents = 0
-    for event in yaml.parse(text, _SafeLoader):
+    for number, event in enumerate(yaml.parse(text, _SafeLoader)):
+        if number > _MOST_VALUES:
+            most = f"it has more than {_MOST_VALUES:,} keys and values"
+            raise yaml.composer.ComposerError(None, None, most)
         documents += isinstance(event, yaml.DocumentStartEvent)
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)

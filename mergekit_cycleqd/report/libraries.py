@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from mergekit_cycleqd.errors import CycleQDError
@@ -27,3 +29,16 @@ def load(module: str) -> ModuleType:
         raise ReportError(
             f"this needs {package}, which is not installed: pip install 'mergekit-cycleqd[report]'"
         ) from None
+
+
+@contextmanager
+def plain_figures() -> Iterator[None]:
+    """Draw with matplotlib's own settings.
+
+    matplotlib obeys a file `matplotlibrc` of the working directory, which may be a stranger's. It
+    could let every text be set by LaTeX, in a process that reads files.
+    """
+    matplotlib = load("matplotlib")
+    settings = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
+    with matplotlib.rc_context(settings):
+        yield

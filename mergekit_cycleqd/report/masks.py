@@ -16,6 +16,8 @@ from mergekit_cycleqd.search.scores import Scores
 from mergekit_cycleqd.system.markup import Markup, element, inside, table
 from mergekit_cycleqd.system.units import number
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+
 
 def masks(run: RunView) -> list[Markup]:
     """Make tables of pictures and of relative scores; empty for a run without images."""
@@ -51,9 +53,12 @@ def masks(run: RunView) -> list[Markup]:
 
 def _picture(path: Path, alt_text: str) -> Markup:
     try:
-        data = base64.b64encode(path.read_bytes()).decode()
+        content = b"" if path.is_symlink() else path.read_bytes()
     except OSError:
+        content = b""
+    if not content.startswith(_PNG):
         return element("span", "–")
+    data = base64.b64encode(content).decode()
     return Markup(f'<img src="data:image/png;base64,{data}" alt="{escape(alt_text)}">')
 
 

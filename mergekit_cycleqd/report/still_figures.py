@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from mergekit_cycleqd.report.panels import ColourScale, Panel, colour_scale, pan
 from mergekit_cycleqd.report.plots import COLOURS
 from mergekit_cycleqd.report.similarity import MEASURES, matrix, signed
 from mergekit_cycleqd.search.archive import TaskArchive
+from mergekit_cycleqd.system.atomic_write import write_atomically
 
 _DASHES = ("-", "--", ":", "-.")
 _COLUMNS = 3
@@ -177,6 +179,8 @@ def save(figure: Any, stem: Path, kinds: Sequence[str]) -> list[Path]:
         for kind in kinds:
             path = stem.with_name(f"{stem.name}.{kind}")
             metadata = {"Date": None} if kind == "svg" else {"Software": None}
-            figure.savefig(path, dpi=150, metadata=metadata)
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=kind, dpi=150, metadata=metadata)
+            write_atomically(path, drawn.getvalue())
             files.append(path)
     return files

@@ -18,6 +18,8 @@ from mergekit_cycleqd.system.atomic_write import write_atomically
 
 Rows = list[dict[str, Any]]
 
+_FORMULA = ("=", "+", "-", "@")
+
 
 def tables(run: RunView, found: Curves | None) -> dict[str, Rows]:
     """Make every table, by its name.
@@ -47,13 +49,25 @@ def write_csv(rows: Rows, path: Path) -> None:
     if rows:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     write_atomically(path, text.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    """A value that no program of spreadsheets takes for a formula.
+
+    Errors and names of workers are texts of whoever made the run. An apostrophe before a text is
+    what such programs themselves write.
+    """
+    risky = isinstance(value, str) and value.lstrip().startswith(_FORMULA)
+    return f"'{value}" if risky else value
 
 
 def write_parquet(rows: Rows, path: Path) -> None:
     """Write a table as Parquet."""
-    load("pyarrow.parquet").write_table(load("pyarrow").Table.from_pylist(rows), path)
+    stored = io.BytesIO()
+    load("pyarrow.parquet").write_table(load("pyarrow").Table.from_pylist(rows), stored)
+    write_atomically(path, stored.getvalue())
 
 
 def _score_rows(run: RunView) -> Rows:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from mergekit_cycleqd.report.curves import Curves, curves
-from mergekit_cycleqd.report.libraries import load
+from mergekit_cycleqd.report.libraries import load, plain_figures
+from mergekit_cycleqd.run_folder.links import refuse_links
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.system.atomic_write import write_atomically
 
@@ -44,7 +45,9 @@ def write_report(
             load(_LIBRARIES[kind])
     view = RunView.read(run)
     found = curves(view)
-    out = out or run / "report"
+    if out is None:
+        refuse_links(run, for_report=True)
+        out = run / "report"
     out.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
     if "html" in formats:
@@ -68,6 +71,11 @@ def _write_figures(
 ) -> list[Path]:
     if not kinds:
         return []
+    with plain_figures():
+        return _drawn(view, found, out, kinds)
+
+
+def _drawn(view: RunView, found: Curves | None, out: Path, kinds: Sequence[str]) -> list[Path]:
     from mergekit_cycleqd.report.many_axes import MANY
     from mergekit_cycleqd.report.many_axes_figures import draw_many_axes
     from mergekit_cycleqd.report.overview_figure import draw_overview

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,26 @@ class Pictures:
             content = json.loads((place / INDEX).read_text(encoding="utf-8"))
             if content["version"] != _VERSION:
                 return None
-            return cls(content["models"], tuple(content["samples"]), place)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            models = {str(name): str(genome) for name, genome in content["models"].items()}
+            return cls(models, tuple(_entry(each, models) for each in content["samples"]), place)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
+
+
+def _entry(told: Mapping[str, Any], models: Mapping[str, str]) -> dict[str, Any]:
+    """One sample of an index, whose files can only be pictures beside it."""
+    found = {
+        name: {
+            "file": _picture(told["found"][name]["file"]),
+            "score": float(told["found"][name]["score"]),
+        }
+        for name in models
+    }
+    files = {key: _picture(told[key]) for key in ("image", "truth")}
+    return {"task": str(told["task"]), "sample": int(told["sample"]), **files, "found": found}
+
+
+def _picture(name: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*\.png", name) is None:
+        raise ValueError(f"{name!r} is no picture beside the index")
+    return name

@@ -24,6 +24,7 @@ from mergekit_cycleqd.run_folder.journal_reading import (
     read_header,
     read_records,
 )
+from mergekit_cycleqd.run_folder.links import refuse_links
 from mergekit_cycleqd.run_folder.means import Means
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.resume_check import differences
@@ -81,6 +82,7 @@ class Journal:
             if not (folder / FILE).exists() and _filled(folder):
                 raise _foreign(folder)
             folder.mkdir(parents=True, exist_ok=True)
+            refuse_links(folder)
             lock = locked(folder)
         except OSError as error:
             raise JournalError(

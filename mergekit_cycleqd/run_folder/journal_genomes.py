@@ -17,10 +17,11 @@ from mergekit_cycleqd.errors import GenomeError, JournalError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.later import LaterGenome
-from mergekit_cycleqd.run_folder.journal_lines import decode
+from mergekit_cycleqd.run_folder.journal_lines import LONGEST, decode
 from mergekit_cycleqd.run_folder.making_fields import check_making, making_in
 from mergekit_cycleqd.run_folder.record import genome_in
 
+_BLOCK = 1 << 20
 _RECENT = 1024  # genomes that are kept, beside those of elites, which their holders keep
 
 
@@ -115,9 +116,11 @@ class JournalGenomes:
         offset = self._offsets[index]
         with self._path.open("rb") as stream:
             stream.seek(offset)
-            return decode(stream.readline(), self._path, -1)
+            return decode(stream.readline(LONGEST), self._path, -1)
 
     def _fault(self, index: int, what: str) -> JournalError:
         with self._path.open("rb") as stream:
-            number = stream.read(self._offsets[index]).count(b"\n") + 1
+            end, number = self._offsets[index], 1
+            while block := stream.read(min(end - stream.tell(), _BLOCK)):
+                number += block.count(b"\n")
         return JournalError(f"{self._path}: line {number} is damaged: {what}")

@@ -17,7 +17,7 @@ from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.asked_samples import AskedSamples
 from mergekit_cycleqd.run_folder.fit_record import KIND, FitRecord
 from mergekit_cycleqd.run_folder.journal_genomes import JournalGenomes
-from mergekit_cycleqd.run_folder.journal_lines import decode, torn
+from mergekit_cycleqd.run_folder.journal_lines import LONGEST, decode, each_line, torn
 from mergekit_cycleqd.run_folder.pulled import as_consented
 from mergekit_cycleqd.run_folder.record import Record, check_evaluation
 from mergekit_cycleqd.run_folder.resume_check import as_begun
@@ -46,9 +46,11 @@ def read_header(folder: Path) -> dict[str, Any]:
         JournalError: If there is no run, or its first line is damaged.
     """
     path = folder / FILE
+    if path.exists() and not path.is_file():
+        raise JournalError(f"{path}: needs a file, got a folder or a device")
     try:
         with path.open("rb") as lines:
-            header = decode(lines.readline(), path, 1)
+            header = decode(lines.readline(LONGEST), path, 1)
     except OSError as error:
         raise JournalError(f"{folder}: needs a run, with its {FILE}: {error.strerror}") from None
     if header.get("kind") != "header" or header.get("version") not in (FULL, VERSION):
@@ -122,7 +124,7 @@ def read_records(
     """
     genomes = JournalGenomes(path, family)
     with path.open("rb") as lines:
-        first = lines.readline()
+        first = lines.readline(LONGEST)
     asked = None if torn(first) else asked_in(decode(first, path, 1), path)
 
     def parse(content: dict[str, Any], offset: int) -> Record | None:
@@ -142,5 +144,5 @@ def read_records(
 def candidates_in(path: Path) -> int:
     """One more than the highest number of a candidate in a journal, whose lines are not checked."""
     with path.open("rb") as lines:
-        numbers = map(_INDEX.match, lines)
+        numbers = map(_INDEX.match, each_line(lines))
         return max((int(found[1]) + 1 for found in numbers if found), default=0)

@@ -23,6 +23,11 @@ LENGTH = ("children", "budget")
 """Keys of `evolution` that say how long a run is, and nothing of what it is."""
 
 _LENGTH = re.compile(rf"recipe\.evolution\.({'|'.join(LENGTH)})\b")
+CONTENT = "content"
+"""Key of a header: digests of what the fingerprints of models leave out."""
+
+_AT = ", as org/name@commit"
+
 RULES = 2
 """How tasks are scored apart from the recipe. Headers without the key `rules` are of the first.
 
@@ -114,6 +119,20 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
     for model in sorted(then.keys() & here.keys()):
         if then[model] != here[model]:
             yield f"  models.{model}: was {then[model]!r}, is {here[model]!r}"
+    yield from _changed_content(was.get(CONTENT), now.get(CONTENT), list(here))
+
+
+def _changed_content(was: Any, now: Any, models: Sequence[str]) -> Iterator[str]:
+    """What a repository changed under the same name and fingerprint, where both headers say it."""
+    if not (isinstance(was, Mapping) and isinstance(now, Mapping)):
+        return
+    if was.get("texts") != now.get("texts"):
+        yield f"  tokenizer, templates or settings of the base: were others; name its revision{_AT}"
+    before, after = was.get("weights"), now.get("weights")
+    if isinstance(before, list) and isinstance(after, list):
+        for name, old, new in zip(models, before, after, strict=False):
+            if old and new and old != new:
+                yield f"  models.{name}: its weights were others; name its revision{_AT}"
 
 
 def of_first_rules(header: Mapping[str, Any] | None) -> bool:

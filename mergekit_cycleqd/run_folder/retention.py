@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.run_folder.journal_lines import encode
+from mergekit_cycleqd.run_folder.links import refuse_links
 from mergekit_cycleqd.run_folder.score import Score, Z
 from mergekit_cycleqd.run_folder.synced_lines import SyncedLines, read_lines
 
@@ -217,6 +218,7 @@ class RetentionFile:
             CycleQDError: If another process has it open.
             JournalError: If a line is damaged.
         """
+        refuse_links(folder)
         self._lock = FileLock(folder / f".{FILE}.lock", timeout=0)
         try:
             self._lock.acquire()

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mergekit_cycleqd.errors import GenomeError, JournalError
-from mergekit_cycleqd.run_folder.journal_lines import decode, encode, end_of_last_line, torn
+from mergekit_cycleqd.run_folder.journal_lines import (
+    decode,
+    each_line,
+    encode,
+    end_of_last_line,
+    torn,
+)
 
 T = TypeVar("T")
 
@@ -82,7 +88,7 @@ def read_lines_at(
     """
     offset = 0
     with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(each_line(lines), start=1):
             start, offset = offset, offset + len(line)
             if number <= skip:
                 continue

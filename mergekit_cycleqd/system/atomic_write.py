@@ -14,6 +14,8 @@ PARTIAL = ".partial"
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file so that a crash leaves the old one or the new one, never half of it.
 
+    A symbolic link in the file's place, or in that of its partial file, is replaced, not followed.
+
     Args:
         path: The file; its folder is made if need be.
         content: What it is to hold; text is written as UTF-8.
@@ -24,7 +26,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     partial = path.with_name(f".{path.name}{PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as stream:
+        partial.unlink(missing_ok=True)  # of a crash, or a link of whoever made the folder
+        with partial.open("xb") as stream:
             stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -40,7 +41,8 @@ class Identity:
         """The identity that is kept in a run folder, or a new one."""
         path = folder / FILE
         try:
-            return cls(str(json.loads(path.read_text(encoding="utf-8"))["id"]), folder)
+            kept = json.loads(path.read_text(encoding="utf-8"))["id"]
+            return cls(re.fullmatch(r"[0-9a-f]{8}", kept)[0], folder)  # type: ignore[index]
         except (OSError, ValueError, KeyError, TypeError):
             made = cls(secrets.token_hex(4), folder)
             write_atomically(path, json.dumps({"id": made.id}) + "\n")

@@ -10,6 +10,7 @@ from mergekit.options import MergeOptions
 
 from mergekit_cycleqd.errors import GenomeError, RecipeError
 from mergekit_cycleqd.genome.genome import Genome
+from mergekit_cycleqd.hub.changed_models import changed
 from mergekit_cycleqd.hub.model_repo import RECIPE
 from mergekit_cycleqd.hub.rebuild import parse_reference, rebuild
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
@@ -49,7 +50,7 @@ def find_target(reference: str, scratch: Path, say: Callable[[str], None]) -> Ta
     """
     path = Path(reference)
     if (path / FILE).is_file():
-        return _of_run(RunView.read(path))
+        return _of_run(_of_its_models(RunView.read(path)))
     if path.is_file():
         return Target("", _genome(path))
     if path.is_dir():
@@ -65,6 +66,13 @@ def find_target(reference: str, scratch: Path, say: Callable[[str], None]) -> Ta
     out = scratch / "rebuilt"
     rebuild(published, out, MergeOptions(quiet=True, write_model_card=False), say)
     return Target("", _genome(out / RECIPE), out)
+
+
+def _of_its_models(run: RunView) -> RunView:
+    family = run.recipe.family
+    if lines := changed((family.base_model, *family.experts), run.header):
+        raise RecipeError([f"{run.folder}: {line}" for line in lines])
+    return run
 
 
 def _of_run(run: RunView) -> Target:

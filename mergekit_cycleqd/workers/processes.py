@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from mergekit_cycleqd.errors import CycleQDError
 from mergekit_cycleqd.recipe.engine import Engine
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.system.child_processes import safe_path
 from mergekit_cycleqd.workers.crew import Fleet, Remote, WorkerLost
 from mergekit_cycleqd.workers.messages import FATAL, READY, answer_message
 
@@ -31,7 +32,8 @@ class _ProcessWorker(Remote):
             daemon=recipe.engine.gpus
             == 1,  # vLLM on several GPUs starts processes, which a daemon may not
         )
-        self._process.start()
+        with safe_path():
+            self._process.start()
         theirs.close()  # else the pipe would stay open after the process ends
 
     def send(self, message: str) -> None:

@@ -7,7 +7,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from mergekit_cycleqd.workers.pool import WorkerError
 try:
     import ray
     from ray.exceptions import RayError
+    from ray.job_config import JobConfig
 except ImportError as missing:
     raise WorkerError(
         "workers.kind: ray needs Ray, which is not installed: pip install 'mergekit-cycleqd[ray]'"
@@ -165,6 +166,7 @@ def _gpus_per_worker(recipe: Recipe) -> float:
 def _join_cluster(address: str) -> bool:
     """Join a cluster, or start one on this machine. Returns whether it was started."""
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    quiet["job_config"] = _job_without_working_folder()
     try:
         _reach(_last_cluster() if address == "auto" else address)
         ray.init(address=address, **quiet)
@@ -192,4 +194,26 @@ def _last_cluster() -> str:
     if address := os.environ.get("RAY_ADDRESS"):
         return address
     kept = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")  # noqa: S108
-    return kept.read_text().strip() if kept.is_file() else ""
+    if not kept.is_file():
+        return ""
+    if (owner := kept.stat().st_uid) not in (0, os.getuid()):  # all users write to that folder
+        raise WorkerError(
+            f"workers.address: auto finds the Ray cluster of another user (uid {owner}) of this "
+            f"machine, by {kept}; name its address if you mean it, or local to start your own"
+        )
+    return kept.read_text().strip()
+
+
+class _Paths(list[str]):
+    """Paths of a job's imports, to which Ray adds the working directory as the first."""
+
+    def extend(self, paths: Iterable[str]) -> None:
+        """Add paths, without the working directory."""
+        super().extend(path for path in paths if path != os.getcwd())
+
+
+def _job_without_working_folder() -> JobConfig:
+    """A job whose actors import nothing of the folder that the command is started in."""
+    job = JobConfig()
+    job._py_driver_sys_path = _Paths()
+    return job

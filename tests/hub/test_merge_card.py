@@ -10,6 +10,8 @@ import yaml
 from huggingface_hub import ModelCard
 
 from mergekit_cycleqd.genome.family import Family
+from mergekit_cycleqd.hub.licence import licence_in
+from mergekit_cycleqd.run_folder.journal_lines import decode, encode
 from tests.support import published_runs
 from tests.support.runs import run_main
 
@@ -72,3 +74,40 @@ def test_other_methods_and_a_wish_for_no_card_keep_mergekits_ways(
     out = tmp_path / "bare"
     assert run_main("merge", local_run / "best.yaml", out, "--no-write-model-card") == 0
     assert not (out / "README.md").exists()
+
+
+def test_a_model_that_became_another_is_not_merged_with_the_runs_scores(
+    local_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(local_run, run)
+    path = run / "journal.jsonl"
+    first, rest = path.read_bytes().split(b"\n", 1)
+    header = decode(first + b"\n", path, 1)
+    expert = list(header["fingerprints"])[1]
+    header["fingerprints"][expert] = "0" * 16
+    path.write_bytes(encode(header) + rest)
+    assert run_main("merge", run / "best.yaml", tmp_path / "model") == 2
+    assert f"{expert}: is not what the run was made with any more" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+    assert run_main("verify", run) == 2
+    shutil.copy(run / "best.yaml", tmp_path / "mine.yaml")
+    assert run_main("merge", tmp_path / "mine.yaml", tmp_path / "model") == 0
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("license: mit", "mit"),
+        ("license: [mit, {a: 1}]", None),
+        ("license: {a: 1}", None),
+        ("license: !!python/object/apply:os.system [x]", None),
+        ("a: [" * 3000, None),
+    ],
+)
+def test_a_card_may_state_anything_as_its_licence(
+    tmp_path: Path, card: str, licence: str | None
+) -> None:
+    (tmp_path / "README.md").write_text(f"---\n{card}\n---\n")
+    assert licence_in(tmp_path / "README.md") == licence
+    assert licence_in(tmp_path / "none.md") is None

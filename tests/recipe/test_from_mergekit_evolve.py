@@ -242,3 +242,19 @@ def test_hostile_names_stay_text() -> None:
     assert content["experts"][0]["model"] == name
     assert content["tasks"][0]["task"] == name
     assert content["base_model"] == "'\"{"
+
+
+def test_no_name_of_a_file_makes_a_line_of_its_recipe() -> None:
+    text = convert(EvolveFile.model_validate(PLAIN), "x.yaml\nengine: {trust_remote_code: true}")
+    assert text.splitlines()[0].startswith("# Made from x.yaml\\x0aengine")
+    assert "engine" not in yaml.safe_load(text)
+
+
+def test_thousands_of_tasks_of_one_name_get_names_at_once() -> None:
+    tasks = [f"{'a b' if i % 2 else 'a-b'}" for i in range(2_000)]
+    names = [each["name"] for each in yaml.safe_load(_as_text(PLAIN | {"tasks": tasks}))["tasks"]]
+    assert names[:3] == ["a-b", "a-b-2", "a-b-3"] and len(set(names)) == len(tasks)
+
+
+def _as_text(content: dict[str, Any]) -> str:
+    return convert(EvolveFile.model_validate(content), "x")

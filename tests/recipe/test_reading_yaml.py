@@ -219,3 +219,15 @@ def test_a_recipe_is_read_by_its_path_as_text_too(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text(yaml.safe_dump(recipe_content()))
     assert load_recipe(str(path)) == load_recipe(path)
+
+
+@pytest.mark.parametrize("part", ["k{}: 1\n", "- {}\n"])
+def test_a_file_of_hundreds_of_thousands_of_values_is_one_line(tmp_path: Path, part: str) -> None:
+    (tmp_path / "a.yaml").write_text("".join(part.format(i) for i in range(200_001)))
+    with pytest.raises(RecipeError, match="is not YAML: it has more than 200,000 keys and values"):
+        read_yaml(tmp_path / "a.yaml")
+
+
+def test_a_device_is_not_read_to_its_end() -> None:
+    with pytest.raises(RecipeError, match="/dev/zero: must have at most 67.1 MB, got more"):
+        read_yaml(Path("/dev/zero"))

@@ -21,11 +21,14 @@ from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.report import write_report
 from mergekit_cycleqd.report.curves import POINTS, curves, spaced
 from mergekit_cycleqd.report.libraries import ReportError
+from mergekit_cycleqd.report.masks import _picture
 from mergekit_cycleqd.report.overview_figure import draw_overview
 from mergekit_cycleqd.report.page import script_json
 from mergekit_cycleqd.report.panels import panels
+from mergekit_cycleqd.report.tables import write_csv
 from mergekit_cycleqd.report.time_spent import by_part, by_worker, pace
 from mergekit_cycleqd.run_folder.comparison import comparison
+from mergekit_cycleqd.run_folder.example_masks import Pictures
 from mergekit_cycleqd.run_folder.journal_reading import FILE
 from mergekit_cycleqd.run_folder.run_view import RunView
 from mergekit_cycleqd.search.cycleqd import CycleQD
@@ -391,3 +394,37 @@ def test_a_missing_library_is_said_in_one_line_before_anything_is_read(
         write_report(tmp_path)
     write_run(tmp_path, children=5)
     assert write_report(tmp_path, None, ["csv"])
+
+
+def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
+    rows = [{"worker": text, "seconds": -1.5} for text in ("=cmd|' /C calc'!A0", "+1", " @x", "a=")]
+    write_csv(rows, tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(newline="") as stream:
+        found = [(row["worker"], row["seconds"]) for row in csv.DictReader(stream)]
+    assert [text for text, _ in found] == ["'=cmd|' /C calc'!A0", "'+1", "' @x", "a="]
+    assert {number for _, number in found} == {"-1.5"}
+
+
+def test_settings_of_the_working_directory_change_no_figure(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = {
+        file.name: file.read_bytes() for file in write_report(made[0], tmp_path / "a", ["svg"])
+    }
+    matplotlib = pytest.importorskip("matplotlib")
+    with matplotlib.rc_context({"font.size": 50, "text.usetex": True}):  # as a matplotlibrc there
+        files = write_report(made[0], tmp_path / "b", ["svg"])
+    assert {file.name: file.read_bytes() for file in files} == plain
+
+
+def test_pictures_are_those_beside_their_index_alone(tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(b"no picture")
+    (tmp_path / "pictures").mkdir()
+    for name in ("../secret.png", str(tmp_path / "secret.png"), "a/b.png", ".png", 5, None):
+        sample = {"task": "red", "sample": 0, "image": name, "truth": "a.png", "found": {}}
+        content = {"version": 1, "models": {}, "samples": [sample]}
+        (tmp_path / "pictures" / "index.json").write_text(json.dumps(content))
+        assert Pictures.read(tmp_path) is None, name
+    (tmp_path / "pictures" / "a.png").symlink_to(tmp_path / "secret.png")
+    assert "img" not in _picture(tmp_path / "pictures" / "a.png", "")
+    assert "img" not in _picture(tmp_path / "secret.png", ""), "it is none"

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mergekit_cycleqd.errors import JournalError
+from mergekit_cycleqd.run_folder import journal_lines, synced_lines
 from mergekit_cycleqd.run_folder.synced_lines import SyncedLines, read_lines
 
 CONTENTS = [{"number": number, "text": "ü" * number} for number in range(4)]
@@ -100,3 +101,24 @@ def test_lines_and_the_name_of_the_file_are_synced(
     monkeypatch.setattr(os, "fsync", seen)
     written(tmp_path / "lines", CONTENTS[:2])
     assert synced == [str(tmp_path), *[str(tmp_path / "lines")] * 2]
+
+
+def test_a_line_without_end_is_damaged_and_not_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lines"
+    whole = written(path, CONTENTS)
+    monkeypatch.setattr(journal_lines, "LONGEST", 1 << 10)
+    monkeypatch.setattr(synced_lines, "each_line", journal_lines.each_line)
+    path.write_bytes(whole + b"x" * (1 << 20) + b"\n")
+    lines = read_lines(path, without_checksum)
+    assert [next(lines) for _ in CONTENTS] == CONTENTS
+    with pytest.raises(JournalError, match="line 5 is damaged: it does not end with its checksum"):
+        next(lines)
+    assert journal_lines.end_of_last_line(path) == path.stat().st_size, "nothing is cut off"
+    assert [len(line) for line in each(path)][-1] == 1 << 10
+
+
+def each(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        yield from journal_lines.each_line(stream)

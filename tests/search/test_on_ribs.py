@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ribs.archives import GridArchive
 
+from mergekit_cycleqd.search.archive_kinds import on_ribs
 from mergekit_cycleqd.search.archive_kinds.on_ribs import RightClosedGrid
 from mergekit_cycleqd.search.cells import cell_numbers, cell_of
 
@@ -64,3 +69,20 @@ def test_the_same_solutions_stay_as_without_the_look_ahead(seed: int) -> None:
     for key in found[0]:
         assert list(found[0][key]) == list(found[1][key])
     assert fast.stats == slow.stats
+
+
+def test_a_file_of_the_working_directory_sets_nothing_of_numba(tmp_path: Path) -> None:
+    """Its cache is pickles."""
+    pytest.importorskip("numba")
+    (tmp_path / ".numba_config.yaml").write_text(f"cache_dir: {tmp_path / 'evil'}\n")
+    program = (
+        "import mergekit_cycleqd.search.archive_kinds.on_ribs, numba; numba.config.reload_config(); "
+        "print(repr(numba.config.CACHE_DIR))"
+    )
+    env = os.environ | {"PYTHONPATH": str(Path(on_ribs.__file__).parents[3])}
+    env.pop("NUMBA_CACHE_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert done.stdout == "''\n", done.stderr
+    assert not (tmp_path / "evil").exists()

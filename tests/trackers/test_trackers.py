@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -190,6 +191,34 @@ def test_wandb_without_a_login_is_one_line_before_anything_begins(tmp_path: Path
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: --tracker wandb: needs a login, got none")
+
+
+def test_a_settings_file_of_the_working_directory_names_no_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb", exc_type=ImportError)
+    from mergekit_cycleqd.trackers.wandb import _refuse_settings_here
+
+    settings = SimpleNamespace(settings_system=None, settings_workspace=str(tmp_path / "settings"))
+    _refuse_settings_here(settings)  # there is none
+    own = "[default]\nmode = offline\nproject = x\nbase_url = https://api.wandb.ai\n"
+    (tmp_path / "settings").write_text(own)
+    _refuse_settings_here(settings)
+    (tmp_path / "settings").write_text("[default]\nbase_url = http://evil\n")
+    with pytest.raises(TrackerError, match="'http://evil', and .* set WANDB_BASE_URL"):
+        _refuse_settings_here(settings)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://evil")
+    _refuse_settings_here(settings)
+    monkeypatch.delenv("WANDB_BASE_URL")
+    settings.settings_system = settings.settings_workspace  # the user's own says the same
+    _refuse_settings_here(settings)
+
+
+@pytest.mark.parametrize("kept", ['{"id": "../../x"}', '{"id": 5}', "[]", "x"])
+def test_an_identity_of_a_stranger_is_not_taken(tmp_path: Path, kept: str) -> None:
+    (tmp_path / base.FILE).write_text(kept)
+    made = base.Identity.of(tmp_path)
+    assert len(made.id) == 8 and base.Identity.of(tmp_path) == made
 
 
 def test_a_library_that_is_missing_is_one_line_with_its_pip_command(

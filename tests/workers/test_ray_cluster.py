@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mergekit_cycleqd.cli.main import main
+from mergekit_cycleqd.workers.pool import WorkerError
 from tests.support import ray_nodes, worker_runs
 from tests.support.ray_nodes import OBJECT_STORE_BYTES, TwoNodes
 from tests.support.recipes import RecipeMaker
@@ -23,6 +24,34 @@ alone = worker_runs.alone
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 nodes = ray_nodes.nodes
+
+
+def test_actors_import_nothing_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mergekit_cycleqd.workers.ray_cluster import _job_without_working_folder
+
+    monkeypatch.chdir(tmp_path)
+    paths = _job_without_working_folder()._py_driver_sys_path
+    paths.extend(["/elsewhere", str(tmp_path)])
+    assert paths == ["/elsewhere"]
+
+
+def test_the_cluster_of_another_user_is_not_joined_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mergekit_cycleqd.workers import ray_cluster
+
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("10.6.6.6:6379\n")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert ray_cluster._last_cluster() == "10.6.6.6:6379"
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    monkeypatch.setattr(Path, "stat", lambda *a, **k: os.stat_result([0o100644, *[1001] * 9]))
+    with pytest.raises(WorkerError, match=r"cluster of another user \(uid 1001\).*or local to"):
+        ray_cluster._last_cluster()
+
 
 RAY = {"kind": "ray", "count": 4}  # they find the cluster: address is auto
 

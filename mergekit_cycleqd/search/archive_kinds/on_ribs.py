@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from ribs.archives import CVTArchive, GridArchive
 
 from mergekit_cycleqd.search.archive_kinds.centroids import nearest, on_lattice, side_of
+from mergekit_cycleqd.search.archive_kinds.numba_settings import ignore_working_folder
 from mergekit_cycleqd.search.cells import cell_numbers, cell_of
+
+ignore_working_folder()
+
+from ribs.archives import CVTArchive, GridArchive  # noqa: E402
 
 
 class RightClosedGrid(GridArchive):  # type: ignore[misc]

@@ -115,6 +115,30 @@ _AUTO = {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own", "AutoModel"
 _ELSEWHERE = {key: f"evil/code--{value}" for key, value in _AUTO.items()}
 _DEEP = b"[" * 100_000 + b"]" * 100_000
 
+
+def _padded(name: str, megabytes: int) -> Change:
+    def change(files: Files, words: Words) -> None:
+        files[name] = files[name].rstrip() + b" " * (megabytes * 10**6)
+
+    return change
+
+
+def _many_shards(files: Files, words: Words) -> None:
+    del files["model.safetensors"]
+    shards = {f"t{i}": f"s{i}.safetensors" for i in range(10**6)}
+    files["model.safetensors.index.json"] = json.dumps({"weight_map": shards}).encode()
+
+
+def _many_tensors(files: Files, words: Words) -> None:
+    empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({f"t{i}": empty for i in range(600_000)}).encode()
+    files["model.safetensors"] = struct.pack("<Q", len(header)) + header
+
+
+def _licences(files: Files, words: Words) -> None:
+    files["README.md"] = b"---\nlicense: [mit, {a: 1}]\n---\n"
+
+
 MODELS = (
     Case("a pickle in place of safetensors", "safetensors", _pickle_alone),
     Case("pickles beside safetensors", "", _beside),
@@ -285,4 +309,9 @@ MODELS = (
             custom_module="own.py",
         ),
     ),
+    Case("config.json of 70 MB", "config.json must have at most", _padded("config.json", 70)),
+    Case("tokenizer.json of 300 MB", "tokenizer.json must have", _padded("tokenizer.json", 300)),
+    Case("an index of a million files", "must name at most 10,000 files", _many_shards),
+    Case("a header of 600,000 tensors", "must have at most 524,288 tensors", _many_tensors),
+    Case("a licence that is a list", "", _licences),
 )

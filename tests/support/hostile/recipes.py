@@ -167,5 +167,12 @@ RECIPES = (
         lambda files, words: files.update({LINEAGE: b"[" * 200_000}),
     ),
     Case("files named upwards and with escape sequences", "", _named(f"{ESCAPES}.py")),
+    Case(
+        "a million keys",
+        "more than 200,000 keys and values",
+        lambda files, words: files.update(
+            {RECIPE: files[RECIPE] + b"".join(b"k%d: 1\n" % i for i in range(10**6))}
+        ),
+    ),
 )
 """Each is merged, and verified."""

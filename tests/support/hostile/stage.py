@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.run_folder.journal_lines import encode
 from mergekit_cycleqd.run_folder.pulled import FILE, code_of
 from tests.support.families import make_family
+from tests.support.hostile.attack import Attack
 from tests.support.hostile.case import Case, Files, Words
 from tests.support.hostile.recipes import RECIPE
 from tests.support.hostile.runs import JOURNAL
@@ -44,6 +46,7 @@ class Stage:
         models = folder / "models"
         models.mkdir()
         family = make_family(models)
+        self._made = folder / "victim" / "work" / "honest"
         self._there = put_on_hub(hub, family)
         run = over(make_run(folder / "made", family), self._there)
         assert push(run, "--what", "journal,aggregate") == 0
@@ -57,18 +60,39 @@ class Stage:
         self.victim = Victim(folder / "victim", hub.endpoint, hub.writer)
         words = {"canary": self.victim.canary, "home": self.victim.folder / "home"}
         words["secret"] = words["home"] / "secret"
+        self._made.mkdir()
         self._words = Words(**{key: str(path) for key, path in words.items()})
-        self._publish("evil/code", "model", {"own.py": self._words.python.encode()})
+        self.publish("evil/code", "model", {"own.py": self._words.python.encode()})
 
-    def _publish(self, repo_id: str, kind: str, files: Files) -> None:
+    @cached_property
+    def honest_run(self) -> Path:
+        """A folder of an honest run over models of the Hub, as `pull-run` makes it."""
+        seen = self.victim.run("pull-run", "me/tiny-journal", "--out", "run", folder=self._made)
+        assert seen.code == 0 and not seen.wrong, seen
+        return self._made / "run"
+
+    @property
+    def family(self) -> Family:
+        """Honest models on the Hub."""
+        return self._there
+
+    @property
+    def model_files(self) -> Files:
+        """The files of an honest expert."""
+        return dict(self._model)
+
+    def publish(self, repo_id: str, kind: str, files: Files) -> None:
         """Commit in the store itself: the client would refuse some names."""
         self.hub.api(self._evil).create_repo(repo_id, repo_type=kind, exist_ok=True)
         repo = self.hub.repo(repo_id, kind)
         stored = {path: self.hub.store.add_blob(content) for path, content in files.items()}
         repo.add_commit("main", stored, "x", "", "evil")
 
-    def _commands(self, kind: str, case: Case, folder: Path) -> Iterator[Seen]:
+    def _commands(self, kind: str, case: Case | Attack, folder: Path) -> Iterator[Seen]:
         """Publish a case, and let the victim try each command on it."""
+        if isinstance(case, Attack):
+            yield from case.take(self, folder)
+            return
         name = f"evil/{kind}-{self._count}"
         run = {"model": self._take_model, "recipe": self._take_recipe, "run": self._take_run}
         yield from run[kind](name, case, folder)
@@ -76,12 +100,12 @@ class Stage:
     def _take_model(self, repo: str, case: Case, folder: Path) -> Iterator[Seen]:
         files = dict(self._model)
         case.files(files, self._words)
-        self._publish(repo, "model", files)
+        self.publish(repo, "model", files)
         expert = f"lab/base+{repo}" if "adapter_config.json" in files else repo
         experts = [expert, *self._there.experts[1:]]
         recipe = yaml.safe_load(self._recipe[RECIPE])
         recipe["models"][0]["model"] = expert
-        self._publish(f"{repo}-merged", "model", {RECIPE: yaml.safe_dump(recipe).encode()})
+        self.publish(f"{repo}-merged", "model", {RECIPE: yaml.safe_dump(recipe).encode()})
         family = Family(self._there.base_model, tuple(experts))
         write_run_recipe(folder / "mine.yaml", family)
         watched = self.victim.run
@@ -97,7 +121,7 @@ class Stage:
         case.recipe(recipe, self._words)
         files = self._recipe | {RECIPE: yaml.safe_dump(recipe, sort_keys=False).encode()}
         case.files(files, self._words)
-        self._publish(repo, "model", files)
+        self.publish(repo, "model", files)
         yield self.victim.run("merge", f"hf://{repo}", "merged", "--quiet", folder=folder)
         yield self.victim.run("verify", repo, folder=folder)
 
@@ -112,7 +136,7 @@ class Stage:
         header.pop("crc32", None)
         files[JOURNAL] = encode(header) + rest
         case.files(files, self._words)
-        self._publish(repo, "dataset", files)
+        self.publish(repo, "dataset", files)
         watched = self.victim.run
         yield watched("pull-run", repo, "--out", "run", folder=folder)
         run = folder / "run"
@@ -130,11 +154,11 @@ class Stage:
         again = ("--what", "journal", "--repo-id", f"me/again-{self._count}")
         yield watched("push", "run", *again, folder=folder)
 
-    def attempt(self, kind: str, case: Case) -> tuple[int, list[str], str]:
+    def attempt(self, kind: str, case: Case | Attack) -> tuple[int, list[str], str]:
         """Let the victim take one repository.
 
         Args:
-            kind: "model", "recipe" or "run".
+            kind: Its kind, of `kinds`.
             case: What is evil about it.
 
         Returns:
@@ -187,11 +211,15 @@ def staged(folder: Path) -> Iterator[Stage]:
             thread.close()
 
 
-def kinds() -> Sequence[tuple[str, Case]]:
+def kinds() -> Sequence[tuple[str, Case | Attack]]:
     """All cases, each with its kind."""
+    from tests.support.hostile.answers import ANSWERS
+    from tests.support.hostile.changes import CHANGES
+    from tests.support.hostile.folders import FOLDERS
     from tests.support.hostile.models import MODELS
     from tests.support.hostile.recipes import RECIPES
     from tests.support.hostile.runs import RUNS
 
     groups: dict[str, Any] = {"model": MODELS, "recipe": RECIPES, "run": RUNS}
+    groups |= {"folder": FOLDERS, "Hub": ANSWERS, "change": CHANGES}
     return [(kind, case) for kind, cases in groups.items() for case in cases]

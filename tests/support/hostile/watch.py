@@ -92,6 +92,7 @@ class Victim:
             "TQDM_DISABLE": "1",
         }
         env.pop("MERGEKIT_CYCLEQD_TEST_ROOT", None)
+        self._env = env
         self._warm = subprocess.Popen(
             [sys.executable, "-m", "tests.support.hostile.warm"],
             stdin=subprocess.PIPE,
@@ -150,6 +151,23 @@ class Victim:
         if code < 0 or code == 70:
             wrong.append(f"ended by {code}, for it took too long or too much memory")
         return Seen(code, text, list(dict.fromkeys(wrong)))
+
+    def cold(self, *words: object, folder: Path) -> Seen:
+        """Run a program with its own imports; only what it prints and the canary are looked at.
+
+        Args:
+            words: The words of the command line, the program first.
+            folder: The working directory, below `work`.
+        """
+        done = subprocess.run(
+            list(map(str, words)),
+            cwd=folder,
+            env=self._env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        return Seen(done.returncode, done.stdout, list(self._of_output(done.stdout)))
 
     def _of_output(self, text: str) -> Iterator[str]:
         if self.canary.exists():
