@@ -79,7 +79,7 @@ def test_other_methods_and_a_wish_for_no_card_keep_mergekits_ways(
 def test_a_model_that_became_another_is_not_merged_with_the_runs_scores(
     local_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
+    run = tmp_path / "changed"
     shutil.copytree(local_run, run)
     path = run / "journal.jsonl"
     first, rest = path.read_bytes().split(b"\n", 1)

@@ -229,5 +229,5 @@ def test_a_file_of_hundreds_of_thousands_of_values_is_one_line(tmp_path: Path, p
 
 
 def test_a_device_is_not_read_to_its_end() -> None:
-    with pytest.raises(RecipeError, match="/dev/zero: must have at most 67.1 MB, got more"):
+    with pytest.raises(RecipeError, match=r"/dev/zero: must have at most 67.1 MB, got more"):
         read_yaml(Path("/dev/zero"))

@@ -32,7 +32,7 @@ def test_a_run_is_not_gone_on_with_over_a_link(run: Path, name: str) -> None:
     path.unlink(missing_ok=True)
     path.symlink_to(run.parent / "home")
     for begin in (lambda: Journal.open(run, header), lambda: RetentionFile(run)):
-        with pytest.raises(JournalError, match="is a symbolic link to .*home.*remove the link"):
+        with pytest.raises(JournalError, match=r"is a symbolic link to .*home.*remove the link"):
             begin()
     assert list((run.parent / "home").iterdir()) == []
 

@@ -76,8 +76,8 @@ def test_a_file_of_the_working_directory_sets_nothing_of_numba(tmp_path: Path) -
     pytest.importorskip("numba")
     (tmp_path / ".numba_config.yaml").write_text(f"cache_dir: {tmp_path / 'evil'}\n")
     program = (
-        "import mergekit_cycleqd.search.archive_kinds.on_ribs, numba; numba.config.reload_config(); "
-        "print(repr(numba.config.CACHE_DIR))"
+        "import mergekit_cycleqd.search.archive_kinds.on_ribs, numba; "
+        "numba.config.reload_config(); print(repr(numba.config.CACHE_DIR))"
     )
     env = os.environ | {"PYTHONPATH": str(Path(on_ribs.__file__).parents[3])}
     env.pop("NUMBA_CACHE_DIR", None)

@@ -79,7 +79,7 @@ def test_a_file_is_not_kept_outside_of_the_cache(
         return own
 
     answering(hub, "/resolve/", upwards)
-    with pytest.raises(HubError, match="names a file of the cache '\"../../../../evil\"'"):
+    with pytest.raises(HubError, match=r"names a file of the cache '.*/evil"):
         Client().read(Target(repo, "model"), "a.txt", "main")
     assert not list(tmp_path.rglob("evil*"))
 

@@ -205,7 +205,7 @@ def test_a_settings_file_of_the_working_directory_names_no_host(
     (tmp_path / "settings").write_text(own)
     _refuse_settings_here(settings)
     (tmp_path / "settings").write_text("[default]\nbase_url = http://evil\n")
-    with pytest.raises(TrackerError, match="'http://evil', and .* set WANDB_BASE_URL"):
+    with pytest.raises(TrackerError, match=r"'http://evil', and .* set WANDB_BASE_URL"):
         _refuse_settings_here(settings)
     monkeypatch.setenv("WANDB_BASE_URL", "http://evil")
     _refuse_settings_here(settings)

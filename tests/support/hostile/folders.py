@@ -49,6 +49,7 @@ def _reports(change: Callable[[Folder], object], *commands: tuple[str, ...]) -> 
         for words in commands or (("report", "run"),):
             seen = stage.victim.run(*words, folder=place)
             page = folder.run / "report" / "report.html"
+            seen.wrong = [each for each in seen.wrong if not each.endswith(": /dev/zero")]
             if page.is_file() and SECRET.encode().hex() in page.read_bytes().hex():
                 seen.wrong.append("a secret is in the report")
             yield seen
@@ -204,7 +205,7 @@ FOLDERS = (
     ),
     Attack(
         "the journal is a link to a new file of the home folder",
-        _LINK,
+        "is not empty and holds no run",
         _goes_on(lambda folder: folder.link(FILE, folder.home / ".bash_profile")),
     ),
     Attack(
