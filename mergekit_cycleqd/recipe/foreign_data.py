@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-_HUB_ID = re.compile(r"(?!.*\.\.)\w[\w.-]*(/[\w.-]+)?")
+_HUB_ID = re.compile(r"(?!.*\.\.)\w[\w.-]*(/[\w.-]+)?", re.ASCII)
 _LOADERS = frozenset({"cache", "eval", "generator", "iceberg", "pandas", "spark", "sql"})
 """Names that `datasets` takes for other sources than files; some versions read pickles by one."""
 _REACHING = frozenset(

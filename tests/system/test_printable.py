@@ -19,6 +19,8 @@ from mergekit_cycleqd.system.printable import printable
         ("a\u202eb\u2066", r"a\u202eb\u2066"),
         ("a\u2028b\ud800", r"a\u2028b\ud800"),
         ("\U000e0041", r"\U000e0041"),
+        ("org/na\u200bme\ufeff\u00ad", r"org/na\u200bme\ufeff\xad"),
+        ("نامه\u200cای", "نامه\u200cای"),
     ],
 )
 def test_what_acts_on_a_terminal_is_shown(text: str, shown: str) -> None:
@@ -28,4 +30,5 @@ def test_what_acts_on_a_terminal_is_shown(text: str, shown: str) -> None:
 
 
 def test_ends_of_lines_are_shown_where_one_line_is_wanted() -> None:
+    assert printable("a\u200db", kept="") == r"a\u200db", "a name is of no joined letters"
     assert printable("a\nnote: all is well", kept="") == r"a\x0anote: all is well"
