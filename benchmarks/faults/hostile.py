@@ -14,7 +14,10 @@ HEAD = """## Repositories of strangers
 
 Each is published on a Hub on this machine by another user. A user with a token, and with secrets
 in the home folder, then takes it: a model by `merge`, `plan` and `eval`; a recipe by `merge` and
-`verify`; a run by `pull-run`, `plan`, going on, `eval`, `report`, `verify` and `push`. strace
+`verify`; a run by `pull-run`, `plan`, going on, `eval`, `report`, `verify` and `push`. Folders are
+run folders as archives and git bring them, with links, devices, modules and settings; the user
+works in them. Hubs answer as no Hub does, and changes are those of a repository between two
+commands, of which the second must refuse. strace
 watches every command. It got through if a process was started, a file outside of the run folder
 and the cache was opened or changed, another address than the Hub's was spoken to, a token stood
 elsewhere than in the Hub's header, something was published unasked, or an escape sequence, a

@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2.sandbox import SandboxedEnvironment
 
+from mergekit_cycleqd.system.growth_limit import growth_limit
 from mergekit_cycleqd.system.hub_requests import guard_requests
 from mergekit_cycleqd.system.replaced import replaced
 
@@ -61,6 +62,8 @@ def guard_templates() -> None:
 def guarded_loading(file: Path | None, *, trusted: bool) -> Iterator[None]:
     """Keep a task that is loaded from files of this machine and from code of a tokenizer.
 
+    Its data may unpack to any size, and get half of the free memory.
+
     A dataset of the Hub lists its files itself; a stranger may list yours. Some of lm-eval's own
     tasks load a tokenizer that the options name, with its code.
 
@@ -82,7 +85,8 @@ def guarded_loading(file: Path | None, *, trusted: bool) -> Iterator[None]:
     def load_plainly(*args: Any, **settings: Any) -> Any:
         return load(*args, **settings | {"trust_remote_code": False})
 
-    with replaced(datasets.data_files, "resolve_pattern", resolve_there):
+    cache = Path(datasets.config.HF_DATASETS_CACHE)
+    with growth_limit(cache), replaced(datasets.data_files, "resolve_pattern", resolve_there):
         if trusted or not _is_lm_evals(file):
             yield
             return

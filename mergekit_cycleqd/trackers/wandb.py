@@ -51,6 +51,7 @@ class Wandb(Sink):
 
 def check_login() -> None:
     """Ask for the login now: in the middle of a run nobody answers."""
+    os.environ.setdefault("WANDB_DISABLE_GIT", "true")  # its setup would start git here
     wandb = importlib.import_module("wandb")
     _refuse_settings_here(wandb.setup().settings)
     if wandb.setup().settings.mode in ("offline", "disabled", "dryrun"):

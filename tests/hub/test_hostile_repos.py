@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.costly import costly
+from tests.support.hostile.attack import Attack
 from tests.support.hostile.case import Case
 from tests.support.hostile.stage import Stage, kinds, staged
 
@@ -23,6 +24,8 @@ _ALWAYS = (
     "code of the tokenizer",
     "a lineage with files outside of the model",
     "!function of any library",
+    "links in the place of partial files",
+    "a file's ETag that leads out of the cache",
 )
 
 
@@ -42,14 +45,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 @pytest.mark.parametrize(("kind", "case"), _cases(always=True))
-def test_nothing_gets_through(stage: Stage, kind: str, case: Case) -> None:
+def test_nothing_gets_through(stage: Stage, kind: str, case: Case | Attack) -> None:
     tried, wrong, _ = stage.attempt(kind, case)
     assert tried and not wrong
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "case"), _cases(always=False))
-def test_nothing_of_all_others_gets_through(stage: Stage, kind: str, case: Case) -> None:
+def test_nothing_of_all_others_gets_through(stage: Stage, kind: str, case: Case | Attack) -> None:
     tried, wrong, _ = stage.attempt(kind, case)
     assert tried and not wrong
 
@@ -57,7 +60,7 @@ def test_nothing_of_all_others_gets_through(stage: Stage, kind: str, case: Case)
 def test_there_are_enough_of_them() -> None:
     names = [(kind, case.name) for kind, case in kinds()]
     assert len(names) == len(set(names)) >= 100
-    assert {kind for kind, _ in names} == {"model", "recipe", "run"}
+    assert {kind for kind, _ in names} == {"model", "recipe", "run", "folder", "Hub", "change"}
 
 
 def test_what_gets_through_is_seen(stage: Stage, tmp_path: Path) -> None:
