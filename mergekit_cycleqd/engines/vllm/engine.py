@@ -20,6 +20,7 @@ from mergekit_cycleqd.engines.vllm.swap_check import SwapCheck, SwapReport, chec
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.engine import Engine
+from mergekit_cycleqd.system.child_processes import safe_path
 
 OLDEST = "0.20"
 """The oldest vLLM that works with transformers 5. `reload_weights` takes an iterator since 0.16."""
@@ -195,7 +196,7 @@ def _open_lm(engine: Engine, base: Checkpoint) -> Any:
     """Open lm-eval's model around vLLM with the base, and `GenomeWorker` in its workers."""
     _set_environment()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), safe_path():
             warnings.simplefilter("ignore", FutureWarning)  # vLLM warns about torch
             from mergekit_cycleqd.engines.vllm.lm import QuietVLLM
 
