@@ -17,8 +17,8 @@ from mergekit_cycleqd.checkpoints.recipe_models import BASE, references
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.experts.dequantize import dequantize
 from mergekit_cycleqd.genome.references import is_hub_id, parts
-from mergekit_cycleqd.merging.direction_cache import DirectionCache
 from mergekit_cycleqd.recipe.recipe import Recipe
+from mergekit_cycleqd.system.cache_folder import cache_folder
 from mergekit_cycleqd.system.hub_requests import guard_requests
 
 
@@ -74,7 +74,7 @@ def plain_folder(model: str) -> str | None:
             return None
     except ModelError:
         return None
-    folder = DirectionCache.default().folder.parent / "dequantized" / checkpoint.fingerprint()
+    folder = cache_folder() / "dequantized" / checkpoint.fingerprint()
     if not folder.is_dir():
         dequantize(checkpoint, folder)
     return str(folder)

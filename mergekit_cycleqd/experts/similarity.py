@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mergekit_cycleqd.system.atomic_write import write_atomically
+from mergekit_cycleqd.system.cache_folder import cache_folder
 
 FILE = "similarity.json"
 PAPER = (
@@ -159,10 +160,8 @@ def similarity_file(fingerprints: Sequence[str]) -> Path:
     Args:
         fingerprints: Fingerprints of the base and the experts, in the order of the tasks.
     """
-    from mergekit_cycleqd.merging.direction_cache import DirectionCache  # seconds to import
-
     key = hashlib.sha256(" ".join(fingerprints).encode()).hexdigest()[:40]
-    return DirectionCache.default().folder.parent / "similarity" / f"{key}.json"
+    return cache_folder() / "similarity" / f"{key}.json"
 
 
 def write_similarity(found: Similarity, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from mergekit_cycleqd.hub.redaction import forget_origins
 from mergekit_cycleqd.hub.remote_files import content_hash, git_blob
 from mergekit_cycleqd.hub.verify import verify_model
 from mergekit_cycleqd.mergekit_plugin.merge_recipe import merge_recipe
+from mergekit_cycleqd.system.atomic_write import write_atomically
+from mergekit_cycleqd.system.cache_folder import cache_folder
 
 _SMALL = 20_000_000  # bytes; the Hub stores larger files by LFS, which lists their sha256
 
@@ -26,7 +29,9 @@ _SMALL = 20_000_000  # bytes; the Hub stores larger files by LFS, which lists th
 def build_model(genome: Genome, folder: Path) -> Path:
     """Build a model with mergekit, which holds few tensors in memory at a time, and verify it.
 
-    The folder's name comes from the recipe, so that a later call reuses a finished model.
+    The folder's name comes from the recipe, so that a later call reuses a finished model. It does
+    so only for the very files that this user's cache remembers: whoever made the run folder may
+    have put a model there.
 
     Args:
         genome: The model, over base and experts in folders on this machine.
@@ -41,12 +46,11 @@ def build_model(genome: Genome, folder: Path) -> Path:
     """
     text = genome.to_yaml()
     out = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
+    remembered = cache_folder() / "built" / f"{out.name}.json"
     if out.is_dir():
-        try:
-            verify_model(out, genome)
+        if _hashes(out) == _remembered(remembered):
             return out
-        except (CycleQDError, OSError, SafetensorError):  # left by an interrupted push
-            shutil.rmtree(out)
+        shutil.rmtree(out)
     recipe = folder / f"{out.name}.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,6 +58,7 @@ def build_model(genome: Genome, folder: Path) -> Path:
         merge_recipe(recipe, out, MergeOptions(quiet=True, write_model_card=False))
         forget_origins(out)
         verify_model(out, genome)
+        write_atomically(remembered, json.dumps(_hashes(out)))
     except OSError as error:
         shutil.rmtree(out, ignore_errors=True)
         raise HubError(disk_line(error, folder)) from error
@@ -65,6 +70,21 @@ def build_model(genome: Genome, folder: Path) -> Path:
     finally:
         recipe.unlink(missing_ok=True)
     return out
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """The sha256 of all files in a model's folder; empty for what is no file."""
+    return {
+        path.name: content_hash(path, "sha256") if path.is_file() else ""
+        for path in folder.iterdir()
+    }
+
+
+def _remembered(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def built_files(folder: Path) -> dict[str, Path]:

@@ -3,17 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
+from mergekit_cycleqd.checkpoints.content_digests import content
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.checkpoints.vocabulary.row_map import has_fingerprint
 from mergekit_cycleqd.errors import GenomeError, RecipeError
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.recipe.safe_yaml import read_yaml
 from mergekit_cycleqd.run_folder.journal_reading import FILE, header_in
+from mergekit_cycleqd.run_folder.model_content import content_of, other_content
 
 _DEEPEST = 3  # RUN/elites/TASK/000123.yaml
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a model was when a run was made with it, as the header of its journal says.
+
+    Attributes:
+        fingerprint: Of its files.
+        content: Digests of what a fingerprint leaves out, as far as they are known.
+    """
+
+    fingerprint: str
+    content: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, header: Mapping[str, Any], model: str) -> Made:
+        """Read a header, which has a fingerprint of the model."""
+        return cls(header["fingerprints"][model], content_of(header, model))
+
+    def fault(self, model: Checkpoint) -> str | None:
+        """Say what tells a model from the one that the run had; None if nothing does.
+
+        Raises:
+            ModelError: If the model cannot be read.
+        """
+        if not has_fingerprint(model, self.fingerprint):
+            why = f"its files have another fingerprint than {self.fingerprint}"
+        elif what := other_content(self.content, content(model, texts=True)):
+            why = f"{what} are others"
+        else:
+            return None
+        return f"is not what the run was made with any more ({why})"
 
 
 def folder_of_run(recipe: Path) -> Path | None:
@@ -55,11 +91,10 @@ def changed(models: Iterable[str], header: Mapping[str, Any]) -> list[str]:
         ModelError: If a model cannot be opened.
     """
     prints = header["fingerprints"]
+    known = [model for model in models if isinstance(prints.get(model), str)]
     return [
-        f"{model}: is not what the run was made with any more (its files have another fingerprint "
-        f"than {prints[model]}); bring the old ones back, as by its revision, or copy the recipe "
-        "out of the run's folder to merge it with the new ones"
-        for model in models
-        if isinstance(prints.get(model), str)
-        and not has_fingerprint(open_expert(model), prints[model])
+        f"{model}: {fault}; bring the old ones back, as by its revision, or copy the recipe out of "
+        "the run's folder to merge it with the new ones"
+        for model in known
+        if (fault := Made.of(header, model).fault(open_expert(model)))
     ]

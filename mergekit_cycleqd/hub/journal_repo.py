@@ -20,6 +20,7 @@ from mergekit_cycleqd.hub.remote_files import RepoState, Target
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.journal_lines import decode, encode, end_of_last_line
 from mergekit_cycleqd.run_folder.journal_reading import FILE
+from mergekit_cycleqd.run_folder.model_content import renamed
 from mergekit_cycleqd.run_folder.retention import FILE as RETENTION
 from mergekit_cycleqd.run_folder.retention import changed_settings
 from mergekit_cycleqd.run_folder.run_view import RunView
@@ -101,7 +102,7 @@ def journal_repo(
     header = {
         **run.header,
         "recipe": portable_recipe(run.header["recipe"], names, folders, paths),
-        "fingerprints": {names[key]: value for key, value in run.header["fingerprints"].items()},
+        **renamed(run.header, names),
     }
     texts = {
         "README.md": _journal_card(run, target, licence).encode(),

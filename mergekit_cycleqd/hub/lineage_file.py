@@ -69,7 +69,7 @@ def lineage_content(
 def describe_models(models: Sequence[Source]) -> list[dict[str, Any]]:
     """Describe base and experts, as lineage.json holds them."""
     return [
-        {"task": model.task, "model": model.published, "fingerprint": model.fingerprint}
+        {"task": model.task, "model": model.published, "fingerprint": model.made.fingerprint}
         for model in models
     ]
 

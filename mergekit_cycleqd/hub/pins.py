@@ -11,17 +11,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import constants
 from huggingface_hub.file_download import repo_folder_name
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
-from mergekit_cycleqd.checkpoints.vocabulary.row_map import has_fingerprint
 from mergekit_cycleqd.errors import ModelError
 from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.genome.references import parts
+from mergekit_cycleqd.hub.changed_models import Made
 from mergekit_cycleqd.hub.client import Hub
 from mergekit_cycleqd.hub.errors import HubError, is_from_the_hub, one_line
 
@@ -37,13 +38,13 @@ class Source:
         reference: The model's name in the run's recipe.
         published: The model's name in published recipes: ``org/name@commit``, or ``./folder`` for a
             model that is not on the Hub. ``base+adapter`` has two such parts.
-        fingerprint: Fingerprint of the files that the run used.
+        made: The files that the run used.
     """
 
     task: str | None
     reference: str
     published: str
-    fingerprint: str
+    made: Made
 
     @property
     def repos(self) -> tuple[str, ...]:
@@ -78,11 +79,8 @@ class Source:
             name = part if published.startswith("./") else published
             found.append(folder_of(name))
         reference = "+".join(found)
-        if not has_fingerprint(open_expert(reference), self.fingerprint):
-            raise HubError(
-                f"{self.reference}: is not what the run was made with any more (its files have "
-                f"another fingerprint than {self.fingerprint}); bring the old ones back"
-            )
+        if fault := self.made.fault(open_expert(reference)):
+            raise HubError(f"{self.reference}: {fault}; bring the old ones back")
         return reference
 
 
@@ -105,7 +103,7 @@ def folder_of(reference: str) -> str:
 def pin_sources(
     base_model: str,
     experts: Sequence[tuple[str | None, str]],
-    fingerprints: Mapping[str, str],
+    header: Mapping[str, Any],
     hub: Hub,
     *,
     download: bool,
@@ -115,7 +113,7 @@ def pin_sources(
     Args:
         base_model: The base model's name in the run.
         experts: Task, if it has one, and model of each expert, in the order of a genome's weights.
-        fingerprints: Fingerprint of each model, by its name in the run.
+        header: Of the run's journal, which says what each model was.
         hub: The Hub; asked for the present commit of models that are not on this machine.
         download: Whether to download missing models, to verify their commits. If not, the present
             commit is taken without a check.
@@ -128,8 +126,8 @@ def pin_sources(
     folders = _folder_names([part for _, ref in named for part in parts(ref)])
     found = []
     for task, reference in named:
-        fingerprint = fingerprints[reference]
-        commits = _pinned_commits(reference, fingerprint)
+        made = Made.of(header, reference)
+        commits = _pinned_commits(reference, made)
         sure = commits is not None
         if commits is None:
             commits = [_commit_now(part, hub) for part in parts(reference)]
@@ -137,7 +135,7 @@ def pin_sources(
             folders[part] if commit is None else f"{part.partition('@')[0]}@{commit}"
             for part, commit in zip(parts(reference), commits, strict=True)
         )
-        source = Source(task, reference, published, fingerprint)
+        source = Source(task, reference, published, made)
         if download and not sure:
             source.here()
         found.append(source)
@@ -173,32 +171,31 @@ def local_names(family: Family, tasks: Sequence[str | None]) -> tuple[Source, ..
     named = [(None, family.base_model), *zip(tasks, family.experts, strict=True)]
     folders = _folder_names([part for _, ref in named for part in parts(ref)])
     return tuple(
-        Source(task, ref, "+".join(folders.get(part, part) for part in parts(ref)), "")
+        Source(task, ref, "+".join(folders.get(part, part) for part in parts(ref)), Made("", {}))
         for task, ref in named
     )
 
 
-def _pinned_commits(reference: str, fingerprint: str) -> list[str | None] | None:
+def _pinned_commits(reference: str, made: Made) -> list[str | None] | None:
     """Find the commit of each part, None for a folder. None if no local snapshot matches."""
     named = parts(reference)
     stated = [part.partition("@")[2] for part in named]
     if all(_COMMIT.fullmatch(commit) for commit in stated):
         return list(stated)
+    if all(Path(part).is_dir() for part in named):
+        if fault := made.fault(open_expert(reference)):
+            raise HubError(f"{reference}: {fault}; bring the old ones back")
+        return [None] * len(named)
     for folders in itertools.product(*(list(_snapshots(part)) for part in named)):
         try:
-            same = has_fingerprint(open_expert("+".join(map(str, folders))), fingerprint)
-        except (ModelError, OSError):  # the snapshot may be incomplete
-            continue
-        if same:
+            if made.fault(open_expert("+".join(map(str, folders)))):
+                continue
             return [
                 None if Path(part).is_dir() else folder.name
                 for part, folder in zip(named, folders, strict=True)
             ]
-    if all(Path(part).is_dir() for part in named):
-        raise HubError(
-            f"{reference}: is not what the run was made with any more (its files have another "
-            f"fingerprint than {fingerprint}); bring the old ones back"
-        )
+        except (ModelError, OSError):  # the snapshot may be incomplete
+            continue
     return None
 
 

@@ -88,7 +88,7 @@ def make_plan(
     found = pin_sources(
         family.base_model,
         [(e.task, m) for e, m in zip(run.recipe.ordered_experts, family.experts, strict=True)],
-        run.header["fingerprints"],
+        run.header,
         hub,
         download=download,
     )

@@ -18,6 +18,7 @@ from mergekit_cycleqd.hub.pins import Source
 from mergekit_cycleqd.hub.publications import children_tag
 from mergekit_cycleqd.hub.redaction import Placeholders, portable_recipe, public_record
 from mergekit_cycleqd.hub.remote_files import RepoState, Target
+from mergekit_cycleqd.run_folder.model_content import renamed
 from mergekit_cycleqd.run_folder.run_view import Evaluation, RunView
 
 PAGE = "index.html"
@@ -99,9 +100,7 @@ def _public_run(run: RunView, sources: Sequence[Source]) -> RunView:
     header = {
         **run.header,
         "recipe": portable_recipe(run.header["recipe"], names, folders, Placeholders()),
-        "fingerprints": {
-            names.get(key, key): value for key, value in run.header["fingerprints"].items()
-        },
+        **renamed(run.header, names),
     }
 
     def public(each: Evaluation) -> Evaluation:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mergekit_cycleqd.merging.directions import SingularDirections, directions
 from mergekit_cycleqd.merging.float64 import placed
+from mergekit_cycleqd.system.cache_folder import cache_folder
 
 _VERSION = 2
 
@@ -49,12 +50,8 @@ class DirectionCache:
 
     @classmethod
     def default(cls) -> DirectionCache:
-        """Open the user's cache: ``$MERGEKIT_CYCLEQD_CACHE``, or the XDG cache folder."""
-        named = os.environ.get("MERGEKIT_CYCLEQD_CACHE")
-        if named:
-            return cls(Path(named) / "factors")
-        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return cls(Path(root) / "mergekit-cycleqd" / "factors")
+        """Open the user's cache."""
+        return cls(cache_folder() / "factors")
 
     def path(self, tau: Tensor) -> Path:
         """Compute the file of a task vector, whether it exists or not."""

@@ -49,6 +49,7 @@ from mergekit_cycleqd.recipe.load import load_recipe
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.run_folder.journal_reading import header_in
 from mergekit_cycleqd.run_folder.resume_check import as_begun, of_first_rules, rule_faults
+from mergekit_cycleqd.system.cache_folder import VARIABLE
 
 _CHILD_BYTES = (
     6_000  # a line of the journal, as benchmarks/search_overhead.py finds it; elites besides
@@ -237,8 +238,7 @@ def writes(recipe: Recipe, out: Path, models: RecipeModels, factors: int) -> lis
     found = [Written("the run", out, recipe.evolution.children * _CHILD_BYTES, "--out")]
     if factors:
         folder = DirectionCache.default().folder
-        name = "MERGEKIT_CYCLEQD_CACHE"
-        found.append(Written("singular directions", folder, factors, name, vital=False))
+        found.append(Written("singular directions", folder, factors, VARIABLE, vital=False))
     if models.missing:
         cache = Path(constants.HF_HUB_CACHE)
         found.append(Written("downloads", cache, models.missing, "HF_HUB_CACHE"))

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
-from mergekit_cycleqd.checkpoints.content_digests import texts_digest, weights_digest
+from mergekit_cycleqd.checkpoints.content_digests import content
 from mergekit_cycleqd.run.prepare import Prepared
 from mergekit_cycleqd.run_folder.asked_samples import KEY as SAMPLES
-from mergekit_cycleqd.run_folder.resume_check import CONTENT, RULES
+from mergekit_cycleqd.run_folder.model_content import KEY as CONTENT
+from mergekit_cycleqd.run_folder.resume_check import RULES
 
 _PACKAGES = ("mergekit-cycleqd", "mergekit", "lm-eval", "transformers", "torch", "ribs", "numpy")
 
@@ -28,18 +29,11 @@ def header(prepared: Prepared) -> dict[str, object]:
         "fingerprints": {model.name: model.fingerprint() for model in checkpoints},
         "versions": {package: _version(package) for package in _PACKAGES},
         "rules": RULES,
-        CONTENT: {
-            "texts": texts_digest(prepared.base.folder),
-            "weights": [_weights(model) for model in checkpoints],
-        },
+        CONTENT: {model.name: content(model, texts=False) for model in prepared.experts}
+        | {prepared.base.name: content(prepared.base, texts=True)},
         "prompts": prepared.harness.prompts(),
         SAMPLES: prepared.harness.asked().written(),
     }
-
-
-def _weights(model: Checkpoint) -> str | None:
-    adapter = getattr(model, "adapter", None)
-    return weights_digest(model.folder, *([adapter] if adapter else []))
 
 
 def _version(package: str) -> str:

@@ -15,6 +15,7 @@ from mergekit_cycleqd.recipe.presets import EARLIER
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.recipe.tasks import PATHS
 from mergekit_cycleqd.run_folder.asked_samples import KEY as SAMPLES
+from mergekit_cycleqd.run_folder.model_content import content_of, other_content
 
 _PATH = re.compile(rf"\.(include_path|metadata\.({'|'.join(sorted(PATHS))})(\[\d+\])?)$")
 
@@ -23,10 +24,6 @@ LENGTH = ("children", "budget")
 """Keys of `evolution` that say how long a run is, and nothing of what it is."""
 
 _LENGTH = re.compile(rf"recipe\.evolution\.({'|'.join(LENGTH)})\b")
-CONTENT = "content"
-"""Key of a header: digests of what the fingerprints of models leave out."""
-
-_AT = ", as org/name@commit"
 
 RULES = 2
 """How tasks are scored apart from the recipe. Headers without the key `rules` are of the first.
@@ -119,20 +116,8 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
     for model in sorted(then.keys() & here.keys()):
         if then[model] != here[model]:
             yield f"  models.{model}: was {then[model]!r}, is {here[model]!r}"
-    yield from _changed_content(was.get(CONTENT), now.get(CONTENT), list(here))
-
-
-def _changed_content(was: Any, now: Any, models: Sequence[str]) -> Iterator[str]:
-    """What a repository changed under the same name and fingerprint, where both headers say it."""
-    if not (isinstance(was, Mapping) and isinstance(now, Mapping)):
-        return
-    if was.get("texts") != now.get("texts"):
-        yield f"  tokenizer, templates or settings of the base: were others; name its revision{_AT}"
-    before, after = was.get("weights"), now.get("weights")
-    if isinstance(before, list) and isinstance(after, list):
-        for name, old, new in zip(models, before, after, strict=False):
-            if old and new and old != new:
-                yield f"  models.{name}: its weights were others; name its revision{_AT}"
+        elif what := other_content(content_of(was, model), content_of(now, model)):
+            yield f"  models.{model}: {what} were others; name its revision, as org/name@commit"
 
 
 def of_first_rules(header: Mapping[str, Any] | None) -> bool:

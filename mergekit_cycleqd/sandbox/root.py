@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from mergekit_cycleqd.sandbox.base import SandboxError
 from mergekit_cycleqd.sandbox.debian_mirror import debian_mirror
+from mergekit_cycleqd.system.cache_folder import cache_folder
 
 SUITE = "bookworm"
 PACKAGES = (
@@ -44,12 +45,8 @@ def _silent(line: str) -> None:
 
 
 def roots_folder() -> Path:
-    """Give the folder of all roots: in ``$MERGEKIT_CYCLEQD_CACHE``, or in the XDG cache folder."""
-    named = os.environ.get("MERGEKIT_CYCLEQD_CACHE")
-    if named:
-        return Path(named) / "sandbox"
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "mergekit-cycleqd" / "sandbox"
+    """Give the folder of all roots, in the user's cache."""
+    return cache_folder() / "sandbox"
 
 
 def _root_folder() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,6 +157,23 @@ def test_a_model_that_is_no_longer_the_runs_is_refused(
     before = commits(hub)
     assert push(run) == 2
     assert "lab/red: is not what the run was made with any more" in capsys.readouterr().err
+    assert commits(hub) == before
+
+
+def test_a_base_with_another_template_is_not_pinned(
+    run: Path, hub: Hub, family: Family, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = json.loads((Path(family.base_model) / "tokenizer_config.json").read_text())
+    other = json.dumps(settings | {"chat_template": "{{ messages }}"}).encode()
+    hub.api().create_commit(
+        "lab/base", [CommitOperationAdd("tokenizer_config.json", other)], commit_message="another"
+    )
+    before = commits(hub)
+    assert push(run) == 2
+    assert (
+        "lab/base: is not what the run was made with any more (its tokenizer, templates or "
+        "settings are others)"
+    ) in capsys.readouterr().err
     assert commits(hub) == before
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from huggingface_hub import CommitOperationAdd
 
+from mergekit_cycleqd.checkpoints.content_digests import content as digests
 from mergekit_cycleqd.checkpoints.lora_expert import open_expert
 from mergekit_cycleqd.checkpoints.vocabulary.family_vocabulary import open_family
 from mergekit_cycleqd.cli.hf import main_hf
@@ -30,6 +31,7 @@ from mergekit_cycleqd.run_folder.fit_record import FitRecord
 from mergekit_cycleqd.run_folder.journal import Journal
 from mergekit_cycleqd.run_folder.journal_lines import encode
 from mergekit_cycleqd.run_folder.journal_reading import FILE, read_header
+from mergekit_cycleqd.run_folder.model_content import KEY, renamed
 from mergekit_cycleqd.run_folder.outputs import write_outputs
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.resume_check import RULES
@@ -53,14 +55,17 @@ def make_run(folder: Path, family: Family, change: Change = lambda content: None
     """A finished run folder, with the journal that the command would have written."""
     folder.mkdir(parents=True, exist_ok=True)
     recipe = load_recipe(write_run_recipe(folder / "recipe.yaml", family, change))
-    models = [family.base_model, *family.experts]
+    models = {model: open_expert(model) for model in (family.base_model, *family.experts)}
     content = recipe.written()
     content["evolution"]["lag"] = recipe.lag
     header = {
         "recipe": content,
-        "fingerprints": {model: open_expert(model).fingerprint() for model in models},
+        "fingerprints": {name: model.fingerprint() for name, model in models.items()},
         "versions": {"mergekit-cycleqd": "0.1.0"},
         "rules": RULES,
+        KEY: {
+            name: digests(model, texts=name == family.base_model) for name, model in models.items()
+        },
     }
     out = folder / "run"
     journal = Journal.open(out, header)
@@ -115,12 +120,12 @@ def over(run: Path, family: Family) -> Path:
     """Let the journal of a run name other models of the same content."""
     header = read_header(run)
     rest = (run / FILE).read_bytes().split(b"\n", 1)[1]
-    models = [family.base_model, *family.experts]
+    was = [header["recipe"]["base_model"], *(e["model"] for e in header["recipe"]["experts"])]
+    names = dict(zip(was, [family.base_model, *family.experts], strict=True))
     header["recipe"]["base_model"] = family.base_model
     for expert, model in zip(header["recipe"]["experts"], family.experts, strict=True):
         expert["model"] = model
-    prints = header["fingerprints"].values()
-    header["fingerprints"] = dict(zip(models, list(prints), strict=True))
+    header |= renamed(header, names)
     (run / FILE).write_bytes(encode(header) + rest)
     return run
 
@@ -163,9 +168,7 @@ def record(made: Path) -> RunView:
 def models(record: RunView) -> tuple[Source, ...]:
     family = record.search.family
     experts = list(zip(COLOURS, family.experts, strict=True))
-    return pin_sources(
-        family.base_model, experts, record.header["fingerprints"], Client(), download=True
-    )
+    return pin_sources(family.base_model, experts, record.header, Client(), download=True)
 
 
 def publication_of(record: RunView, name: str) -> Publication:
