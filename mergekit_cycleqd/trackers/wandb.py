@@ -53,7 +53,7 @@ def check_login() -> None:
     """Ask for the login now: in the middle of a run nobody answers."""
     os.environ.setdefault("WANDB_DISABLE_GIT", "true")  # its setup would start git here
     wandb = importlib.import_module("wandb")
-    _refuse_settings_here(wandb.setup().settings)
+    _refuse_settings_here(wandb.Settings())  # wandb.setup() would start its service
     if wandb.setup().settings.mode in ("offline", "disabled", "dryrun"):
         return
     try:

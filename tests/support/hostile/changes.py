@@ -69,7 +69,7 @@ _RESUMED = ("run", "mine.yaml", "--out", "run")
 CHANGES = (
     Attack(
         "the base's chat template, between run and resume",
-        "tokenizer, templates or settings of the base",
+        "its tokenizer, templates or settings were others",
         _after_a_run(True, _template, *_RESUMED, longer=True),
     ),
     Attack(
