@@ -31,6 +31,11 @@ def colour(level: Level) -> Color:
     return Color.from_rgb(*(round(a + share * (b - a)) for a, b in pairs))
 
 
+def swatch(level: float, coloured: bool) -> Text:
+    """Draw one level as a legend's mark."""
+    return Text("■", Style(color=colour(level))) if coloured else Text(_pick(_SHADES, level))
+
+
 def strip(levels: Sequence[Level]) -> Text:
     """Draw an archive of one axis: a bar per cell, higher for a better elite."""
     text = Text(no_wrap=True)

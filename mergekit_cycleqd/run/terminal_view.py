@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
@@ -16,6 +17,9 @@ from mergekit_cycleqd.run.archive_view import PICTURED_AXES, ArchiveView
 
 _GAP = 3
 _LEAST_WIDTH = 12
+_TEXT_WIDTH = 30
+"""Columns that an archive gets for its name, legend and axes where there is room."""
+
 _SCALES = (2, 1)
 _ECHO = 3
 """Columns left free at the end of the last line, so that a terminal's ^C begins no new line."""
@@ -107,11 +111,13 @@ class View:
             return
         across = max(archive.bins[0] for archive in self.archives)
         up = max(archive.bins[1] for archive in self.archives)
+        share = (width + _GAP) // len(self.archives) - _GAP
         for scale in _SCALES:
-            column = max(across * scale, _LEAST_WIDTH)
-            total = (column + _GAP) * len(self.archives) - _GAP
-            if total <= width and block_characters.height(up, scale, coloured) + 3 <= lines:
-                yield _side_by_side(self.archives, scale, column, coloured)
+            least = max(across * scale, _LEAST_WIDTH)
+            room = lines - 2 - block_characters.height(up, scale, coloured)
+            if least <= share and room >= 1:
+                column = max(least, min(share, _TEXT_WIDTH))
+                yield _side_by_side(self.archives, scale, column, room, coloured)
                 yield ""
                 return
 
@@ -147,37 +153,58 @@ def _strips(archives: Sequence[ArchiveView]) -> Table:
 
 
 def _side_by_side(
-    archives: Sequence[ArchiveView], scale: int, column: int, coloured: bool
+    archives: Sequence[ArchiveView], scale: int, column: int, room: int, coloured: bool
 ) -> Table:
+    """Archives with their names, legends and axes.
+
+    Args:
+        archives: With two axes each.
+        scale: Columns per cell.
+        column: Columns per archive.
+        room: Lines for the axes.
+        coloured: Whether the terminal shows colours.
+    """
     grid = Table.grid(padding=(0, _GAP, 0, 0))
     for _ in archives:
         grid.add_column(width=column, no_wrap=True, overflow="ellipsis")
-    grid.add_row(*(_titled(archive, column) for archive in archives))
+    grid.add_row(*(_titled(archive, column, coloured) for archive in archives))
     pictures = [block_characters.picture(archive.rows, scale, coloured) for archive in archives]
     for i in range(max(map(len, pictures))):
         grid.add_row(*(lines[i] if i < len(lines) else Text() for lines in pictures))
-    grid.add_row(*(Text(_name_axes(archive, column), style="dim") for archive in archives))
+    axes = [_axes(archive, column) for archive in archives]
+    if max(map(len, axes)) > room:
+        axes = [[_names(archive, column)] for archive in archives]
+    for line in zip_longest(*axes, fillvalue=""):
+        grid.add_row(*(Text(text, style="dim") for text in line))
     return grid
 
 
-def _titled(archive: ArchiveView, column: int) -> Text:
+def _titled(archive: ArchiveView, column: int, coloured: bool) -> Text:
     """The task, and where there is room which scores its colours stand for."""
     title = Text(archive.task, style="bold")
-    if archive.best is not None and archive.worst is not None:
-        scale = f"  dark {archive.worst:.2f}, bright {archive.best[0]:.2f}"
-        if len(archive.task) + len(scale) <= column:
-            title.append(scale, style="not bold dim")
-    return title
+    if archive.best is None or archive.worst is None:
+        return title
+    legend = Text("  ", style="not bold dim")
+    for level, score in ((0.0, archive.worst), (1.0, archive.best[0])):
+        legend.append_text(block_characters.swatch(level, coloured))
+        legend.append(f" {score:.2f} ")
+    legend.rstrip()
+    return title.append_text(legend) if len(title) + len(legend) <= column else title
 
 
-def _name_axes(archive: ArchiveView, column: int) -> str:
-    """Name the axes, with their values where there is room; names are cut if there is none."""
-    values = (f"{low:.2f}–{high:.2f}" for low, high in archive.ranges)
-    whole = "→{} {} ↑{} {}".format(
-        *(word for pair in zip(archive.axes, values, strict=True) for word in pair)
-    )
-    if len(whole) <= column:
-        return whole
+def _axes(archive: ArchiveView, column: int) -> list[str]:
+    """The axes with their values, on one line or on two; their names alone if that is too wide."""
+    named = [
+        f"{arrow}{name} {low:.2f}–{high:.2f}"
+        for arrow, name, (low, high) in zip("→↑", archive.axes, archive.ranges, strict=True)
+    ]
+    if len(" ".join(named)) <= column:
+        return [" ".join(named)]
+    return named if max(map(len, named)) <= column else [_names(archive, column)]
+
+
+def _names(archive: ArchiveView, column: int) -> str:
+    """The names of the axes on one line, cut if need be."""
     text = "→{} ↑{}".format(*archive.axes)
     if len(text) <= column:
         return text

@@ -89,7 +89,7 @@ def pixels(search: CycleQD, task: str) -> set[tuple[int, int]]:
 def test_three_archives_are_heatmaps_side_by_side_with_every_elite_in_its_place() -> None:
     search = searched(3)
     lines = drawn(search, terminal(60, 40, no_color=True))
-    (head,) = [i for i, line in enumerate(lines) if line.split() == list(search.tasks)]
+    head = next(i for i, line in enumerate(lines) if line.startswith("coding"))
     for task in search.tasks:
         left = lines[head].index(task)
         picture = [line[left : left + 15] for line in lines[head + 1 : head + 16]]
@@ -97,8 +97,9 @@ def test_three_archives_are_heatmaps_side_by_side_with_every_elite_in_its_place(
             (x, y) for y, line in enumerate(picture) for x, c in enumerate(line) if c in "░▒▓█"
         }
         assert found == pixels(search, task)
-        axes = lines[head + 16][left : left + 15].split()
-        assert axes == [f"→{search.archives[task].axes[0]}", f"↑{search.archives[task].axes[1]}"]
+        named = [line[left : left + 18].strip() for line in lines[head + 16 : head + 18]]
+        across, up = search.archives[task].axes
+        assert named == [f"→{across} 0.00–1.00", f"↑{up} 0.00–1.00"]
         best = search.elites(task)[0]
         x, y = search.archives[task].cell_of(best)
         assert picture[14 - y][x] == "█"
@@ -194,12 +195,23 @@ def test_the_best_model_so_far_is_named_with_its_number() -> None:
 
 def test_where_there_is_room_axes_have_values_and_colours_a_legend() -> None:
     search = searched(3)
-    lines = drawn(search, terminal(200, 60))
-    (head,) = [line for line in lines if line.startswith("coding  dark")]
     elites = search.elites("coding")
     low, top = elites[-1].scores["coding"], elites[0].scores["coding"]
-    assert head.startswith(f"coding  dark {low:.2f}, bright {top:.2f}")
-    assert any("→db 0.00–1.00 ↑os 0.00–1.00" in line for line in lines)
+    for width, no_color, marks in ((200, False, "■■"), (80, True, "░█")):
+        lines = drawn(search, terminal(width, 45, no_color=no_color))
+        heads = [line for line in lines if line.startswith("coding  " + marks[0])]
+        assert len(heads) == 1
+        assert heads[0].startswith(f"coding  {marks[0]} {low:.2f} {marks[1]} {top:.2f}")
+        text = "\n".join(lines)
+        for axis in search.tasks:
+            assert text.count(f"→{axis} 0.00–1.00") + text.count(f"↑{axis} 0.00–1.00") == 2
+
+
+def test_a_low_terminal_has_the_axes_names_alone() -> None:
+    search = searched(3)
+    lines = drawn(search, terminal(80, 20))
+    assert any(line.split() == ["→db", "↑os", "→coding", "↑os", "→coding", "↑db"] for line in lines)
+    assert not any("0.00–1.00" in line for line in lines)
 
 
 def test_an_empty_search_is_drawn_too() -> None:
