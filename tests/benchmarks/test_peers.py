@@ -1,0 +1,213 @@
+"""The peers' benchmark, without the peers: what they are given, what is counted, the tables."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmarks.peers import family, mended_mergenetic
+from benchmarks.peers.environments import STAMP, environment
+from benchmarks.peers.runs import killed, scores
+from benchmarks.peers.table import KILLED, Results, interval, read, tables
+from benchmarks.peers.tools import (
+    TOOLS,
+    Tool,
+    evolve_configuration,
+    mergenetic_configuration,
+    our_recipe,
+    steps,
+)
+from benchmarks.peers.watched import run
+from mergekit_cycleqd.recipe.load import load_recipe
+
+ROOT = Path(__file__).parents[2]
+
+# ---- what the tools are given ----
+
+
+@pytest.mark.costly
+def test_mergekit_evolve_takes_our_configuration_and_options(tmp_path: Path) -> None:
+    TOOLS["mergekit-evolve"].prepare(tmp_path, 0, 60)
+    _, _, mended, *arguments = TOOLS["mergekit-evolve"].commands(Path("python"), tmp_path)[0]
+    program = f"""
+import sys, yaml
+from {mended} import mend
+mend()
+from mergekit.evo.actors import _eval_model
+from mergekit.evo.config import EvolMergeConfiguration
+from mergekit.io.tasks import LoadTensor
+from mergekit.common import ModelReference
+from mergekit import plan
+from mergekit.scripts.evolve import main
+from mergekit.architecture.base import WeightInfo
+given = main.make_context("evolve", sys.argv[1:]).params
+config = EvolMergeConfiguration.model_validate(yaml.safe_load(open(given["genome_config_path"])))
+weight = WeightInfo(name="w")
+load = LoadTensor(model=ModelReference.parse("m"), tensor="w")
+plan.ReturnTensor(weight_info=weight, tensor_task=load, dtype=None)
+print(given["max_fevals"], given["in_memory"], given["batch_size"], config.limit)
+print([task.metric for task in config.tasks], config.genome.merge_method, _eval_model.__module__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [
+        "60 True 100 100",
+        f"{['exact_match,none'] * 3} task_arithmetic benchmarks.peers.mended_evolve",
+    ], done.stderr
+
+
+def test_every_key_of_mergenetics_settings_is_read_and_given(tmp_path: Path) -> None:
+    source = Path(mended_mergenetic.__file__).read_text()
+    read_keys = set(re.findall(r'settings\["(\w+)"\]', source))
+    assert set(mergenetic_configuration(tmp_path, 3, 60)) == read_keys
+
+
+@pytest.mark.parametrize("evaluations", [5, 20, 60])
+def test_mergenetics_generations_make_the_number_of_evaluations(
+    evaluations: int, tmp_path: Path
+) -> None:
+    given = mergenetic_configuration(tmp_path, 0, evaluations)
+    assert given["pop_size"] * given["n_iter"] == evaluations
+
+
+@pytest.mark.parametrize("preset", ["paper", "best"])
+def test_all_tools_have_the_models_tasks_and_samples_of_the_quickstart(
+    preset: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(our_recipe(preset, 0, 60, holdout=True)))
+    ours, shipped = load_recipe(path), load_recipe(ROOT / "recipes" / "quickstart.yaml")
+    assert ours.tasks == shipped.tasks
+    assert ours.family == shipped.family
+    assert ours.engine == shipped.engine
+    theirs, others = evolve_configuration(), mergenetic_configuration(tmp_path, 0, 60)
+    assert theirs["genome"]["models"] == others["models"] == list(ours.family.experts)
+    assert [task["name"] for task in theirs["tasks"]] == others["tasks"]
+    assert others["tasks"] == [task.task for task in ours.tasks]
+    assert theirs["limit"] == others["n_samples"] == family.SAMPLES
+
+
+def test_an_environment_with_the_same_packages_is_taken_as_it_is(tmp_path: Path) -> None:
+    wanted = steps(TOOLS["mergenetic"], "torch==2.13.0")
+    stamp = "\n".join(" ".join(step) for step in wanted) + "\n"
+    assert stamp.startswith("torch==2.13.0\nmergekit==0.1.5 ") and "mergenetic==0.1.1" in stamp
+    (tmp_path / STAMP).write_text(stamp)
+    assert environment(tmp_path, wanted) == tmp_path / "bin" / "python"
+
+
+# ---- what is counted ----
+
+
+def test_processes_that_detach_count_and_are_ended(tmp_path: Path) -> None:
+    leaves = (
+        "import os, sys, time\nprint(os.getpid(), flush=True)\nbegan = time.process_time()\n"
+        "while time.process_time() < began + 0.5: pass\n"
+        "open(sys.argv[1], 'wb').write(bytes(1 << 20)); time.sleep(600)"
+    )
+    starts = (
+        "import subprocess, sys, time\n"
+        "subprocess.Popen([sys.executable, '-c', *sys.argv[1:]], start_new_session=True)\n"
+        "time.sleep(2.5)"
+    )
+    file = tmp_path / "file"
+    command = [sys.executable, "-c", starts, leaves, str(file)]
+    cost = run(command, tmp_path / "log.txt", {})
+    assert cost.code == 0
+    assert 0.5 <= cost.cpu < 2
+    assert cost.memory > 5e6
+    pid = (tmp_path / "log.txt").read_text().strip()
+    stat = Path(f"/proc/{pid}/stat")
+    assert not stat.exists() or stat.read_text().split()[2] == "Z"
+
+
+COUNTS = """
+import pathlib, sys, time
+file = pathlib.Path(sys.argv[1])
+done = len(file.read_text().splitlines()) if file.exists() and {resumes} else 0
+for _ in range(done, 8):
+    with file.open("a") as out: print("done", file=out)
+    time.sleep(0.15)
+"""
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_killed_run_tells_whether_a_tool_goes_on(resumes: bool, tmp_path: Path) -> None:
+    def commands(python: Path, folder: Path) -> list[list[str]]:
+        program = COUNTS.format(resumes=resumes)
+        return [[str(python), "-c", program, str(folder / "evaluations.jsonl")]]
+
+    tool = Tool("counts", (), lambda *_: None, commands, "model")
+    row = killed(tool, Path(sys.executable), tmp_path / "run", 8)
+    assert row["before"] >= 4 and row["code"] == 0
+    assert row["after"] == (8 - row["before"] if resumes else 8)
+    found = tables({"best": {KILLED: row}})
+    assert found.splitlines()[-1].endswith("| yes |" if resumes else "| no |")
+
+
+def test_children_of_a_journal_count_and_nothing_else_does(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    lines = [
+        '{"kind":"header","version":2}',
+        '{"kind":"evaluation","split":"search"}',
+        '{"kind":"candidate","index":0,"task":"db","parents":[],"split":"search"}',
+        '{"kind":"candidate","index":3,"task":"db","parents":[0,1],"split":"search"}',
+    ]
+    (tmp_path / "run" / "journal.jsonl").write_text("\n".join(lines) + "\n")
+    assert TOOLS["best"].evaluations(tmp_path) == 1
+    assert TOOLS["mergenetic"].evaluations(tmp_path) == 0
+
+
+# ---- tables ----
+
+
+def test_scores_are_read_from_the_table_of_eval() -> None:
+    printed = "".join(
+        f"| {skill} | quickstart_{skill} | exact_match,none | 200 | {score} |\n"
+        for skill, score in (("coding", "0.8500"), ("db", "1.0000"), ("os", "0.9500"))
+    )
+    expected = {"coding": 0.85, "db": 1.0, "os": 0.95, "holdout": 0.933333}
+    assert scores(printed) == expected
+
+
+def test_intervals_are_students(tmp_path: Path) -> None:
+    assert interval([1.0, 2.0, 3.0], 3) == "2.000 ± 2.484"
+    assert interval([0.5], 3) == "0.500"
+
+
+def row(cpu: float, holdout: float) -> dict[str, float]:
+    costs = {"wall": 2 * cpu, "memory": 5e8, "written": 2e6, "left": 1e6}
+    return {"evaluations": 60, "cpu": cpu, "holdout": holdout, **costs}
+
+
+def test_differences_are_of_pairs_of_seeds(tmp_path: Path) -> None:
+    rows = {
+        "best": {"0": row(50, 0.9), "1": row(60, 0.8), "10": row(50, 0.9)},
+        "mergenetic": {"0": row(100, 0.8), "1": row(120, 0.7), "2": row(1, 0.0)},
+    }
+    for name, seeds in rows.items():
+        (tmp_path / name).mkdir()
+        for seed, content in seeds.items():
+            (tmp_path / name / f"{seed}.json").write_text(json.dumps(content))
+    costs, gaps = tables(read(tmp_path)).split("\n\n")
+    assert "| this, `preset: best` | 3 | 60 | 53 ± 14 | 0.89 ± 0.24 |" in costs
+    assert "| 500 ± 0 | 2.0 ± 0.0 | 1.0 ± 0.0 | 0.867 ± 0.143 |" in costs
+    line = "| mergenetic | this, `preset: best` | 2 | 2.00 ± 0.00 | -0.100 ± 0.000 |"
+    assert gaps.splitlines()[2:] == [line]
+
+
+def test_tables_of_results_are_those_of_the_saved_rows() -> None:
+    found: Results = read(ROOT / "benchmarks" / "peers" / "results")
+    shown = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+    lines = [line for line in tables(found).splitlines() if line]
+    assert lines and [line for line in lines if line not in shown] == []
