@@ -102,7 +102,7 @@ def test_figures_of_the_readme_are_those_of_the_results() -> None:
         (row,) = re.findall(rf"^\| \**{shown}\** \| (.*) \|$", README, flags=re.MULTILINE)
         assert (name, row.replace("*", "")) in rows, shown
     intervals = set(re.findall(r"0\.\d{3} ± 0\.\d{3}", README))
-    assert len(intervals) == 20
+    assert len(intervals) == 24
     assert intervals <= set(re.findall(r"0\.\d{3} ± 0\.\d{3}", RESULTS))
 
 
