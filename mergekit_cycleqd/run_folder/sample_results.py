@@ -7,7 +7,6 @@ from array import array
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mergekit_cycleqd.recipe.sample_ids import Split
 from mergekit_cycleqd.run_folder.asked_samples import AskedSamples
@@ -62,25 +61,6 @@ class SampleResults:
         """
         row = self._rows.get(split, {}).get(int(id, 16))
         return {} if row is None else self._row(row, split)
-
-    def matrix(self, split: Split, task: str) -> tuple[list[str], NDArray[np.float64]]:
-        """The answers of all models to the samples of a task, as item response theory needs them.
-
-        Args:
-            split: Which samples.
-            task: Name of the task.
-
-        Returns:
-            Ids of genomes in the order of their first evaluations, and (models, samples) scores,
-            NaN for a sample without a score.
-        """
-        ids, found = [], []
-        for number, row in self._rows.get(split, {}).items():
-            scores = self._row(row, split)
-            if task in scores:
-                ids.append(f"{number:016x}")
-                found.append(scores[task])
-        return ids, np.array(found) if found else np.empty((0, 0))
 
     def _row(self, row: int, split: Split) -> dict[str, SampleScores]:
         assert self.asked is not None  # else none was added

@@ -82,13 +82,13 @@ def test_every_line_has_what_each_sample_scored_and_that_makes_the_score(finishe
     run = RunView.read(finished)
     assert run.header["samples"]["search"] == dict.fromkeys(COLOURS, "0-23")
     evaluated = 0
-    for split, size in (("search", 24), ("holdout", 16)):
-        for task in COLOURS:
-            ids, matrix = run.samples.matrix(split, task)
-            assert matrix.shape == (len(ids), size)
-            told = [run.found[each, split][task] for each in ids]
-            assert matrix.mean(axis=1).tolist() == pytest.approx(told)
-            evaluated += len(ids)
+    for (each, split), scores in run.found.items():
+        samples = run.samples.of(each, split)
+        assert samples.keys() == scores.keys() == set(COLOURS)
+        for task, values in samples.items():
+            assert len(values) == {"search": 24, "holdout": 16}[split]
+            assert values.mean() == pytest.approx(scores[task])
+            evaluated += 1
     assert evaluated > 80
     last = json.loads((finished / FILE).read_bytes().splitlines()[-1])
     assert set(map(len, last["samples"].values())) == {3}, "16 samples in 3 characters"

@@ -90,8 +90,6 @@ def test_a_line_has_what_each_sample_scored_if_the_header_has_their_ids(tmp_path
     found = view.samples.of(genome.id, "search")
     assert list(found) == list(tasks) and found[tasks[0]].tolist() == [1, 0] * 4 + [1, 0]
     assert view.samples.of(genome.id, "holdout") == {}
-    ids, matrix = view.samples.matrix("search", tasks[1])
-    assert ids == [genome.id] and matrix.shape == (1, 10) and matrix.sum() == 5
 
 
 def test_a_run_that_began_without_ids_goes_on_without_scores_of_samples(tmp_path: Path) -> None:
@@ -100,7 +98,8 @@ def test_a_run_that_began_without_ids_goes_on_without_scores_of_samples(tmp_path
     packed = dict.fromkeys(tasks, "qo")
     line = told(tmp_path / "old", packed, **samples_of(tasks))
     assert line == told(tmp_path / "plain", None), "the same bytes as by a version without them"
-    assert not RunView.read(tmp_path / "old").samples.matrix("search", tasks[0])[0]
+    view = RunView.read(tmp_path / "old")
+    assert not view.samples.of(Genome.from_expert(view.recipe.family, 0).id, "search")
 
 
 def test_a_run_is_not_gone_on_with_on_other_samples(tmp_path: Path) -> None:
@@ -137,7 +136,6 @@ def test_an_elite_that_is_evaluated_again_keeps_the_samples_of_its_first_evaluat
     for each, packed in ((candidate, "qo"), (again, "_8")):
         samples = dict.fromkeys(tasks, packed)
         journal.append(Record(each.genome, "search", scores, each, samples=samples))
-    (values,) = journal.samples.matrix("search", tasks[0])[1]
-    assert values.sum() == 5
+    assert journal.samples.of(candidate.genome.id, "search")[tasks[0]].sum() == 5
     assert b'"samples":{"a":"_8"' in (tmp_path / FILE).read_bytes(), "the line has its own"
     journal.close()
