@@ -87,6 +87,7 @@ def test_flipped_bits_and_other_versions_of_a_journal_are_named(scene: Scene) ->
     nothing_is_wrong(journals.other_versions(scene, 7))
 
 
+@pytest.mark.slow
 def test_a_journal_with_anything_in_it_never_breaks_who_reads_it(scene: Scene) -> None:
     nothing_is_wrong(journals.strange_fields(scene, 300), told="is damaged: its")
 

@@ -12,6 +12,7 @@ from tests.support.fault_scenes import nothing_is_wrong
 scene = fault_scenes.scene
 
 
+@pytest.mark.slow
 def test_a_run_recipe_with_any_value_at_any_place_is_read_or_refused(scene: Scene) -> None:
     nothing_is_wrong(recipes.run_recipes(scene, 300), told="error: ")
 

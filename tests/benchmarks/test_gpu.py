@@ -58,6 +58,7 @@ def test_every_part_runs_on_a_cpu_with_tiny_shapes(
         assert f"## {table}" in (tmp_path / "out" / TABLES).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.costly
 def test_a_part_that_fails_or_hangs_is_a_row_and_the_next_one_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

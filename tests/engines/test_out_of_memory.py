@@ -100,6 +100,7 @@ def limit_batches(rows: int) -> Any:
     return register_module_forward_pre_hook(check)
 
 
+@pytest.mark.slow
 def test_a_run_short_of_memory_gives_the_same_archives(
     make_recipe: RecipeMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -140,6 +140,7 @@ def without_times(run: Path) -> list[Measured]:
     return [replace(record, seconds=0.0) for record in read(run)]
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_was_killed_goes_on_where_it_stopped(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from mergekit_cycleqd.evaluators.quiet_lm_eval import heard
 from tests.support.recipes import TASKS
 
 
+@pytest.mark.slow
 @pytest.mark.costly
 def test_it_is_what_lm_eval_makes(tmp_path: Path) -> None:
     shutil.copy(TASKS / "docs.py", tmp_path)

@@ -344,6 +344,7 @@ def test_the_merged_model_chats(
     assert "This model scores" in (workspace / "my-model/README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.costly
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's, about transformers
 def test_two_adapters_of_a_chat_model_become_one_model_that_chats(

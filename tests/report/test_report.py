@@ -352,6 +352,7 @@ def test_tables_say_the_same_as_csv_and_as_parquet(made: Made, tmp_path: Path) -
     assert errors.count(EVIL) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.costly
 def test_still_pictures_come_again_byte_for_byte(made: Made, tmp_path: Path) -> None:
     for name in ("one", "two"):

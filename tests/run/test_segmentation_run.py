@@ -163,6 +163,7 @@ def test_the_report_shows_the_masks_and_shares_of_the_experts(finished: Path) ->
     assert "<img" not in page.read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_end_and_loads_no_lm_eval(
     recipe: Path, finished: Path, tmp_path: Path
 ) -> None:

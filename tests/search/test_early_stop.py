@@ -139,6 +139,7 @@ def test_two_processes_stop_early_too(family: Family, tmp_path: Path) -> None:
     assert statuses(apart).count("stopped") > 4
 
 
+@pytest.mark.slow
 def test_archives_are_the_same_with_it_and_without_it(
     family: Family, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

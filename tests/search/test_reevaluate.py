@@ -98,6 +98,7 @@ def finish(search: CycleQD, score: Score = noisy, workers: int = 1, seed: int = 
     return told
 
 
+@pytest.mark.slow
 def test_what_the_archives_promise_comes_nearer_to_the_truth() -> None:
     def promised(salt: int, **evolution: Any) -> float:
         """By how much the elites score more than they are worth."""

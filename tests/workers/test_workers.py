@@ -73,6 +73,7 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(
     assert f"was lost (ended by {name}); another takes its place" in said
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_replaced(
     alone: Path, make_recipe: RecipeMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_worker_that_hangs_is_replaced(
     assert re.search(r"hung: no answer in (3|15) s", said)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_workers(
     alone: Path, make_recipe: RecipeMaker, tmp_path: Path
 ) -> None:
