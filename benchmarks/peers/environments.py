@@ -21,14 +21,19 @@ def environment(folder: Path, steps: Sequence[Sequence[str]]) -> Path:
 
     Returns:
         Its interpreter.
+
+    Raises:
+        SystemExit: If it cannot be made; the message has the call that failed.
     """
     python, stamp = folder / "bin" / "python", folder / STAMP
     wanted = "\n".join(" ".join(step) for step in steps) + "\n"
     if stamp.is_file() and stamp.read_text() == wanted:
         return python
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    for step in steps:
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *step], check=True)
+    print(f"making {folder} with pip: {'; '.join(wanted.splitlines())}", file=sys.stderr)
+    calls = [] if python.exists() else [[sys.executable, "-m", "venv", str(folder)]]
+    calls += [[str(python), "-m", "pip", "install", "--quiet", *step] for step in steps]
+    for call in calls:
+        if code := subprocess.run(call).returncode:
+            raise SystemExit(f"exit {code}: {' '.join(call)}")
     stamp.write_text(wanted)
     return python

@@ -12,6 +12,8 @@ SAMPLES = 100
 """The first samples of each task are searched on, the other 200 are the holdout."""
 BATCH = 100
 EVALUATIONS = 60
+KILLED_EVALUATIONS = 10
+"""Of a run that is killed in its middle and started again."""
 
 
 def model(name: str) -> str:

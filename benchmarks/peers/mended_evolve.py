@@ -1,17 +1,16 @@
 """mergekit-evolve's command, run in its own environment with what was mended.
 
-mergekit 0.1.5 is taken as pip gives it, and its command gets the options that it documents. What
-was mended, each beside its reason:
+mergekit 0.1.5 is taken as pip gives it. The command gets the options that it documents, and its
+search is untouched. These are replaced in memory while it runs:
 
-- vLLM is imported even where it is not used, since current versions of lm-eval load their engines
-  when they are first named (`without_vllm.py`).
-- `--in-memory`, which its guide calls much faster, fails for every merge method. A merge may give
-  no tensor for optional weights, and the step that returns tensors refuses such a merge.
-- `--in-memory` loses `--batch-size`, so that lm-eval's engine answers one question at a time.
-- Merging to disk asks torch to empty the cache of a CPU, which has none.
-- Its actors ask Ray for a GPU. Ray is told that this machine has one.
-
-`PEERS_SHIPPED_BATCH=1` leaves the batch size as it is shipped.
+- lm-eval's module of vLLM, which mergekit names when it starts, whichever engine is asked for. It
+  cannot be imported where vLLM is not installed (`without_vllm.py`).
+- `mergekit.plan.ReturnTensor`. `--in-memory`, which its guide calls much faster, fails for every
+  merge method: this step accepts tasks that always give a tensor, and merges may give none.
+- `mergekit.evo.helpers._eval_model`. `--in-memory` makes lm-eval's engine without `--batch-size`,
+  so that it answers one question at a time. The size is set before each evaluation, and a line is
+  written after it, by which evaluations are counted.
+- Ray. Its actors ask for a GPU, so a Ray is started that is told of one.
 """
 
 import json
@@ -32,9 +31,8 @@ def mend() -> None:
     _mend_merges()
 
     def _eval_model(model: Any, *args: Any, **settings: Any) -> dict[str, Any]:
-        batch = settings.get("batch_size")
-        if batch and not isinstance(model, str) and not os.environ.get("PEERS_SHIPPED_BATCH"):
-            model.batch_size_per_gpu = batch
+        if not isinstance(model, str):
+            model.batch_size_per_gpu = settings["batch_size"]
         found: dict[str, Any] = shipped(model, *args, **settings)
         with open(os.environ["PEERS_EVALUATIONS"], "a") as file:
             file.write(json.dumps({"score": found["score"]}) + "\n")
@@ -44,17 +42,15 @@ def mend() -> None:
 
 
 def _mend_merges() -> None:
-    import torch
     from mergekit import plan
     from mergekit.graph import Task
 
     class ReturnTensor(plan.ReturnTensor, frozen=True):
-        """The same step, of any merge."""
+        """The same step, of merges that may give no tensor too."""
 
         tensor_task: Task
 
     plan.ReturnTensor = ReturnTensor
-    torch.cpu.empty_cache = lambda: None
 
 
 def main() -> None:

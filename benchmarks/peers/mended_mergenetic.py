@@ -4,10 +4,10 @@ mergenetic 0.1.1 is a library, so its examples are programs. This one follows th
 lm-eval tasks: `LmEvalMultiObjectiveProblem`, NSGA-II, `Searcher`. Its parts do all the work. The
 merge method is `TaskArithmeticMerger`, a weight from 0 to 1 for each expert.
 
-What was mended, each beside its reason:
+What was mended, beside its reason:
 
-- Installed without the versions that it asks for. Those pull vLLM 0.7.0 for CUDA, and today's
-  pyarrow refuses their numpy: `import mergenetic` followed by its evaluator fails.
+- It is installed with the versions of `constraints.txt`, which all tools have here. Those that it
+  asks for bring vLLM with them, and older releases of lm-eval, mergekit and transformers.
 - vLLM is imported even where it is not used (`without_vllm.py`), and is the only engine for
   lm-eval's tasks. `load_model` gives lm-eval's `HFLM` on a CPU.
 - The evaluator takes samples of a split named `test`, and breaks on tasks whose split has another

@@ -63,11 +63,17 @@ def total(costs: list[Cost]) -> Cost:
 
 
 def holdout(model: Path, folder: Path) -> Row:
-    """Score a model as a run of ours scores its candidates, on the holdout samples."""
+    """Score a model as a run of ours scores its candidates, on the holdout samples.
+
+    Raises:
+        SystemExit: If it cannot be scored.
+    """
     recipe = folder / "holdout.yaml"
     recipe.write_text(yaml.safe_dump(our_recipe("best", 0, 1, holdout=True)))
     command = ours("eval", str(model), "--recipe", str(recipe), "--holdout")
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{model}: exit {done.returncode} of eval: {done.stderr.strip()[-1000:]}")
     return scores(done.stdout)
 
 

@@ -1,4 +1,4 @@
-"""The table of the tools, from the rows of their seeds."""
+"""The tables of the tools, from the rows of their seeds."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import stats
-
+from benchmarks.peers import family
+from benchmarks.peers.intervals import difference, interval, shown, times
 from benchmarks.peers.tools import TOOLS
 
 Row = Mapping[str, Any]
@@ -33,18 +32,9 @@ def read(folder: Path) -> Results:
 
 
 def tables(found: Results) -> str:
-    """What each tool cost and found, the differences by pairs of seeds, and the killed runs."""
-    parts = [_costs(found), _differences(found), _killed(found)]
+    """All of them, of what is there."""
+    parts = [overview(found), costs(found), differences(found), kills(found)]
     return "\n\n".join(part for part in parts if part)
-
-
-def interval(values: Sequence[float], digits: int) -> str:
-    """Mean and 95 % interval by Student's t."""
-    array = np.array(values, dtype=float)
-    if len(array) < 2:
-        return f"{array.mean():.{digits}f}"
-    half = stats.t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array))
-    return f"{array.mean():.{digits}f} ± {half:.{digits}f}"
 
 
 def seeds(rows: Mapping[str, Row]) -> list[str]:
@@ -52,62 +42,90 @@ def seeds(rows: Mapping[str, Row]) -> list[str]:
     return sorted((name for name in rows if name != KILLED), key=int)
 
 
-def _costs(found: Results) -> str:
-    head = ["", "seeds", "evaluations", "CPU, s", "CPU per evaluation, s", "wall, s", "memory, MB"]
-    head += ["written, MB", "left, MB", "mean on holdout"]
+def overview(found: Results) -> str:
+    """The small table of the README: the peers, then this package."""
+    head = [f"the demo's models, {family.EVALUATIONS} evaluations", "CPU seconds", "memory, MB"]
+    head += ["mean on holdout", "resumes after `kill -9`"]
+    lines = []
+    for name in sorted(found, key=lambda name: name in LABELS):
+        runs = _runs(found[name])
+        if runs:
+            cells = [
+                interval([run["cpu"] for run in runs], 0),
+                interval([run["memory"] / MB for run in runs], 0),
+                interval([run["holdout"] for run in runs], 3),
+                _resumed(found[name].get(KILLED)),
+            ]
+            lines.append([LABELS.get(name, name), *cells])
+    return _markdown(head, lines)
+
+
+def costs(found: Results) -> str:
+    """What each tool cost and found."""
+    head = ["", "runs", "evaluations", "CPU, s", "CPU per evaluation, s", "wall, s", "memory, MB"]
+    head += ["written, MB", "left, MB", *family.SKILLS, "mean on holdout"]
     lines = []
     for name, rows in found.items():
-        runs = [rows[seed] for seed in seeds(rows)]
-        if not runs:
-            continue
-        each = [run["cpu"] / run["evaluations"] for run in runs]
-        lines.append(
-            [
-                LABELS.get(name, name),
+        runs = _runs(rows)
+        if runs:
+            cells = [
                 str(len(runs)),
                 interval([run["evaluations"] for run in runs], 0).removesuffix(" ± 0"),
                 interval([run["cpu"] for run in runs], 0),
-                interval(each, 2),
+                interval([run["cpu"] / run["evaluations"] for run in runs], 2),
                 interval([run["wall"] for run in runs], 0),
                 interval([run["memory"] / MB for run in runs], 0),
                 interval([run["written"] / MB for run in runs], 1),
                 interval([run["left"] / MB for run in runs], 1),
+                *(interval([run[skill] for run in runs], 3) for skill in family.SKILLS),
                 interval([run["holdout"] for run in runs], 3),
             ]
-        )
-    return _markdown(head, lines) if lines else ""
+            lines.append([LABELS.get(name, name), *cells])
+    return _markdown(head, lines)
 
 
-def _differences(found: Results) -> str:
-    """Each peer against each of ours: seeds are pairs, in cost as a ratio."""
-    head = ["", "against", "seeds", "CPU, times", "mean on holdout, difference"]
+def differences(found: Results) -> str:
+    """Each peer against each of ours: by pairs where a seed decides what a peer does."""
+    head = ["", "against", "runs", "compared by", "CPU, times", "mean on holdout, difference"]
     lines = []
-    for peer in found:
-        for mine in LABELS:
-            if peer in LABELS or mine not in found:
-                continue
+    for peer in (name for name in found if name not in LABELS):
+        for mine in (name for name in found if name in LABELS):
+            pairs = TOOLS[peer].seeded
             both = [seed for seed in seeds(found[peer]) if seed in found[mine]]
-            if not both:
-                continue
-            pairs = [(found[peer][seed], found[mine][seed]) for seed in both]
-            times = interval([theirs["cpu"] / own["cpu"] for theirs, own in pairs], 2)
-            gap = interval([theirs["holdout"] - own["holdout"] for theirs, own in pairs], 3)
-            lines.append([peer, LABELS[mine], str(len(both)), times, gap])
-    return _markdown(head, lines) if lines else ""
+            theirs = [found[peer][seed] for seed in both] if pairs else _runs(found[peer])
+            own = [found[mine][seed] for seed in both] if pairs else _runs(found[mine])
+            if theirs and own:
+                cpu = times([row["cpu"] for row in theirs], [row["cpu"] for row in own], pairs)
+                holdout = [[row["holdout"] for row in rows] for rows in (theirs, own)]
+                gap = shown(*difference(*holdout, pairs), 3)
+                runs = str(len(own)) if pairs else f"{len(theirs)} and {len(own)}"
+                by = "pairs of a seed" if pairs else "means"
+                lines.append([peer, LABELS[mine], runs, by, cpu, gap])
+    return _markdown(head, lines)
 
 
-def _killed(found: Results) -> str:
+def kills(found: Results) -> str:
+    """What each tool did when it was started again after `kill -9`."""
     head = ["", "evaluations asked for", "done before the kill", "done after it", "resumed"]
     lines = []
     for name, rows in found.items():
         if KILLED in rows:
-            row = rows[KILLED]
-            resumed = row["code"] == 0 and row["after"] <= row["asked"] - row["before"]
-            counts = [str(row[key]) for key in ("asked", "before", "after")]
-            lines.append([LABELS.get(name, name), *counts, "yes" if resumed else "no"])
-    return _markdown(head, lines) if lines else ""
+            counts = [str(rows[KILLED][key]) for key in ("asked", "before", "after")]
+            lines.append([LABELS.get(name, name), *counts, _resumed(rows[KILLED])])
+    return _markdown(head, lines)
+
+
+def _runs(rows: Mapping[str, Row]) -> list[Row]:
+    return [rows[seed] for seed in seeds(rows)]
+
+
+def _resumed(row: Row | None) -> str:
+    if row is None:
+        return "not tried"
+    return "yes" if row["code"] == 0 and row["after"] <= row["asked"] - row["before"] else "no"
 
 
 def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table with a column of words first; nothing without lines."""
     rule = ["---"] + ["---:"] * (len(head) - 1)
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *lines])
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *lines]) if lines else ""

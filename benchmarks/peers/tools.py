@@ -32,6 +32,7 @@ class Tool:
         commands: One after another, given the interpreter and the folder.
         model: Where the found model lies in the folder.
         counted: A file, and what a line of it begins with for each merge that was evaluated.
+        seeded: Whether the seed decides what it searches; otherwise its runs are repetitions.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Tool:
     commands: Callable[[Path, Path], list[list[str]]]
     model: str
     counted: tuple[str, str] = (COUNTED, "^.")
+    seeded: bool = True
 
     def evaluations(self, folder: Path) -> int:
         """How many merges were evaluated in a folder so far."""
@@ -173,6 +175,7 @@ TOOLS: Mapping[str, Tool] = {
             _prepare_evolve,
             _evolve_commands,
             "storage/final_model",
+            seeded=False,
         ),
         Tool(
             "mergenetic",

@@ -1,7 +1,8 @@
-"""A stand-in for lm-eval's module of vLLM.
+"""A stand-in for lm-eval's module of vLLM, where vLLM is not installed.
 
-Both tools import that module when they start, for the name of its class. With lm-eval 0.4.13 it
-cannot be imported where vLLM is not installed, whose builds need CUDA or much memory.
+Both tools import that module when they start: mergekit to set an attribute of its class, mergenetic
+to name the class in annotations. Neither makes an engine of it here. The module imports vLLM, whose
+builds need CUDA or much memory.
 """
 
 import sys

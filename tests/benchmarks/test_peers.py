@@ -1,8 +1,7 @@
-"""The peers' benchmark, without the peers: what they are given, what is counted, the tables."""
+"""The peers' benchmark, without the peers: what they are given, and what is counted."""
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import yaml
 from benchmarks.peers import family, mended_mergenetic
 from benchmarks.peers.environments import STAMP, environment
 from benchmarks.peers.runs import killed, scores
-from benchmarks.peers.table import KILLED, Results, interval, read, tables
+from benchmarks.peers.table import KILLED, kills
 from benchmarks.peers.tools import (
     TOOLS,
     Tool,
@@ -106,6 +105,14 @@ def test_an_environment_with_the_same_packages_is_taken_as_it_is(tmp_path: Path)
     assert environment(tmp_path, wanted) == tmp_path / "bin" / "python"
 
 
+def test_an_environment_that_pip_cannot_make_ends_with_the_call_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to("/bin/false")
+    with pytest.raises(SystemExit, match=r"^exit 1: .* -m pip install --quiet torch==0$"):
+        environment(tmp_path, [["torch==0"]])
+    assert not (tmp_path / STAMP).exists()
+
+
 # ---- what is counted ----
 
 
@@ -151,8 +158,7 @@ def test_a_killed_run_tells_whether_a_tool_goes_on(resumes: bool, tmp_path: Path
     row = killed(tool, Path(sys.executable), tmp_path / "run", 8)
     assert row["before"] >= 4 and row["code"] == 0
     assert row["after"] == (8 - row["before"] if resumes else 8)
-    found = tables({"best": {KILLED: row}})
-    assert found.splitlines()[-1].endswith("| yes |" if resumes else "| no |")
+    assert kills({"best": {KILLED: row}}).endswith("| yes |" if resumes else "| no |")
 
 
 def test_children_of_a_journal_count_and_nothing_else_does(tmp_path: Path) -> None:
@@ -168,9 +174,6 @@ def test_children_of_a_journal_count_and_nothing_else_does(tmp_path: Path) -> No
     assert TOOLS["mergenetic"].evaluations(tmp_path) == 0
 
 
-# ---- tables ----
-
-
 def test_scores_are_read_from_the_table_of_eval() -> None:
     printed = "".join(
         f"| {skill} | quickstart_{skill} | exact_match,none | 200 | {score} |\n"
@@ -178,36 +181,3 @@ def test_scores_are_read_from_the_table_of_eval() -> None:
     )
     expected = {"coding": 0.85, "db": 1.0, "os": 0.95, "holdout": 0.933333}
     assert scores(printed) == expected
-
-
-def test_intervals_are_students(tmp_path: Path) -> None:
-    assert interval([1.0, 2.0, 3.0], 3) == "2.000 ± 2.484"
-    assert interval([0.5], 3) == "0.500"
-
-
-def row(cpu: float, holdout: float) -> dict[str, float]:
-    costs = {"wall": 2 * cpu, "memory": 5e8, "written": 2e6, "left": 1e6}
-    return {"evaluations": 60, "cpu": cpu, "holdout": holdout, **costs}
-
-
-def test_differences_are_of_pairs_of_seeds(tmp_path: Path) -> None:
-    rows = {
-        "best": {"0": row(50, 0.9), "1": row(60, 0.8), "10": row(50, 0.9)},
-        "mergenetic": {"0": row(100, 0.8), "1": row(120, 0.7), "2": row(1, 0.0)},
-    }
-    for name, seeds in rows.items():
-        (tmp_path / name).mkdir()
-        for seed, content in seeds.items():
-            (tmp_path / name / f"{seed}.json").write_text(json.dumps(content))
-    costs, gaps = tables(read(tmp_path)).split("\n\n")
-    assert "| this, `preset: best` | 3 | 60 | 53 ± 14 | 0.89 ± 0.24 |" in costs
-    assert "| 500 ± 0 | 2.0 ± 0.0 | 1.0 ± 0.0 | 0.867 ± 0.143 |" in costs
-    line = "| mergenetic | this, `preset: best` | 2 | 2.00 ± 0.00 | -0.100 ± 0.000 |"
-    assert gaps.splitlines()[2:] == [line]
-
-
-def test_tables_of_results_are_those_of_the_saved_rows() -> None:
-    found: Results = read(ROOT / "benchmarks" / "peers" / "results")
-    shown = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
-    lines = [line for line in tables(found).splitlines() if line]
-    assert lines and [line for line in lines if line not in shown] == []
