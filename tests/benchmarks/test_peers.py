@@ -116,17 +116,23 @@ def test_an_environment_that_pip_cannot_make_ends_with_the_call_that_failed(tmp_
 # ---- what is counted ----
 
 
-def test_processes_that_detach_count_and_are_ended(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "start",
+    [
+        # Its parent ends at once, so that its variables alone say whose it is.
+        "['/bin/sh', '-c', '\"$@\" &', 'sh', sys.executable, '-c', *sys.argv[1:]]",
+        # It has no variables, as processes that write a title over them.
+        "[sys.executable, '-c', *sys.argv[1:]], env={}, start_new_session=True",
+    ],
+    ids=["parent gone", "variables gone"],
+)
+def test_processes_that_detach_count_and_are_ended(start: str, tmp_path: Path) -> None:
     leaves = (
         "import os, sys, time\nprint(os.getpid(), flush=True)\nbegan = time.process_time()\n"
         "while time.process_time() < began + 0.5: pass\n"
         "open(sys.argv[1], 'wb').write(bytes(1 << 20)); time.sleep(600)"
     )
-    starts = (
-        "import subprocess, sys, time\n"
-        "subprocess.Popen([sys.executable, '-c', *sys.argv[1:]], start_new_session=True)\n"
-        "time.sleep(2.5)"
-    )
+    starts = f"import subprocess, sys, time\nsubprocess.Popen({start})\ntime.sleep(2.5)"
     file = tmp_path / "file"
     command = [sys.executable, "-c", starts, leaves, str(file)]
     cost = run(command, tmp_path / "log.txt", {})
