@@ -88,7 +88,10 @@ def test_all_tools_have_the_models_tasks_and_samples_of_the_quickstart(
     path.write_text(yaml.safe_dump(our_recipe(preset, 0, 60, holdout=True)))
     ours, shipped = load_recipe(path), load_recipe(ROOT / "recipes" / "quickstart.yaml")
     assert ours.tasks == shipped.tasks
-    assert ours.family == shipped.family
+    # where the models were not made yet, the shipped recipe's paths stay as they are written
+    assert [Path(each).name for each in (ours.base_model, *ours.family.experts)] == [
+        Path(each).name for each in (shipped.base_model, *shipped.family.experts)
+    ]
     assert ours.engine == shipped.engine
     theirs, others = evolve_configuration(), mergenetic_configuration(tmp_path, 0, 60)
     assert theirs["genome"]["models"] == others["models"] == list(ours.family.experts)

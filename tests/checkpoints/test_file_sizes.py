@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from mergekit_cycleqd.checkpoints import file_sizes
 from mergekit_cycleqd.checkpoints.checkpoint import Checkpoint
@@ -60,21 +62,27 @@ def test_digests_see_every_byte_of_texts_and_weights(tmp_path: Path) -> None:
     snapshot, blobs = tmp_path / "snapshot", tmp_path / "blobs"
     for folder in (snapshot, blobs):
         folder.mkdir()
-    assert weights_digest(snapshot) is None, "no weights"
-    (snapshot / "model.safetensors").write_bytes(b"")
-    assert weights_digest(snapshot) is None, "not in a cache of the Hub"
+
+    def model() -> Checkpoint:
+        return Checkpoint("lab/model", snapshot)
+
+    weights = save({"t": torch.zeros(2)})
+    (snapshot / "model.safetensors").write_bytes(weights)
+    assert weights_digest(model()) is None, "not in a cache of the Hub"
     found = []
     for blob in ("a" * 64, "b" * 64):
-        (blobs / blob).write_bytes(b"")
+        (blobs / blob).write_bytes(weights)
         (snapshot / "model.safetensors").unlink()
         (snapshot / "model.safetensors").symlink_to(blobs / blob)
-        found.append(weights_digest(snapshot))
+        found.append(weights_digest(model()))
     assert len({*found, None}) == 3
+    (snapshot / "consolidated.safetensors").write_bytes(weights)
+    assert weights_digest(model()) == found[-1], "of the files that are merged alone"
     (snapshot / "README.md").write_text("1")
-    texts = {texts_digest(snapshot)}
+    texts = {texts_digest(model())}
     (snapshot / "README.md").write_text("2")
-    assert texts_digest(snapshot) in texts
+    assert texts_digest(model()) in texts
     for name in ("tokenizer.json", "chat_template.jinja", "generation_config.json"):
         (snapshot / name).write_text("{}")
-        texts.add(texts_digest(snapshot))
+        texts.add(texts_digest(model()))
     assert len(texts) == 4
