@@ -108,7 +108,7 @@ class TaskArchive:
 
     def add(self, elite: Elite) -> bool:
         """Offer a candidate; True if it filled an empty cell or replaced a worse elite."""
-        added = self._cells.add(elite, self._quality(elite), elite.along(self.axes))
+        added = self._cells.add(elite, self.worth_of(elite), elite.along(self.axes))
         if added:
             self._computed.clear()
         return added
@@ -122,11 +122,12 @@ class TaskArchive:
         self._computed.clear()
         self._cells.refill(  # the first of equals in a cell stays, as with `add`
             elites,
-            [self._quality(elite) for elite in elites],
+            [self.worth_of(elite) for elite in elites],
             [elite.along(self.axes) for elite in elites],
         )
 
-    def _quality(self, elite: Elite) -> float:
+    def worth_of(self, elite: Elite) -> float:
+        """How good a candidate is in this archive."""
         return self.worth.of(self.task, elite.scores[self.task])
 
     @property
@@ -134,7 +135,7 @@ class TaskArchive:
         """All elites, best first; the older of equals first."""
         found: list[Elite] = self.computed(
             "elites",
-            lambda: sorted(self.unsorted, key=lambda e: (-self._quality(e), e.index)),
+            lambda: sorted(self.unsorted, key=lambda e: (-self.worth_of(e), e.index)),
         )
         return list(found)
 

@@ -10,6 +10,7 @@ from mergekit_cycleqd.recipe.archive import archive_kind
 from mergekit_cycleqd.recipe.bins import Range
 from mergekit_cycleqd.recipe.recipe import Recipe
 from mergekit_cycleqd.search.archive import Elite, TaskArchive, automatic_range
+from mergekit_cycleqd.search.entrance import Entrance
 from mergekit_cycleqd.search.measures import Measures
 from mergekit_cycleqd.search.scores import mean_scores
 from mergekit_cycleqd.search.worth import Worth
@@ -33,6 +34,7 @@ class Population:
             experts: The experts that have scores, which set the automatic ranges.
         """
         self.archives = _empty(recipe, experts)
+        self._entrance = Entrance(self.archives.values())
         self.recent: deque[Elite] = deque(maxlen=RECENT)
         self._keeps = recipe.evolution.reevaluate is not None
         self._offered: dict[int, Elite] = {}
@@ -48,7 +50,7 @@ class Population:
             self._offered[elite.index] = elite
             self._scores[elite.index] = [elite.scores]
             self._measures[elite.index] = [elite.measures]
-        if any([archive.add(elite) for archive in self.archives.values()]):
+        if self._entrance.add(elite):
             _ = elite.genome  # computed now, while those of its parents are at hand
 
     def has(self, index: int) -> bool:
@@ -74,8 +76,7 @@ class Population:
             measures=mean_scores(measures),
             evaluations=len(known),
         )
-        for archive in self.archives.values():
-            archive.refill(list(self._offered.values()))
+        self._entrance.refill(list(self._offered.values()))
 
 
 def _empty(recipe: Recipe, experts: Sequence[Elite]) -> dict[str, TaskArchive]:

@@ -14,6 +14,7 @@ from mergekit_cycleqd.genome.family import Family
 from mergekit_cycleqd.genome.genome import Genome
 from mergekit_cycleqd.search.archive import Elite, TaskArchive
 from mergekit_cycleqd.search.archive_kinds.centroids import (
+    cells_at,
     centroids_of,
     nearest,
     on_lattice,
@@ -125,6 +126,7 @@ def test_a_box_never_misses_a_cell_that_a_point_of_it_is_in() -> None:
         assert reached[nearest(points, centroids)].all()
         fewer += np.count_nonzero(reached) < 20
     assert fewer > 30, "or it excludes nothing"
+    assert np.array_equal(cells_at(points, 40), nearest(points, centroids))
     point = points[:1]
     assert within_reach(point[0], point[0], centroids).sum() == 1
 

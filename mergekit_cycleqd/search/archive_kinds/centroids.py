@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 SAMPLES = 10  # points per cell, of which the centroids are means
 ROUNDS = 5  # of Lloyd's algorithm; later ones move centroids little
 _LARGEST = 2**22  # of a squared distance; four times that is the largest number on the way
+_KEPT = 64  # kinds of archives of a process whose centroids are kept; a run has one to a few
 _BLOCK = 128  # points whose distances are computed together, so that they stay in the cache
 
 
@@ -41,8 +42,15 @@ def nearest(points: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDAr
     Returns:
         (n,) numbers.
     """
-    # The least of |p - c|^2 is the largest of 2 p c - |c|^2, a product of one more column.
-    sides = np.column_stack([centroids, -(centroids**2).sum(axis=1)]).T
+    return _nearest(points, _sides(centroids))
+
+
+def _sides(centroids: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The least of |p - c|^2 is the largest of 2 p c - |c|^2, a product of one more column."""
+    return np.column_stack([centroids, -(centroids**2).sum(axis=1)]).T
+
+
+def _nearest(points: NDArray[np.float32], sides: NDArray[np.float32]) -> NDArray[np.int32]:
     rows = np.column_stack([2 * points, np.ones(len(points), dtype=np.float32)])
     blocks = [np.argmax(rows[i : i + _BLOCK] @ sides, axis=1) for i in range(0, len(rows), _BLOCK)]
     return np.concatenate(blocks).astype(np.int32) if blocks else np.empty(0, dtype=np.int32)
@@ -70,7 +78,7 @@ def within_reach(
     return found
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=_KEPT)
 def centroids_of(cells: int, axes: int) -> NDArray[np.float32]:
     """Compute centroids that are spread evenly over the unit cube (Vassiliades et al. 2018).
 
@@ -94,3 +102,21 @@ def centroids_of(cells: int, axes: int) -> NDArray[np.float32]:
             found[:, axis] = np.where(counts, means, found[:, axis])
     found.setflags(write=False)
     return found
+
+
+@lru_cache(maxsize=_KEPT)
+def _sides_of(cells: int, axes: int) -> NDArray[np.float32]:
+    return _sides(centroids_of(cells, axes))
+
+
+def cells_at(points: NDArray[np.float32], cells: int) -> NDArray[np.int32]:
+    """Number of the nearest of so many centroids, as `centroids_of` gives them, of each point.
+
+    Args:
+        points: (n, axes) on the lattice.
+        cells: How many centroids there are.
+
+    Returns:
+        (n,) numbers; of centroids that are equally near the first.
+    """
+    return _nearest(points, _sides_of(cells, points.shape[1]))

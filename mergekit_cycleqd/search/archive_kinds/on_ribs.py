@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mergekit_cycleqd.search.archive_kinds.centroids import nearest, on_lattice, side_of
+from mergekit_cycleqd.search.archive_kinds.centroids import cells_at, on_lattice, side_of
 from mergekit_cycleqd.search.archive_kinds.numba_settings import ignore_working_folder
 from mergekit_cycleqd.search.cells import cell_numbers, cell_of
 
@@ -80,7 +80,6 @@ class LatticeCVT(CVTArchive):  # type: ignore[misc]
             points: (cells, axes) centroids on the lattice.
             ranges: Lowest and highest value of each axis. Values outside are clipped.
         """
-        self.points = points
         low, high = np.array(ranges, dtype=np.float64).T
         super().__init__(
             solution_dim=(),
@@ -93,4 +92,5 @@ class LatticeCVT(CVTArchive):  # type: ignore[misc]
     def index_of(self, measures: ArrayLike) -> NDArray[np.int32]:
         """Compute the cells of measures of shape (batch, measure_dim)."""
         values = np.asarray(measures, dtype=self.dtypes["measures"])
-        return nearest(on_lattice(values, self.lower_bounds, self.upper_bounds), self.points)
+        points = on_lattice(values, self.lower_bounds, self.upper_bounds)
+        return cells_at(points, self.cells)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mergekit_cycleqd.search.archive_kinds.base import Cells, EntryThreshold, Model
 from mergekit_cycleqd.search.archive_kinds.centroids import (
+    cells_at,
     centroids_of,
-    nearest,
     on_lattice,
     within_reach,
 )
@@ -61,14 +61,10 @@ class CVTThreshold(EntryThreshold):
 
     qualities: NDArray[np.float64]
 
-    @property
-    def _centroids(self) -> NDArray[np.float32]:
-        return centroids_of(len(self.qualities), len(self.axes))
-
     def places(self, measures: NDArray[np.float64]) -> NDArray[np.int32]:
         """Find the nearest centroids; see `EntryThreshold.places`."""
         points = on_lattice(measures, *self.limits).reshape(-1, len(self.axes))
-        return nearest(points, self._centroids).reshape(*measures.shape[:-1], 1)
+        return cells_at(points, len(self.qualities)).reshape(*measures.shape[:-1], 1)
 
     def held_at(self, places: NDArray[np.int32]) -> NDArray[np.float64]:
         """Look the cells up; see `EntryThreshold.held_at`."""
@@ -78,7 +74,8 @@ class CVTThreshold(EntryThreshold):
     def lowest(self, corners: NDArray[np.float64]) -> float:
         """Look at every cell that the box may touch."""
         lowest, highest = on_lattice(corners, *self.limits)
-        return float(self.qualities[within_reach(lowest, highest, self._centroids)].min())
+        centroids = centroids_of(len(self.qualities), len(self.axes))
+        return float(self.qualities[within_reach(lowest, highest, centroids)].min())
 
     def cells_to_json(self) -> dict[str, Any]:
         """Write the filled cells, by their numbers."""
