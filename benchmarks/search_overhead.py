@@ -180,13 +180,15 @@ def main() -> None:
     print(f"| {' | '.join(COLUMNS)} |\n|{' ---: |' * len(COLUMNS)}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        Journal.open(folder, header(run)).close()
+        journal = Journal.open(folder, header(run))
+        journal.close()
         with (folder / FILE).open("ab") as stream:
             last, due, start = 0, next(shown), time.process_time()
             while not search.done:
                 candidate = search.ask()
                 told = scores(candidate, search.tasks)
-                stream.write(encode(Record(candidate.genome, "search", told, candidate).to_line()))
+                record = Record(candidate.genome, "search", told, candidate)
+                stream.write(encode(journal.line_of(record)))
                 search.tell(candidate, told)
                 if search.children_told == due:
                     spent = (time.process_time() - start) / (due - last)

@@ -31,6 +31,8 @@ from mergekit_cycleqd.run_folder.resume_check import differences
 from mergekit_cycleqd.run_folder.sample_results import SampleResults
 from mergekit_cycleqd.run_folder.spent import Spent
 from mergekit_cycleqd.run_folder.synced_lines import SyncedLines
+from mergekit_cycleqd.run_folder.task_lists import VERSION as LISTED
+from mergekit_cycleqd.run_folder.task_lists import are_many, listed, tasks_in
 from mergekit_cycleqd.search.candidate import Outcome
 from mergekit_cycleqd.search.scores import Scores
 
@@ -63,6 +65,7 @@ class Journal:
     _lines: SyncedLines | None = None
     _lock: FileLock | None = None
     _full: bool = False
+    _tasks: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, folder: Path, header: Mapping[str, Any]) -> Journal:
@@ -88,7 +91,8 @@ class Journal:
             raise JournalError(
                 f"{folder}: cannot hold a run: {error.strerror}; choose another --out"
             ) from error
-        journal = cls(folder / FILE, {"version": VERSION, **header}, _lock=lock)
+        version = LISTED if are_many(header) else VERSION
+        journal = cls(folder / FILE, {"version": version, **header}, _lock=lock)
         try:
             journal._start()
         except OSError as error:
@@ -111,7 +115,7 @@ class Journal:
                     f"{self.path.parent}: holds another run; choose another --out, or undo:\n"
                     + "\n".join(found)
                 )
-            self._full = began["version"] == FULL
+        self._full, self._tasks = began["version"] == FULL, tasks_in(began, self.path)
         self._lines = SyncedLines(self.path)
         if not end:
             self._lines.append({"kind": "header", **self.header})
@@ -144,8 +148,13 @@ class Journal:
         assert self._lines is not None
         if self.samples.asked is None and record.samples:  # as when the run began
             record = replace(record, samples=None, finds=None)
-        self._lines.append(record.to_json() if self._full else record.to_line())
+        self._lines.append(self.line_of(record))
         self._add(record)
+
+    def line_of(self, record: Record) -> dict[str, Any]:
+        """A record in the form of this journal."""
+        content = record.to_json() if self._full else record.to_line()
+        return listed(content, self._tasks) if self._tasks else content
 
     def append_fit(self, record: FitRecord) -> None:
         """Keep a fit; when this returns, it is on disk.

@@ -22,12 +22,15 @@ from mergekit_cycleqd.run_folder.pulled import as_consented
 from mergekit_cycleqd.run_folder.record import Record, check_evaluation
 from mergekit_cycleqd.run_folder.resume_check import as_begun
 from mergekit_cycleqd.run_folder.synced_lines import read_lines_at
+from mergekit_cycleqd.run_folder.task_lists import VERSION as LISTED
+from mergekit_cycleqd.run_folder.task_lists import named, tasks_in
 
 VERSION = 2
 """How new journals are written: a line of a child keeps how it was made.
 
-In those of version 1 a line has all numbers of the genome. They are read, and are gone on with in
-their own form, so that the version that began a run can still read it.
+In those of version 1 a line has all numbers of the genome, and in those of version 3 no names of
+tasks, since there are many. A run is gone on with in the form in which it began, so that the
+version that began it can still read it.
 """
 
 FULL = 1
@@ -53,9 +56,9 @@ def read_header(folder: Path) -> dict[str, Any]:
             header = decode(lines.readline(LONGEST), path, 1)
     except OSError as error:
         raise JournalError(f"{folder}: needs a run, with its {FILE}: {error.strerror}") from None
-    if header.get("kind") != "header" or header.get("version") not in (FULL, VERSION):
+    if header.get("kind") != "header" or header.get("version") not in (FULL, VERSION, LISTED):
         raise JournalError(
-            f"{path}: needs a header of version {FULL} or {VERSION}, got "
+            f"{path}: needs a header of version {FULL}, {VERSION} or {LISTED}, got "
             f"{header.get('version')!r}: take the version of mergekit-cycleqd that the run was "
             "started with"
         )
@@ -125,9 +128,12 @@ def read_records(
     genomes = JournalGenomes(path, family)
     with path.open("rb") as lines:
         first = lines.readline(LONGEST)
-    asked = None if torn(first) else asked_in(decode(first, path, 1), path)
+    header = {} if torn(first) else decode(first, path, 1)
+    asked, tasks = asked_in(header, path), tasks_in(header, path)
 
     def parse(content: dict[str, Any], offset: int) -> Record | None:
+        if tasks:
+            content = named(content, tasks)
         if content.get("kind") == KIND:
             fit(FitRecord.from_json(content, family))
             return None

@@ -226,10 +226,10 @@ def test_every_field_is_checked(change: dict[str, Any], said: str, tmp_path: Pat
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     written(tmp_path)
     lines = (tmp_path / FILE).read_bytes().splitlines(keepends=True)
-    header = json.loads(lines[0]) | {"version": 3}
+    header = json.loads(lines[0]) | {"version": 4}
     del header["crc32"]
     (tmp_path / FILE).write_bytes(encode(header) + b"".join(lines[1:]))
-    with pytest.raises(JournalError, match="needs a header of version 1 or 2, got 3"):
+    with pytest.raises(JournalError, match="needs a header of version 1, 2 or 3, got 4"):
         read(tmp_path)
 
 

@@ -93,8 +93,8 @@ def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "candidate"}, "needs a header of version 1 or 2, got 1"),
-        ({"version": 3}, "needs a header of version 1 or 2, got 3"),
+        ({"kind": "candidate"}, "needs a header of version 1, 2 or 3, got 1"),
+        ({"version": 4}, "needs a header of version 1, 2 or 3, got 4"),
         ({"recipe": []}, "line 1 is damaged: it lacks recipe or fingerprints"),
         ({"fingerprints": None}, "line 1 is damaged: it lacks recipe or fingerprints"),
     ],
