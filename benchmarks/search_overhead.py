@@ -51,10 +51,12 @@ COLUMNS = (
 )
 
 
-def recipe(children: int, preset: str = "paper", tasks: int = 3, **mutation: Any) -> Recipe:
+def recipe(
+    children: int, preset: str = "paper", tasks: int = 3, bins: int | None = None, **mutation: Any
+) -> Recipe:
     """Make a recipe of so many tasks, with the settings of a preset."""
     names = [f"task-{number}" for number in range(tasks)]
-    bins = BINS.get(tasks, 3)
+    bins = bins or BINS.get(tasks, 3)
     return Recipe.model_validate(
         {
             "base_model": "base",
