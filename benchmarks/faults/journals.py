@@ -50,7 +50,7 @@ def other_versions(scene: Scene, tries: int) -> Outcome:
     out, content = _journal(scene)
     first, _, rest = content.partition(b"\n")
     header = _plain(first)
-    versions = [0, 3, 99, "1", None, 1.5]
+    versions = [0, 4, 99, "1", None, 1.5]
     for number in range(tries):
         version = versions[number % (len(versions) + 1)] if number % 7 < 6 else "no checksum"
         if version == "no checksum":
