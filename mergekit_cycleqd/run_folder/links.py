@@ -34,6 +34,6 @@ def refuse_links(folder: Path, *, for_report: bool = False) -> None:
 
 def _places(folder: Path) -> Iterator[Path]:
     yield from (folder / name for name in (*_FILES, *_FOLDERS))
-    elites = folder / "elites"
-    if elites.is_dir() and not elites.is_symlink():
-        yield from elites.iterdir()
+    for written in (folder / "elites", folder / ".publish"):
+        if written.is_dir() and not written.is_symlink():
+            yield from written.iterdir()

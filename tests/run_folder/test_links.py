@@ -23,7 +23,11 @@ def run(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["elites", "elites/coding", FILE, "retention.jsonl", "summary.md", ".publish"]
+    "name",
+    [
+        *("elites", "elites/coding", FILE, "retention.jsonl", "summary.md"),
+        *(".publish", ".publish/0123456789abcdef", ".publish/0123456789abcdef.yaml"),
+    ],
 )
 def test_a_run_is_not_gone_on_with_over_a_link(run: Path, name: str) -> None:
     header = read_header(run)
