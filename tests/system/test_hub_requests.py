@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -16,34 +14,12 @@ from mergekit_cycleqd.hub.client import Hub as Client
 from mergekit_cycleqd.hub.errors import HubError
 from mergekit_cycleqd.hub.remote_files import Target
 from mergekit_cycleqd.system import hub_requests
+from tests.support.elsewhere import elsewhere
 from tests.support.hub import server
 from tests.support.hub.server import Hub
 
 hub, repo = server.hub, server.repo
 pytestmark = pytest.mark.costly
-
-
-@pytest.fixture
-def elsewhere() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Another server: its address, and the headers of what it was asked."""
-    asked: list[dict[str, str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append({key.lower(): value for key, value in self.headers.items()})
-            self.send_response(200)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"[]")
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    other = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=other.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{other.server_address[1]}", asked
-    other.shutdown()
-    other.server_close()
 
 
 def answering(hub: Hub, part: str, answer: Callable[[Response], Response]) -> None:
@@ -57,13 +33,11 @@ def answering(hub: Hub, part: str, answer: Callable[[Response], Response]) -> No
     hub.route = route  # type: ignore[method-assign]
 
 
-def test_a_next_page_elsewhere_gets_no_token(
-    hub: Hub, repo: str, elsewhere: tuple[str, list[dict[str, str]]]
-) -> None:
-    address, asked = elsewhere
-    link = {"Link": f'<{address}/api/next>; rel="next"'}
-    answering(hub, "/tree/", lambda own: JSONResponse([], headers=link))
-    Client().state(Target(repo, "model"))
+def test_a_next_page_elsewhere_gets_no_token(hub: Hub, repo: str) -> None:
+    with elsewhere() as (port, asked):
+        link = {"Link": f'<http://127.0.0.1:{port}/api/next>; rel="next"'}
+        answering(hub, "/tree/", lambda own: JSONResponse([], headers=link))
+        Client().state(Target(repo, "model"))
     assert len(asked) == 1 and "authorization" not in asked[0]
     assert all(call.authorization == f"Bearer {hub.writer}" for call in hub.log[-2:])
 

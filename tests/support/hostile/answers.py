@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 import zlib
 from collections.abc import Callable, Iterator
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from tests.support.elsewhere import elsewhere
 from tests.support.hostile.attack import Attack, Take
 from tests.support.hostile.stage import Stage
 from tests.support.hostile.watch import Seen
@@ -26,33 +25,6 @@ _UPWARDS = "../../../../../../home/evil"
 _TWO_GB = 128
 
 
-class _Other:
-    """A server that is not the Hub."""
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, str]] = []
-        asked = self.asked
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                asked.append({key.lower(): value for key, value in self.headers.items()})
-                self.send_response(200)
-                self.send_header("Content-Length", "2")
-                self.end_headers()
-                self.wfile.write(b"[]")
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
 def _pulled(rule: Rule) -> Take:
     """Let the Hub answer by a rule, and pull a run from it."""
 
@@ -60,24 +32,22 @@ def _pulled(rule: Rule) -> Take:
         hub, victim = stage.hub, stage.victim
         shutil.rmtree(victim.folder / "hf" / "hub", ignore_errors=True)
         (victim.folder / "home" / ".netrc").write_text("default login me password netrc-secret\n")
-        other, honest = _Other(), type(hub).route
-        address = f"http://127.0.0.1:{other.port}"
+        honest, before = type(hub).route, len(hub.log)
+        with elsewhere() as (port, asked):
 
-        def route(method: str, path: str, request: Request) -> Response:
-            own = lambda: honest(hub, method, path, request)  # noqa: E731
-            found = rule(method, path, own, address)
-            return own() if found is None else found
+            def route(method: str, path: str, request: Request) -> Response:
+                own = lambda: honest(hub, method, path, request)  # noqa: E731
+                found = rule(method, path, own, f"http://127.0.0.1:{port}")
+                return own() if found is None else found
 
-        before = len(hub.log)
-        hub.route = route  # type: ignore[method-assign]
-        try:
-            seen = victim.run("pull-run", "me/tiny-journal", "--out", "run", folder=place)
-        finally:
-            del hub.route
-            other.close()
-            (victim.folder / "home" / ".netrc").unlink()
-        seen.wrong = [each for each in seen.wrong if f"htons({other.port})" not in each]
-        seen.wrong += [f"told to another host: {h}" for h in other.asked if "authorization" in h]
+            hub.route = route  # type: ignore[method-assign]
+            try:
+                seen = victim.run("pull-run", "me/tiny-journal", "--out", "run", folder=place)
+            finally:
+                del hub.route
+                (victim.folder / "home" / ".netrc").unlink()
+        seen.wrong = [each for each in seen.wrong if f"htons({port})" not in each]
+        seen.wrong += [f"told to another host: {h}" for h in asked if "authorization" in h]
         seen.wrong += [
             f"another login: {call.authorization}"
             for call in hub.log[before:]
