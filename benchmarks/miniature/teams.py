@@ -13,13 +13,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from family import SKILLS, models
-from numpy.typing import NDArray
 from saved import Rows
 from scoring import Scorer
-from searches import cma_es, recipe
+from searches import cma_es, mean, recipe
 from tables import arguments, over_seeds, paired, table
 
 from mergekit_cycleqd.genome.genome import Genome
@@ -28,7 +26,7 @@ from mergekit_cycleqd.run_folder.asked_samples import AskedSamples
 from mergekit_cycleqd.run_folder.record import Record
 from mergekit_cycleqd.run_folder.sample_results import SampleResults
 from mergekit_cycleqd.run_folder.sample_scores import pack
-from mergekit_cycleqd.run_folder.team import team
+from mergekit_cycleqd.run_folder.team import coverage, team
 from mergekit_cycleqd.search.candidate import Candidate
 from mergekit_cycleqd.search.cycleqd import CycleQD
 
@@ -60,42 +58,41 @@ class Answers:
         return self._scores[key]
 
 
-def coverage(answers: Answers, genomes: list[Genome], split: Split) -> float:
-    """Of several models: the mean over the skills."""
-
-    def right(genome: Genome, skill: str) -> NDArray[np.float64]:
-        answers.scores(genome, split)
-        return answers.results.of(genome.id, split)[skill]
-
-    found = [np.max([right(each, skill) for each in genomes], axis=0).mean() for skill in SKILLS]
-    return float(np.mean(found))
-
-
 def rows_of(seed: int, children: int, family: str) -> Rows:
     """All teams of one seed."""
     torch.set_num_threads(1)
     scorer = Scorer(models(seed, family))
     answers = Answers(scorer)
+    searches = {preset: _search(answers, scorer, seed, preset, children) for preset in PRESETS}
     rows: Rows = {}
 
     def add(name: str, genomes: list[Genome]) -> None:
-        covered = {split: coverage(answers, genomes, split) for split in SPLITS}
-        rows[name] = covered | {"members": len(genomes)}
+        rows[name] = {"members": len(genomes)}
+        for split in SPLITS:
+            for genome in genomes:
+                answers.scores(genome, split)
+            any_search = searches[PRESETS[0]]
+            rows[name][split] = mean(coverage(genomes, any_search, answers.results, split, SKILLS))
 
     add("the three experts", [Genome.from_expert(scorer.family, k) for k in range(len(SKILLS))])
     add("CMA-ES over weights", [cma_es(scorer, scorer.family, seed, children).ends["best"]])
-    for preset in PRESETS:
-        evolution: dict[str, Any] = {"preset": preset, "children": children - len(SKILLS)}
-        search = CycleQD(recipe(scorer, seed, evolution))
-        while not search.done:
-            candidate = search.ask()
-            search.tell(candidate, answers.scores(candidate.genome, "search", candidate))
+    for preset, search in searches.items():
         add(f"{preset}: best all-round elite", [search.best_all_round().genome])
         found = team(search, answers.scores, answers.results, max(SIZES))
         chosen = [member.choice.genome for member in found.members]
         for size in SIZES:
             add(f"{preset}: team of {size}", chosen[:size])
     return rows
+
+
+def _search(answers: Answers, scorer: Scorer, seed: int, preset: str, children: int) -> CycleQD:
+    """A search that has ended."""
+    evolution: dict[str, Any] = {"preset": preset, "children": children - len(SKILLS)}
+    search = CycleQD(recipe(scorer, seed, evolution))
+    while not search.done:
+        candidate = search.ask()
+        search.tell(candidate, answers.scores(candidate.genome, "search", candidate))
+    return search
 
 
 def main() -> None:
